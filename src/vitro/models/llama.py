@@ -1,0 +1,91 @@
+"""Llama and its like: rotary positions, RMSNorm, grouped keys and values, a gated MLP.
+
+Mistral adds a sliding window, Qwen 2 biases on q, k and v; SmolLM is a Llama. transformers gives all of them the same
+module names.
+"""
+
+from importlib import import_module
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.models.model import Model, Shape
+
+
+class Llama(Model):
+    """Llama, Mistral, SmolLM and Qwen 2."""
+
+    model_types = ("llama", "mistral", "qwen2")
+
+    @property
+    def rotate(self) -> Any:
+        """The function with which this checkpoint's own architecture turns queries and keys."""
+        return import_module(type(self.hf).__module__).apply_rotary_pos_emb
+
+    @classmethod
+    def of(cls, hf: Any, tokenizer: Any) -> Self:
+        config = hf.config
+        shape = Shape(
+            n_layers=config.num_hidden_layers,
+            n_heads=config.num_attention_heads,
+            n_kv_heads=config.num_key_value_heads,
+            d_model=config.hidden_size,
+            d_head=hf.model.layers[0].self_attn.head_dim,
+            d_mlp=config.intermediate_size,
+            d_vocab=config.vocab_size,
+            n_ctx=config.max_position_embeddings,
+        )
+        return cls(hf, tokenizer, shape)
+
+    def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
+        resid: Tensor = self.hf.model.embed_tokens(tokens)
+        return resid
+
+    def qkv(
+        self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
+    ) -> tuple[
+        Float[Tensor, "row node head d_head"],
+        Float[Tensor, "row node kv_head d_head"],
+        Float[Tensor, "row node kv_head d_head"],
+    ]:
+        block = self.hf.model.layers[layer]
+        attn = block.self_attn
+        normed = block.input_layernorm(resid)
+        q = attn.q_proj(normed).unflatten(-1, (self.shape.n_heads, self.shape.d_head))
+        k = attn.k_proj(normed).unflatten(-1, (self.shape.n_kv_heads, self.shape.d_head))
+        v = attn.v_proj(normed).unflatten(-1, (self.shape.n_kv_heads, self.shape.d_head))
+        cos, sin = self.hf.model.rotary_emb(normed, positions[None])
+        q, k = self.rotate(q, k, cos, sin, unsqueeze_dim=2)
+        return q, k, v
+
+    def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
+        out: Tensor = self.hf.model.layers[layer].self_attn.o_proj(z.flatten(-2))
+        return out
+
+    def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
+        block = self.hf.model.layers[layer]
+        out: Tensor = block.mlp(block.post_attention_layernorm(resid))
+        return out
+
+    def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+        weight: Tensor = self.hf.model.layers[layer].self_attn.o_proj.weight.T
+        heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
+        return heads
+
+    @property
+    def norm_module(self) -> Any:
+        return self.hf.model.norm
+
+    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+        proj = self.hf.model.layers[layer].self_attn.v_proj
+        bias = proj.bias if proj.bias is not None else torch.zeros_like(proj.weight[:, 0])
+        grouped: Tensor = bias.unflatten(0, (self.shape.n_kv_heads, self.shape.d_head))
+        return grouped.repeat_interleave(self.shape.n_heads // self.shape.n_kv_heads, dim=0)
+
+    def window(self, layer: int) -> int | None:
+        config = self.hf.config
+        kinds = getattr(config, "layer_types", None)
+        sliding = kinds is None or kinds[layer] == "sliding_attention"
+        return getattr(config, "sliding_window", None) if sliding else None

@@ -1,0 +1,139 @@
+"""Reading a checkpoint into memory, once, and refusing what would give wrong numbers."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import Any
+
+import torch
+import transformers
+
+from vitro.models.checkpoint import Checkpoint, ModelError, find
+from vitro.models.gpt2 import GPT2
+from vitro.models.llama import Llama
+from vitro.models.model import Model
+from vitro.models.neox import GPTNeoX
+
+FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(name: str, *, device: str = "cpu", dtype: str = "float32") -> Model:
+    """A model by its name: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
+
+    device: "cpu", "cuda", "cuda:1", "mps". dtype: "float32" (exact to 1e-4 of the slow way), "bfloat16", "float16".
+    Raises ModelError, in one line, for a name, file, family or weight that will not do.
+    """
+    return load_checkpoint(find(name), device=device, dtype=dtype)
+
+
+def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32") -> Model:
+    """The same, from files already found."""
+    place = _device(device)
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype {dtype!r} is not known; what works: {', '.join(DTYPES)}")
+    with _quiet_transformers():
+        config = _read(checkpoint, "config.json", transformers.AutoConfig)
+        family = family_of(config.model_type)
+        tokenizer = _read(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
+        hf = _read_weights(checkpoint, config, DTYPES[dtype])
+    check_finite(hf)
+    try:
+        hf.to(place)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"model {checkpoint.name!r} does not fit on {device}; try --dtype bfloat16 or cpu") from error
+    return family.of(hf.eval().requires_grad_(False), tokenizer)
+
+
+def family_of(model_type: str) -> type[Model]:
+    """The family that reads a transformers `model_type`; ModelError, with the list of known ones, where none does."""
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family
+    known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
+    raise ModelError(f"model family {model_type!r} is not known to Vitro; known families: {known}")
+
+
+def check_finite(hf: Any) -> None:
+    """ModelError where a weight holds NaN or infinity, which would run through every number; names the layer."""
+    for name, weight in hf.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            layer = re.search(r"\.(\d+)\.", name)
+            where = f"layer {layer[1]} ({name})" if layer else name
+            raise ModelError(f"the weights of {where} hold NaN or infinity: the checkpoint is damaged")
+
+
+def _device(device: str) -> torch.device:
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(f"device {device!r} is not known; what works: cpu, cuda, cuda:1, mps") from error
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (place.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not present.get(place.type, False):
+        raise ModelError(f"device {device!r} is not on this machine; what works everywhere: cpu")
+    return place
+
+
+def _read(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
+    """One part of a checkpoint through transformers; whatever goes wrong there is told in one line."""
+    try:
+        return auto.from_pretrained(
+            checkpoint.folder,
+            gguf_file=checkpoint.gguf,
+            trust_remote_code=False,
+            local_files_only=True,
+            **options,
+        )
+    except Exception as error:
+        # transformers raises a dozen unrelated classes for damaged files; all mean this to the person who asked.
+        source = checkpoint.gguf or what
+        raise ModelError(f"model {checkpoint.name!r}: {source} cannot be read ({_first_line(error)})") from error
+
+
+def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
+    options: dict[str, Any] = {"use_safetensors": True}
+    if checkpoint.gguf is not None:
+        # Plain dense weights: packed ones would compute with kernels of their own.
+        options = {"quantization_config": transformers.GgufConfig(dequantize=True)}
+    hf, report = _read(
+        checkpoint,
+        "model.safetensors",
+        transformers.AutoModelForCausalLM,
+        config=config,
+        dtype=dtype,
+        output_loading_info=True,
+        **options,
+    )
+    if wrong := sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"]):
+        # transformers would fill these at random and go on.
+        raise ModelError(
+            f"model {checkpoint.name!r}: {len(wrong)} weights are missing or of the wrong shape, {wrong[0]} among them"
+        )
+    return hf
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No warnings and bars from transformers while a model is read; its own settings are put back after."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        # Its GGUF reader draws a bar that knows no switch.
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,119 @@
+"""A checkpoint seen as a residual stream that heads and MLPs read from and write to."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a decoder-only transformer, in the field's names."""
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    """Heads of keys and values; each serves `n_heads / n_kv_heads` query heads."""
+    d_model: int
+    d_head: int
+    d_mlp: int
+    d_vocab: int
+    n_ctx: int
+    """The longest prompt, in tokens."""
+
+
+class Model(ABC):
+    """A decoder-only transformer, taken apart into what one block does.
+
+    A family (one file beside this one) says how, and nothing more: it calls the checkpoint's own modules, so the
+    numbers are the checkpoint's. Nothing is hooked, wrapped or copied, and nothing here changes the model.
+
+    Every method takes `row` (variants of a run side by side) and `node` (streams: a token at a position) as leading
+    axes. `positions` gives each node's position, which is not its index: nodes may come from several prompts.
+    """
+
+    model_types: ClassVar[tuple[str, ...]]
+    """The `model_type`s of transformers' configurations that this family reads."""
+
+    def __init__(self, hf: Any, tokenizer: Any, shape: Shape) -> None:
+        self.hf = hf
+        self.tokenizer = tokenizer
+        self.shape = shape
+
+    @classmethod
+    @abstractmethod
+    def of(cls, hf: Any, tokenizer: Any) -> "Model":
+        """The model made of a loaded transformers model of this family and its tokenizer (None: tokens only)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        weight: Tensor = self.hf.get_input_embeddings().weight
+        return weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' number format, in which the residual stream is computed too."""
+        weight: Tensor = self.hf.get_input_embeddings().weight
+        return weight.dtype
+
+    @property
+    def parallel(self) -> bool:
+        """Whether a block's MLP reads what its heads read (GPT-NeoX) and not what they have written to as well."""
+        return False
+
+    @abstractmethod
+    def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
+        """The stream as it enters layer 0: `hook_resid_pre` of block 0."""
+
+    @abstractmethod
+    def qkv(
+        self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
+    ) -> tuple[
+        Float[Tensor, "row node head d_head"],
+        Float[Tensor, "row node kv_head d_head"],
+        Float[Tensor, "row node kv_head d_head"],
+    ]:
+        """Queries, keys and values of a block, its norm and its rotation included, from the stream that enters it."""
+
+    @abstractmethod
+    def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
+        """What the heads write to the stream, b_O included, from each head's mixed values (`hook_z`)."""
+
+    @abstractmethod
+    def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
+        """What the MLP writes to the stream (`hook_mlp_out`), its norm included, from the stream that it reads."""
+
+    @abstractmethod
+    def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+        """W_O of every head, a view of the checkpoint's weights: a head writes `z @ w_out[head]`, b_O apart."""
+
+    @property
+    @abstractmethod
+    def norm_module(self) -> Any:
+        """The norm between the last block and the unembedding."""
+
+    @abstractmethod
+    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+        """b_V of every head; zeros where the checkpoint has none."""
+
+    def final_norm(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """The stream as the unembedding reads it."""
+        normed: Tensor = self.norm_module(resid)
+        return normed
+
+    def unembed(self, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
+        """Logits over the vocabulary, from the normed stream."""
+        logits: Tensor = self.hf.get_output_embeddings()(normed)
+        return logits
+
+    def attn_scale(self, layer: int) -> float:
+        """The factor on q.k before the softmax."""
+        return float(self.shape.d_head**-0.5)
+
+    def window(self, layer: int) -> int | None:
+        """How many positions back a head sees, itself included; None where it sees them all."""
+        return None

@@ -1,0 +1,85 @@
+"""GPT-NeoX (Pythia): blocks whose heads and MLP read side by side, and positions rotated in part of each head."""
+
+from importlib import import_module
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.models.model import Model, Shape
+
+
+class GPTNeoX(Model):
+    """GPT-NeoX and Pythia, with parallel blocks or (`use_parallel_residual=False`) sequential ones."""
+
+    model_types = ("gpt_neox",)
+
+    @property
+    def rotate(self) -> Any:
+        """The function with which this checkpoint's own architecture turns queries and keys."""
+        return import_module(type(self.hf).__module__).apply_rotary_pos_emb
+
+    @classmethod
+    def of(cls, hf: Any, tokenizer: Any) -> Self:
+        config = hf.config
+        shape = Shape(
+            n_layers=config.num_hidden_layers,
+            n_heads=config.num_attention_heads,
+            n_kv_heads=config.num_attention_heads,
+            d_model=config.hidden_size,
+            d_head=config.hidden_size // config.num_attention_heads,
+            d_mlp=config.intermediate_size,
+            d_vocab=config.vocab_size,
+            n_ctx=config.max_position_embeddings,
+        )
+        return cls(hf, tokenizer, shape)
+
+    @property
+    def parallel(self) -> bool:
+        value: bool = self.hf.config.use_parallel_residual
+        return value
+
+    def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
+        resid: Tensor = self.hf.gpt_neox.embed_in(tokens)
+        return resid
+
+    def qkv(
+        self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
+    ) -> tuple[
+        Float[Tensor, "row node head d_head"],
+        Float[Tensor, "row node head d_head"],
+        Float[Tensor, "row node head d_head"],
+    ]:
+        block = self.hf.gpt_neox.layers[layer]
+        normed = block.input_layernorm(resid)
+        fused: Tensor = block.attention.query_key_value(normed)
+        # Head by head, each with its own q, k and v: not all q first, as in GPT-2.
+        q, k, v = fused.unflatten(-1, (self.shape.n_heads, 3, self.shape.d_head)).unbind(-2)
+        cos, sin = self.hf.gpt_neox.rotary_emb(normed, positions[None])
+        q, k = self.rotate(q, k, cos, sin, unsqueeze_dim=2)
+        return q, k, v
+
+    def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
+        out: Tensor = self.hf.gpt_neox.layers[layer].attention.dense(z.flatten(-2))
+        return out
+
+    def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
+        block = self.hf.gpt_neox.layers[layer]
+        out: Tensor = block.mlp(block.post_attention_layernorm(resid))
+        return out
+
+    def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+        weight: Tensor = self.hf.gpt_neox.layers[layer].attention.dense.weight.T
+        heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
+        return heads
+
+    @property
+    def norm_module(self) -> Any:
+        return self.hf.gpt_neox.final_layer_norm
+
+    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+        proj = self.hf.gpt_neox.layers[layer].attention.query_key_value
+        bias = proj.bias if proj.bias is not None else torch.zeros_like(proj.weight[:, 0])
+        grouped: Tensor = bias.unflatten(0, (self.shape.n_heads, 3, self.shape.d_head))
+        return grouped[:, 2]

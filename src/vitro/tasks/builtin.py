@@ -1,0 +1,55 @@
+"""The three tasks of "Mechanistically interpreting time in GPT-2 small"."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from vitro.tasks.errors import TaskError
+from vitro.tasks.task import Task
+
+# No tokenizer keeps a run of numbers whole for as long as this; a larger n is a slip, and would fill the
+# memory.
+LARGEST_N = 10_000
+
+
+def days() -> Task:
+    """The day after: seven prompts, `If today is Monday, tomorrow is`."""
+    return Task(
+        name="days",
+        template="If today is {day}, tomorrow is",
+        words=("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+        cyclic=True,
+        content=("today", "tomorrow"),
+    )
+
+
+def months() -> Task:
+    """The month after: twelve prompts, `If this month is January, next month is`."""
+    return Task(
+        name="months",
+        template="If this month is {month}, next month is",
+        words=(
+            "January", "February", "March", "April", "May", "June",
+            "July", "August", "September", "October", "November", "December",
+        ),
+        cyclic=True,
+        content=("this", "month", "next"),
+    )  # fmt: skip
+
+
+def numbers(n: int = 10) -> Task:
+    """The number after: n prompts, `If 1 then` to `If n then`, answered by 2 to n + 1.
+
+    The post's own template is lost; this one fits what a replication says of it. The name carries n
+    (`numbers-10`), so that two sizes are two tasks. Raises `TaskError` unless 1 <= n <= 10,000.
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= LARGEST_N:
+        raise TaskError(f"task 'numbers': n is {n!r}; it must be a whole number from 1 to {LARGEST_N}")
+    return Task(
+        name=f"numbers-{n}",
+        template="If {n} then",
+        words=tuple(str(number) for number in range(1, n + 2)),
+        content=("then",),
+    )
+
+
+BUILTIN: Mapping[str, Callable[[], Task]] = MappingProxyType({"days": days, "months": months, "numbers": numbers})

@@ -1,0 +1,68 @@
+"""What a task's name, template and words must be, each told in one line where it is not."""
+
+import re
+from collections.abc import Sequence
+
+from vitro.tasks.errors import TaskError
+
+
+def check_name(name: object) -> None:
+    """Raises `TaskError` unless `name` can name a folder everywhere."""
+    if not isinstance(name, str):
+        raise TaskError(f"a task's name must be a text, and this one is {name!r}")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise TaskError(f"task name {name!r} will not do for a folder; use letters, digits, - and _, such as 'my-task'")
+
+
+def check_template(name: str, template: object) -> None:
+    """Raises `TaskError` unless `template` has one `{slot}` and does not end in white space."""
+    where = f"task {name!r}: the template"
+    if not isinstance(template, str):
+        raise TaskError(f"{where} must be a text, and it is {template!r}")
+    slots = re.findall(r"\{([^{}]*)\}", template)
+    rest = re.sub(r"\{[^{}]*\}", "", template)
+    example = "such as 'If today is {day}, tomorrow is'"
+    if "{" in rest or "}" in rest:
+        raise TaskError(f"{where} {template!r} has a brace without its partner; write one {{slot}}, {example}")
+    if not slots:
+        raise TaskError(f"{where} {template!r} has no slot; write one {{slot}} for the subject, {example}")
+    if len(slots) > 1:
+        listed = " and ".join(f"{{{slot}}}" for slot in slots)
+        raise TaskError(f"{where} {template!r} has {len(slots)} slots, {listed}; keep one, {example}")
+    if not slots[0].isidentifier():
+        raise TaskError(
+            f"{where} {template!r} has {{{slots[0]}}} for a slot; a name goes between the braces, {example}"
+        )
+    if template != template.rstrip():
+        raise TaskError(
+            f"{where} {template!r} ends in white space; end it at its last word, since the answer brings its own space"
+        )
+
+
+def check_count(name: str, n: object, most: int) -> None:
+    """Raises `TaskError` unless `n` is None or a whole number from 1 to `most`."""
+    # bool is an int to Python, but `n = true` is a slip
+    if n is not None and (not isinstance(n, int) or isinstance(n, bool)):
+        raise TaskError(f"task {name!r}: n is {n!r}; it must be a whole number")
+    if n is not None and not 1 <= n <= most:
+        raise TaskError(f"task {name!r}: n is {n}; its words give 1 to {most} prompts")
+
+
+def checked_words(name: str, key: str, words: object) -> tuple[str, ...]:
+    """The words as a tuple. Raises `TaskError` unless they are texts without outer space, each there once."""
+    if isinstance(words, str) or not isinstance(words, Sequence):
+        raise TaskError(f"task {name!r}: {key} must be a list of texts, and it is {words!r}")
+    seen: set[str] = set()
+    for i, word in enumerate(words):
+        if not isinstance(word, str):
+            raise TaskError(f'task {name!r}: {key} holds {word!r}, which is not a text; write it in quotes, "{word}"')
+        if not word.strip():
+            raise TaskError(f"task {name!r}: {key} holds an empty word at place {i + 1}; leave it out")
+        if word != word.strip():
+            raise TaskError(
+                f"task {name!r}: {key} holds {word!r}; write it without the space around it, {word.strip()!r}"
+            )
+        if word in seen:
+            raise TaskError(f"task {name!r}: {key} holds {word!r} twice; name each word once")
+        seen.add(word)
+    return tuple(words)

@@ -1,0 +1,62 @@
+"""The sentences whose mean activations replace a component's output: the prompt with random words in it."""
+
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Int
+
+from vitro.tasks.errors import TaskError
+from vitro.tasks.prompts import Prompts
+from vitro.tasks.tokenizer import SPACE_MARKS, Tokenizer
+
+Dataset = Literal["random", "mean"]
+DATASETS: tuple[Dataset, ...] = get_args(Dataset)
+
+
+def space_tokens(tokenizer: Tokenizer) -> Int[np.ndarray, " token"]:
+    """The ids, in order, of the tokens that begin with a space: what a random word is drawn from.
+
+    GPT-2 has 33,135 of them. Special and added tokens are left out. Raises `TaskError` if there are none.
+    """
+    vocabulary = tokenizer.get_vocab()
+    left_out = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    # One mark only: a vocabulary that writes its spaces as "▁" may hold the letter "Ġ" too.
+    marked = [
+        [i for entry, i in vocabulary.items() if entry.startswith(mark) and i not in left_out] for mark in SPACE_MARKS
+    ]
+    ids = max(marked, key=len)
+    if not ids:
+        marks = ", ".join(repr(mark) for mark in SPACE_MARKS)
+        raise TaskError(
+            f"no token of this tokenizer begins with a space ({marks}), so there are no random words; "
+            "use zero or resample ablation, or another model"
+        )
+    return np.array(sorted(ids), dtype=np.int64)
+
+
+def draw(
+    prompts: Prompts, tokenizer: Tokenizer, dataset: Dataset, samples: int, seed: int
+) -> Int[np.ndarray, "sample position"]:
+    """Copies of the template's tokens with random words in them, drawn uniformly and independently.
+
+    `mean` replaces the subject, `random` the subject and the content words, by any of `space_tokens`. The two
+    are drawn independently of each other and of the order in which they are asked for; a larger draw begins
+    with the smaller one. Source: the mean and random ablations of "Mechanistically interpreting time in GPT-2
+    small", whose means are taken over such sentences.
+
+    Raises `TaskError` if samples < 1, seed < 0, the dataset is unknown or there is nothing to draw from.
+    """
+    if dataset not in DATASETS:
+        raise TaskError(f"there is no dataset {dataset!r}; there are {' and '.join(DATASETS)}")
+    if samples < 1:
+        raise TaskError(f"samples is {samples}; it must be 1 or more")
+    if seed < 0:
+        raise TaskError(f"seed is {seed}; it must be 0 or more")
+    words = space_tokens(tokenizer)
+    positions = [prompts.subject_position]
+    if dataset == "random":
+        positions += prompts.content_positions
+    generator = np.random.default_rng([seed, DATASETS.index(dataset)])
+    sentences = np.repeat(prompts.tokens[:1], samples, axis=0)
+    sentences[:, positions] = words[generator.integers(len(words), size=(samples, len(positions)))]
+    return sentences

@@ -1,0 +1,7 @@
+"""What this room raises."""
+
+from vitro.errors import VitroError
+
+
+class TaskError(VitroError):
+    """A task that cannot be asked: its own text is wrong, or a tokenizer does not cut it as it must be."""

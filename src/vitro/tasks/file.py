@@ -1,0 +1,63 @@
+"""A task read from a TOML file."""
+
+import difflib
+import os
+import tomllib
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from vitro.tasks.errors import TaskError
+from vitro.tasks.task import Task
+
+_KEYS = tuple(key.name for key in fields(Task))
+_REQUIRED = tuple(key.name for key in fields(Task) if key.default is MISSING)
+
+
+def from_toml(path: str | os.PathLike[str]) -> Task:
+    """The task written in a TOML file whose keys are the fields of `Task`.
+
+    ```toml
+    name = "letters"
+    template = "After the letter {letter} comes the letter"
+    words = ["A", "B", "C", "D"]
+    cyclic = false       # may be left out, as may n and content
+    content = ["After", "letter", "comes"]
+    ```
+
+    Raises `TaskError`, which begins with the path, for a file that cannot be read, is not TOML, or lacks a
+    key or has an unknown one, and for all that `Task` itself refuses.
+    """
+    try:
+        table = _table(Path(path))
+        for key in table:
+            if key not in _KEYS:
+                raise TaskError(_unknown_key(key))
+        for key in _REQUIRED:
+            if key not in table:
+                raise TaskError(f"the key {key!r} is missing; a task needs {', '.join(_REQUIRED)}")
+        return Task(**table)
+    except TaskError as error:
+        raise TaskError(f"{path}: {error}") from None
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        # editors on Windows may open a file with a byte order mark, which TOML does not know
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise TaskError("there is no such file") from None
+    except IsADirectoryError:
+        raise TaskError("this is a folder; name the .toml file in it") from None
+    except OSError as error:
+        raise TaskError(f"the file cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise TaskError(f"the file is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"the file is not valid TOML: {error}") from None
+
+
+def _unknown_key(key: str) -> str:
+    close = difflib.get_close_matches(key, _KEYS, n=1)
+    meant = f"; did you mean {close[0]!r}?" if close else "."
+    return f"unknown key {key!r}{meant} A task's keys are {', '.join(_KEYS)}"

@@ -1,0 +1,82 @@
+"""What this room asks of a tokenizer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from vitro.tasks.errors import TaskError
+
+# How a vocabulary writes the space that a token begins with: byte-level, sentencepiece, plain.
+SPACE_MARKS = ("Ġ", "▁", " ")
+
+
+class Tokenizer(Protocol):
+    """The part of a transformers fast tokenizer (`PreTrainedTokenizerFast`) that tasks use."""
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether it can say which characters a token stands for."""
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The token that begins a sequence, if it has one."""
+
+    @property
+    def unk_token_id(self) -> int | None:
+        """The token for what it does not know, if it has one."""
+
+    @property
+    def all_special_ids(self) -> Sequence[int]:
+        """The tokens that are not text."""
+
+    def __call__(
+        self, text: list[str], *, add_special_tokens: bool, return_offsets_mapping: bool, verbose: bool
+    ) -> Mapping[str, Any]:
+        """The texts' `input_ids` and `offset_mapping`."""
+
+    def decode(self, token_ids: list[int]) -> str:
+        """The tokens as text."""
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str | None]:
+        """The tokens as the vocabulary writes them; None beyond its end."""
+
+    def get_vocab(self) -> Mapping[str, int]:
+        """Every token, as the vocabulary writes it, and its id."""
+
+    def get_added_vocab(self) -> Mapping[str, int]:
+        """The tokens that were added to the vocabulary after training."""
+
+
+class Encoding(NamedTuple):
+    """One text's token ids, and the characters each stands for: its first, and the one after its last."""
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
+    """The texts' tokens, no special token added. Raises `TaskError` if the tokenizer gives no offsets."""
+    if not tokenizer.is_fast:
+        raise TaskError(
+            f"a {type(tokenizer).__name__} does not say which characters a token stands for; "
+            "use a fast tokenizer (AutoTokenizer.from_pretrained gives one where there is a tokenizer.json)"
+        )
+    # verbose=False: where a text is longer than the context, `tokenize` raises and needs no warning
+    batch = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
+    return [Encoding(tuple(ids), tuple((start, end) for start, end in spans)) for ids, spans in pairs]
+
+
+def readable(tokenizer: Tokenizer, token: int) -> str:
+    """The token as text, its leading space kept: `" Monday"`.
+
+    A piece of a character has no text of its own; it is given as the vocabulary writes it. Many models' embeddings are
+    longer than their vocabulary (Pythia's are padded), so a token may have no entry at all: it is given as its number.
+    """
+    entry = tokenizer.convert_ids_to_tokens([token])[0]
+    if entry is None:
+        return f"[{token}]"
+    text = tokenizer.decode([token])
+    if "\N{REPLACEMENT CHARACTER}" in text:
+        return entry
+    # sentencepiece decoders drop the space at the beginning of a text
+    return f" {text}" if entry.startswith(SPACE_MARKS) and not text.startswith(" ") else text

@@ -1,0 +1,156 @@
+"""What `load` takes, and how it refuses what would give wrong numbers: in one line that says what would work."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from planted import plant
+from vitro.models import ModelError, find, load
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A sound checkpoint, to be damaged."""
+    return plant(tmp_path / "model")
+
+
+def refused(name: Path | str, **options: str) -> str:
+    with pytest.raises(ModelError) as error:
+        load(str(name), **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_folder_is_loaded_and_gives_its_own_logits(folder: Path) -> None:
+    from transformers import GPT2LMHeadModel
+
+    model, plain = load(str(folder)), GPT2LMHeadModel.from_pretrained(folder)
+    tokens = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        assert torch.equal(model.hf(tokens).logits, plain(tokens).logits)
+    assert (model.shape.n_layers, model.shape.n_heads, model.shape.d_head) == (3, 4, 16)
+
+
+def in_hub_layout(cache: Path, repo: str, commit: str, source: Path) -> None:
+    home = cache / f"models--{repo.replace('/', '--')}"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text(commit)
+    shutil.copytree(source, home / "snapshots" / commit)
+
+
+@pytest.mark.parametrize("typed", ["someone/tiny", "someone/tiny@main"])
+def test_a_hub_id_is_read_from_the_hubs_own_cache(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    in_hub_layout(tmp_path / "hub", "someone/tiny", commit, folder)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    checkpoint = find(typed)
+    assert checkpoint.revision == commit
+    assert checkpoint.folder == tmp_path / "hub" / "models--someone--tiny" / "snapshots" / commit
+    assert load(typed).shape.n_layers == 3
+
+
+def test_without_network_a_hub_id_says_so_and_names_what_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    message = refused("gpt2")
+    assert "'gpt2'" in message
+    assert "network" in message
+    assert "smollm2, a local folder" in message
+
+
+def test_an_unknown_name_says_what_works() -> None:
+    assert "no such file or folder; what works: a hub id" in refused("./nowhere/at/all")
+    assert "no such file or folder" in refused("missing.gguf")
+
+
+def test_a_folder_without_a_model_or_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    assert "no config.json" in refused(tmp_path)
+    (folder / "model.safetensors").unlink()
+    assert "no weights" in refused(folder)
+
+
+def test_pickles_are_never_opened(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+    assert "only pickled weights (pytorch_model.bin), which are never opened" in refused(folder)
+    assert "kind that is not read" in refused(folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize("keep", [4, 200, 20_000])
+def test_a_truncated_safetensors_file_is_named(folder: Path, keep: int) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "model.safetensors is corrupt or truncated" in refused(folder)
+
+
+def test_a_missing_shard_is_named(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"transformer.wte.weight": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "the weight file model-00001-of-00002.safetensors is missing" in refused(folder)
+    (folder / "model.safetensors.index.json").write_text("{")
+    assert "not a readable index" in refused(folder)
+
+
+def damage(folder: Path, change: Any) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_missing_weights_are_not_filled_at_random(folder: Path) -> None:
+    damage(folder, lambda weights: weights.pop("transformer.h.1.mlp.c_fc.weight"))
+    assert "1 weights are missing or of the wrong shape, transformer.h.1.mlp.c_fc.weight" in refused(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_in_the_weights_names_the_layer(folder: Path, value: float) -> None:
+    damage(folder, lambda weights: weights["transformer.h.2.attn.c_attn.bias"].fill_(value))
+    assert "layer 2 (transformer.h.2.attn.c_attn.bias) hold NaN" in refused(folder)
+
+
+def test_an_unknown_family_is_refused_with_the_known_ones(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({**config, "model_type": "mamba", "architectures": ["MambaForCausalLM"]})
+    )
+    assert "'mamba' is not known to Vitro; known families: gpt2, llama" in refused(folder)
+    (folder / "config.json").write_text("{not json")
+    assert "config.json cannot be read" in refused(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\x00\x00\x00" + bytes(40), b"GGUF" + b"\xff" * 200])
+def test_a_damaged_gguf_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "small.gguf"
+    path.write_bytes(content)
+    assert "small.gguf" in refused(path)
+
+
+def test_device_and_number_format_are_checked_first(folder: Path) -> None:
+    assert "device 'abacus' is not known; what works: cpu" in refused(folder, device="abacus")
+    assert "dtype 'float8' is not known; what works: float32" in refused(folder, dtype="float8")
+    if not torch.cuda.is_available():
+        assert "device 'cuda' is not on this machine" in refused(folder, device="cuda")
+
+
+def test_one_hash_stands_for_one_set_of_weights(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    assert find(str(folder)).weights_hash() == find(str(copy)).weights_hash()
+    damage(copy, lambda weights: weights["transformer.wpe.weight"].mul_(2))
+    assert find(str(folder)).weights_hash() != find(str(copy)).weights_hash()
+
+
+def test_bfloat16_is_the_streams_format_and_logits_come_in_float32(folder: Path) -> None:
+    from vitro.engine import sweep
+
+    model = load(str(folder), dtype="bfloat16")
+    logits = sweep(model, [[1, 2, 3]], [()], lambda finals: {"logits": finals.logits})["logits"]
+    assert (model.dtype, logits.dtype) == (torch.bfloat16, torch.float32)

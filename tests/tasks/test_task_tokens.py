@@ -1,0 +1,242 @@
+"""Prompts are comparable position by position, or the error says which word is at fault and what would fit."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from task_tokenizers import cut_by, digit_by_digit, gpt2, sentencepiece, whole_words
+from vitro.tasks import Task, TaskError, days, months, numbers, readable, tokenize
+
+WORDS = st.lists(st.text("bcdég", min_size=1, max_size=4), min_size=2, max_size=6, unique=True).map(tuple)
+
+
+def small(words: tuple[str, ...] = ("a", "b", "c"), template: str = "x {s} y z", **options: Any) -> Task:
+    return Task("small", template, words, **options)
+
+
+def refusal(task: Task, tokenizer: Any, n_ctx: int | None = None) -> str:
+    with pytest.raises(TaskError) as caught:
+        tokenize(task, tokenizer, n_ctx)
+    return str(caught.value)
+
+
+def test_gpt2_day_prompts_are_eight_tokens_with_the_subject_at_4() -> None:
+    prompts = tokenize(days(), gpt2(), n_ctx=8)
+    assert prompts.tokens.shape == (7, 8)
+    assert set(prompts.tokens[:, 0].tolist()) == {gpt2().bos_token_id}
+    roles = ("bos", "template", "content", "template", "subject", "template", "content", "final")
+    assert prompts.roles == roles
+    assert prompts.subject_position == 4
+    assert prompts.content_positions == (2, 6)
+    assert [readable(gpt2(), i) for i in prompts.answer_ids] == [f" {answer}" for answer in days().answers]
+    assert prompts.absorbed == ()
+
+
+def test_gpt2_month_prompts_have_the_subject_at_5_and_twelve_answers() -> None:
+    prompts = tokenize(months(), gpt2(), n_ctx=None)
+    assert prompts.subject_position == 5
+    assert prompts.content_positions == (2, 3, 7, 8)
+    assert len(set(prompts.answer_list_ids.tolist())) == 12
+    assert (readable(gpt2(), 2447), readable(gpt2(), 2932)) == (" Aug", " August")
+    assert prompts.answer_list_ids[7] == 2932
+
+
+def test_gpt2_number_prompts_have_the_subject_at_2_and_a_content_word_at_the_end() -> None:
+    prompts = tokenize(numbers(100), gpt2(), n_ctx=None)
+    assert prompts.tokens.shape == (100, 4)
+    assert prompts.roles == ("bos", "template", "subject", "final")
+    assert prompts.content_positions == (3,)
+
+
+def test_gpt2_counts_to_361_in_single_tokens() -> None:
+    assert tokenize(numbers(360), gpt2(), n_ctx=None).absorbed == ()
+    text = "task 'numbers-361': '362' is 2 tokens here (' 36', '2') and must be one; numbers:360 fits"
+    assert refusal(numbers(361), gpt2()) == text
+
+
+@given(words=WORDS, cyclic=st.booleans(), bos=st.sampled_from(["<s>", None]))
+@settings(max_examples=40, deadline=None)
+def test_prompts_differ_at_the_subject_alone(words: tuple[str, ...], cyclic: bool, bos: str | None) -> None:
+    task = small(words, cyclic=cyclic, content=("y",))
+    tokenizer = whole_words(task, bos=bos)
+    prompts = tokenize(task, tokenizer, n_ctx=None)
+    beside = np.delete(prompts.tokens, prompts.subject_position, axis=1)
+    assert (beside == beside[0]).all()
+    assert [tokenizer.decode(row[int(prompts.has_bos) :]) for row in prompts.tokens] == list(task.prompts)
+    assert (prompts.tokens[:, prompts.subject_position] == prompts.subject_ids).all()
+    read = [tokenizer.decode([i]).strip() for i in prompts.answer_ids]
+    assert read == list(task.answers)
+    assert [tokenizer.decode([i]).strip() for i in prompts.answer_list_ids] == list(task.answer_list)
+    assert prompts.roles.index("content") == prompts.subject_position + 1
+    assert prompts.roles[-1] == "final"
+
+
+def test_without_a_bos_token_none_is_prepended() -> None:
+    with_bos = tokenize(days(), whole_words(days()), n_ctx=None)
+    without = tokenize(days(), whole_words(days(), bos=None), n_ctx=None)
+    assert (with_bos.has_bos, without.has_bos) == (True, False)
+    assert without.subject_position == with_bos.subject_position - 1 == 3
+    assert without.content_positions == (1, 5)
+    assert without.roles == with_bos.roles[1:]
+
+
+@pytest.mark.parametrize("trim_offsets", [False, True])
+def test_a_space_cut_off_every_word_belongs_to_the_template_and_ends_the_prompt(trim_offsets: bool) -> None:
+    tokenizer = digit_by_digit(numbers(8), trim_offsets=trim_offsets)
+    prompts = tokenize(numbers(8), tokenizer, n_ctx=None)
+    texts = [readable(tokenizer, i) for i in prompts.tokens[4]]
+    assert texts == ["<s>", "If", " ", "5", " then", " "]
+    assert prompts.roles == ("bos", "template", "template", "subject", "content", "final")
+    assert readable(tokenizer, prompts.subject_ids[4]) == "5"
+    assert readable(tokenizer, prompts.answer_ids[4]) == "6"
+    space = tokenizer.convert_tokens_to_ids("Ġ")
+    assert prompts.absorbed == (
+        f"every subject begins with the token ' ' ({space}), counted as the template's",
+        f"every answer begins with the token ' ' ({space}), which ends the prompt",
+    )
+
+
+def test_sentencepiece_keeps_or_cuts_the_space_as_others_do() -> None:
+    task = small()
+    words = sentencepiece("▁x", "▁y", "▁z", "▁a", "▁b", "▁c")
+    prompts = tokenize(task, words, n_ctx=None)
+    assert [readable(words, i) for i in prompts.tokens[0]] == [" x", " a", " y", " z"]
+    digits = sentencepiece("▁If", "▁then", "▁", *"0123456789")
+    prompts = tokenize(numbers(8), digits, n_ctx=None)
+    assert [readable(digits, i) for i in prompts.tokens[0]] == [" If", " ", "1", " then", " "]
+    assert prompts.subject_position == 2
+    assert "numbers:8 fits" in refusal(numbers(10), digits)
+
+
+def test_a_first_piece_that_all_words_share_is_absorbed() -> None:
+    task = small(("A1", "A2", "A3"))
+    tokenizer = digit_by_digit(task)
+    prompts = tokenize(task, tokenizer, n_ctx=None)
+    assert [readable(tokenizer, i) for i in prompts.tokens[0]] == ["<s>", "x", " A", "1", " y", " z", " A"]
+    assert [readable(tokenizer, i) for i in prompts.answer_ids] == ["2", "3"]
+
+
+def test_a_last_piece_that_all_words_share_is_not_absorbed() -> None:
+    task = small(("Monday", "Tuesday"))
+    text = "task 'small': 'Monday' is 2 tokens here (' Mon', 'day') and must be one; none of its words fits"
+    assert refusal(task, cut_by("day| ?[A-Z][a-z]{2,3}(?=day)| ?[a-z]+", task)).startswith(text)
+
+
+def test_a_space_that_only_some_words_shed_is_an_error() -> None:
+    task = small(("a", "7", "b"))
+    text = "task 'small': '7' is 2 tokens here (' ', '7') and must be one; these fit: 'a', 'b'"
+    assert refusal(task, digit_by_digit(task)) == text
+
+
+def test_the_slot_may_open_the_prompt_or_end_it() -> None:
+    opening = small(template="{s} y")
+    first = tokenize(opening, whole_words(opening), n_ctx=None)
+    assert first.subject_position == 1
+    assert (first.tokens[:, 1] != first.subject_ids).all()  # "a" in the prompt, " a" as its continuation
+    closing = small(template="y {s}")
+    last = tokenize(closing, whole_words(closing), n_ctx=None)
+    assert last.subject_position == 2
+    assert last.roles == ("bos", "content", "final")
+
+
+def test_a_content_word_of_two_tokens_has_two_positions() -> None:
+    task = small(template="x {s} in 42", content=("42",))
+    prompts = tokenize(task, digit_by_digit(task), n_ctx=None)
+    assert prompts.content_positions == (5, 6)
+
+
+def test_the_arrays_are_read_only() -> None:
+    prompts = tokenize(small(), whole_words(small()), n_ctx=None)
+    for array in (prompts.tokens, prompts.subject_ids, prompts.answer_ids, prompts.answer_list_ids):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+def test_a_number_of_several_tokens_says_which_size_fits() -> None:
+    text = "task 'numbers-10': '10' is 3 tokens here (' ', '1', '0') and must be one; numbers:8 fits"
+    assert refusal(numbers(10), digit_by_digit(numbers(10))) == text
+
+
+def test_many_words_that_fit_are_cut_short() -> None:
+    task = small((*"abcdefghijklmnop", "q1"))
+    assert refusal(task, digit_by_digit(task)).endswith(
+        "these fit: " + ", ".join(map(repr, "abcdefghijkl")) + " and 4 more"
+    )
+
+
+def test_only_the_words_in_use_must_fit() -> None:
+    task = small(("a", "b", "c", "d1"), n=2)
+    assert tokenize(task, digit_by_digit(task), n_ctx=None).tokens.shape[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(?<= a) y z| ?[a-z]", "'x a y z' and 'x b y z' are 3 and 4 tokens; every prompt must have the same length"),
+        ("(?<= a) y z|(?<= b y) z$| ?[a-z]", "are 3 and 4 tokens"),
+    ],
+)
+def test_prompts_cut_differently_are_an_error(pattern: str, text: str) -> None:
+    assert text in refusal(small(), cut_by(pattern, small()))
+
+
+def test_prompts_that_differ_beside_the_subject_are_an_error() -> None:
+    task = small(template="x {s} y z w")
+    text = "'x a y z w' and 'x b y z w' differ beside the subject, in ' y z' and ' y'; set the slot apart by spaces"
+    assert text in refusal(task, cut_by("(?<= a) y z|(?<= b y) z w| ?[a-z]", task))
+
+
+def test_a_subject_that_moves_is_an_error() -> None:
+    task = small(("a", "b"), template="w x {s} y z", cyclic=True)
+    assert "differ beside the subject" in refusal(task, cut_by("w x(?= a)|(?<= b) y z| ?[a-z]", task))
+
+
+def test_an_answer_that_changes_the_prompt_is_an_error() -> None:
+    text = "'a' changes the tokens of 'x a y z' before it; end the template at a whole word"
+    assert text in refusal(small(), cut_by(" z [a-z]| ?[a-z]", small()))
+
+
+def test_a_word_cut_in_two_ways_is_an_error() -> None:
+    task = small(("aa", "bb"), cyclic=True)
+    tokenizer = cut_by("(?<= bb y z) a(?=a$)| ?[a-z]+", task)
+    text = "'aa' is ' aa' after one prompt and ' a', 'a' after 'x bb y z'; end the template at a whole word"
+    assert text in refusal(task, tokenizer)
+
+
+def test_an_unknown_word_is_named() -> None:
+    text = "task 'small': this tokenizer does not know 'c'; try other words or another model"
+    assert refusal(small(), whole_words(small(), known="x a b y z a b")) == text
+
+
+def test_words_that_are_one_token_are_named() -> None:
+    task = small(("b", "B", "c"))
+    tokenizer = whole_words(task, lowercase=True)
+    token = tokenizer.convert_tokens_to_ids("Ġb")
+    assert refusal(task, tokenizer) == (
+        f"task 'small': 'b' and 'B' are the same token here, ' b' ({token}); keep one of them"
+    )
+
+
+def test_a_prompt_longer_than_the_context_is_an_error() -> None:
+    assert tokenize(days(), whole_words(days()), n_ctx=8).tokens.shape[1] == 8
+    text = "task 'days': its prompts are 8 tokens and the model takes 7; shorten the template"
+    assert refusal(days(), whole_words(days()), n_ctx=7) == text
+
+
+def test_a_tokenizer_without_offsets_is_refused() -> None:
+    text = "a SimpleNamespace does not say which characters a token stands for; use a fast tokenizer"
+    assert text in refusal(days(), SimpleNamespace(is_fast=False))
+
+
+def test_a_piece_of_a_character_is_shown_as_the_vocabulary_writes_it() -> None:
+    pieces = gpt2()("星", add_special_tokens=False)["input_ids"]
+    assert [readable(gpt2(), i) for i in pieces] == gpt2().convert_ids_to_tokens(pieces)
+
+
+def test_a_token_beyond_the_vocabulary_is_shown_as_its_number() -> None:
+    tokenizer = whole_words(days())
+    assert readable(tokenizer, len(tokenizer) + 7) == f"[{len(tokenizer) + 7}]"
