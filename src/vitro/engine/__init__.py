@@ -1,0 +1,54 @@
+"""What happens if: variants of a model's run, computed exactly and only where they differ."""
+
+from vitro.engine.budget import Budget, MemoryBudgetError
+from vitro.engine.clean import clean_runs
+from vitro.engine.edit import (
+    Edit,
+    EditError,
+    Hook,
+    Site,
+    Variant,
+    mlp_out,
+    pattern,
+    pin,
+    resid_mid,
+    resid_post,
+    resid_pre,
+    z,
+)
+from vitro.engine.forward import Clean, clean_attention, read_out, run
+from vitro.engine.means import Means, mean_activations
+from vitro.engine.sweep import Finals, Progress, Read, sweep
+from vitro.engine.tree import Tree, pack
+from vitro.engine.watch import clean_final_attention
+
+__all__ = [
+    "Budget",
+    "Clean",
+    "Edit",
+    "EditError",
+    "Finals",
+    "Hook",
+    "Means",
+    "MemoryBudgetError",
+    "Progress",
+    "Read",
+    "Site",
+    "Tree",
+    "Variant",
+    "clean_attention",
+    "clean_final_attention",
+    "clean_runs",
+    "mean_activations",
+    "mlp_out",
+    "pack",
+    "pattern",
+    "pin",
+    "read_out",
+    "resid_mid",
+    "resid_post",
+    "resid_pre",
+    "run",
+    "sweep",
+    "z",
+]

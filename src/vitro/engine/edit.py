@@ -1,0 +1,137 @@
+"""Interventions as values: what is changed, where, and into what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.errors import VitroError
+
+
+class Hook(IntEnum):
+    """The places within a block that can be edited, in the order in which a block computes them."""
+
+    resid_pre = 0
+    pattern = 1
+    z = 2
+    resid_mid = 3
+    mlp_out = 4
+    resid_post = 5
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """A place in the model, such as head 9.1's z. Write `z(9, 1)`, `mlp_out(0)`, `resid_post(8)`, `pattern(9, 1)`."""
+
+    layer: int
+    hook: Hook
+    head: int | None = None
+
+    def __str__(self) -> str:
+        """TransformerLens' name, with the head: `blocks.9.attn.hook_z[1]`."""
+        within = "attn." if self.hook in (Hook.pattern, Hook.z) else ""
+        head = "" if self.head is None else f"[{self.head}]"
+        return f"blocks.{self.layer}.{within}hook_{self.hook.name}{head}"
+
+
+def z(layer: int, head: int) -> Site:
+    """A head's values mixed by its attention, before W_O: d_head numbers at every position (`hook_z`)."""
+    return Site(layer, Hook.z, head)
+
+
+def pattern(layer: int, head: int) -> Site:
+    """A head's attention: at every position, one weight for each position (`hook_pattern`)."""
+    return Site(layer, Hook.pattern, head)
+
+
+def mlp_out(layer: int) -> Site:
+    """What an MLP writes to the stream (`hook_mlp_out`)."""
+    return Site(layer, Hook.mlp_out)
+
+
+def resid_pre(layer: int) -> Site:
+    """The stream as it enters a block."""
+    return Site(layer, Hook.resid_pre)
+
+
+def resid_mid(layer: int) -> Site:
+    """The stream between a block's heads and its MLP; a parallel block has none."""
+    return Site(layer, Hook.resid_mid)
+
+
+def resid_post(layer: int) -> Site:
+    """The stream as it leaves a block."""
+    return Site(layer, Hook.resid_post)
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One intervention: at `site`, the activation is set to `value`, or `value` is added to it.
+
+    value: [width], [position, width] or [prompt, position, width], each axis full or 1, as in broadcasting. Position p
+    of the value belongs to position p of the prompt. Width is d_head at a head's z and d_model at an MLP or the
+    stream; at a pattern it holds the weights on positions 0, 1, ..., and those that it leaves out are 0.
+    positions: which positions are edited, negative ones counted from each prompt's end; None: all.
+    prompts: which prompts are edited; None: all.
+    """
+
+    site: Site
+    value: Float[Tensor, "*prompt_position width"]
+    how: Literal["set", "add"] = "set"
+    positions: tuple[int, ...] | None = None
+    prompts: tuple[int, ...] | None = None
+
+    def __str__(self) -> str:
+        """In words, for a log or an error."""
+        where = "every position" if self.positions is None else f"positions {self.positions}"
+        whose = "" if self.prompts is None else f" of prompts {self.prompts}"
+        return f"{self.how} {self.site} at {where}{whose}"
+
+    def rows(self, lengths: Sequence[int]) -> Int[Tensor, "prompt position"]:
+        """Which row of `flat_value` each prompt's positions get; -1 where nothing is edited.
+
+        lengths: every prompt's number of tokens. EditError where the value's shape does not fit the prompts.
+        """
+        n_prompts, longest = len(lengths), max(lengths)
+        by_prompt, by_position = (1, 1, *self.value.shape[:-1])[-2:]
+        if by_prompt not in (1, n_prompts) or (by_position != 1 and by_position < longest) or self.value.ndim > 3:
+            raise EditError(
+                f"edit ({self}): a value of shape {tuple(self.value.shape)} does not fit {n_prompts} prompts of up to "
+                f"{longest} positions"
+            )
+        prompt = torch.arange(n_prompts)[:, None]
+        position = torch.arange(longest)[None]
+        row = (prompt if by_prompt > 1 else 0 * prompt) * by_position + (position if by_position > 1 else 0 * position)
+        length = torch.tensor(lengths)[:, None]
+        edited = position < length
+        if self.positions is not None:
+            wanted = torch.tensor(self.positions, dtype=torch.long)
+            edited &= ((position[..., None] == wanted) | (position[..., None] - length[..., None] == wanted)).any(-1)
+        if self.prompts is not None:
+            edited &= torch.isin(prompt, torch.tensor(self.prompts, dtype=torch.long))
+        return torch.where(edited, row, -1)
+
+    @property
+    def flat_value(self) -> Float[Tensor, "row width"]:
+        """The value with its prompt and position axes made one."""
+        return self.value.reshape(-1, self.value.shape[-1])
+
+
+Variant = tuple[Edit, ...]
+"""Edits made together in one run of the model; the empty variant is the clean run."""
+
+
+def pin(layer: int, head: int, to: int, *, at: int = -1) -> Edit:
+    """The edit that makes a head at position `at` (default: the final stream) attend to position `to` alone.
+
+    Source: the post, "setting the k-th stream's attention to 1 w.r.t. the final stream"; other rows are untouched.
+    """
+    return Edit(pattern(layer, head), torch.eye(to + 1)[to], positions=(at,))
+
+
+class EditError(VitroError):
+    """An edit that fits neither the model nor the prompts."""

@@ -1,0 +1,45 @@
+"""Mean activations over sentences, position by position: what dataset ablation puts in a component's place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitro.engine.clean import clean_runs
+from vitro.engine.sweep import Progress
+from vitro.models import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """Every head's and every MLP's mean output at every position, in float32."""
+
+    z: Float[Tensor, "layer position head d_head"]
+    mlp_out: Float[Tensor, "layer position d_model"]
+
+
+@torch.inference_mode()
+def mean_activations(
+    model: Model,
+    sentences: Sequence[Sequence[int]],
+    *,
+    memory: int | None = None,
+    progress: Progress | None = None,
+) -> Means:
+    """Means over sentences of one length, summed in float64 so that their order and their packing do not matter."""
+    shape, n_positions = model.shape, len(sentences[0])
+    z = torch.zeros(shape.n_layers, n_positions, shape.n_heads, shape.d_head, dtype=torch.float64, device=model.device)
+    mlp_out = torch.zeros(shape.n_layers, n_positions, shape.d_model, dtype=torch.float64, device=model.device)
+    for part, clean in clean_runs(model, sentences, memory):
+        tree = clean.tree
+        position = tree.positions.to(model.device)
+        # A node stands for every sentence that passes through it.
+        weight = torch.bincount(tree.paths.flatten(), minlength=len(tree.tokens)).to(z)
+        for layer, cache in enumerate(clean.layers):
+            z[layer].index_add_(0, position, cache.z * weight[:, None, None])
+            mlp_out[layer].index_add_(0, position, cache.mlp_out * weight[:, None])
+        if progress is not None:
+            progress(part.stop, len(sentences))
+    return Means((z / len(sentences)).float(), (mlp_out / len(sentences)).float())

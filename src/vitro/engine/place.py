@@ -1,0 +1,103 @@
+"""Edits brought down from prompts and positions to the nodes of a tree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.engine.cone import Signature
+from vitro.engine.edit import Edit, EditError, Hook, Site, Variant
+from vitro.engine.tree import Tree
+from vitro.models import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """An edit at the nodes of a tree."""
+
+    site: Site
+    add: bool
+    nodes: tuple[int, ...]
+    value: Float[Tensor, "edited width"]
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A variant at the nodes of a tree."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def signature(self) -> Signature:
+        """What decides which nodes have to be computed, and from which layer on."""
+        return frozenset((change.site.layer, change.site.hook, change.nodes) for change in self.changes)
+
+
+def place(model: Model, tree: Tree, variant: Variant, rows: Sequence[Int[Tensor, "prompt position"]]) -> Placed:
+    """A variant on a tree. rows: for every edit, `Edit.rows` of the tree's prompts.
+
+    The tree keeps prompts apart wherever an edit tells them apart (`first_conflict`), so a node has one value.
+    Edits that touch no node of this tree are left out. EditError for two edits that set the same thing.
+    """
+    changes = []
+    taken: set[tuple[Site, int]] = set()
+    for edit, row in zip(variant, rows, strict=True):
+        row_of_node = torch.full((len(tree.tokens) + 1,), -1)
+        # Where a prompt has ended, its path says -1, which is the spare last place.
+        row_of_node[tree.paths] = row[:, : tree.paths.shape[1]]
+        nodes = (row_of_node[:-1] >= 0).nonzero()[:, 0]
+        if not len(nodes):
+            continue
+        change = Change(
+            edit.site,
+            edit.how == "add",
+            tuple(nodes.tolist()),
+            edit.flat_value.to(model.device, model.dtype)[row_of_node[nodes].to(model.device)],
+        )
+        if edit.site.hook is Hook.pattern:
+            _check_causal(edit, tree.positions[nodes], change.value)
+        if not change.add:
+            sites = {(edit.site, node) for node in change.nodes}
+            if taken & sites:
+                raise EditError(f"edit ({edit}): another edit of the same variant sets the same activation")
+            taken |= sites
+        changes.append(change)
+    return Placed(tuple(changes))
+
+
+def first_conflict(tree: Tree, rows: Int[Tensor, "prompt position"]) -> int | None:
+    """The first position at which an edit gives a shared node two values, or edits it for some of its prompts only."""
+    inside = tree.paths >= 0
+    nodes, row = tree.paths[inside], rows[:, : tree.paths.shape[1]][inside]
+    low = torch.full((len(tree.tokens),), torch.iinfo(torch.long).max).scatter_reduce(0, nodes, row, "amin")
+    high = torch.full((len(tree.tokens),), -1).scatter_reduce(0, nodes, row, "amax")
+    conflicts = tree.positions[low != high]
+    return int(conflicts.min()) if len(conflicts) else None
+
+
+def check_site(model: Model, edit: Edit) -> None:
+    """EditError where the model has no such site, or the value has another width than the site."""
+    site, shape = edit.site, model.shape
+    of_head = site.hook in (Hook.z, Hook.pattern)
+    if not 0 <= site.layer < shape.n_layers:
+        raise EditError(f"edit ({edit}): the model has layers 0 to {shape.n_layers - 1}")
+    if of_head != (site.head is not None) or (site.head is not None and not 0 <= site.head < shape.n_heads):
+        raise EditError(f"edit ({edit}): z and patterns have a head, 0 to {shape.n_heads - 1}; other sites have none")
+    if site.hook is Hook.resid_mid and model.parallel:
+        raise EditError(f"edit ({edit}): a parallel block has no stream between its heads and its MLP")
+    if site.hook is Hook.pattern:
+        if edit.how == "add":
+            raise EditError(f"edit ({edit}): attention can be set, not added to")
+        return
+    width = shape.d_head if of_head else shape.d_model
+    if edit.value.shape[-1] != width:
+        raise EditError(f"edit ({edit}): the value is {edit.value.shape[-1]} wide, the site {width}")
+
+
+def _check_causal(edit: Edit, positions: Int[Tensor, " edited"], value: Float[Tensor, "edited width"]) -> None:
+    later = torch.arange(value.shape[-1]) > positions[:, None]
+    wrong = ((value.cpu() != 0) & later).any(-1)
+    if bool(wrong.any()):
+        raise EditError(f"edit ({edit}): position {int(positions[wrong][0])} cannot attend to a later one")

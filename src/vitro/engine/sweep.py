@@ -1,0 +1,108 @@
+"""Sweeps: many variants of many prompts, in bounded memory, and what is read off each of them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitro.engine.budget import Budget, MemoryBudgetError, is_out_of_memory
+from vitro.engine.cone import Signature, plan
+from vitro.engine.edit import Site, Variant
+from vitro.engine.forward import read_out, run
+from vitro.engine.place import check_site, first_conflict, place
+from vitro.engine.tree import pack
+from vitro.engine.variants import run_variants
+from vitro.models import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Finals:
+    """A batch of variants (rows) at the final stream of some of the prompts, on the model's device."""
+
+    logits: Float[Tensor, "row prompt d_vocab"]
+    clean: Float[Tensor, "prompt d_vocab"]
+    """The clean run's logits."""
+    prompts: slice
+    """Which of the sweep's prompts these are."""
+    attention: Mapping[Site, Float[Tensor, "row prompt position"]]
+    """Attention from the final streams, of the patterns that the sweep was told to watch."""
+
+
+Read = Callable[[Finals], Mapping[str, Tensor]]
+"""What to keep of a batch, by name, each a tensor [row, prompt, ...]."""
+
+Progress = Callable[[int, int], None]
+"""Told how much is done, of how much: runs of one variant on one prompt."""
+
+
+@torch.inference_mode()
+def sweep(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    variants: Sequence[Variant],
+    read: Read,
+    *,
+    watch: Sequence[Site] = (),
+    memory: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """Run every variant on every prompt and keep what `read` says: name -> [variant, prompt, ...], on the CPU.
+
+    prompts: token ids, BOS included where the model wants one; lengths may differ. watch: patterns (`pattern(9, 1)`)
+    whose attention from the final streams `read` is given as well. memory: bytes for everything but the model
+    (default: see `Budget`); a larger sweep takes longer in the same memory. Exact: each variant gives what a full pass
+    of the model with that edit gives, to rounding.
+    Raises EditError for an edit that does not fit, MemoryBudgetError where not even one row fits.
+    """
+    for variant in variants:
+        for edit in variant:
+            check_site(model, edit)
+    budget = Budget.of(model, memory)
+    lengths = [len(prompt) for prompt in prompts]
+    edited = [[edit.rows(lengths) for edit in variant] for variant in variants]
+    kept: dict[str, Tensor] = {}
+    done, total = 0, len(variants) * len(prompts)
+    for part in budget.parts(prompts):
+        rows = [[row[part] for row in edits] for edits in edited]
+        tree = pack(prompts[part])
+        conflicts = {first_conflict(tree, row) for edits in rows for row in edits} - {None}
+        if conflicts:
+            tree = pack(prompts[part], apart=min(at for at in conflicts if at is not None))
+        clean = run(model, tree)
+        logits = read_out(model, clean.resid_final[tree.finals.to(model.device)])
+        placed = [place(model, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
+        alike: dict[Signature, list[int]] = defaultdict(list)
+        for number, on_tree in enumerate(placed):
+            alike[on_tree.signature].append(number)
+        for signature, members in alike.items():
+            steps = plan(model, tree, signature)
+            held = max((len(step.held) for step in steps), default=1)
+            n_rows = budget.rows(held, len(tree.tokens), len(tree.finals))
+            while members:
+                batch, after = members[:n_rows], members[n_rows:]
+                try:
+                    rows_here = [placed[number] for number in batch]
+                    final, attention = run_variants(model, clean, logits, steps, rows_here, watch)
+                    values = read(Finals(final, logits, part, attention))
+                except RuntimeError as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    if len(batch) == 1:
+                        raise MemoryBudgetError(
+                            "this machine ran out of memory on a single run of the model; close what else uses it, or "
+                            "take another device or number format"
+                        ) from error
+                    n_rows = len(batch) // 2
+                    continue
+                for name, value in values.items():
+                    if name not in kept:
+                        kept[name] = value.new_empty((len(variants), len(prompts), *value.shape[2:]))
+                    kept[name][torch.tensor(batch, device=value.device), part] = value
+                members = after
+                done += len(batch) * len(tree.finals)
+                if progress is not None:
+                    progress(done, total)
+    return {name: value.cpu() for name, value in kept.items()}
