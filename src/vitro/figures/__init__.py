@@ -1,0 +1,41 @@
+"""Pictures: pure functions from tables to Altair charts. They know polars and Altair, never a model."""
+
+from vitro.figures.answer_tables import answer_tables
+from vitro.figures.attention_patterns import attention_patterns
+from vitro.figures.clean_answers import clean_answers
+from vitro.figures.final_attention import final_attention
+from vitro.figures.head_effects import head_effects
+from vitro.figures.head_lens import head_lens
+from vitro.figures.layer_lens import layer_lens
+from vitro.figures.mlp_effects import mlp_effects
+from vitro.figures.mlp_local import mlp_local
+from vitro.figures.pins import pins
+from vitro.figures.quantities import HeadValue, MlpValue
+from vitro.figures.spec import Figure, Spec, to_json, to_spec, to_svg
+from vitro.figures.steering import steering
+from vitro.figures.tokens import readable
+from vitro.figures.top_tokens import layer_top_tokens, stream_top_tokens
+
+__all__ = [
+    "Figure",
+    "HeadValue",
+    "MlpValue",
+    "Spec",
+    "answer_tables",
+    "attention_patterns",
+    "clean_answers",
+    "final_attention",
+    "head_effects",
+    "head_lens",
+    "layer_lens",
+    "layer_top_tokens",
+    "mlp_effects",
+    "mlp_local",
+    "pins",
+    "readable",
+    "steering",
+    "stream_top_tokens",
+    "to_json",
+    "to_spec",
+    "to_svg",
+]

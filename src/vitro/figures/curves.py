@@ -1,0 +1,85 @@
+"""Curves of means, with the prompts behind them."""
+
+from typing import Literal
+
+import altair as alt
+import polars as pl
+
+from vitro.figures.look import BLUE, INK
+from vitro.figures.spread import DOTS
+
+_ABREAST = 5
+"""Names in a line of the legend: no wider than half a page."""
+
+ANSWER, SUBJECT = "the answer", "the subject"
+
+
+def answer_and_subject(table: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    """`answer_prob` and `subject_prob` below each other, as `prob` of a `token`, beside the keys."""
+    named = table.rename({"answer_prob": ANSWER, "subject_prob": SUBJECT})
+    return named.unpivot([ANSWER, SUBJECT], index=["prompt", *keys], variable_name="token", value_name="prob")
+
+
+def token_color() -> alt.Color:
+    """The answer blue and the subject dark, as among the clean answers."""
+    return color("token", {ANSWER: BLUE, SUBJECT: INK})
+
+
+def color(field: str, colors: dict[str, str]) -> alt.Color:
+    """The colour of the lines, with a legend above them."""
+    legend = alt.Legend(
+        orient="top", title=None, columns=_ABREAST, symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1, offset=8
+    )
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(colors), range=list(colors.values())), legend=legend)
+
+
+def curves(
+    x: alt.X,
+    y: alt.Y,
+    lines: alt.Color,
+    names: list[alt.Tooltip],
+    *,
+    prompts: int,
+    each: Literal["lines", "dots"],
+) -> alt.LayerChart:
+    """A thick line of means in each colour; behind it each prompt as a thin line or as dots, or their range as a band.
+
+    It draws the rows of `means_and_prompts`. `y` is an axis on the field `mean`. Hovering tells the `names` of a point
+    and its probabilities.
+    """
+    base = alt.Chart().encode(x=x, color=lines)
+    means = base.transform_filter("isValid(datum.mean)")
+    line = means.mark_line(strokeWidth=2.5).encode(
+        y=y.scale(nice=5).axis(tickCount=5, domain=False, ticks=False, offset=6)
+    )
+    points = means.mark_point(filled=True, size=34, opacity=1, stroke="white", strokeWidth=0.8).encode(
+        y="mean:Q",
+        tooltip=[
+            *names,
+            alt.Tooltip("mean:Q", title="mean over prompts", format=".4g"),
+            alt.Tooltip("min:Q", title="lowest", format=".4g"),
+            alt.Tooltip("max:Q", title="highest", format=".4g"),
+        ],
+    )
+    if prompts > DOTS:
+        band = means.mark_area(opacity=0.16).encode(y="min:Q", y2="max:Q")
+        return alt.LayerChart(layer=[band, line, points])
+    one = base.transform_filter("isValid(datum.each)").encode(
+        y="each:Q",
+        detail="prompt:N",
+        tooltip=[
+            *names,
+            alt.Tooltip("prompt:Q", title="prompt", format="d"),
+            alt.Tooltip("each:Q", title="in this prompt", format=".4g"),
+        ],
+    )
+    behind = one.mark_line(strokeWidth=1, opacity=0.35) if each == "lines" else one.mark_circle(size=20, opacity=0.5)
+    return alt.LayerChart(layer=[behind, line, points])
+
+
+def caption(prompts: int, each: Literal["lines", "dots"]) -> str:
+    """What is drawn behind the lines, for a subtitle."""
+    behind = {"lines": "thin lines: the prompts", "dots": "dots: the prompts"}[each]
+    if prompts > DOTS:
+        behind = "bands: from the lowest prompt to the highest"
+    return f"Thick lines: mean over {prompts} prompts; {behind}."

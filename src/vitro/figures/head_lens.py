@@ -1,0 +1,61 @@
+"""What every attention head would predict alone: layer by head, for the answer and for the subject."""
+
+import altair as alt
+import polars as pl
+
+from vitro.figures.layers import HEAD_NAME, Grid, layer_by_head
+from vitro.figures.look import OWN_COLORS, dress, panel_title, values
+from vitro.figures.scales import amount_color, largest
+from vitro.figures.spread import prompt_count, spread
+
+
+def head_lens(table: pl.DataFrame) -> alt.HConcatChart:
+    """Three heatmaps of table V4 (`head_lens`), averaged over prompts, layer 0 at the top.
+
+    The answer's probability, the subject's (high: the head copies) and the share of prompts in which the answer
+    ranks above all other answers (1: the head selects, and is outlined in all three). Each has its own colour scale,
+    from 0 and never clamped: the few heads that stand out are the news. Hovering gives all three and their spread.
+    """
+    cells = _cells(table)
+    grid = layer_by_head(cells, panels=3)
+    prompts = prompt_count(table)
+    shown = {
+        "the answer": _probability(grid, cells, "answer_mean"),
+        "the subject": _probability(grid, cells, "subject_mean"),
+        "answer above all other answers": amount_color(1, "Share of prompts", "share", grid.width),
+    }
+    selects = f"datum.leads === {prompts}"
+    panels = [
+        grid.heatmap(color, selects, _tooltip(prompts), layers_named=number == 0)
+        .properties(title=panel_title(title))
+        .transform_calculate(name=HEAD_NAME, share=f"datum.leads / {prompts}")
+        for number, (title, color) in enumerate(shown.items())
+    ]
+    return dress(
+        alt.HConcatChart(data=values(cells), hconcat=panels, spacing=grid.GAP, resolve=OWN_COLORS),
+        "What each head alone would predict",
+        "Logit lens on the head's output at the final stream: final norm, unembedding, softmax; mean over "
+        f"{prompts} prompts.",
+        "Outlined: heads that rank the answer above all other answers in every prompt.",
+    )
+
+
+def _cells(table: pl.DataFrame) -> pl.DataFrame:
+    """A row per layer and head: both probabilities with their spread, and in how many prompts the answer leads."""
+    leads = (pl.col("answer_rank_among_answers") == 0).sum().alias("leads")
+    statistics = [*spread("answer_prob", "answer_"), *spread("subject_prob", "subject_"), leads]
+    return table.group_by("layer", "head").agg(statistics).sort("layer", "head")
+
+
+def _probability(grid: Grid, cells: pl.DataFrame, mean: str) -> alt.Color:
+    return amount_color(largest(cells[mean]), "Mean probability", mean, grid.width)
+
+
+def _tooltip(prompts: int) -> list[alt.Tooltip]:
+    spreads = [
+        alt.Tooltip(f"{token}_{statistic}:Q", title=f"{token}, {words}", format=".4g")
+        for token in ("answer", "subject")
+        for statistic, words in (("mean", "mean probability"), ("min", "lowest"), ("max", "highest"))
+    ]
+    leads = alt.Tooltip("leads:Q", title=f"answer leads, of {prompts} prompts", format="d")
+    return [alt.Tooltip("name:N", title="head"), *spreads, leads]

@@ -1,0 +1,91 @@
+"""The prediction as it forms: the logit lens at every depth."""
+
+import altair as alt
+import polars as pl
+
+from vitro.figures.curves import answer_and_subject, caption, curves, token_color
+from vitro.figures.look import BLUE, WIDTH, dress, panel_title, size, ticks, values
+from vitro.figures.spread import means_and_prompts, prompt_count
+
+_WIDTH = WIDTH - 90
+_HEIGHT, _LOW_HEIGHT = 260, 70
+
+_STAGE = (
+    "datum.depth === 0 ? 'input' : floor(datum.depth) === datum.depth ? 'after layer ' + (datum.depth - 1) : "
+    "'in layer ' + floor(datum.depth) + ', between attention and MLP'"
+)
+
+
+def layer_lens(table: pl.DataFrame) -> alt.VConcatChart:
+    """Curves of table V8 (`layer_lens`) over depth: the answer's and the subject's probability; below, where it leads.
+
+    Depth 0 is the input and depth l + 1 the end of layer l; halfway between, its attention has been added and its MLP
+    has not. The stream before layer l + 1 is the one after layer l and is drawn once.
+    """
+    depths = _by_depth(table)
+    layers = size(table["layer"])
+    prompts = prompt_count(table)
+    probabilities = curves(
+        _depth(layers).title(None),
+        alt.Y("mean:Q", title="probability"),
+        token_color(),
+        [alt.Tooltip("token:N", title="of"), alt.Tooltip("stage:N", title="stream")],
+        prompts=prompts,
+        each="lines",
+    ).transform_calculate(stage=_STAGE)
+    rows = means_and_prompts(answer_and_subject(depths, "depth"), ["token", "depth"], "prob")
+    return dress(
+        alt.VConcatChart(
+            vconcat=[
+                probabilities.properties(data=values(rows), width=_WIDTH, height=_HEIGHT),
+                _leads(depths, layers, prompts),
+            ],
+            spacing=18,
+        ),
+        "What the final stream predicts at every depth",
+        "Logit lens on the final stream of the clean run: final norm, unembedding, softmax. "
+        + caption(prompts, "lines"),
+    )
+
+
+def _by_depth(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with `depth`, in layers, and each stream once."""
+    step = pl.col("stage").replace_strict({"pre": 0.0, "mid": 0.5, "post": 1.0})
+    twice = (pl.col("stage") == "pre") & (pl.col("layer") > 0)
+    return table.filter(~twice).with_columns((pl.col("layer") + step).alias("depth"))
+
+
+def _depth(layers: int) -> alt.X:
+    labelled = [0, *(layer + 1 for layer in ticks(layers, _WIDTH / layers, room=20))]
+    return alt.X(
+        "depth:Q",
+        scale=alt.Scale(domain=[0, layers], nice=False),
+        title="after layer (halfway: after its attention, before its MLP)",
+        axis=alt.Axis(
+            values=labelled,
+            labelExpr="datum.value === 0 ? 'input' : datum.value - 1",
+            labelOverlap=False,
+            labelFlush=False,
+        ),
+    )
+
+
+def _leads(depths: pl.DataFrame, layers: int, prompts: int) -> alt.Chart:
+    """In how many prompts the answer ranks above all other answers."""
+    leads = depths.group_by("depth").agg((pl.col("answer_rank_among_answers") == 0).sum().alias("leads")).sort("depth")
+    panel: alt.Chart = (
+        alt.Chart(values(leads), width=_WIDTH, height=_LOW_HEIGHT, title=panel_title("answer above all other answers"))
+        .transform_calculate(stage=_STAGE)
+        .mark_line(color=BLUE, strokeWidth=2.5, point=alt.OverlayMarkDef(filled=True, size=34, color=BLUE))
+        .encode(
+            x=_depth(layers),
+            y=alt.Y("leads:Q", title="prompts", scale=alt.Scale(domain=[0, prompts], nice=False)).axis(
+                values=sorted({0, prompts}), domain=False, ticks=False, offset=6
+            ),
+            tooltip=[
+                alt.Tooltip("stage:N", title="stream"),
+                alt.Tooltip("leads:Q", title=f"answer leads, of {prompts} prompts", format="d"),
+            ],
+        )
+    )
+    return panel

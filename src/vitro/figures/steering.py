@@ -1,0 +1,64 @@
+"""What becomes of the answer, and of where heads look, when the stream is pushed in a direction."""
+
+import altair as alt
+import polars as pl
+
+from vitro.figures.curves import answer_and_subject, caption, color, curves, token_color
+from vitro.figures.look import HEAD_COLORS, OWN_COLORS, dress, panel_title, values
+from vitro.figures.spread import means_and_prompts, prompt_count
+
+_WIDTH, _HEIGHT = 420, 260
+
+
+def steering(table: pl.DataFrame, attention: pl.DataFrame) -> alt.HConcatChart:
+    """Curves of the tables V10 over alpha: probabilities on the left (`steering`), attention on the right.
+
+    `attention` is `steering_attention`: each head's weight from the final stream to the subject. The alphas stand at
+    equal distances, in order, because -5 and 100 on one measure would leave nothing of what lies between.
+    From the ninth head on colours come again; hovering names the head.
+    """
+    prompts = prompt_count(table)
+    named = attention.sort("layer", "head").with_columns(pl.format("a{}.h{}", "layer", "head").alias("name"))
+    heads = named["name"].unique(maintain_order=True).to_list()
+    colors = {head: HEAD_COLORS[number % len(HEAD_COLORS)] for number, head in enumerate(heads)}
+    x = alt.X("alpha:O", title="alpha (multiples of the direction; not to scale)")
+    x = x.axis(labelAngle=0, ticks=False, labelExpr="replace(datum.label, '-', '−')")
+    alpha = alt.Tooltip("alpha:O", title="alpha")
+    probabilities = curves(
+        x,
+        alt.Y("mean:Q", title="probability"),
+        token_color(),
+        [alt.Tooltip("token:N", title="of"), alpha],
+        prompts=prompts,
+        each="dots",
+    )
+    weights = curves(
+        x,
+        alt.Y("mean:Q", title="attention weight"),
+        color("name", colors),
+        [alt.Tooltip("name:N", title="head"), alpha],
+        prompts=prompts,
+        each="dots",
+    )
+    tokens = means_and_prompts(answer_and_subject(table, "alpha"), ["token", "alpha"], "prob")
+    panels = [
+        (probabilities, tokens, "what is predicted"),
+        (
+            weights,
+            means_and_prompts(named, ["name", "alpha"], "weight"),
+            "attention from the final stream to the subject",
+        ),
+    ]
+    figure = alt.HConcatChart(
+        hconcat=[
+            panel.properties(data=values(rows), width=_WIDTH, height=_HEIGHT, title=panel_title(title))
+            for panel, rows, title in panels
+        ],
+        spacing=40,
+        resolve=OWN_COLORS,
+    )
+    return dress(
+        figure,
+        "Steering: the stream pushed along a token's direction",
+        f"Alpha times the token's unembedding vector is added to the stream. {caption(prompts, 'dots')}",
+    )

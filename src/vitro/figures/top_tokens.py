@@ -1,0 +1,134 @@
+"""Grids of words: the top token of a stream, layer by layer."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import polars as pl
+from altair.typing import ChannelColor
+
+from vitro.figures.axes import across, name_of
+from vitro.figures.look import INK, PALE_BLUE, WASH, WIDTH, dress, size, values
+from vitro.figures.scales import amount_color, ink_on
+from vitro.figures.spread import prompt_count
+from vitro.figures.tokens import readable
+
+COLUMNS = 12
+"""This many prompts fit side by side with words that can be read."""
+
+_WIDEST_CELL = 110.0
+_HEIGHT, _LOW_HEIGHT = 24, 17
+_READABLE = 30
+"""Pixels below which a cell holds no word."""
+
+
+_SPACES = "The low bracket before a word is its leading space."
+
+
+def layer_top_tokens(table: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerChart:
+    """The top token at the end of every layer, from table V8 (`layer_lens_top`): layers down, prompts across.
+
+    `subjects` are those of the prompts, in order. The darker a cell, the more probable its token. Hovering lists the
+    top 5. Of more than 12 prompts, 12 are shown, evenly spread.
+    """
+    prompts = prompt_count(table)
+    shown = [prompts * number // COLUMNS for number in range(COLUMNS)] if prompts > COLUMNS else [*range(prompts)]
+    column = pl.col("prompt").replace_strict(shown, range(len(shown)), return_dtype=pl.Int64)
+    rows = table.filter(pl.col("stage") == "post", pl.col("prompt").is_in(shown)).with_columns(column.alias("column"))
+    chosen = f"; {len(shown)} of {prompts} prompts, evenly spread" if len(shown) < prompts else ""
+    return dress(
+        _grid(
+            _cells(rows, listed=5),
+            [subjects[prompt] for prompt in shown],
+            listed=5,
+            down="after layer",
+            across_title="subject of the prompt",
+            fill=amount_color(1, "Probability of the top token", "prob"),
+            ink=ink_on(1, "prob"),
+        ),
+        "The top token after every layer",
+        f"Logit lens on the final stream of the clean run: final norm, unembedding, softmax{chosen}.",
+        _SPACES,
+    )
+
+
+def stream_top_tokens(table: pl.DataFrame, tokens: Sequence[str]) -> alt.LayerChart:
+    """The top token of every stream as the input of every layer, from table V9 (`stream_top`): positions across.
+
+    The table is that of one prompt and `tokens` are that prompt's own, in order. A cell is shaded where the top token
+    is the one that stands at its position. Hovering lists the top 10.
+    """
+    cells = _cells(table.with_columns(pl.col("position").alias("column")), listed=10)
+    own = pl.col("column").replace_strict(range(len(tokens)), tokens, return_dtype=pl.String, default=None)
+    return dress(
+        _grid(
+            cells.with_columns(own=pl.col("word") == own.map_elements(readable, return_dtype=pl.String)),
+            tokens,
+            listed=10,
+            down="input of layer",
+            across_title="position",
+            fill=alt.when("datum.own").then(alt.value(PALE_BLUE)).otherwise(alt.value(WASH)),
+            ink=alt.value(INK),
+        ),
+        "The top token of every stream before every layer",
+        "Logit lens (final norm, unembedding) on the input of each layer at each position, clean run.",
+        f"Shaded: the top token is the position's own. {_SPACES}",
+    )
+
+
+def _cells(table: pl.DataFrame, listed: int) -> pl.DataFrame:
+    """A row per layer and column: the top token as `word`, its `prob` if known, and the first ones as `top1`, ..."""
+    word = pl.col("token").map_elements(readable, return_dtype=pl.String)
+    named, prob = table.with_columns(word.alias("word")), []
+    entry = pl.col("word")
+    if "prob" in table.columns:
+        entry = pl.format("{}   {}", "word", pl.col("prob").cast(pl.Float64).round(4))
+        prob = [pl.col("prob").first()]
+    lists = (
+        named.with_columns(entry.alias("entry"))
+        .sort("layer", "column", "rank")
+        .group_by("layer", "column", maintain_order=True)
+        .agg(pl.col("word").first(), *prob, pl.col("entry"))
+    )
+    places = [pl.col("entry").list.get(place, null_on_oob=True).alias(f"top{place + 1}") for place in range(listed)]
+    return lists.with_columns(places).drop("entry")
+
+
+def _grid(
+    cells: pl.DataFrame,
+    labels: Sequence[str],
+    *,
+    listed: int,
+    down: str,
+    across_title: str,
+    fill: ChannelColor,
+    ink: ChannelColor,
+) -> alt.LayerChart:
+    """The words in their painted cells; hovering gives the `listed` first tokens."""
+    layers = size(cells["layer"])
+    width = min(_WIDEST_CELL, (WIDTH - 70) / len(labels))
+    height = _HEIGHT if layers <= 16 else _LOW_HEIGHT
+    x = alt.X(
+        "column:O", axis=across(labels, width, title=across_title), scale=alt.Scale(domain=list(range(len(labels))))
+    )
+    y = alt.Y("layer:O", title=down, axis=alt.Axis(ticks=False, domain=False))
+    cell = (
+        alt.Chart()
+        .transform_calculate(name=name_of("datum.column", labels))
+        .encode(
+            x=x,
+            y=y,
+            tooltip=[
+                alt.Tooltip("name:N", title=across_title),
+                alt.Tooltip("layer:Q", title=down, format="d"),
+                *(alt.Tooltip(f"top{place}:N", title=str(place)) for place in range(1, listed + 1)),
+            ],
+        )
+    )
+    painted = cell.mark_rect(stroke="white").encode(color=fill)
+    written = cell.mark_text(fontSize=11, limit=width - 6).encode(text="word:N", color=ink)
+    return alt.LayerChart(
+        data=values(cells),
+        layer=[painted, written] if width >= _READABLE else [painted],
+        width=round(width * len(labels)),
+        height=height * layers,
+    )

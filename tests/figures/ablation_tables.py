@@ -1,0 +1,68 @@
+"""Small tables with the columns of the method page, and tokens that try to break whoever prints them."""
+
+import polars as pl
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<b>",
+    "\n",
+    "\ufffd",
+    "\u202eabc",
+    "\x00\x1b[31m",
+    "\u2028",
+    " שלום",
+    "&amp;",
+    "'); alert(1); ('",
+]
+
+
+def clean(subjects: list[str], wrong: frozenset[int] = frozenset()) -> pl.DataFrame:
+    """Table V1 with each subject answered by the next; in the `wrong` prompts another token is on top."""
+    count = len(subjects)
+    answers = [subjects[(prompt + 1) % count] for prompt in range(count)]
+    probs = [0.2 + 0.01 * (prompt % 7) for prompt in range(count)]
+    return pl.DataFrame(
+        {
+            "prompt": range(count),
+            "subject": subjects,
+            "answer": answers,
+            "answer_logit": [12.0 + prob for prob in probs],
+            "answer_prob": probs,
+            "answer_rank": [3 if prompt in wrong else 0 for prompt in range(count)],
+            "subject_prob": [0.05] * count,
+            "top_token": [" the" if prompt in wrong else answers[prompt] for prompt in range(count)],
+            "top_prob": [prob + 0.1 * (prompt in wrong) for prompt, prob in enumerate(probs)],
+        }
+    )
+
+
+def head_ablation(layers: int = 3, heads: int = 4, prompts: int = 2) -> pl.DataFrame:
+    """Table V3: every head costs a little more than the one before; zero ablation doubles it."""
+    rows = [
+        (prompt, method, layer, head, -strength * (layer * heads + head + 1) * (1 + 0.1 * prompt))
+        for prompt in range(prompts)
+        for method, strength in (("mean", 0.001), ("random", 0.001), ("zero", 0.002))
+        for layer in range(layers)
+        for head in range(heads)
+    ]
+    change = pl.col("answer_prob_change")
+    return pl.DataFrame(
+        rows, schema=["prompt", "method", "layer", "head", "answer_prob_change"], orient="row"
+    ).with_columns(
+        (change * 10).alias("answer_logit_change"),
+        (change * 20).alias("logit_diff_change"),
+        (-change).alias("kl"),
+    )
+
+
+def mlp_ablation(layers: int = 3, prompts: int = 2) -> pl.DataFrame:
+    """Table V12: the deeper the MLP, the more its absence helps; at layer 0 it costs."""
+    rows = [
+        (prompt, method, layer, (layer - 1) * 0.1 + 0.01 * prompt)
+        for prompt in range(prompts)
+        for method in ("mean", "random", "zero")
+        for layer in range(layers)
+    ]
+    return pl.DataFrame(rows, schema=["prompt", "method", "layer", "answer_prob_change"], orient="row").with_columns(
+        (pl.col("answer_prob_change") * 10).alias("answer_logit_change")
+    )

@@ -1,0 +1,39 @@
+from typing import Any
+
+import pytest
+
+from figures.living_tables import head_lens_table
+from vitro.figures import head_lens, to_spec, to_svg
+
+
+def cells(layers: int = 12, heads: int = 12, prompts: int = 7) -> list[dict[str, Any]]:
+    (shown,) = to_spec(head_lens(head_lens_table(layers, heads, prompts)))["datasets"].values()
+    return list(shown)
+
+
+def test_a_cell_holds_both_probabilities_with_their_spread_and_how_often_the_answer_leads() -> None:
+    selects = next(cell for cell in cells() if (cell["layer"], cell["head"]) == (9, 1))
+    assert selects["leads"] == 7
+    for token in ("answer", "subject"):
+        assert selects[f"{token}_min"] <= selects[f"{token}_mean"] <= selects[f"{token}_max"]
+
+
+def test_the_colours_begin_at_zero_and_no_head_lies_beyond_them() -> None:
+    panels = to_spec(head_lens(head_lens_table()))["hconcat"]
+    domains = [panel["layer"][0]["encoding"]["color"]["scale"]["domain"] for panel in panels]
+    largest = [max(cell[name] for cell in cells()) for name in ("answer_mean", "subject_mean")]
+    assert [low for low, _ in domains] == [0, 0, 0]
+    assert [high >= cell for (_, high), cell in zip(domains, [*largest, 1], strict=True)] == [True] * 3
+
+
+def test_only_the_head_that_leads_in_every_prompt_is_outlined() -> None:
+    svg = to_svg(head_lens(head_lens_table()))
+    # Two groups of marks in each of the three panels; the second holds the outlines.
+    outlines = [part.split("</g>")[0] for part in svg.split("layer_1_marks")[1:]]
+    assert [part.count("<path") for part in outlines] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("layers", "heads"), [(2, 2), (12, 12), (30, 9), (32, 32)])
+def test_three_panels_fit_a_page_for_every_size_of_model(layers: int, heads: int) -> None:
+    svg = to_svg(head_lens(head_lens_table(layers, heads, prompts=1)))
+    assert float(svg.split('width="')[1].split('"')[0]) <= 1000

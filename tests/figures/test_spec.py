@@ -1,0 +1,94 @@
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+
+import altair as alt
+import polars as pl
+import pytest
+
+from figures import living_tables as living
+from figures.ablation_tables import clean, head_ablation, mlp_ablation
+from figures.living_tables import DAYS, PROMPT
+from vitro.figures import (
+    Figure,
+    answer_tables,
+    attention_patterns,
+    clean_answers,
+    final_attention,
+    head_effects,
+    head_lens,
+    layer_lens,
+    layer_top_tokens,
+    mlp_effects,
+    mlp_local,
+    pins,
+    steering,
+    stream_top_tokens,
+    to_json,
+    to_spec,
+    to_svg,
+)
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "clean": lambda: clean_answers(clean([" a", " b"])),
+    "head change": lambda: head_effects(head_ablation()),
+    "head divergence": lambda: head_effects(head_ablation(), "kl"),
+    "mlp dots": lambda: mlp_effects(mlp_ablation()),
+    "mlp ranges": lambda: mlp_effects(mlp_ablation(prompts=30)),
+    "head lens": lambda: head_lens(living.head_lens_table()),
+    "answer tables": lambda: answer_tables(living.answer_table(), DAYS, living.next_of(DAYS)),
+    "final attention": lambda: final_attention(living.attention_table(), PROMPT),
+    "attention patterns": lambda: attention_patterns(living.attention_pattern_table(), PROMPT),
+    "pins": lambda: pins(living.attention_pin_table(), PROMPT),
+    "layer lens": lambda: layer_lens(living.layer_lens_table()),
+    "layer top tokens": lambda: layer_top_tokens(living.layer_lens_top_table(), DAYS),
+    "stream top tokens": lambda: stream_top_tokens(living.stream_top_table(), PROMPT),
+    "steering": lambda: steering(living.steering_table(), living.steering_attention_table()),
+    "mlp local": lambda: mlp_local(living.mlp_local_table()),
+}
+every_figure = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+
+
+@every_figure
+def test_the_same_table_gives_the_same_bytes(figure: Callable[[], Figure]) -> None:
+    first, first_svg = to_json(figure()), to_svg(figure())
+    # Vega counts what it draws over the life of the process.
+    to_svg(FIGURES["head change"]())
+    assert (to_json(figure()), to_svg(figure())) == (first, first_svg)
+
+
+@every_figure
+def test_the_svg_is_well_formed_and_refers_to_nothing_outside(figure: Callable[[], Figure]) -> None:
+    svg = to_svg(figure())
+    assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "href=" not in svg.replace('href="#', "")
+
+
+@every_figure
+def test_a_figure_has_a_title_and_a_description_for_who_cannot_see_it(figure: Callable[[], Figure]) -> None:
+    spec = to_spec(figure())
+    assert spec["title"]["text"] in spec["description"]
+
+
+@every_figure
+def test_no_theme_of_a_notebook_reaches_the_figure(figure: Callable[[], Figure]) -> None:
+    plain = to_json(figure())
+    with alt.theme.enable("dark"):
+        assert to_json(figure()) == plain
+
+
+def test_infinite_and_missing_numbers_are_left_out_rather_than_breaking_the_json() -> None:
+    table = clean([" a", " b", " c"]).with_columns(subject_prob=pl.Series([float("nan"), float("inf"), None]))
+    (rows, _) = sorted(json.loads(to_json(clean_answers(table)))["datasets"].values(), key=len, reverse=True)
+    assert all("subject_prob" not in row for row in rows)
+
+
+def test_numbers_carry_four_significant_digits() -> None:
+    table = clean([" a", " b"]).with_columns(subject_prob=pl.Series([0.123456789, 1e-9 / 3], dtype=pl.Float32))
+    datasets = to_spec(clean_answers(table))["datasets"].values()
+    assert [row["subject_prob"] for row in max(datasets, key=len)] == [0.1235, 3.333e-10]
+
+
+@every_figure
+def test_a_figure_of_a_small_model_weighs_less_than_a_hundred_kilobytes(figure: Callable[[], Figure]) -> None:
+    assert len(to_json(figure())) < 100_000
