@@ -1,0 +1,61 @@
+"""What we look at: one file per measurement, from a model and a task to named tables."""
+
+from vitro.experiments.answer_tables import ANSWER_TABLES, answer_tables
+from vitro.experiments.attention import ATTENTION, attention
+from vitro.experiments.attention_pin import ATTENTION_PIN, pin_heads
+from vitro.experiments.clean import CLEAN, clean_run
+from vitro.experiments.datasets import DATASETS
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
+from vitro.experiments.head_lens import HEAD_LENS, head_lens
+from vitro.experiments.key_heads import key_heads
+from vitro.experiments.layer_lens import LAYER_LENS, layer_lens
+from vitro.experiments.mlp_ablation import MLP_ABLATION, ablate_mlps
+from vitro.experiments.mlp_local import MLP_LOCAL, mlp_local
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import METHODS, OptionError, Options, Setup, Tables
+from vitro.experiments.steering import STEERING, steer
+from vitro.experiments.stream_top import STREAM_TOP, stream_tokens
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        PROMPTS,
+        CLEAN,
+        DATASETS,
+        HEAD_ABLATION,
+        HEAD_LENS,
+        LAYER_LENS,
+        MLP_LOCAL,
+        MLP_ABLATION,
+        ANSWER_TABLES,
+        ATTENTION,
+        ATTENTION_PIN,
+        STREAM_TOP,
+        STEERING,
+    )
+}
+"""All measurements of a study, in the order in which it makes and shows them. A new one is a line here."""
+
+__all__ = [
+    "EXPERIMENTS",
+    "METHODS",
+    "Experiment",
+    "Measurement",
+    "OptionError",
+    "Options",
+    "Setup",
+    "Tables",
+    "ablate_heads",
+    "ablate_mlps",
+    "answer_tables",
+    "attention",
+    "clean_run",
+    "head_lens",
+    "key_heads",
+    "layer_lens",
+    "mlp_local",
+    "pin_heads",
+    "steer",
+    "stream_tokens",
+]

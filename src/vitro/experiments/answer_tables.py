@@ -1,0 +1,125 @@
+"""V5, answer tables (the post's "day distribution"): how a component ranks the answers against each other."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitro.experiments.clean import CLEAN
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.key_heads import key_heads
+from vitro.experiments.labels import answers, subjects
+from vitro.experiments.lens import logit_lens
+from vitro.experiments.mlp_local import MLP_LOCAL, best_and_worst
+from vitro.experiments.setup import DEFAULT_OPTIONS, OptionError, Options, Setup, Tables
+from vitro.figures import answer_tables as figure
+from vitro.models import Model
+from vitro.tasks import Task
+
+_NAMES = re.compile(r"a?(?P<at>\d+)\.h?(?P<head>\d+)|m(?P<mlp>\d+)|resid_(?P<stage>pre|mid|post)(?P<layer>\d+)|logits")
+
+
+def run(setup: Setup) -> Tables:
+    """Table `answer_table` of the key heads, of the stream around the best and the worst MLP, and of the model."""
+    best, worst = best_and_worst(setup.tables(MLP_LOCAL)["mlp_local"])
+    heads = [f"a{layer}.h{head}" for layer, head in key_heads(setup)]
+    around = [f"resid_{stage}{layer}" for layer in (best, worst) for stage in ("mid", "post")]
+    return {"answer_table": table_of(setup, [*heads, *around, "logits"])}
+
+
+def table_of(setup: Setup, components: Sequence[str]) -> pl.DataFrame:
+    """Per prompt, component and answer: the lens logit, and normalized: minus the table's mean, over its deviation."""
+    n_prompts = len(setup.prompts.tokens)
+    prompt = np.arange(n_prompts)
+    frames = []
+    for component in components:
+        logits = logit_lens(setup, _output(setup, component), torch.from_numpy(prompt)).answer_logits.double()
+        # A component that tells no answer from another has no spread; its table is level.
+        spread = logits.std(correction=0).clamp_min(torch.finfo(torch.float64).tiny)
+        normalized = (logits - logits.mean()) / spread
+        n_answers = logits.shape[1]
+        frames.append(
+            pl.DataFrame(
+                {
+                    "prompt": np.repeat(prompt, n_answers),
+                    "component": [component] * logits.numel(),
+                    "answer": list(setup.task.answer_list) * n_prompts,
+                    "logit": logits.float().flatten().numpy(),
+                    "normalized": normalized.float().flatten().numpy(),
+                }
+            )
+        )
+    return pl.concat(frames)
+
+
+def _output(setup: Setup, component: str) -> Float[Tensor, "prompt d_model"]:
+    """A component's output at the final stream, by its name."""
+    found = _NAMES.fullmatch(component)
+    shape, streams = setup.model.shape, setup.streams
+    layer = int(found["at"] or found["mlp"] or found["layer"] or shape.n_layers - 1) if found else -1
+    head = int(found["head"] or 0) if found else 0
+    if found is None or not (0 <= layer < shape.n_layers and head < shape.n_heads):
+        raise OptionError(
+            f"there is no component {component!r} in this model; there are heads (a0.h0 to "
+            f"a{shape.n_layers - 1}.h{shape.n_heads - 1}), MLPs (m0), the stream (resid_pre0, resid_mid0, resid_post0) "
+            "and logits"
+        )
+    if found["at"]:
+        return setup.head_out(layer)[:, head]
+    if found["mlp"]:
+        return streams.mlp_out[:, layer]
+    stage = {"pre": streams.resid_pre[:, :, -1], "mid": streams.resid_mid, "post": streams.resid_post}
+    return stage[found["stage"] or "post"][:, layer]
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """For every component: in how many prompts the correct answer, and in how many the subject, has the top logit."""
+    tops = (
+        tables["answer_table"]
+        .sort("logit", descending=True, maintain_order=True)
+        .group_by("component", "prompt", maintain_order=True)
+        .agg(pl.col("answer").first())
+        .join(tables["clean"].select("prompt", "subject", pl.col("answer").alias("correct")), on="prompt")
+    )
+    order = tables["answer_table"]["component"].unique(maintain_order=True).to_frame()
+    counted = tops.group_by("component").agg(
+        (pl.col("answer") == pl.col("correct")).sum().alias("answer on top in"),
+        (pl.col("answer") == pl.col("subject")).sum().alias("subject on top in"),
+    )
+    return order.join(counted, on="component", maintain_order="left")
+
+
+ANSWER_TABLES = Experiment(
+    name="answer_table",
+    title="Answer tables",
+    reading="Each table is one component: a row for each prompt, a column for each answer, coloured by how much the "
+    "component pushes it, relative to the table's mean and spread; the correct answer is marked.",
+    python="vitro.answer_tables(model, task)",
+    tables=("answer_table",),
+    run=run,
+    figures=lambda tables: {
+        "answer_table": figure(tables["answer_table"], subjects=subjects(tables), answers=answers(tables))
+    },
+    numbers=numbers,
+    needs=(CLEAN,),
+)
+
+
+def answer_tables(
+    model: Model, task: Task, components: Sequence[str] | None = None, options: Options = DEFAULT_OPTIONS
+) -> Measurement:
+    """Answer tables of any components (method.md V5; the post, "Day distribution").
+
+    components: "a9.h1" or "9.1" (a head), "m9" (an MLP), "resid_pre9", "resid_mid9", "resid_post9" (the stream),
+    "logits"; None: those that the study chooses. OptionError for a name that the model does not have.
+    """
+    if components is None:
+        return ANSWER_TABLES.measure(model, task, options)
+    setup = Setup(model, task, options)
+    setup.check()
+    setup.measured[ANSWER_TABLES.name] = {"answer_table": table_of(setup, components)}
+    return Measurement(ANSWER_TABLES, ANSWER_TABLES.shown(setup))

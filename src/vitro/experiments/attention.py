@@ -1,0 +1,95 @@
+"""V6, attention: where every head looks from the final stream, and the whole pattern of the key heads."""
+
+import numpy as np
+import polars as pl
+import torch
+
+from vitro.engine import clean_attention, clean_runs
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.key_heads import key_heads
+from vitro.experiments.labels import head_name, positions
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
+from vitro.figures import attention_patterns, final_attention
+from vitro.models import Model
+from vitro.tasks import Task
+
+
+def run(setup: Setup) -> Tables:
+    """Table `attention`: from the final stream, every head. Table `attention_pattern`: the key heads, query by key."""
+    weights = setup.streams.attention.cpu()
+    prompt, layer, head, position = (index.ravel() for index in np.indices(weights.shape))
+    where = {"prompt": prompt, "layer": layer, "head": head, "position": position}
+    return {
+        "attention": pl.DataFrame({**where, "weight": weights.flatten().numpy()}),
+        "attention_pattern": _patterns(setup),
+    }
+
+
+@torch.inference_mode()
+def _patterns(setup: Setup) -> pl.DataFrame:
+    heads = key_heads(setup)
+    frames: dict[Head, list[pl.DataFrame]] = {head: [] for head in heads}
+    for part, clean in clean_runs(setup.model, setup.prompts.tokens.tolist(), setup.options.memory):
+        paths = clean.tree.paths
+        layers = {layer: clean_attention(setup.model, clean, layer).cpu() for layer, _ in heads}
+        n_positions = paths.shape[1]
+        query, key = np.tril_indices(n_positions)
+        for layer, head in heads:
+            for number, path in enumerate(paths):
+                weights = layers[layer][head][path][:, path]
+                frames[layer, head].append(
+                    pl.DataFrame(
+                        {
+                            "prompt": np.full(len(query), part.start + number),
+                            "layer": np.full(len(query), layer),
+                            "head": np.full(len(query), head),
+                            "query": query,
+                            "key": key,
+                            "weight": weights.numpy()[query, key],
+                        }
+                    )
+                )
+    # Head by head, however the prompts were cut into parts.
+    return pl.concat([frame for head in heads for frame in frames[head]])
+
+
+def _of_key_heads(tables: Tables) -> pl.DataFrame:
+    """The rows of `attention` that belong to the heads in `attention_pattern`, in their order."""
+    heads = tables["attention_pattern"].select("layer", "head").unique(maintain_order=True)
+    return heads.join(tables["attention"], on=["layer", "head"], maintain_order="left_right")
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """For every key head: mean attention from the final stream to each position."""
+    labels = positions(tables)
+    mean = (
+        _of_key_heads(tables)
+        .with_columns(head_name().alias("from the final stream of"))
+        .group_by("from the final stream of", "position", maintain_order=True)
+        .agg(pl.col("weight").mean())
+        .pivot("position", index="from the final stream of", values="weight")
+    )
+    return mean.rename({str(position): f"{position} {label}" for position, label in enumerate(labels)})
+
+
+ATTENTION = Experiment(
+    name="attention",
+    title="Attention",
+    reading="The rows show where each key head looks from the final stream, on average over the prompts; the triangles "
+    "show its whole pattern, each row a position that looks, each column one that is looked at.",
+    python="vitro.attention(model, task)",
+    tables=("attention", "attention_pattern"),
+    run=run,
+    figures=lambda tables: {
+        "attention": final_attention(_of_key_heads(tables), positions(tables)),
+        "attention_pattern": attention_patterns(tables["attention_pattern"], positions(tables)),
+    },
+    numbers=numbers,
+    needs=(PROMPTS,),
+)
+
+
+def attention(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+    """Where the heads look (method.md V6; the post, "Attention patterns")."""
+    return ATTENTION.measure(model, task, options)

@@ -1,0 +1,80 @@
+"""V1, the clean run: what the model answers when nothing is edited."""
+
+import polars as pl
+from torch import Tensor
+
+from vitro.engine import Finals
+from vitro.experiments.effects import at
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.figures import clean_answers
+from vitro.models import Model
+from vitro.tasks import Task
+
+
+def run(setup: Setup) -> Tables:
+    """Table `clean`: per prompt the answer's logit, probability and rank (0 = top), the subject's probability, the top.
+
+    Subject and answer are tokens as the prompt continues with them, so with their leading space.
+    """
+    prompts = setup.prompts
+    answers, subjects, _ = setup.token_ids
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        logits, part = finals.logits, finals.prompts
+        answer, subject = answers[part], subjects[part]
+        probs = logits.softmax(-1)
+        top_prob, top = probs.max(-1)
+        answer_logit = at(logits, answer)
+        return {
+            "answer_logit": answer_logit,
+            "answer_prob": at(probs, answer),
+            "answer_rank": (logits > answer_logit[..., None]).sum(-1),
+            "subject_prob": at(probs, subject),
+            "top": top,
+            "top_prob": top_prob,
+        }
+
+    found = {name: value[0].numpy() for name, value in setup.sweep([()], read, "clean run").items()}
+    return {
+        "clean": pl.DataFrame(
+            {
+                "prompt": range(len(prompts.tokens)),
+                "subject": setup.task.subjects,
+                "answer": setup.task.answers,
+                "answer_logit": found["answer_logit"],
+                "answer_prob": found["answer_prob"],
+                "answer_rank": found["answer_rank"],
+                "subject_prob": found["subject_prob"],
+                "top_token": setup.token_text(found["top"].tolist()),
+                "top_prob": found["top_prob"],
+            }
+        )
+    }
+
+
+def summary(tables: Tables) -> str:
+    """How many prompts are answered right, and how surely."""
+    clean = tables["clean"]
+    right = (clean["answer_rank"] == 0).sum()
+    mean = clean.select(pl.col("answer_prob").mean()).item()
+    return f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3f}."
+
+
+CLEAN = Experiment(
+    name="clean",
+    title="Clean answers",
+    reading="Each bar is the probability of the right answer as the next token; a red bar is a prompt where another "
+    "token, named on the right, is more probable.",
+    python="vitro.clean_run(model, task)",
+    tables=("clean",),
+    run=run,
+    figures=lambda tables: {"clean": clean_answers(tables["clean"])},
+    numbers=lambda tables: tables["clean"].drop("prompt"),
+    summary=summary,
+)
+
+
+def clean_run(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+    """How a model answers a task when nothing is edited (method.md V1; the post, "The Task")."""
+    return CLEAN.measure(model, task, options)

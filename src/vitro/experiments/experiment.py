@@ -1,0 +1,78 @@
+"""What a measurement is: a function to tables, with the figure and the words that show them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+
+import polars as pl
+
+from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.figures import Figure, to_svg
+from vitro.models import Model
+from vitro.tasks import Task
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A measurement: what it is called, how it is made, and how it is shown. It has one file and one registry line.
+
+    run: from a setup to the tables in `tables`, whose columns are fixed (docs/tables.md). figures, numbers and summary
+    are made of those tables and of those of the experiments in `needs`, so that they can be made without the model.
+    """
+
+    name: str
+    title: str
+    reading: str
+    """One sentence on how to read the figure."""
+    python: str
+    """The call that makes it, given `model` and `task`."""
+    tables: tuple[str, ...]
+    run: Callable[[Setup], Tables]
+    figures: Callable[[Tables], Mapping[str, Figure]]
+    numbers: Callable[[Tables], pl.DataFrame]
+    """The few rows that the report prints."""
+    summary: Callable[[Tables], str] = lambda tables: ""
+    """What was found, in a sentence for the top of the report; empty for what only serves the others."""
+    needs: tuple["Experiment", ...] = ()
+
+    def shown(self, setup: Setup) -> Tables:
+        """The experiment's tables in a setup, and those that its figures need beside them."""
+        return {name: table for one in (*self.needs, self) for name, table in setup.tables(one).items()}
+
+    def measure(self, model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> "Measurement":
+        """The measurement of a task on a model. Raises what `Setup.check` does, before anything is run."""
+        setup = Setup(model, task, options)
+        setup.check()
+        return Measurement(self, self.shown(setup))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured: its tables by name, its figures, and in a notebook both at a glance."""
+
+    experiment: Experiment
+    tables: Tables
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """The first table, which most measurements have alone."""
+        return self.tables[self.experiment.tables[0]]
+
+    @property
+    def figures(self) -> Mapping[str, Figure]:
+        """The figures, by name."""
+        return self.experiment.figures(self.tables)
+
+    @property
+    def numbers(self) -> pl.DataFrame:
+        """The few rows that the report prints."""
+        return self.experiment.numbers(self.tables)
+
+    def __repr__(self) -> str:
+        return f"{self.experiment.title}\n{self.numbers}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: title, figures and numbers. The figures are drawings, which need no network to be shown."""
+        drawings = "".join(to_svg(figure) for figure in self.figures.values())
+        title, reading = escape(self.experiment.title), escape(self.experiment.reading)
+        return f"<h3>{title}</h3><p>{reading}</p>{drawings}{self.numbers._repr_html_()}"

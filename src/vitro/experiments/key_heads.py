@@ -1,0 +1,38 @@
+"""Which heads the sections on single heads show: chosen by rule and not by name, so that any model has them."""
+
+import polars as pl
+
+from vitro.experiments.head_ablation import HEAD_ABLATION
+from vitro.experiments.head_lens import HEAD_LENS, copying_heads, selective_heads
+from vitro.experiments.setup import Head, Setup
+
+AT_MOST = 8
+
+
+def key_heads(setup: Setup) -> tuple[Head, ...]:
+    """The options' heads, or those that stand out, at most eight, each once, in this order:
+
+    1. the two most selective (the answer above all other answers in every prompt; if there is none, in all but one);
+    2. the two whose ablation costs the answer most probability, by mean and by random;
+    3. the two whose lens shows the subject most (copying).
+    The first is the one that pins and steering look at most closely.
+    """
+    if setup.options.heads is not None:
+        return setup.options.heads
+    lens = setup.tables(HEAD_LENS)["head_lens"]
+    ablation = setup.tables(HEAD_ABLATION)["head_ablation"]
+    selective = selective_heads(lens) or selective_heads(lens, misses=1)
+    chosen = [*selective[:2], *strongest_heads(ablation, "mean")[:2], *strongest_heads(ablation, "random")[:2]]
+    return tuple(dict.fromkeys([*chosen, *copying_heads(lens)[:2]]))[:AT_MOST]
+
+
+def strongest_heads(head_ablation: pl.DataFrame, method: str) -> list[Head]:
+    """All heads by what their ablation does to the mean answer probability, the largest loss first."""
+    by_head = head_ablation.filter(method=method).group_by("layer", "head").agg(pl.col("answer_prob_change").mean())
+    order = by_head.sort("answer_prob_change", "layer", "head")
+    return [(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
+
+
+def named(heads: tuple[Head, ...]) -> str:
+    """Heads in the circuits' vocabulary: "a9.h1+a10.h3"."""
+    return "+".join(f"a{layer}.h{head}" for layer, head in heads)

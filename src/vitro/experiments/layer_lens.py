@@ -1,0 +1,79 @@
+"""V8, the logit lens on every layer: how the prediction grows along the final stream."""
+
+import numpy as np
+import polars as pl
+import torch
+
+from vitro.experiments.clean import CLEAN
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.labels import subjects
+from vitro.experiments.lens import logit_lens
+from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.figures import layer_lens as curves
+from vitro.figures import layer_top_tokens
+from vitro.models import Model
+from vitro.tasks import Task
+
+STAGES = ("pre", "mid", "post")
+
+
+def run(setup: Setup) -> Tables:
+    """Tables `layer_lens` and `layer_lens_top`: per prompt, layer and stage (before heads, before MLP, after)."""
+    streams = setup.streams
+    shape, n_prompts = setup.model.shape, len(setup.prompts.tokens)
+    vectors = torch.stack([streams.resid_pre[:, :, -1], streams.resid_mid, streams.resid_post], dim=2)
+    prompt, layer, stage = (index.ravel() for index in np.indices((n_prompts, shape.n_layers, len(STAGES))))
+    lens = logit_lens(setup, vectors.flatten(0, 2), torch.from_numpy(prompt))
+    where = {"prompt": prompt, "layer": layer, "stage": np.array(STAGES)[stage]}
+    return {
+        "layer_lens": pl.DataFrame({**where, **lens.answer_columns()}),
+        "layer_lens_top": lens.top_table(setup, where),
+    }
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """After every layer: mean probabilities, and in how many prompts the answer leads the answers, or the subject."""
+    after = tables["layer_lens"].filter(stage="post")
+    return (
+        after.group_by("layer")
+        .agg(
+            pl.col("answer_prob").mean().alias("mean answer prob"),
+            pl.col("subject_prob").mean().alias("mean subject prob"),
+            (pl.col("answer_rank_among_answers") == 0).sum().alias("answer first of answers in"),
+            (pl.col("answer_prob") > pl.col("subject_prob")).sum().alias("answer above subject in"),
+        )
+        .sort("layer")
+    )
+
+
+def summary(tables: Tables) -> str:
+    """Where the answer's probability peaks, and from where on the answer leads."""
+    table = numbers(tables)
+    peak = table.sort("mean answer prob", descending=True).row(0, named=True)
+    n_prompts = tables["layer_lens"]["prompt"].n_unique()
+    leads = table.filter(pl.col("answer first of answers in") > n_prompts / 2)["layer"]
+    since = f"; it first leads the other answers in most prompts after layer {min(leads)}" if len(leads) else ""
+    return f"Along the layers the answer is most probable after layer {peak['layer']}{since}."
+
+
+LAYER_LENS = Experiment(
+    name="layer_lens",
+    title="Logit lens on layers",
+    reading="The curves read the final stream as if the model ended there: before each block's heads, between heads "
+    "and MLP, and after; the grid shows the top token after each layer.",
+    python="vitro.layer_lens(model, task)",
+    tables=("layer_lens", "layer_lens_top"),
+    run=run,
+    figures=lambda tables: {
+        "layer_lens": curves(tables["layer_lens"]),
+        "layer_lens_top": layer_top_tokens(tables["layer_lens_top"], subjects(tables)),
+    },
+    numbers=numbers,
+    summary=summary,
+    needs=(CLEAN,),
+)
+
+
+def layer_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+    """The logit lens on every layer (method.md V8; the post, "Logit lens applied to layers")."""
+    return LAYER_LENS.measure(model, task, options)

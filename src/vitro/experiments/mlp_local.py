@@ -1,0 +1,58 @@
+"""V11, what each MLP does on the spot: the lens after it minus the lens before it."""
+
+import polars as pl
+
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.layer_lens import LAYER_LENS
+from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.figures import mlp_local as figure
+from vitro.models import Model
+from vitro.tasks import Task
+
+
+def run(setup: Setup) -> Tables:
+    """Table `mlp_local`: prompt, layer, answer_prob_before, answer_prob_after: the lens at resid_mid and resid_post."""
+    lens = setup.tables(LAYER_LENS)["layer_lens"].select("prompt", "layer", "stage", "answer_prob")
+    before = lens.filter(stage="mid").select("prompt", "layer", pl.col("answer_prob").alias("answer_prob_before"))
+    after = lens.filter(stage="post").select("prompt", "layer", pl.col("answer_prob").alias("answer_prob_after"))
+    return {"mlp_local": before.join(after, on=["prompt", "layer"], how="inner", maintain_order="left")}
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """Every MLP's mean effect, best first."""
+    change = pl.col("answer_prob_after") - pl.col("answer_prob_before")
+    by_layer = tables["mlp_local"].group_by("layer").agg(change.mean().alias("change of prob"))
+    return by_layer.sort("change of prob", "layer", descending=[True, False]).select(
+        pl.format("m{}", "layer").alias("MLP"), "change of prob"
+    )
+
+
+def best_and_worst(mlp_local: pl.DataFrame) -> tuple[int, int]:
+    """The layers whose MLPs raise and lower the answer's probability most, on the spot."""
+    order = numbers({"mlp_local": mlp_local})["MLP"].to_list()
+    return int(order[0][1:]), int(order[-1][1:])
+
+
+def summary(tables: Tables) -> str:
+    """The most helpful and the most destructive MLP."""
+    best, worst = best_and_worst(tables["mlp_local"])
+    return f"On the spot, m{best} raises the answer's probability most and m{worst} lowers it most."
+
+
+MLP_LOCAL = Experiment(
+    name="mlp_local",
+    title="MLPs, on the spot",
+    reading="Each bar is the answer's probability by the lens after an MLP minus before it: above zero the MLP pushes "
+    "the answer directly; the dots are the single prompts.",
+    python="vitro.mlp_local(model, task)",
+    tables=("mlp_local",),
+    run=run,
+    figures=lambda tables: {"mlp_local": figure(tables["mlp_local"])},
+    numbers=numbers,
+    summary=summary,
+)
+
+
+def mlp_local(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+    """What each MLP does on the spot (method.md V11; the post, "Layer MLPs")."""
+    return MLP_LOCAL.measure(model, task, options)

@@ -1,0 +1,214 @@
+"""A task mounted on a model: what every measurement starts from, computed once for all of them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.engine import Budget, Means, Read, Site, Variant, mean_activations, sweep
+from vitro.errors import VitroError
+from vitro.experiments.streams import Streams, clean_streams
+from vitro.models import Model
+from vitro.progress import bar
+from vitro.tasks import DATASETS, Dataset, Prompts, Task, draw, readable, tokenize
+
+if TYPE_CHECKING:
+    from vitro.experiments.experiment import Experiment
+
+Tables = Mapping[str, pl.DataFrame]
+"""Tables by name."""
+
+Method = Literal["zero", "random", "mean"]
+METHODS: tuple[Method, ...] = get_args(Method)
+"""The post's ablations: by zero, by the mean over sentences without the task, over sentences without the subject."""
+
+ValueBias = Literal["excluded", "included"]
+UnembedDirection = Literal["folded", "raw"]
+SteerPositions = Literal["final", "all"]
+Head = tuple[int, int]
+"""(layer, head)"""
+
+
+class OptionError(VitroError):
+    """An option of a measurement that is out of range."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a measurement leaves open; every choice is recorded with its results.
+
+    seed, samples: of the random and the mean dataset (the post does not give N; a replication used 256).
+    value_bias: whether a head's output contains its b_V. "excluded" is the post's, who made it with TransformerLens'
+    folded weights: a zero-ablated head still passes b_V on. "included" is the raw model's. Without b_V (Llama) the two
+    are one; random and mean ablation do not depend on it.
+    heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
+    steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the last
+    content word of the task, and the layer before the first key head's.
+    unembed_direction: the steering vector, a token's column of W_U: "folded" as TransformerLens folds it (times the
+    final norm's weight, centred), or "raw".
+    steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
+    memory: bytes for everything but the model; None: the engine's default.
+    """
+
+    seed: int = 0
+    samples: int = 256
+    value_bias: ValueBias = "excluded"
+    heads: tuple[Head, ...] | None = None
+    steer_token: str | None = None
+    steer_layer: int | None = None
+    alphas: tuple[float, ...] = (-5.0, -1.0, 0.0, 1.0, 5.0, 100.0)
+    unembed_direction: UnembedDirection = "folded"
+    steer_positions: SteerPositions = "final"
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise OptionError(f"the seed must be 0 or more, not {self.seed}")
+        if self.samples < 1:
+            raise OptionError(f"the number of samples must be 1 or more, not {self.samples}")
+        for name, choices in (
+            ("value_bias", ValueBias),
+            ("unembed_direction", UnembedDirection),
+            ("steer_positions", SteerPositions),
+        ):
+            if getattr(self, name) not in get_args(choices):
+                listed = " or ".join(get_args(choices))
+                raise OptionError(f"{name} must be {listed}, not {getattr(self, name)!r}")
+        if self.heads is not None and (not self.heads or len(set(self.heads)) < len(self.heads)):
+            raise OptionError(f"heads must be one or more, each once, not {self.heads}; None chooses them by rule")
+        if not self.alphas or not all(math.isfinite(alpha) for alpha in self.alphas):
+            raise OptionError(f"alphas must be one or more finite numbers, not {self.alphas}")
+        if self.memory is not None and self.memory < 1:
+            raise OptionError(f"the memory budget must be a positive number of bytes, not {self.memory}")
+
+
+DEFAULT_OPTIONS = Options()
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A model, a task in its tokens, and the options. What several measurements need is computed on first use."""
+
+    model: Model
+    task: Task
+    options: Options = DEFAULT_OPTIONS
+    measured: dict[str, Tables] = field(default_factory=dict)
+    """The tables of the experiments that are done, by experiment."""
+
+    def tables(self, experiment: "Experiment") -> Tables:
+        """What an experiment found here; it is run the first time that anything asks."""
+        if experiment.name not in self.measured:
+            self.measured[experiment.name] = experiment.run(self)
+        return self.measured[experiment.name]
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The task in this model's tokens."""
+        return tokenize(self.task, self.model.tokenizer, self.model.shape.n_ctx)
+
+    @cached_property
+    def token_ids(self) -> tuple[Int[Tensor, " prompt"], Int[Tensor, " prompt"], Int[Tensor, " answer"]]:
+        """The answer and the subject of every prompt, and the task's answers, as tokens on the model's device."""
+        prompts = self.prompts
+        ids = (prompts.answer_ids, prompts.subject_ids, prompts.answer_list_ids)
+        answers, subjects, answer_list = (torch.tensor(array, device=self.model.device) for array in ids)
+        return answers, subjects, answer_list
+
+    def check(self) -> None:
+        """Raise what would stop a measurement half-way: a task or option that does not fit, a budget too small."""
+        list(Budget.of(self.model, self.options.memory).parts(self.prompts.tokens.tolist()))
+        _ = self.datasets
+        shape = self.model.shape
+        for layer, head in self.options.heads or ():
+            if not (0 <= layer < shape.n_layers and 0 <= head < shape.n_heads):
+                last = f"a{shape.n_layers - 1}.h{shape.n_heads - 1}"
+                raise OptionError(f"there is no head a{layer}.h{head} in this model: its heads are a0.h0 to {last}")
+        if self.options.steer_layer is not None and not 0 <= self.options.steer_layer < shape.n_layers:
+            raise OptionError(f"there is no layer {self.options.steer_layer}: the model has 0 to {shape.n_layers - 1}")
+        _ = self.steer_token
+
+    @cached_property
+    def steer_token(self) -> int:
+        """The token whose direction steers: the one asked for, or the task's last content word before the end."""
+        if self.options.steer_token is not None:
+            ids = self.model.tokenizer.encode(self.options.steer_token, add_special_tokens=False)
+            if len(ids) != 1:
+                raise OptionError(f"the steering token {self.options.steer_token!r} is {len(ids)} tokens, not one")
+            if ids[0] == self.model.tokenizer.unk_token_id:
+                raise OptionError(
+                    f"this model's tokenizer does not know the steering token {self.options.steer_token!r}"
+                )
+            return int(ids[0])
+        prompts = self.prompts
+        final = prompts.tokens.shape[1] - 1
+        before_end = [position for position in prompts.content_positions if position != final]
+        return int(prompts.tokens[0, (before_end or [final])[-1]])
+
+    @cached_property
+    def streams(self) -> Streams:
+        """The clean run's activations, prompt by prompt."""
+        return clean_streams(self.model, self.prompts.tokens.tolist(), self.options.memory)
+
+    def head_out(self, layer: int) -> Float[Tensor, "prompt head d_model"]:
+        """What each head writes to the final stream, b_O apart, and b_V too where the options exclude it."""
+        z = self.streams.z[:, layer]
+        if self.options.value_bias == "excluded":
+            z = z - self.model.value_bias(layer)
+        return torch.einsum("phd,hdm->phm", z, self.model.w_out(layer))
+
+    @cached_property
+    def datasets(self) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
+        """The drawn sentences (V2): the random and the mean dataset."""
+        options = self.options
+        return {
+            name: draw(self.prompts, self.model.tokenizer, name, options.samples, options.seed) for name in DATASETS
+        }
+
+    @cached_property
+    def means(self) -> Mapping[Dataset, Means]:
+        """Every head's and MLP's mean output at every position, over the drawn sentences."""
+        found = {}
+        for name, sentences in self.datasets.items():
+            with bar(f"{name} dataset") as progress:
+                found[name] = mean_activations(
+                    self.model, sentences.tolist(), memory=self.options.memory, progress=progress
+                )
+        return found
+
+    def z_instead(self, method: Method, layer: int) -> Float[Tensor, "position head d_head"]:
+        """What ablation puts in the place of every head's z in a layer; the position axis is 1 where all are alike."""
+        if method != "zero":
+            return self.means[method].z[layer]
+        bias = self.model.value_bias(layer)[None]
+        return bias if self.options.value_bias == "excluded" else torch.zeros_like(bias)
+
+    def mlp_instead(self, method: Method, layer: int) -> Float[Tensor, "position d_model"]:
+        """What ablation puts in the place of an MLP's output."""
+        return torch.zeros(1, self.model.shape.d_model) if method == "zero" else self.means[method].mlp_out[layer]
+
+    def sweep(
+        self, variants: Iterable[Variant], read: Read, what: str, *, watch: Sequence[Site] = ()
+    ) -> dict[str, Tensor]:
+        """`engine.sweep` over the task's prompts, in the memory of the options, under a bar that says what is run."""
+        with bar(what) as progress:
+            return sweep(
+                self.model,
+                self.prompts.tokens.tolist(),
+                list(variants),
+                read,
+                watch=watch,
+                memory=self.options.memory,
+                progress=progress,
+            )
+
+    def token_text(self, ids: Sequence[int]) -> list[str]:
+        """Tokens as text, leading spaces kept."""
+        known = {token: readable(self.model.tokenizer, token) for token in set(ids)}
+        return [known[token] for token in ids]

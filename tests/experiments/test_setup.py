@@ -1,0 +1,104 @@
+"""Options are checked at the door; tables have the columns of docs/tables.md and are the same for the same seed."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from vitro.experiments import EXPERIMENTS, Measurement, OptionError, Options, Setup
+from vitro.models import Model
+from vitro.tasks import days
+
+COLUMNS = {
+    "prompts": ["prompt", "position", "token_id", "token", "role"],
+    "clean": [
+        "prompt",
+        "subject",
+        "answer",
+        "answer_logit",
+        "answer_prob",
+        "answer_rank",
+        "subject_prob",
+        "top_token",
+        "top_prob",
+    ],
+    "datasets": ["dataset", "sample", "position", "token_id"],
+    "head_ablation": [
+        "prompt",
+        "method",
+        "layer",
+        "head",
+        "answer_logit_change",
+        "answer_prob_change",
+        "logit_diff_change",
+        "kl",
+    ],
+    "head_lens": ["prompt", "layer", "head", "answer_prob", "subject_prob", "answer_rank_among_answers"],
+    "head_lens_top": ["prompt", "layer", "head", "rank", "token", "prob"],
+    "layer_lens": ["prompt", "layer", "stage", "answer_prob", "subject_prob", "answer_rank_among_answers"],
+    "layer_lens_top": ["prompt", "layer", "stage", "rank", "token", "prob"],
+    "mlp_local": ["prompt", "layer", "answer_prob_before", "answer_prob_after"],
+    "mlp_ablation": ["prompt", "method", "layer", "answer_prob_change", "answer_logit_change"],
+    "answer_table": ["prompt", "component", "answer", "logit", "normalized"],
+    "attention": ["prompt", "layer", "head", "position", "weight"],
+    "attention_pattern": ["prompt", "layer", "head", "query", "key", "weight"],
+    "attention_pin": ["prompt", "heads", "position", "answer_prob"],
+    "stream_top": ["prompt", "layer", "position", "rank", "token"],
+    "steering": ["prompt", "alpha", "answer_prob", "subject_prob"],
+    "steering_attention": ["prompt", "alpha", "layer", "head", "weight"],
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"seed": -1}, "seed must be 0 or more, not -1"),
+        ({"samples": 0}, "samples must be 1 or more, not 0"),
+        ({"value_bias": "maybe"}, "excluded or included, not 'maybe'"),
+        ({"memory": 0}, "positive number of bytes"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(options: dict[str, object], says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        Options(**options)  # type: ignore[arg-type]
+
+
+def test_every_experiment_makes_its_tables_with_their_columns(planted_model: Model) -> None:
+    setup = Setup(planted_model, days(), Options(samples=8))
+    for experiment in EXPERIMENTS.values():
+        tables = setup.tables(experiment)
+        assert set(tables) == set(experiment.tables)
+        for name, table in tables.items():
+            assert table.columns == COLUMNS[name]
+            assert not table.is_empty()
+            nulls = sum(table.null_count().row(0))
+            # The clean run beside the pins is the one thing that has no position.
+            assert nulls == (7 * table["heads"].n_unique() if name == "attention_pin" else 0)
+
+
+def test_the_same_seed_gives_the_same_tables_and_another_seed_others(planted_model: Model) -> None:
+    once, again, other = (
+        EXPERIMENTS["head_ablation"].measure(planted_model, days(), Options(samples=8, seed=seed)).table
+        for seed in (3, 3, 4)
+    )
+    assert once.equals(again)
+    assert not once.filter(method="random").equals(other.filter(method="random"))
+    assert once.filter(method="zero").equals(other.filter(method="zero"))
+
+
+def test_a_measurement_shows_itself_in_a_notebook(planted_model: Model) -> None:
+    setup = Setup(planted_model, days(), Options(samples=8))
+    for experiment in EXPERIMENTS.values():
+        shown = Measurement(experiment, experiment.shown(setup))
+        html = shown._repr_html_()
+        assert experiment.title in html
+        assert html.count("<svg") == len(shown.figures)
+        assert experiment.title in repr(shown)
+        assert isinstance(shown.numbers, pl.DataFrame)
+
+
+def test_tables_are_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
+    for name, columns in COLUMNS.items():
+        assert f"`{name}`" in text
+        assert all(f"`{column}`" in text for column in columns)
