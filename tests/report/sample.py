@@ -1,0 +1,33 @@
+"""A page with one figure of each kind, its tokens hostile."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from figures.ablation_tables import HOSTILE, clean, head_ablation, mlp_ablation
+from vitro.figures import Figure, clean_answers, head_effects, mlp_effects
+from vitro.report import Page, Section
+
+
+def section(name: str, figures: Mapping[str, Figure], numbers: pl.DataFrame) -> Section:
+    return Section(
+        name=name,
+        title=f"Title of {name}",
+        reading=f"How to read {name}.",
+        figures=figures,
+        numbers=numbers,
+        python=f"vitro.{name}(model)",
+        command=f"vitro study --only {name}",
+    )
+
+
+PAGE = Page(
+    title="A <b>page</b>",
+    lead="What </script> came out.",
+    facts=[("model", "tiny"), ("seed", "0")],
+    sections=[
+        section("clean", {"clean": clean_answers(clean(HOSTILE))}, clean(HOSTILE)),
+        section("heads", {"heads": head_effects(head_ablation())}, head_ablation().head(3)),
+        section("mlps", {"mlps": mlp_effects(mlp_ablation())}, pl.DataFrame()),
+    ],
+)

@@ -1,0 +1,145 @@
+"""The command line: what it prints, and every mistake told in one line with exit code 2."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from vitro.cli import EXAMPLE, main, parse_bytes
+from vitro.errors import VitroError
+from vitro.tasks import from_toml
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Vitro = Callable[..., Done]
+
+
+@pytest.fixture
+def vitro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vitro:
+    """The command line, run in this process: another one would load torch anew each time."""
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["vitro", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return Done(int(end.value.code or 0), said.out, said.err)
+
+    return run
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    script = (
+        "import sys; sys.argv = ['vitro', '--help']; from vitro import cli\ntry: cli.main()\nexcept SystemExit: pass\n"
+    )
+    script += (
+        "heavy = {'torch', 'transformers', 'polars', 'altair', 'numpy'} & set(sys.modules); assert not heavy, heavy"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "study" in done.stdout
+    assert time.perf_counter() - start < 5
+
+
+def test_a_study_prints_what_it_found_and_where_the_report_is(
+    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    done = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4")
+    assert done.code == 0, done.err
+    assert "answers 7 of 7 prompts right" in done.out
+    assert "it needs a1.h1 most" in done.out
+    assert str(out / "report.html") in done.out
+    assert done.err == ""
+    again = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4", "--json")
+    assert json.loads(again.out)["report"] == str(out / "report.html")
+    assert vitro("report", str(out)).code == 0
+
+
+def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> None:
+    assert "smollm2" in vitro("models").out
+    assert json.loads(vitro("models", "--json").out)["families"]["GPT2"] == ["gpt2"]
+    assert "If today is {day}, tomorrow is" in vitro("tasks").out
+    assert json.loads(vitro("tasks", "--json").out)["days"]["cyclic"] is True
+
+
+def test_the_example_of_a_task_is_one(tmp_path: Path) -> None:
+    (tmp_path / "seasons.toml").write_text(EXAMPLE)
+    assert from_toml(tmp_path / "seasons.toml").answers == ("summer", "autumn", "winter", "spring")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["stdy"], "No such command 'stdy'"),
+        (["study", "days"], "Missing option '--model'"),
+        (["study", "dayz", "--model", "smollm2"], "there is no task 'dayz'; did you mean days?"),
+        (["study", "none.toml", "--model", "smollm2"], "none.toml"),
+        (["study", "days", "--model", "./none"], "no such file or folder"),
+        (["study", "days", "--model", "MODEL", "--seed", "-1"], "seed must be 0 or more"),
+        (["study", "days", "--model", "MODEL", "--seed", "x"], "--seed"),
+        (["study", "days", "--model", "MODEL", "--samples", "0"], "samples must be 1 or more"),
+        (["study", "days", "--model", "MODEL", "--memory", "lots"], "memory 'lots' is not a size"),
+        (["study", "days", "--model", "MODEL", "--memory", "1kB"], "memory budget of 1 MB is too small"),
+        (["study", "days", "--model", "MODEL", "--device", "abacus"], "device 'abacus' is not known"),
+        (["study", "days", "--model", "MODEL", "--dtype", "int3"], "dtype 'int3' is not known"),
+        (["study", "days", "--model", "MODEL", "--value-bias", "x"], "excluded or included"),
+        (["study", "numbers", "--model", "MODEL"], "task 'numbers-10'"),
+        (["report", "OUT"], "holds no study"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    vitro: Vitro, arguments: list[str], says: str, planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    known = {"MODEL": str(planted_folder), "OUT": str(out)}
+    arguments = [known.get(argument, argument) for argument in arguments]
+    if arguments[0] == "study" and "--model" in arguments:
+        arguments += ["--out", str(out)]
+    done = vitro(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert says in done.err
+    assert done.err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_debug_shows_where_a_mistake_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["vitro", "--debug", "study", "dayz", "--model", "smollm2"])
+    with pytest.raises(VitroError):
+        main()
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(vitro: Vitro, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vitro.tasks.named", interrupted)
+    done = vitro("study", "days", "--model", "smollm2")
+    assert (done.code, done.err.count("\n")) == (130, 1)
+    assert "the same command goes on" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"), [("500MB", 5 * 10**8), ("2GB", 2 * 10**9), ("1.5GiB", 3 * 2**29), ("7", 7), ("1 kb", 1000)]
+)
+def test_sizes_are_read(text: str, n_bytes: int) -> None:
+    assert parse_bytes(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1MB", "1XB", "1e9"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(VitroError, match="500MB"):
+        parse_bytes(text)

@@ -1,0 +1,214 @@
+"""A study's folder: resumable at any time, never a mix, and the same bytes for the same seed."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vitro.engine import MemoryBudgetError
+from vitro.errors import VitroError
+from vitro.experiments import EXPERIMENTS, Experiment, Options
+from vitro.folder import FolderError, sole_writer, write_file
+from vitro.models import ModelError
+from vitro.study import StudyError, open_study, run_study, summary, write_report
+from vitro.tasks import TaskError, days, months, numbers
+
+OPTIONS = Options(samples=8)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that a study's numbers and pictures are: every file but the record of when it was made."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in (".parquet", ".svg")
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(planted_folder: Path, planted_model: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole study of the planted model."""
+    folder = tmp_path_factory.mktemp("studies") / "days"
+    run_study(days(), str(planted_folder), folder, OPTIONS)
+    return folder
+
+
+def test_a_study_holds_record_tables_figures_and_report(finished: Path) -> None:
+    study = open_study(finished)
+    assert set(study.record.experiments) == set(EXPERIMENTS)
+    assert {path.stem for path in (finished / "tables").iterdir()} == {
+        table for experiment in EXPERIMENTS.values() for table in experiment.tables
+    }
+    assert (finished / "figures" / "clean.svg").read_text().startswith("<svg")
+    report = study.report.read_text()
+    for experiment in EXPERIMENTS.values():
+        assert experiment.title in report
+    assert summary(study)[0] in report
+    assert "a1.h1" in summary(study)[1]
+    assert sorted(path.name for path in finished.iterdir()) == ["figures", "report.html", "study.json", "tables"]
+
+
+def test_the_same_seed_gives_the_same_bytes(finished: Path, planted_folder: Path, tmp_path: Path) -> None:
+    run_study(days(), str(planted_folder), tmp_path / "again", OPTIONS)
+    assert contents(tmp_path / "again") == contents(finished)
+
+
+def test_a_finished_study_is_not_measured_again(
+    finished: Path, planted_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitro.study.load_checkpoint", lambda *args, **options: pytest.fail("the model was loaded"))
+    before = (finished / "study.json").read_bytes()
+    run_study(days(), str(planted_folder), finished, OPTIONS)
+    assert (finished / "study.json").read_bytes() == before
+
+
+def test_a_study_stopped_after_any_experiment_goes_on_to_the_same_result(
+    finished: Path, planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(*args: object) -> None:
+        raise StoppedError
+
+    # The first, the last, and one whose tables others are made of.
+    for name in ("prompts", "head_lens", "steering"):
+        experiment = EXPERIMENTS[name]
+        broken = Experiment(**{**vars(experiment), "run": stop})
+        monkeypatch.setitem(EXPERIMENTS, name, broken)
+        with pytest.raises(StoppedError):
+            run_study(days(), str(planted_folder), tmp_path / name, OPTIONS)
+        monkeypatch.setitem(EXPERIMENTS, name, experiment)
+        run_study(days(), str(planted_folder), tmp_path / name, OPTIONS)
+        assert contents(tmp_path / name) == contents(finished)
+
+
+def test_killed_at_any_time_a_study_goes_on_to_the_same_result(
+    finished: Path, planted_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "vitro.cli", "study", "days", "--model", str(planted_folder)]
+    command += ["--out", str(out), "--samples", "8"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    # As soon as it has begun to write, which is in the middle of things.
+    while not (out / "tables").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run_study(days(), str(planted_folder), out, OPTIONS)
+    assert contents(out) == contents(finished)
+    assert not list(out.rglob(".unfinished-*"))
+
+
+def test_a_changed_setting_is_refused_by_its_name(finished: Path, planted_folder: Path) -> None:
+    before = contents(finished)
+    for task, options, says in (
+        (days(), Options(samples=9), "its samples is '8', not '9'"),
+        (days(), Options(samples=8, seed=1), "its seed is '0', not '1'"),
+        (days(), Options(samples=8, value_bias="included"), "its value bias is 'excluded'"),
+        (months(), OPTIONS, "its name is 'days', not 'months'"),
+    ):
+        with pytest.raises(StudyError, match=says):
+            run_study(task, str(planted_folder), finished, options)
+    assert contents(finished) == before
+
+
+def test_another_memory_budget_may_finish_a_study(finished: Path, planted_folder: Path) -> None:
+    run_study(days(), str(planted_folder), finished, Options(samples=8, memory=10**9))
+
+
+def test_a_report_is_drawn_again_without_the_model(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (finished / "report.html").read_bytes()
+    (finished / "report.html").unlink()
+    monkeypatch.setattr("vitro.study.load_checkpoint", lambda *args, **options: pytest.fail("the model was loaded"))
+    write_report(finished)
+    assert (finished / "report.html").read_bytes() == before
+
+
+def test_what_cannot_be_is_refused_before_anything_is_written(planted_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    with pytest.raises(ModelError):
+        run_study(days(), "./nowhere", out)
+    with pytest.raises(TaskError):
+        run_study(numbers(10), str(planted_folder), out)
+    with pytest.raises(MemoryBudgetError):
+        run_study(days(), str(planted_folder), out, Options(memory=1))
+    assert not out.exists()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FolderError, match="is a file"):
+        run_study(days(), str(planted_folder), tmp_path / "file")
+    with pytest.raises(FolderError, match="is a file"):
+        run_study(days(), str(planted_folder), tmp_path / "file" / "below")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    with pytest.raises(StudyError, match=r"holds no study \(thesis.tex\)"):
+        run_study(days(), str(planted_folder), tmp_path / "full")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.tex"]
+
+
+def test_a_place_that_cannot_be_written_is_named(planted_folder: Path) -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("needs /proc, a folder that not even root may write to")
+    with pytest.raises(FolderError, match="/proc/vitro cannot be written"):
+        run_study(days(), str(planted_folder), "/proc/vitro")
+
+
+def test_a_damaged_record_and_a_missing_study_are_told(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="holds no study"):
+        open_study(tmp_path)
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(StudyError, match="damaged"):
+        open_study(tmp_path)
+
+
+def test_a_damaged_table_is_named(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "tables" / "clean.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StudyError, match=r"clean.parquet cannot be read"):
+        write_report(copy)
+
+
+def test_on_a_full_disk_nothing_is_half_written(
+    planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(VitroError, match=r"the disk is full: .* was not written; free some space"):
+            run_study(days(), str(planted_folder), tmp_path / "study", OPTIONS)
+    assert not (tmp_path / "study").exists()
+    write_file(tmp_path / "file", b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(FolderError):
+            write_file(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_writers_of_one_folder_are_told_apart(tmp_path: Path) -> None:
+    with (
+        sole_writer(tmp_path),
+        pytest.raises(FolderError, match="being written by another vitro"),
+        sole_writer(tmp_path),
+    ):
+        pass
+
+
+def test_the_record_is_plain_json(finished: Path) -> None:
+    record = json.loads((finished / "study.json").read_text())
+    assert record["settings"]["options"]["samples"] == 8
+    assert len(record["settings"]["weights_sha256"]) == 64
+    assert record["command"].startswith("vitro study days --model ")
+    assert record["command"].endswith("--samples 8")
