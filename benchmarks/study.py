@@ -1,0 +1,60 @@
+"""The whole in-vivo study of the day task at GPT-2 small's size, measurement by measurement.
+
+    python benchmarks/study.py
+
+Random weights and a tokenizer that knows the day task's words: the numbers mean nothing, the times do. Exits with 1
+where the sum is over `--at-most` seconds of compute.
+"""
+
+import argparse
+import sys
+import time
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from vitro.experiments import EXPERIMENTS, Options, Setup
+from vitro.models.gpt2 import GPT2
+from vitro.tasks import Task, days
+
+SOME_WORDS = " house tree dog sea red north seven walk glass under"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=256, help="sentences in each dataset")
+    parser.add_argument("--at-most", type=float, default=30.0, help="seconds above which the exit code is 1")
+    arguments = parser.parse_args()
+
+    torch.manual_seed(0)
+    hf = GPT2LMHeadModel(GPT2Config()).eval().requires_grad_(False)
+    setup = Setup(GPT2.of(hf, word_tokenizer(days())), days(), Options(samples=arguments.samples))
+    total = 0.0
+    print(f"GPT-2 small's size, days, {arguments.samples} samples, {torch.get_num_threads()} threads, seconds:")
+    for name in ("dataset means", *EXPERIMENTS):
+        start = time.perf_counter()
+        if name in EXPERIMENTS:
+            setup.tables(EXPERIMENTS[name])
+        else:
+            _ = setup.means
+        seconds = time.perf_counter() - start
+        total += seconds
+        print(f"  {name:<16}{seconds:>7.2f}")
+    print(f"  {'all':<16}{total:>7.2f}")
+    return int(total > arguments.at_most)
+
+
+def word_tokenizer(task: Task) -> PreTrainedTokenizerFast:
+    """One token for each word of the task's prompts, with its leading space, and for some words to draw from."""
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = [piece for text in (*task.prompts, SOME_WORDS) for piece, _ in pieces.pre_tokenize_str(text)]
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(["[UNK]", "<s>", *words]))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pieces
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", unk_token="[UNK]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
