@@ -23,10 +23,14 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from vitro.engine import Edit, Finals, Variant, sweep, z
+from vitro.engine import Edit, Finals, Variant, mean_activations, sweep, z
 from vitro.models.gpt2 import GPT2
 
-METHODS = ("zero", "random", "mean")
+DRAWN: dict[str, dict[str, list[int] | None]] = {
+    "days": {"zero": None, "random": [2, 4, 6], "mean": [4]},
+    "numbers": {"zero": None, "random": [2, 3], "mean": [2]},
+}
+"""The positions at which each method's sentences are random (method: the post's section "Ablation methods")."""
 
 
 def main() -> int:
@@ -47,13 +51,14 @@ def main() -> int:
         if row not in arguments.rows.split(","):
             continue
         answers = torch.arange(500, 500 + len(prompts))
-        values = ablation_values(model, n_positions=len(prompts[0]))
+        instead = {method: ablation(model, prompts[0], drawn) for method, drawn in DRAWN[row].items()}
         variants: list[Variant] = [
-            (Edit(z(layer, head), value[layer, :, head]),)
-            for value in values.values()
+            (Edit(z(layer, head), value[layer, :, head], positions=positions),)
+            for value, positions in instead.values()
             for layer in range(12)
             for head in range(12)
         ]
+        values = [value for value, _ in instead.values()]
 
         def fast(
             prompts: Sequence[Sequence[int]] = prompts, variants: list[Variant] = variants, answers: Tensor = answers
@@ -66,7 +71,7 @@ def main() -> int:
             return sweep(model, prompts, variants, read)["logit"]
 
         def slow(
-            prompts: Sequence[Sequence[int]] = prompts, values: dict[str, Tensor] = values, answers: Tensor = answers
+            prompts: Sequence[Sequence[int]] = prompts, values: Sequence[Tensor] = values, answers: Tensor = answers
         ) -> Tensor:
             return loop(hf, torch.tensor(prompts), values, answers)
 
@@ -95,22 +100,25 @@ def number_prompts() -> list[list[int]]:
     return [[50256, 1532, 1000 + n, 788] for n in range(100)]
 
 
-def ablation_values(model: GPT2, n_positions: int) -> dict[str, Tensor]:
-    """For every method what replaces z: [layer, position, head, d_head]. Random and mean stand-ins of z's own size."""
-    generator = torch.Generator().manual_seed(1)
-    size = (12, n_positions, 12, 64)
-    return {
-        "zero": torch.stack([model.value_bias(layer) for layer in range(12)])[:, None].expand(size).contiguous(),
-        "random": 0.1 * torch.randn(size, generator=generator),
-        "mean": 0.1 * torch.randn(size, generator=generator),
-    }
+def ablation(model: GPT2, prompt: Sequence[int], drawn: Sequence[int] | None) -> tuple[Tensor, tuple[int, ...] | None]:
+    """What a method puts in the place of z, [layer, position, head, d_head], and from which position on it differs.
+
+    drawn: the positions at which the sentences, whose mean it is, have random tokens; None: by zero (that is, by b_V).
+    """
+    if drawn is None:
+        return torch.stack([model.value_bias(layer) for layer in range(12)])[:, None].expand(
+            -1, len(prompt), -1, -1
+        ), None
+    sentences = torch.tensor(prompt).repeat(256, 1)
+    sentences[:, drawn] = torch.randint(50256, (256, len(drawn)), generator=torch.Generator().manual_seed(1))
+    return mean_activations(model, sentences.tolist()).z, tuple(range(min(drawn), len(prompt)))
 
 
 @torch.inference_mode()
-def loop(hf: GPT2LMHeadModel, tokens: Tensor, values: dict[str, Tensor], answers: Tensor) -> Tensor:
+def loop(hf: GPT2LMHeadModel, tokens: Tensor, values: Sequence[Tensor], answers: Tensor) -> Tensor:
     """The answers' logits [variant, prompt], one full forward pass for each variant."""
     found = []
-    for value in values.values():
+    for value in values:
         for layer in range(12):
             for head in range(12):
                 new, mine = value[layer, :, head], slice(head * 64, (head + 1) * 64)

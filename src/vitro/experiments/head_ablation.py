@@ -19,10 +19,11 @@ def run(setup: Setup) -> Tables:
     shape = setup.model.shape
     variants: dict[tuple[str | int, ...], Variant] = {}
     for method in METHODS:
+        positions = setup.ablated_positions(method)
         for layer in range(shape.n_layers):
             instead = setup.z_instead(method, layer)
             for head in range(shape.n_heads):
-                variants[method, layer, head] = (Edit(z(layer, head), instead[:, head]),)
+                variants[method, layer, head] = (Edit(z(layer, head), instead[:, head], positions=positions),)
     return {"head_ablation": ablation_table(setup, variants, ("method", "layer", "head"), "heads ablated")}
 
 

@@ -17,7 +17,9 @@ def run(setup: Setup) -> Tables:
     Every MLP is ablated alone, at every position, by zero, random and mean. Changes are ablated minus clean.
     """
     variants: dict[tuple[str | int, ...], Variant] = {
-        (method, layer): (Edit(mlp_out(layer), setup.mlp_instead(method, layer)),)
+        (method, layer): (
+            Edit(mlp_out(layer), setup.mlp_instead(method, layer), positions=setup.ablated_positions(method)),
+        )
         for method in METHODS
         for layer in range(setup.model.shape.n_layers)
     }

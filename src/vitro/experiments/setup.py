@@ -189,6 +189,17 @@ class Setup:
         bias = self.model.value_bias(layer)[None]
         return bias if self.options.value_bias == "excluded" else torch.zeros_like(bias)
 
+    def ablated_positions(self, method: Method) -> tuple[int, ...] | None:
+        """The positions at which ablation can change anything; None: all.
+
+        Where every drawn sentence still equals the prompts, a mean over them is the clean activation itself.
+        """
+        if method == "zero":
+            return None
+        both = np.concatenate([self.datasets[method], self.prompts.tokens])
+        first = int((both != both[0]).any(0).argmax())
+        return tuple(range(first, both.shape[1]))
+
     def mlp_instead(self, method: Method, layer: int) -> Float[Tensor, "position d_model"]:
         """What ablation puts in the place of an MLP's output."""
         return torch.zeros(1, self.model.shape.d_model) if method == "zero" else self.means[method].mlp_out[layer]
