@@ -1,5 +1,6 @@
 """What happens if: variants of a model's run, computed exactly and only where they differ."""
 
+from vitro.engine.batches import Values, in_batches, keep
 from vitro.engine.budget import Budget, MemoryBudgetError
 from vitro.engine.clean import clean_runs
 from vitro.engine.edit import (
@@ -16,11 +17,11 @@ from vitro.engine.edit import (
     resid_pre,
     z,
 )
-from vitro.engine.forward import Clean, clean_attention, read_out, run
+from vitro.engine.forward import Clean, attend, attention, clean_attention, read_out, run, visible
 from vitro.engine.means import Means, mean_activations
 from vitro.engine.sweep import Finals, Progress, Read, sweep
 from vitro.engine.tree import Tree, pack
-from vitro.engine.watch import clean_final_attention
+from vitro.engine.watch import at_finals, clean_final_attention
 
 __all__ = [
     "Budget",
@@ -35,10 +36,16 @@ __all__ = [
     "Read",
     "Site",
     "Tree",
+    "Values",
     "Variant",
+    "at_finals",
+    "attend",
+    "attention",
     "clean_attention",
     "clean_final_attention",
     "clean_runs",
+    "in_batches",
+    "keep",
     "mean_activations",
     "mlp_out",
     "pack",
@@ -50,5 +57,6 @@ __all__ = [
     "resid_pre",
     "run",
     "sweep",
+    "visible",
     "z",
 ]

@@ -85,14 +85,5 @@ class Budget:
         yield slice(start, len(prompts))
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed for want of memory; on the CPU it says so in words only."""
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "allocate memory" in str(error)
-        or "not enough memory" in str(error)
-    )
-
-
 def _megabytes(n_bytes: int) -> str:
     return f"{-(-n_bytes // 10**6)} MB"

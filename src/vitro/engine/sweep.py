@@ -3,16 +3,18 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitro.engine.budget import Budget, MemoryBudgetError, is_out_of_memory
-from vitro.engine.cone import Signature, plan
+from vitro.engine.batches import Values, in_batches, keep
+from vitro.engine.budget import Budget
+from vitro.engine.cone import Signature, Step, plan
 from vitro.engine.edit import Site, Variant
-from vitro.engine.forward import read_out, run
-from vitro.engine.place import check_site, first_conflict, place
+from vitro.engine.forward import Clean, read_out, run
+from vitro.engine.place import Placed, check_site, first_conflict, place
 from vitro.engine.tree import pack
 from vitro.engine.variants import run_variants
 from vitro.models import Model
@@ -31,7 +33,7 @@ class Finals:
     """Attention from the final streams, of the patterns that the sweep was told to watch."""
 
 
-Read = Callable[[Finals], Mapping[str, Tensor]]
+Read = Callable[[Finals], Values]
 """What to keep of a batch, by name, each a tensor [row, prompt, ...]."""
 
 Progress = Callable[[int, int], None]
@@ -81,28 +83,25 @@ def sweep(
             steps = plan(model, tree, signature)
             held = max((len(step.held) for step in steps), default=1)
             n_rows = budget.rows(held, len(tree.tokens), len(tree.finals))
-            while members:
-                batch, after = members[:n_rows], members[n_rows:]
-                try:
-                    rows_here = [placed[number] for number in batch]
-                    final, attention = run_variants(model, clean, logits, steps, rows_here, watch)
-                    values = read(Finals(final, logits, part, attention))
-                except RuntimeError as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    if len(batch) == 1:
-                        raise MemoryBudgetError(
-                            "this machine ran out of memory on a single run of the model; close what else uses it, or "
-                            "take another device or number format"
-                        ) from error
-                    n_rows = len(batch) // 2
-                    continue
-                for name, value in values.items():
-                    if name not in kept:
-                        kept[name] = value.new_empty((len(variants), len(prompts), *value.shape[2:]))
-                    kept[name][torch.tensor(batch, device=value.device), part] = value
-                members = after
+            work = partial(_run_batch, model, clean, logits, steps, placed, part, read, watch)
+            for batch, values in in_batches(members, n_rows, work):
+                keep(kept, values, batch, part, (len(variants), len(prompts)))
                 done += len(batch) * len(tree.finals)
                 if progress is not None:
                     progress(done, total)
     return {name: value.cpu() for name, value in kept.items()}
+
+
+def _run_batch(
+    model: Model,
+    clean: Clean,
+    logits: Float[Tensor, "prompt d_vocab"],
+    steps: Sequence[Step],
+    placed: Sequence[Placed],
+    part: slice,
+    read: Read,
+    watch: Sequence[Site],
+    batch: Sequence[int],
+) -> Values:
+    final, attention = run_variants(model, clean, logits, steps, [placed[number] for number in batch], watch)
+    return read(Finals(final, logits, part, attention))

@@ -15,7 +15,7 @@ from vitro.models import Model
 
 def clean_final_attention(model: Model, clean: Clean, layer: int) -> Float[Tensor, "head prompt position"]:
     """Every head's attention from each prompt's final stream, in the clean run; 0 after a prompt's end."""
-    return _at_finals(clean_attention(model, clean, layer), clean.tree.finals, clean.tree.paths)
+    return at_finals(clean_attention(model, clean, layer), clean.tree.finals, clean.tree.paths)
 
 
 def watched_attention(
@@ -32,7 +32,7 @@ def watched_attention(
     weights = attention(model, step.layer, q, k, step.mask)
     leaves = step.index_out[tree.finals]
     reached = (leaves >= 0).to(model.device)
-    after = _at_finals(weights, leaves.clamp_min(0), _columns(tree, step))
+    after = at_finals(weights, leaves.clamp_min(0), _columns(tree, step))
     return {
         site: torch.where(reached[None, :, None], after[:, site.head], before[None, site.head])
         for site in watch
@@ -48,11 +48,15 @@ def _columns(tree: Tree, step: Step) -> Int[Tensor, "prompt position"]:
     return column[tree.paths]
 
 
-def _at_finals(
+def at_finals(
     weights: Float[Tensor, "*row head query key"],
     queries: Int[Tensor, " prompt"],
     keys: Int[Tensor, "prompt position"],
 ) -> Float[Tensor, "*row head prompt position"]:
+    """Attention between nodes as attention from each prompt's final stream to its positions; 0 where `keys` is -1.
+
+    queries: where among the queries each prompt's final node lies. keys: where among the keys its tokens do.
+    """
     device = weights.device
     rows = weights[..., queries.to(device), :]
     index = keys.to(device).clamp_min(0).expand(*rows.shape[:-1], -1)

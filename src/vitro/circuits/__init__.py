@@ -1,0 +1,23 @@
+"""Components taken out of a model and rewired. Knows the engine."""
+
+from vitro.circuits.circuit import Circuit
+from vitro.circuits.constants import Constants, resampled
+from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node
+from vitro.circuits.run import run_circuits
+
+__all__ = [
+    "CONSTANTS",
+    "INPUT",
+    "LOGITS",
+    "Circuit",
+    "CircuitError",
+    "Constant",
+    "Constants",
+    "Edge",
+    "Kind",
+    "Node",
+    "Pin",
+    "node",
+    "resampled",
+    "run_circuits",
+]

@@ -1,0 +1,227 @@
+"""A circuit: components of a model, and which of them each one reads."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+from vitro.circuits.nodes import (
+    CONSTANTS,
+    INPUTS,
+    LOGITS,
+    CircuitError,
+    Constant,
+    Edge,
+    Input,
+    Kind,
+    Node,
+    Pin,
+    head,
+    mlp,
+    node,
+    stream,
+)
+from vitro.circuits.text import parse, write
+from vitro.models import Model
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A small graph of components, each reading the SUM of what its sources write (method.md, section 6).
+
+    What is not an edge contributes nothing: no residual stream, no bias. It need not be a part of the model: an MLP may
+    read a head of a later layer. `resid_post8` is the one node that stands for many: the model's own stream after layer
+    8, with everything below it wired as in the model; what of that is in `constants` is not live there.
+
+    edges: who reads what. pins: heads whose attention is fixed. constants: heads and MLPs that put out a fixed value.
+    CircuitError for a wiring that cannot be run: a cycle, no logits, a component that is read and reads nothing.
+    """
+
+    edges: frozenset[Edge]
+    pins: frozenset[tuple[Node, Pin]] = frozenset()
+    constants: frozenset[tuple[Node, Constant]] = frozenset()
+
+    def __post_init__(self) -> None:
+        self._check_ends()
+        self._check_cycles()
+        self._check_pins()
+        self._check_streams()
+
+    @classmethod
+    def wire(cls, text: str) -> "Circuit":
+        """A circuit from its text, one line per reader: `input, m0 -> a9.h1[subject], a10.h3<v>` (docs/circuits.md).
+
+        CircuitError, with the line and the word, where the text is not a circuit.
+        """
+        return cls(*parse(text))
+
+    @classmethod
+    def within(
+        cls,
+        model: Model,
+        keep: Iterable[str | tuple[int, int]] = (),
+        others: Constant = "mean",
+        *,
+        heads_of: Collection[int] | None = None,
+        mlps: Literal["live", "ablated"] = "live",
+        until: int | None = None,
+    ) -> "Circuit":
+        """The model itself, with every head at a constant but those to keep.
+
+        keep: "9.1", "a9.h1", (9, 1), and MLPs ("m9") where `mlps` is "ablated". others: what the rest puts out.
+        heads_of: the layers whose heads are at constants (None: all). until: the logits read the stream after this
+        layer, as the logit lens does (None: the last). With everything kept it equals the model.
+        """
+        shape = model.shape
+        kept = {head(*one) if isinstance(one, tuple) else node(one) for one in keep}
+        if mlps not in ("live", "ablated"):
+            raise CircuitError(f"mlps must be live or ablated, not {mlps!r}")
+        layers = range(shape.n_layers) if heads_of is None else heads_of
+        parts = {head(layer, number) for layer in layers for number in range(shape.n_heads)}
+        if mlps == "ablated":
+            parts |= {mlp(layer) for layer in range(shape.n_layers)}
+        last = shape.n_layers - 1 if until is None else until
+        made = cls(
+            edges=frozenset({Edge(stream(last), LOGITS)}),
+            constants=frozenset((part, others) for part in parts - kept if part.layer <= last),
+        )
+        made.check(model)
+        for one in kept:
+            _check_in(model, one)
+        return made
+
+    def __str__(self) -> str:
+        """The text that `wire` reads."""
+        return write(self)
+
+    @cached_property
+    def sources(self) -> Mapping[tuple[Node, Input | None], tuple[Node, ...]]:
+        """For every reader and input what it reads, in the model's order."""
+        found: dict[tuple[Node, Input | None], list[Node]] = defaultdict(list)
+        for edge in sorted(self.edges, key=lambda edge: edge.source):
+            found[edge.reader, edge.input].append(edge.source)
+        return {key: tuple(nodes) for key, nodes in found.items()}
+
+    @cached_property
+    def order(self) -> tuple[Node, ...]:
+        """The nodes, each after all that it reads."""
+        graph: dict[Node, set[Node]] = defaultdict(set)
+        for edge in self.edges:
+            graph[edge.reader].add(edge.source)
+        return tuple(TopologicalSorter({one: sorted(graph[one]) for one in sorted(graph)}).static_order())
+
+    @property
+    def heads(self) -> tuple[Node, ...]:
+        """The live heads that are nodes of their own, in the model's order."""
+        return tuple(one for one in sorted(self.order) if one.kind is Kind.head and one not in self.constant_of)
+
+    @property
+    def mlps(self) -> tuple[Node, ...]:
+        """The live MLPs that are nodes of their own, in the model's order."""
+        return tuple(one for one in sorted(self.order) if one.kind is Kind.mlp and one not in self.constant_of)
+
+    @cached_property
+    def pin_of(self) -> Mapping[Node, Pin]:
+        """The pinned heads' streams."""
+        return dict(self.pins)
+
+    @cached_property
+    def constant_of(self) -> Mapping[Node, Constant]:
+        """What the constant components put out."""
+        return dict(self.constants)
+
+    def without(self, *left_out: Node) -> "Circuit":
+        """The circuit with some of its nodes left out, with their edges and whatever then reads nothing.
+
+        CircuitError where nothing reaches the logits any more.
+        """
+        gone = set(left_out)
+        edges = set(self.edges)
+        while True:
+            edges = {edge for edge in edges if edge.source not in gone and edge.reader not in gone}
+            reading = {(edge.reader, edge.input) for edge in edges} | {(edge.reader, None) for edge in edges}
+            sources = {edge.source for edge in edges}
+            idle = {
+                one
+                for one in sources
+                if one.kind in (Kind.head, Kind.mlp) and one not in self.constant_of and (one, None) not in reading
+            }
+            idle |= {edge.reader for edge in edges if edge.reader != LOGITS and edge.reader not in sources}
+            if not idle:
+                break
+            gone |= idle
+        used = {edge.source for edge in edges} | {edge.reader for edge in edges}
+        inside = max((one.layer for one in used if one.kind is Kind.stream), default=-1)
+        return Circuit(
+            frozenset(edges),
+            frozenset((one, pin) for one, pin in self.pins if one in used),
+            frozenset((one, value) for one, value in self.constants if one in used or one.layer <= inside),
+        )
+
+    def check(self, model: Model) -> None:
+        """CircuitError where the model has no such component."""
+        for one in {*self.order, *self.constant_of}:
+            _check_in(model, one)
+
+    def _check_ends(self) -> None:
+        readers = {edge.reader for edge in self.edges}
+        if LOGITS not in readers:
+            raise CircuitError("the circuit has no logits; its last line should be like: a9.h1, m9 -> logits")
+        for edge in sorted(self.edges):
+            if edge.reader.kind not in (Kind.head, Kind.mlp, Kind.logits):
+                raise CircuitError(f"{edge}: {edge.reader} reads nothing; heads, MLPs and logits do")
+            if edge.source == LOGITS:
+                raise CircuitError(f"{edge}: logits are the end, nothing reads them")
+            if (edge.input is None) == (edge.reader.kind is Kind.head):
+                raise CircuitError(f"{edge}: heads, and only heads, read by q, k and v")
+            if edge.reader in self.constant_of:
+                raise CircuitError(f"{edge}: {edge.reader} is at a constant, so it reads nothing")
+            source = edge.source
+            if source.kind in (Kind.head, Kind.mlp) and source not in readers and source not in self.constant_of:
+                raise CircuitError(f"{edge}: {source} is read, but reads nothing itself; give it a line of its own")
+        if len(self.pin_of) < len(self.pins) or len(self.constant_of) < len(self.constants):
+            raise CircuitError("a component has two pins, or two constants")
+
+    def _check_cycles(self) -> None:
+        try:
+            _ = self.order
+        except CycleError as error:
+            loop = " -> ".join(map(str, reversed(error.args[1])))
+            raise CircuitError(f"the circuit has a cycle: {loop}; a component cannot read what depends on it") from None
+
+    def _check_pins(self) -> None:
+        inputs = {(edge.reader, edge.input) for edge in self.edges}
+        for one, pin in sorted(self.pins, key=str):
+            if one.kind is not Kind.head:
+                raise CircuitError(f"{one}[{pin}]: only heads attend, so only heads can be pinned")
+            if not any((one, name) in inputs for name in INPUTS):
+                raise CircuitError(f"{one}[{pin}]: a pinned head must be a node of the circuit and read something")
+        for one in {edge.reader for edge in self.edges if edge.reader.kind is Kind.head}:
+            if missing := [name for name in INPUTS if (one, name) not in inputs]:
+                if one in self.pin_of and "v" not in missing:
+                    continue
+                raise CircuitError(
+                    f"{one} reads nothing by {', '.join(missing)}; a pinned head needs v, others all three"
+                )
+        for one, value in self.constants:
+            if not one.constant_kind or value not in CONSTANTS:
+                raise CircuitError(f"{value}: {one}: heads and MLPs can be at {', '.join(CONSTANTS)}")
+
+    def _check_streams(self) -> None:
+        top = max((one.layer for one in self.order if one.kind is Kind.stream), default=-1)
+        for one in self.order:
+            if one.layer <= top and one.kind in (Kind.head, Kind.mlp) and one not in self.constant_of:
+                raise CircuitError(f"{one} is within resid_post{top} already; it cannot be wired a second time")
+
+
+def _check_in(model: Model, one: Node) -> None:
+    shape = model.shape
+    if one.kind in (Kind.input, Kind.logits):
+        return
+    if one.layer >= shape.n_layers or (one.kind is Kind.head and one.head >= shape.n_heads):
+        raise CircuitError(
+            f"there is no {one} in this model: its heads are a0.h0 to a{shape.n_layers - 1}.h{shape.n_heads - 1}, "
+            f"its MLPs m0 to m{shape.n_layers - 1}"
+        )

@@ -1,0 +1,74 @@
+"""What components put out that are in a circuit's surroundings but not live."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.engine import Means, Tree, clean_runs
+from vitro.models import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Constants:
+    """A fixed output of every head (as z, before W_O) and MLP. The axes prompt and position are 1 where all agree."""
+
+    z: Float[Tensor, "layer prompt position head d_head"]
+    mlp_out: Float[Tensor, "layer prompt position d_model"]
+
+    @classmethod
+    def of(cls, means: Means) -> "Constants":
+        """The means over a dataset, position by position."""
+        return cls(means.z[:, None], means.mlp_out[:, None])
+
+    def z_at(self, model: Model, layer: int, where: "Nodes") -> Float[Tensor, "node head d_head"]:
+        """A layer's z at the nodes of a tree."""
+        return where.pick(self.z[layer]).to(model.device, model.dtype)
+
+    def mlp_at(self, model: Model, layer: int, where: "Nodes") -> Float[Tensor, "node d_model"]:
+        """An MLP's output at the nodes of a tree."""
+        return where.pick(self.mlp_out[layer]).to(model.device, model.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Some nodes of a tree, each as a position of a prompt that passes through it."""
+
+    prompt: Int[Tensor, " node"]
+    position: Int[Tensor, " node"]
+
+    @classmethod
+    def of(cls, tree: Tree, first_prompt: int) -> "Nodes":
+        """All nodes of the tree of the prompts from `first_prompt` on."""
+        prompt = torch.empty_like(tree.tokens)
+        for number, path in enumerate(tree.paths):
+            prompt[path[path >= 0]] = first_prompt + number
+        return cls(prompt, tree.positions)
+
+    def pick(self, values: Float[Tensor, "prompt position *width"]) -> Float[Tensor, "node *width"]:
+        """The values of these nodes, from an array whose axes are 1 where all agree."""
+        prompt, position = (
+            index if size > 1 else torch.zeros_like(index)
+            for index, size in zip((self.prompt, self.position), values.shape[:2], strict=True)
+        )
+        return values[prompt.to(values.device), position.to(values.device)]
+
+
+@torch.inference_mode()
+def resampled(model: Model, prompts: Sequence[Sequence[int]], seed: int, memory: int | None = None) -> Constants:
+    """Every component's output on another prompt of the task: a seeded cycle through all, so none gets its own.
+
+    prompts: token ids, of one length.
+    """
+    order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed))
+    other = torch.empty_like(order)
+    other[order] = order.roll(1)
+    z, mlp_out = [], []
+    for _, clean in clean_runs(model, prompts, memory):
+        paths = clean.tree.paths.to(model.device)
+        z.append(torch.stack([layer.z[paths] for layer in clean.layers]))
+        mlp_out.append(torch.stack([layer.mlp_out[paths] for layer in clean.layers]))
+    there = other.to(model.device)
+    return Constants(torch.cat(z, dim=1)[:, there], torch.cat(mlp_out, dim=1)[:, there])

@@ -1,0 +1,196 @@
+"""The vessel in which circuits run: one tree of prompts, one plan, and every step's output while it is needed."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from heapq import heapify, heappop, heappush
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitro.circuits.constants import Constants, Nodes
+from vitro.circuits.nodes import Constant, Node
+from vitro.circuits.plan import Part, Plan, Step, Work
+from vitro.engine import Tree, at_finals, attend, attention, visible
+from vitro.models import Model
+
+
+class Glass:
+    """Runs a plan. Steps of one kind and layer that are ready run as rows of one batch, whatever circuit asks for them.
+
+    A step's output has one row for each node of the tree, or for each prompt's final node where no more is needed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tree: Tree,
+        first_prompt: int,
+        plan: Plan,
+        constants: Mapping[Constant, Constants],
+        value_bias: Literal["excluded", "included"],
+        subject: int | None,
+    ) -> None:
+        self.model, self.plan, self.constants, self.subject = model, plan, constants, subject
+        self.tree = tree.to(model.device)
+        self.nodes = Nodes.of(tree, first_prompt)
+        self.biased = value_bias == "included"
+        self.outputs: dict[int, Tensor] = {}
+        self.patterns: dict[int, Float[Tensor, "head prompt position"]] = {}
+
+    def run(self, watch: Collection[Node] = ()) -> Float[Tensor, "circuit prompt d_model"]:
+        """What the logits of each circuit read. watch: heads whose `attention_of` is asked for afterwards."""
+        plan = self.plan
+        self.watched = {mixes[one] for mixes in plan.mixes for one in watch if one in mixes}
+        readers: dict[int, list[int]] = defaultdict(list)
+        waiting = [len(set(step.reads)) for step in plan.steps]
+        for number, step in enumerate(plan.steps):
+            for one in set(step.reads):
+                readers[one].append(number)
+        left = {number: len(found) for number, found in readers.items()}
+        ready = [(self._group(number), number) for number, n_reads in enumerate(waiting) if n_reads == 0]
+        heapify(ready)
+        while ready:
+            # All that is ready of the group that comes first in the model's own order.
+            group, number = heappop(ready)
+            batch = [number]
+            while ready and ready[0][0] == group:
+                batch.append(heappop(ready)[1])
+            for number, output in zip(batch, self._outputs(batch), strict=True):
+                self.outputs[number] = output
+            for number in batch:
+                for reader in readers[number]:
+                    waiting[reader] -= 1
+                    if waiting[reader] == 0:
+                        heappush(ready, (self._group(reader), reader))
+                for one in set(plan.steps[number].reads):
+                    left[one] -= 1
+                    if left[one] == 0 and one not in plan.outputs:
+                        del self.outputs[one]
+        return torch.stack([self._read(number, everywhere=False) for number in plan.outputs])
+
+    def attention_of(self, head: Node) -> Float[Tensor, "circuit prompt position"]:
+        """A watched head's attention from every prompt's final stream, in each circuit; NaN where it is not live."""
+        paths = self.tree.paths
+        found = []
+        for mixes, pins in zip(self.plan.mixes, self.plan.pins, strict=True):
+            weights = torch.full(paths.shape, torch.nan, device=self.model.device)
+            if head in pins:
+                weights = torch.zeros_like(weights)
+                weights[:, self._position(pins[head])] = 1.0
+            elif head in mixes:
+                weights = self.patterns[mixes[head]][head.head]
+            found.append(weights)
+        return torch.stack(found)
+
+    def _group(self, number: int) -> tuple[int, ...]:
+        """What can be computed together: sorts in the model's own order, sums first, for they cost least."""
+        step = self.plan.steps[number]
+        heads = [part.head for part in step.heads]
+        return (step.layer, step.work, self.plan.everywhere[number], *heads)
+
+    def _outputs(self, batch: Sequence[int]) -> Sequence[Tensor]:
+        steps = [self.plan.steps[number] for number in batch]
+        layer, everywhere = steps[0].layer, self.plan.everywhere[batch[0]]
+        match steps[0].work:
+            case Work.total:
+                return [self._total(step, everywhere) for step in steps]
+            case Work.embed:
+                return [self._where(self.model.embed(self.tree.tokens, self.tree.positions), everywhere)]
+            case Work.mix:
+                return self._mixes(layer, batch, everywhere)
+            case Work.values:
+                rows = torch.stack([self._read(step.reads[0], everywhere=True) for step in steps])
+                return self.model.qkv(layer, rows, self.tree.positions)[2].unbind()
+            case Work.heads:
+                return self._heads(layer, steps, everywhere)
+            case Work.bias:
+                return [self._bias(layer).expand(len(self._where(self.tree.positions, everywhere)), -1)]
+            case Work.mlp:
+                rows = torch.stack([self._read(step.reads[0], everywhere) for step in steps])
+                return self.model.mlp_out(layer, rows).unbind()
+            case Work.constant_mlp:
+                return [
+                    self._where(self._constant(step).mlp_at(self.model, layer, self.nodes), everywhere)
+                    for step in steps
+                ]
+
+    def _total(self, step: Step, everywhere: bool) -> Tensor:
+        total = self._read(step.reads[0], everywhere).clone()
+        for number in step.reads[1:]:
+            total += self._read(number, everywhere)
+        return total
+
+    def _mixes(self, layer: int, batch: Sequence[int], everywhere: bool) -> Sequence[Tensor]:
+        """z of all heads of a layer, for every trio of sums that queries, keys and values are made from."""
+        model, tree = self.model, self.tree
+        trios = [self.plan.steps[number].reads for number in batch]
+        sums = sorted({one for trio in trios for one in trio})
+        made = model.qkv(layer, torch.stack([self._read(one, everywhere=True) for one in sums]), tree.positions)
+        q, k, v = (x[[sums.index(trio[place]) for trio in trios]] for place, x in enumerate(made))
+        mask = visible(model, layer, tree)
+        if not everywhere:
+            q, mask = q[:, tree.finals], mask[tree.finals]
+        if watched := [row for row, number in enumerate(batch) if number in self.watched]:
+            queries = tree.finals if everywhere else torch.arange(len(tree.finals))
+            weights = at_finals(attention(model, layer, q[watched], k[watched], mask), queries, tree.paths)
+            self.patterns |= {batch[row]: found for row, found in zip(watched, weights, strict=True)}
+        return attend(model, layer, q, k, v, mask).unbind()
+
+    def _heads(self, layer: int, steps: Sequence[Step], everywhere: bool) -> Sequence[Tensor]:
+        """What some heads of a layer write together, the same heads in every step."""
+        numbers = [part.head for part in steps[0].heads]
+        z = torch.stack([self._z(layer, step.heads, everywhere) for step in steps])
+        if not self.biased:
+            z = z - self.model.value_bias(layer)[numbers]
+        return (z.flatten(-2) @ self.model.w_out(layer)[numbers].flatten(0, 1)).unbind()
+
+    def _z(self, layer: int, parts: Sequence[Part], everywhere: bool) -> Float[Tensor, "node part d_head"]:
+        shape = self.model.shape
+        n_nodes = len(self._where(self.tree.positions, everywhere))
+        z = torch.empty(n_nodes, len(parts), shape.d_head, dtype=self.model.dtype, device=self.model.device)
+        alike: dict[tuple[int | None, Constant | None], list[int]] = defaultdict(list)
+        for place, part in enumerate(parts):
+            alike[part.mix, part.constant].append(place)
+        for (mix, constant), places in alike.items():
+            heads = [parts[place].head for place in places]
+            if mix is not None:
+                z[:, places] = self._read(mix, everywhere)[:, heads]
+            elif constant is not None:
+                z[:, places] = self._where(
+                    self.constants[constant].z_at(self.model, layer, self.nodes)[:, heads], everywhere
+                )
+        for place, part in enumerate(parts):
+            if part.pin is not None and part.values is not None:
+                group = part.head // (shape.n_heads // shape.n_kv_heads)
+                seen = self.outputs[part.values][self.tree.paths[:, self._position(part.pin)], group]
+                z[self.tree.finals if everywhere else slice(None), place] = seen
+        return z
+
+    def _bias(self, layer: int) -> Float[Tensor, " d_model"]:
+        """b_O, and where heads come without their b_V, that of all heads of the layer."""
+        shape = self.model.shape
+        none = torch.zeros(1, 1, shape.n_heads, shape.d_head, dtype=self.model.dtype, device=self.model.device)
+        bias = self.model.attn_out(layer, none)[0, 0]
+        if self.biased:
+            return bias
+        return bias + torch.einsum("hd,hdm->m", self.model.value_bias(layer), self.model.w_out(layer))
+
+    def _constant(self, step: Step) -> Constants:
+        assert step.constant is not None
+        return self.constants[step.constant]
+
+    def _position(self, pin: int | str) -> int:
+        if isinstance(pin, int):
+            return pin
+        assert self.subject is not None
+        return self.subject
+
+    def _read(self, number: int, everywhere: bool) -> Tensor:
+        """A step's output at all nodes or at the final ones."""
+        output = self.outputs[number]
+        return output[self.tree.finals] if self.plan.everywhere[number] and not everywhere else output
+
+    def _where(self, values: Tensor, everywhere: bool) -> Tensor:
+        return values if everywhere else values[self.tree.finals]

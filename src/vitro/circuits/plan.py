@@ -1,0 +1,184 @@
+"""A circuit as steps: what has to be computed, each thing once however many circuits and readers need it."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from vitro.circuits.circuit import Circuit
+from vitro.circuits.nodes import INPUT, INPUTS, LOGITS, CircuitError, Constant, Kind, Node, Pin
+
+
+class Work(IntEnum):
+    """What a step does, within a layer in the order in which a model does it."""
+
+    total = 0
+    embed = 1
+    values = 2
+    mix = 3
+    heads = 4
+    bias = 5
+    mlp = 6
+    constant_mlp = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One thing to compute: at every node of the tree, or at the final nodes alone where nothing else is read."""
+
+    work: Work
+    layer: int
+    reads: tuple[int, ...]
+    """The steps that it reads: of `mix` the sums that queries, keys and values are made from."""
+    heads: tuple["Part", ...] = ()
+    constant: Constant | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One head's share in what a layer's heads write: from its attention, pinned to a stream, or at a constant."""
+
+    head: int
+    mix: int | None
+    values: int | None
+    pin: Pin | None
+    constant: Constant | None
+
+
+@dataclass
+class Plan:
+    """The steps of some circuits, each after those that it reads; `outputs` are the sums that the logits read."""
+
+    parallel: bool
+    n_heads: int
+    steps: list[Step] = field(default_factory=list)
+    everywhere: list[bool] = field(default_factory=list)
+    """Whether a step is needed at all nodes."""
+    outputs: list[int] = field(default_factory=list)
+    mixes: list[dict[Node, int]] = field(default_factory=list)
+    """For every circuit: the `mix` of each live head that is a node of its own."""
+    pins: list[Mapping[Node, Pin]] = field(default_factory=list)
+    _known: dict[Hashable, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, circuits: Sequence[Circuit], n_heads: int, *, parallel: bool) -> "Plan":
+        """The steps of some circuits on a model with so many heads, whose MLPs read beside its heads or after them."""
+        plan = cls(parallel, n_heads)
+        for circuit in circuits:
+            _Wiring(plan, circuit).add()
+        plan._find_where()
+        return plan
+
+    def step(self, work: Work, layer: int, reads: tuple[int, ...] = (), **more: object) -> int:
+        """The number of a step, which is made where it is new."""
+        key = (work, layer, reads, *more.values())
+        if key not in self._known:
+            self._known[key] = len(self.steps)
+            self.steps.append(Step(work, layer, reads, **more))  # type: ignore[arg-type]
+        return self._known[key]
+
+    def _find_where(self) -> None:
+        """From the logits back: keys and values are needed at every node, the rest where its readers are."""
+        self.everywhere = [False] * len(self.steps)
+        for number in reversed(range(len(self.steps))):
+            step, all_nodes = self.steps[number], self.everywhere[number]
+            # Any node may attend to any before it.
+            attends = step.work in (Work.values, Work.mix)
+            for one in step.reads:
+                self.everywhere[one] |= attends or all_nodes
+            if all_nodes and any(part.pin is not None and part.mix is None for part in step.heads):
+                raise CircuitError(
+                    f"a pinned head of layer {step.layer} is read beside the final stream too, where its pin says "
+                    "nothing; let it read by q and k as well as v"
+                )
+
+
+class _Wiring:
+    """One circuit on its way into a plan."""
+
+    def __init__(self, plan: Plan, circuit: Circuit) -> None:
+        self.plan, self.circuit = plan, circuit
+        self.parts: dict[Node, Part] = {}
+        self.written: dict[Node, int] = {}
+        self.streams: list[int] = []
+        self.mixes: dict[Node, int] = {}
+
+    def add(self) -> None:
+        for one in self.circuit.order:
+            if one in self.circuit.constant_of or one.kind in (Kind.input, Kind.bias, Kind.stream):
+                continue
+            if one == LOGITS:
+                self.plan.outputs.append(self._sum(one, None))
+            elif one.kind is Kind.mlp:
+                self.written[one] = self.plan.step(Work.mlp, one.layer, (self._sum(one, None),))
+            else:
+                self.parts[one] = self._head(one)
+        self.plan.mixes.append(self.mixes)
+        self.plan.pins.append(self.circuit.pin_of)
+
+    def _head(self, one: Node) -> Part:
+        pin = self.circuit.pin_of.get(one)
+        sums = [self._sum(one, name) if (one, name) in self.circuit.sources else None for name in INPUTS]
+        value = sums[2]
+        assert value is not None
+        values = None if pin is None else self.plan.step(Work.values, one.layer, (value,))
+        mix = None
+        if None not in sums:
+            mix = self.plan.step(Work.mix, one.layer, tuple(number for number in sums if number is not None))
+            self.mixes[one] = mix
+        return Part(one.head, mix, values, pin, None)
+
+    def _sum(self, reader: Node, name: str | None) -> int:
+        """The sum of a reader's sources, the heads of one layer together."""
+        sources = self.circuit.sources[reader, name]  # type: ignore[index]
+        terms: list[tuple[int, Kind, int]] = []
+        heads: dict[int, list[Part]] = {}
+        for one in sources:
+            if one.kind is Kind.head:
+                constant = self.circuit.constant_of.get(one)
+                part = self.parts[one] if constant is None else Part(one.head, None, None, None, constant)
+                heads.setdefault(one.layer, []).append(part)
+            else:
+                terms.append((one.layer, one.kind, self._source(one)))
+        for layer, parts in heads.items():
+            terms.append((layer, Kind.head, self._heads(layer, tuple(parts))))
+        return self._total([number for _, _, number in sorted(terms)])
+
+    def _total(self, terms: list[int]) -> int:
+        return terms[0] if len(terms) == 1 else self.plan.step(Work.total, -1, tuple(terms))
+
+    def _heads(self, layer: int, parts: tuple[Part, ...]) -> int:
+        reads = {one for part in parts for one in (part.mix, part.values) if one is not None}
+        return self.plan.step(Work.heads, layer, tuple(sorted(reads)), heads=parts)
+
+    def _source(self, one: Node) -> int:
+        if one == INPUT:
+            return self.plan.step(Work.embed, -1)
+        if one.kind is Kind.bias:
+            return self.plan.step(Work.bias, one.layer)
+        if one.kind is Kind.stream:
+            return self._stream(one.layer)
+        constant = self.circuit.constant_of.get(one)
+        if constant is not None:
+            return self.plan.step(Work.constant_mlp, one.layer, constant=constant)
+        return self.written[one]
+
+    def _stream(self, last: int) -> int:
+        """The model's own stream after a layer, block by block."""
+        plan, constant_of = self.plan, self.circuit.constant_of
+        for layer in range(len(self.streams), last + 1):
+            resid = self.streams[-1] if layer else plan.step(Work.embed, -1)
+            constants = [constant_of.get(Node(layer, Kind.head, number)) for number in range(plan.n_heads)]
+            mix = plan.step(Work.mix, layer, (resid, resid, resid)) if None in constants else None
+            parts = tuple(
+                Part(number, mix if constant is None else None, None, None, constant)
+                for number, constant in enumerate(constants)
+            )
+            mid = self._total([resid, self._heads(layer, parts), plan.step(Work.bias, layer)])
+            constant = constant_of.get(Node(layer, Kind.mlp))
+            mlp = (
+                plan.step(Work.mlp, layer, (resid if plan.parallel else mid,))
+                if constant is None
+                else plan.step(Work.constant_mlp, layer, constant=constant)
+            )
+            self.streams.append(self._total([mid, mlp]))
+        return self.streams[last]

@@ -1,0 +1,151 @@
+"""Circuits as text: one line for each set of readers, and one for each kind of constant.
+
+mean: a0.h0-11, m3
+input, m0 -> a9.h1[subject], a10.h3<v>
+a9.h1 -> logits
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from vitro.circuits.nodes import CONSTANTS, INPUTS, CircuitError, Constant, Edge, Input, Kind, Node, Pin, node
+
+if TYPE_CHECKING:
+    from vitro.circuits.circuit import Circuit
+
+_READER = re.compile(r"(?P<name>[^\s\[\]<>]+)(<(?P<input>[^\s\[\]<>]*)>)?(\[(?P<pin>[^\s\[\]<>]*)\])?")
+_RANGE = re.compile(r"a?(?P<layer>\d{1,4})\.h?(?P<first>\d{1,4})-(?P<last>\d{1,4})")
+
+Parsed = tuple[frozenset[Edge], frozenset[tuple[Node, Pin]], frozenset[tuple[Node, Constant]]]
+
+
+def parse(text: str) -> Parsed:
+    """Edges, pins and constants of a text. Lines may end in `;` or a line break, and `#` begins a remark.
+
+    CircuitError, with the line and the word, where it cannot be read.
+    """
+    edges: set[Edge] = set()
+    pins: dict[Node, Pin] = {}
+    constants: dict[Node, Constant] = {}
+    for number, line in enumerate(re.split(r"[;\n]", text), start=1):
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        kind, colon, parts = line.partition(":")
+        if colon:
+            _constant_line(number, kind.strip(), parts, constants)
+        else:
+            _reader_line(number, line, edges, pins)
+    if not edges:
+        raise CircuitError("the circuit is empty; what works: input -> m0; input, m0 -> a9.h1; a9.h1 -> logits")
+    return frozenset(edges), frozenset(pins.items()), frozenset(constants.items())
+
+
+def write(circuit: "Circuit") -> str:
+    """The text of a circuit; `parse` gives the same circuit back."""
+    lines = []
+    for kind in CONSTANTS:
+        if nodes := sorted(one for one, value in circuit.constants if value == kind):
+            lines.append(f"{kind}: {', '.join(_with_ranges(nodes))}")
+    readers: dict[tuple[Node, ...], list[str]] = defaultdict(list)
+    for reader in circuit.order:
+        reads = {name: circuit.sources.get((reader, name), ()) for name in (*INPUTS, None)}
+        pin = f"[{circuit.pin_of[reader]}]" if reader in circuit.pin_of else ""
+        if reads["q"] == reads["k"] == reads["v"] != ():
+            readers[reads["v"]].append(f"{reader}{pin}")
+            continue
+        for name, sources in reads.items():
+            if sources:
+                readers[sources].append(f"{reader}{f'<{name}>' if name else ''}{pin}")
+                pin = ""
+    for sources, named in readers.items():
+        by_kind = sorted(sources, key=lambda one: (one.kind, one.layer, one.head))
+        lines.append(f"{', '.join(map(str, by_kind))} -> {', '.join(named)}")
+    return "\n".join(lines)
+
+
+def _reader_line(number: int, line: str, edges: set[Edge], pins: dict[Node, Pin]) -> None:
+    left, arrow, right = line.partition("->")
+    if not arrow or "->" in right:
+        raise CircuitError(f"circuit, line {number}: {line!r} should be sources -> readers, with one arrow")
+    sources = [_node(number, word) for word in _words(number, line, left)]
+    for word in _words(number, line, right):
+        found = _READER.fullmatch(word)
+        if found is None:
+            raise CircuitError(f"circuit, line {number}: {word!r} should be like a9.h1, a9.h1<v> or a9.h1[subject]")
+        reader = _node(number, found["name"])
+        inputs = _inputs(number, word, reader, found["input"])
+        for source in sources:
+            for name in inputs:
+                edge = Edge(source, reader, name)
+                if edge in edges:
+                    raise CircuitError(f"circuit, line {number}: {word!r} reads {source} twice")
+                edges.add(edge)
+        if found["pin"] is not None:
+            pin = _pin(number, word, found["pin"])
+            if reader.kind is not Kind.head:
+                raise CircuitError(f"circuit, line {number}: {word!r}: only heads attend, so only heads can be pinned")
+            if pins.setdefault(reader, pin) != pin:
+                raise CircuitError(f"circuit, line {number}: {word!r} is pinned to {pins[reader]} already")
+
+
+def _constant_line(number: int, kind: str, parts: str, constants: dict[Node, Constant]) -> None:
+    value = next((one for one in CONSTANTS if one == kind), None)
+    if value is None:
+        raise CircuitError(f"circuit, line {number}: {kind!r} is no kind of constant; there are {', '.join(CONSTANTS)}")
+    for word in _words(number, f"{kind}:{parts}", parts):
+        span = _RANGE.fullmatch(word)
+        named = (
+            [node(f"a{span['layer']}.h{at}") for at in range(int(span["first"]), int(span["last"]) + 1)]
+            if span
+            else [_node(number, word)]
+        )
+        for one in named:
+            if not one.constant_kind:
+                raise CircuitError(f"circuit, line {number}: {word!r}: only heads and MLPs can be at a constant")
+            if constants.setdefault(one, value) != value:
+                raise CircuitError(f"circuit, line {number}: {word!r} is at {constants[one]} already")
+
+
+def _words(number: int, line: str, part: str) -> list[str]:
+    words = [word.strip() for word in part.split(",")]
+    if not all(words):
+        raise CircuitError(f"circuit, line {number}: in {line!r} a name is missing")
+    return words
+
+
+def _node(number: int, word: str) -> Node:
+    try:
+        return node(word)
+    except CircuitError as error:
+        raise CircuitError(f"circuit, line {number}: {error}") from None
+
+
+def _inputs(number: int, word: str, reader: Node, letter: str | None) -> tuple[Input | None, ...]:
+    if letter is None:
+        return INPUTS if reader.kind is Kind.head else (None,)
+    chosen = next((one for one in INPUTS if one == letter), None)
+    if reader.kind is not Kind.head or chosen is None:
+        raise CircuitError(f"circuit, line {number}: {word!r}: heads, and only heads, are read by <q>, <k> or <v>")
+    return (chosen,)
+
+
+def _pin(number: int, word: str, text: str) -> Pin:
+    if text == "subject":
+        return "subject"
+    if re.fullmatch(r"\d{1,5}", text):
+        return int(text)
+    raise CircuitError(f"circuit, line {number}: {word!r}: a pin is a position, as [4], or [subject]")
+
+
+def _with_ranges(nodes: Iterable[Node]) -> list[str]:
+    """Names, with runs of one layer's heads drawn together: a0.h0-11."""
+    runs: list[tuple[Node, Node]] = []
+    for one in nodes:
+        if runs and one.kind is Kind.head and runs[-1][1] == Node(one.layer, Kind.head, one.head - 1):
+            runs[-1] = (runs[-1][0], one)
+        else:
+            runs.append((one, one))
+    return [str(first) if first == last else f"{first}-{last.head}" for first, last in runs]

@@ -1,0 +1,53 @@
+"""Work done a batch at a time, and its results put together."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from vitro.engine.budget import MemoryBudgetError
+
+Values = Mapping[str, Tensor]
+"""Results by name, each [row, prompt, ...]."""
+
+
+def in_batches(
+    items: Sequence[int], size: int, work: Callable[[Sequence[int]], Values]
+) -> Iterator[tuple[Sequence[int], Values]]:
+    """Work on items, so many at once; where the machine runs out of memory, half as many from there on.
+
+    MemoryBudgetError where it does so on a single item.
+    """
+    while items:
+        batch = items[:size]
+        try:
+            values = work(batch)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise MemoryBudgetError(
+                    "this machine ran out of memory on a single run of the model; close what else uses it, or take "
+                    "another device or number format"
+                ) from error
+            size = len(batch) // 2
+            continue
+        yield batch, values
+        items = items[len(batch) :]
+
+
+def keep(kept: dict[str, Tensor], values: Values, rows: Sequence[int], part: slice, size: tuple[int, int]) -> None:
+    """Put a batch's results, of some rows and a part of the prompts, in their place among all: (rows, prompts)."""
+    for name, value in values.items():
+        if name not in kept:
+            kept[name] = value.new_empty((*size, *value.shape[2:]))
+        kept[name][torch.tensor(rows, device=value.device), part] = value
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed for want of memory; on the CPU it says so in words only."""
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "allocate memory" in str(error)
+        or "not enough memory" in str(error)
+    )

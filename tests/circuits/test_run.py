@@ -1,0 +1,181 @@
+"""Circuits give what plain tensor code gives, and the model itself where everything is kept."""
+
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from circuits.slow_circuits import slow_logits
+from small_models import MAKERS, random_model
+from vitro.circuits import Circuit, CircuitError, Constant, Constants, node, resampled, run_circuits
+from vitro.engine import Budget, Edit, Finals, mean_activations, pattern, sweep, z
+from vitro.models import Model
+
+# They differ at position 2, as a task's prompts do.
+PROMPTS = [[1, 2, 10 + number, 3, 4] for number in range(5)]
+SUBJECT = 2
+SENTENCES = [[1, 2, 20 + number, 3, 5] for number in range(8)]
+
+
+def final_logits(finals: Finals) -> dict[str, Tensor]:
+    return {"logits": finals.logits}
+
+
+def constants_of(model: Model) -> dict[Constant, Constants]:
+    shape = model.shape
+    bias = torch.stack([model.value_bias(layer) for layer in range(shape.n_layers)])[:, None, None]
+    return {
+        "zero": Constants(bias, torch.zeros(shape.n_layers, 1, 1, shape.d_model)),
+        "mean": Constants.of(mean_activations(model, SENTENCES)),
+        "resample": resampled(model, PROMPTS, seed=3),
+    }
+
+
+WIRINGS = {
+    "two pinned heads on embedding and MLP 0": (
+        "input -> m0; input, m0 -> a1.h1[subject], a2.h3[subject]; a1.h1, a2.h3 -> logits"
+    ),
+    "an MLP that reads a later head": (
+        "input -> m0; input, m0 -> a1.h1[subject], a2.h3; a1.h1, a2.h3 -> m1; a1.h1, a2.h3, m1 -> logits"
+    ),
+    "q, k and v from different sums": (
+        "input -> m0; input -> a1.h0<q>; m0 -> a1.h0<k>; input, m0 -> a1.h0<v>; a1.h0, m0 -> logits"
+    ),
+    "pinned heads read beside the final stream": (
+        "input -> a0.h1[1]; a0.h1, input -> a2.h0; a2.h0, a0.h1, b0, b2 -> logits"
+    ),
+    "values alone for a pinned head": "input -> m0; m0 -> a1.h1<v>[subject]; a1.h1 -> logits",
+    "heads of one layer together and apart": (
+        "input -> a1.h0, a1.h1, a1.h2; a1.h0, a1.h2 -> m2; a1.h0, a1.h1, m2 -> logits"
+    ),
+    "a stream with constants below": "mean: a0.h0-3, a1.h1; resid_post1 -> a2.h1, a2.h2; a2.h1, a2.h2 -> logits",
+    "constants as sources": "zero: a0.h1; mean: m2; resample: a1.h2; input, a0.h1 -> a1.h3; a1.h2, a1.h3, m2 -> logits",
+    "the embedding alone": "input -> logits",
+}
+
+
+@pytest.mark.parametrize("wiring", WIRINGS.values(), ids=WIRINGS)
+@pytest.mark.parametrize("value_bias", ["excluded", "included"])
+def test_any_wiring_gives_what_plain_tensor_code_gives(
+    wiring: str, value_bias: Literal["excluded", "included"]
+) -> None:
+    model, circuit = random_model("gpt2"), Circuit.wire(wiring)
+    constants = constants_of(model)
+    included = value_bias == "included"
+    fast = run_circuits(
+        model,
+        PROMPTS,
+        [circuit],
+        final_logits,
+        subject=SUBJECT,
+        constants=constants,
+        value_bias=value_bias,
+    )["logits"][0]
+    slow = slow_logits(model, PROMPTS, circuit, SUBJECT, constants, with_value_bias=included)
+    torch.testing.assert_close(fast, slow, atol=1e-4, rtol=0)
+
+
+def test_circuits_in_one_batch_do_not_touch_each_other() -> None:
+    model = random_model("gpt2")
+    circuits, constants = [Circuit.wire(wiring) for wiring in WIRINGS.values()], constants_of(model)
+    together = run_circuits(model, PROMPTS, circuits * 2, final_logits, subject=SUBJECT, constants=constants)["logits"]
+    for number, circuit in enumerate(circuits):
+        alone = run_circuits(model, PROMPTS, [circuit], final_logits, subject=SUBJECT, constants=constants)["logits"]
+        torch.testing.assert_close(together[number], alone[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(together[number + len(circuits)], alone[0], atol=1e-5, rtol=0)
+
+
+def test_a_small_memory_gives_the_same_logits() -> None:
+    model = random_model("gpt2")
+    circuits, constants = [Circuit.wire(wiring) for wiring in WIRINGS.values()], constants_of(model)
+    least = Budget.of(model).need(5, 1)
+    small = run_circuits(model, PROMPTS, circuits, final_logits, subject=SUBJECT, constants=constants, memory=least)
+    large = run_circuits(model, PROMPTS, circuits, final_logits, subject=SUBJECT, constants=constants)
+    torch.testing.assert_close(small["logits"], large["logits"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", MAKERS)
+@pytest.mark.parametrize("value_bias", ["excluded", "included"])
+def test_with_everything_kept_a_circuit_is_the_model(family: str, value_bias: Literal["excluded", "included"]) -> None:
+    model = random_model(family)
+    every = [(layer, head) for layer in range(model.shape.n_layers) for head in range(model.shape.n_heads)]
+    circuit = Circuit.within(model, every)
+    fast = run_circuits(model, PROMPTS, [circuit], final_logits, value_bias=value_bias)["logits"][0]
+    with torch.no_grad():
+        whole = model.hf(torch.tensor(PROMPTS)).logits[:, -1]
+    torch.testing.assert_close(fast, whole, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama-gqa-3", "mistral-window", "neox-parallel"])
+@pytest.mark.parametrize("others", ["zero", "mean"])
+def test_with_one_head_at_a_constant_a_circuit_is_the_ablated_model(family: str, others: Constant) -> None:
+    model = random_model(family)
+    constants = constants_of(model)
+    every = [(layer, head) for layer in range(model.shape.n_layers) for head in range(model.shape.n_heads)]
+    for layer, head in [(0, 1), (1, 2), (2, 0)]:
+        circuit = Circuit.within(model, [one for one in every if one != (layer, head)], others)
+        fast = run_circuits(model, PROMPTS, [circuit], final_logits, constants=constants)["logits"]
+        value = constants[others].z[layer, 0, :, head]
+        ablated = sweep(model, PROMPTS, [(Edit(z(layer, head), value),)], final_logits)["logits"]
+        torch.testing.assert_close(fast, ablated, atol=1e-4, rtol=0)
+
+
+def test_within_ablates_heads_of_some_layers_and_reads_out_where_it_is_told() -> None:
+    model = random_model("gpt2")
+    constants = constants_of(model)
+    circuits = [
+        Circuit.within(model, ["a0.h1", (1, 2)], "mean", heads_of=[0, 1]),
+        Circuit.within(model, ["0.1", "m1"], "resample", mlps="ablated"),
+        Circuit.within(model, ["1.2"], "zero", until=1),
+    ]
+    fast = run_circuits(model, PROMPTS, circuits, final_logits, constants=constants)["logits"]
+    for found, circuit in zip(fast, circuits, strict=True):
+        torch.testing.assert_close(found, slow_logits(model, PROMPTS, circuit, SUBJECT, constants), atol=1e-4, rtol=0)
+
+
+def test_no_prompt_is_resampled_from_itself() -> None:
+    model = random_model("gpt2")
+    clean = [mean_activations(model, [prompt]).z for prompt in PROMPTS]
+    other = resampled(model, PROMPTS, seed=0).z
+    for number in range(len(PROMPTS)):
+        assert not torch.allclose(other[:, number], clean[number], atol=1e-4)
+        assert any(torch.allclose(other[:, number], one, atol=1e-4) for one in clean)
+
+
+def test_watched_attention_is_the_heads_own_and_nan_where_there_is_none() -> None:
+    model, watch = random_model("gpt2"), [node("a1.h1"), node("a2.h3")]
+    circuits = [
+        Circuit.wire("input -> a1.h1; a1.h1 -> logits"),
+        Circuit.wire("input -> a2.h3[subject]; a2.h3 -> logits"),
+    ]
+    sites = [pattern(1, 1), pattern(2, 3)]
+    found = run_circuits(
+        model,
+        PROMPTS,
+        circuits,
+        lambda finals: {str(site): finals.attention[site] for site in sites},
+        subject=SUBJECT,
+        watch=watch,
+    )
+    free, pinned = found[str(sites[0])], found[str(sites[1])]
+    torch.testing.assert_close(free[0].sum(-1), torch.ones(len(PROMPTS)))
+    assert bool((free[0] < 0.999).all())
+    assert bool(free[1].isnan().all())
+    assert bool(pinned[0].isnan().all())
+    assert pinned[1].tolist() == [[0, 0, 1, 0, 0]] * len(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("input -> a7.h0; a7.h0 -> logits", "there is no a7.h0 in this model"),
+        ("input -> a0.h0[9]; a0.h0 -> logits", "pinned to stream 9"),
+        ("random: m0; m0 -> logits", "constants that are not given: random"),
+        ("input -> a0.h0[subject]; a0.h0 -> logits", "where that is was not said"),
+        ("input -> a0.h0<v>[1]; a0.h0 -> a1.h0; a1.h0 -> logits", "read by q and k"),
+    ],
+)
+def test_a_circuit_that_does_not_fit_is_refused_in_words(text: str, words: str) -> None:
+    with pytest.raises(CircuitError, match=words):
+        run_circuits(random_model("gpt2"), PROMPTS, [Circuit.wire(text)], final_logits)
