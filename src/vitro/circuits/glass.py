@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.nodes import Constant, Node
-from vitro.circuits.plan import Part, Plan, Step, Work
+from vitro.circuits.plan import Part, Plan, Step, Where, Work
 from vitro.engine import Tree, at_finals, attend, attention, visible
 from vitro.models import Model
 
@@ -19,7 +19,7 @@ from vitro.models import Model
 class Glass:
     """Runs a plan. Steps of one kind and layer that are ready run as rows of one batch, whatever circuit asks for them.
 
-    A step's output has one row for each node of the tree, or for each prompt's final node where no more is needed.
+    A step's output has a row for each node of the tree, or, where it is needed at one stream alone, for each prompt.
     """
 
     def __init__(
@@ -44,12 +44,13 @@ class Glass:
         plan = self.plan
         self.watched = {mixes[one] for mixes in plan.mixes for one in watch if one in mixes}
         readers: dict[int, list[int]] = defaultdict(list)
-        waiting = [len(set(step.reads)) for step in plan.steps]
-        for number, step in enumerate(plan.steps):
-            for one in set(step.reads):
+        waiting = [len(reads) for reads in plan.reads]
+        for number, reads in enumerate(plan.reads):
+            for one in reads:
                 readers[one].append(number)
         left = {number: len(found) for number, found in readers.items()}
-        ready = [(self._group(number), number) for number, n_reads in enumerate(waiting) if n_reads == 0]
+        first = (number for number, where in enumerate(plan.where) if where is not None and not plan.reads[number])
+        ready = [(self._group(number), number) for number in first]
         heapify(ready)
         while ready:
             # All that is ready of the group that comes first in the model's own order.
@@ -64,11 +65,11 @@ class Glass:
                     waiting[reader] -= 1
                     if waiting[reader] == 0:
                         heappush(ready, (self._group(reader), reader))
-                for one in set(plan.steps[number].reads):
+                for one in plan.reads[number]:
                     left[one] -= 1
                     if left[one] == 0 and one not in plan.outputs:
                         del self.outputs[one]
-        return torch.stack([self._read(number, everywhere=False) for number in plan.outputs])
+        return torch.stack([self._read(number, "final") for number in plan.outputs])
 
     def attention_of(self, head: Node) -> Float[Tensor, "circuit prompt position"]:
         """A watched head's attention from every prompt's final stream, in each circuit; NaN where it is not live."""
@@ -84,88 +85,85 @@ class Glass:
             found.append(weights)
         return torch.stack(found)
 
-    def _group(self, number: int) -> tuple[int, ...]:
+    def _group(self, number: int) -> tuple[int | str, ...]:
         """What can be computed together: sorts in the model's own order, sums first, for they cost least."""
         step = self.plan.steps[number]
         heads = [part.head for part in step.heads]
-        return (step.layer, step.work, self.plan.everywhere[number], *heads)
+        return (step.layer, step.work, str(self.plan.where[number]), *heads)
 
     def _outputs(self, batch: Sequence[int]) -> Sequence[Tensor]:
         steps = [self.plan.steps[number] for number in batch]
-        layer, everywhere = steps[0].layer, self.plan.everywhere[batch[0]]
+        layer, where = steps[0].layer, self.plan.where[batch[0]]
+        assert where is not None
         match steps[0].work:
             case Work.total:
-                return [self._total(step, everywhere) for step in steps]
+                return [self._total(step, where) for step in steps]
             case Work.embed:
-                return [self._where(self.model.embed(self.tree.tokens, self.tree.positions), everywhere)]
+                return [self._at(self.model.embed(self.tree.tokens, self.tree.positions), where)]
             case Work.mix:
-                return self._mixes(layer, batch, everywhere)
+                return self._mixes(layer, batch, where)
             case Work.values:
-                rows = torch.stack([self._read(step.reads[0], everywhere=True) for step in steps])
-                return self.model.qkv(layer, rows, self.tree.positions)[2].unbind()
+                assert steps[0].pin is not None
+                rows = torch.stack([self._read(step.reads[0], steps[0].pin) for step in steps])
+                return self.model.qkv(layer, rows, self._at(self.tree.positions, steps[0].pin))[2].unbind()
             case Work.heads:
-                return self._heads(layer, steps, everywhere)
+                return self._heads(layer, steps, where)
             case Work.bias:
-                return [self._bias(layer).expand(len(self._where(self.tree.positions, everywhere)), -1)]
+                return [self._bias(layer).expand(len(self._at(self.tree.positions, where)), -1)]
             case Work.mlp:
-                rows = torch.stack([self._read(step.reads[0], everywhere) for step in steps])
+                rows = torch.stack([self._read(step.reads[0], where) for step in steps])
                 return self.model.mlp_out(layer, rows).unbind()
             case Work.constant_mlp:
-                return [
-                    self._where(self._constant(step).mlp_at(self.model, layer, self.nodes), everywhere)
-                    for step in steps
-                ]
+                return [self._at(self._constant(step).mlp_at(self.model, layer, self.nodes), where) for step in steps]
 
-    def _total(self, step: Step, everywhere: bool) -> Tensor:
-        total = self._read(step.reads[0], everywhere).clone()
+    def _total(self, step: Step, where: Where) -> Tensor:
+        total = self._read(step.reads[0], where).clone()
         for number in step.reads[1:]:
-            total += self._read(number, everywhere)
+            total += self._read(number, where)
         return total
 
-    def _mixes(self, layer: int, batch: Sequence[int], everywhere: bool) -> Sequence[Tensor]:
+    def _mixes(self, layer: int, batch: Sequence[int], where: Where) -> Sequence[Tensor]:
         """z of all heads of a layer, for every trio of sums that queries, keys and values are made from."""
         model, tree = self.model, self.tree
         trios = [self.plan.steps[number].reads for number in batch]
         sums = sorted({one for trio in trios for one in trio})
-        made = model.qkv(layer, torch.stack([self._read(one, everywhere=True) for one in sums]), tree.positions)
+        made = model.qkv(layer, torch.stack([self._read(one, "all") for one in sums]), tree.positions)
         q, k, v = (x[[sums.index(trio[place]) for trio in trios]] for place, x in enumerate(made))
         mask = visible(model, layer, tree)
-        if not everywhere:
-            q, mask = q[:, tree.finals], mask[tree.finals]
         if watched := [row for row, number in enumerate(batch) if number in self.watched]:
-            queries = tree.finals if everywhere else torch.arange(len(tree.finals))
-            weights = at_finals(attention(model, layer, q[watched], k[watched], mask), queries, tree.paths)
-            self.patterns |= {batch[row]: found for row, found in zip(watched, weights, strict=True)}
-        return attend(model, layer, q, k, v, mask).unbind()
+            found = attention(model, layer, q[watched][:, tree.finals], k[watched], mask[tree.finals])
+            weights = at_finals(found, torch.arange(len(tree.finals)), tree.paths)
+            self.patterns |= {batch[row]: mine for row, mine in zip(watched, weights, strict=True)}
+        queries = self._at(torch.arange(len(tree.tokens), device=model.device), where)
+        return attend(model, layer, q[:, queries], k, v, mask[queries]).unbind()
 
-    def _heads(self, layer: int, steps: Sequence[Step], everywhere: bool) -> Sequence[Tensor]:
+    def _heads(self, layer: int, steps: Sequence[Step], where: Where) -> Sequence[Tensor]:
         """What some heads of a layer write together, the same heads in every step."""
         numbers = [part.head for part in steps[0].heads]
-        z = torch.stack([self._z(layer, step.heads, everywhere) for step in steps])
+        z = torch.stack([self._z(layer, step.heads, where) for step in steps])
         if not self.biased:
             z = z - self.model.value_bias(layer)[numbers]
         return (z.flatten(-2) @ self.model.w_out(layer)[numbers].flatten(0, 1)).unbind()
 
-    def _z(self, layer: int, parts: Sequence[Part], everywhere: bool) -> Float[Tensor, "node part d_head"]:
+    def _z(self, layer: int, parts: Sequence[Part], where: Where) -> Float[Tensor, "node part d_head"]:
         shape = self.model.shape
-        n_nodes = len(self._where(self.tree.positions, everywhere))
-        z = torch.empty(n_nodes, len(parts), shape.d_head, dtype=self.model.dtype, device=self.model.device)
+        nodes = self._at(torch.arange(len(self.tree.tokens), device=self.model.device), where)
+        z = torch.empty(len(nodes), len(parts), shape.d_head, dtype=self.model.dtype, device=self.model.device)
         alike: dict[tuple[int | None, Constant | None], list[int]] = defaultdict(list)
         for place, part in enumerate(parts):
             alike[part.mix, part.constant].append(place)
         for (mix, constant), places in alike.items():
             heads = [parts[place].head for place in places]
-            if mix is not None:
-                z[:, places] = self._read(mix, everywhere)[:, heads]
+            if mix in self.outputs:
+                z[:, places] = self._read(mix, where)[:, heads]
             elif constant is not None:
-                z[:, places] = self._where(
-                    self.constants[constant].z_at(self.model, layer, self.nodes)[:, heads], everywhere
-                )
+                z[:, places] = self._at(self.constants[constant].z_at(self.model, layer, self.nodes), where)[:, heads]
         for place, part in enumerate(parts):
             if part.pin is not None and part.values is not None:
                 group = part.head // (shape.n_heads // shape.n_kv_heads)
-                seen = self.outputs[part.values][self.tree.paths[:, self._position(part.pin)], group]
-                z[self.tree.finals if everywhere else slice(None), place] = seen
+                # A pin is a matter of the final row; the others are as the head makes them.
+                prompt, row = (self.tree.finals[:, None] == nodes).nonzero(as_tuple=True)
+                z[row, place] = self.outputs[part.values][prompt, group]
         return z
 
     def _bias(self, layer: int) -> Float[Tensor, " d_model"]:
@@ -187,10 +185,12 @@ class Glass:
         assert self.subject is not None
         return self.subject
 
-    def _read(self, number: int, everywhere: bool) -> Tensor:
-        """A step's output at all nodes or at the final ones."""
-        output = self.outputs[number]
-        return output[self.tree.finals] if self.plan.everywhere[number] and not everywhere else output
+    def _read(self, number: int, where: Where) -> Tensor:
+        """A step's output at some nodes, which are those at which it was computed or among them."""
+        return self.outputs[number] if self.plan.where[number] == where else self._at(self.outputs[number], where)
 
-    def _where(self, values: Tensor, everywhere: bool) -> Tensor:
-        return values if everywhere else values[self.tree.finals]
+    def _at(self, values: Float[Tensor, "node *width"], where: Where) -> Tensor:
+        """Some of the tree's nodes: all, or one for each prompt."""
+        if where == "all":
+            return values
+        return values[self.tree.finals if where == "final" else self.tree.paths[:, self._position(where)]]

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal
 
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.nodes import INPUT, INPUTS, LOGITS, CircuitError, Constant, Kind, Node, Pin
@@ -21,16 +22,21 @@ class Work(IntEnum):
     constant_mlp = 7
 
 
+Where = Pin | Literal["final", "all"]
+"""The nodes at which a step is computed: each prompt's final one, the one at a pin, or all of the tree."""
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One thing to compute: at every node of the tree, or at the final nodes alone where nothing else is read."""
+    """One thing to compute, once for all that read it."""
 
     work: Work
     layer: int
     reads: tuple[int, ...]
-    """The steps that it reads: of `mix` the sums that queries, keys and values are made from."""
+    """The steps that it reads: of `mix` the sums that queries, keys and values are made from. Of `heads`: see there."""
     heads: tuple["Part", ...] = ()
     constant: Constant | None = None
+    pin: Pin | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,10 @@ class Plan:
     parallel: bool
     n_heads: int
     steps: list[Step] = field(default_factory=list)
-    everywhere: list[bool] = field(default_factory=list)
-    """Whether a step is needed at all nodes."""
+    where: list[Where | None] = field(default_factory=list)
+    """The nodes at which each step is needed; None where it is not needed at all."""
+    reads: list[tuple[int, ...]] = field(default_factory=list)
+    """What each step has to wait for."""
     outputs: list[int] = field(default_factory=list)
     mixes: list[dict[Node, int]] = field(default_factory=list)
     """For every circuit: the `mix` of each live head that is a node of its own."""
@@ -77,19 +85,33 @@ class Plan:
         return self._known[key]
 
     def _find_where(self) -> None:
-        """From the logits back: keys and values are needed at every node, the rest where its readers are."""
-        self.everywhere = [False] * len(self.steps)
+        """From the logits back: what is read, and at which nodes."""
+        needed: list[set[Where]] = [set() for _ in self.steps]
+        for number in self.outputs:
+            needed[number].add("final")
+        self.where, self.reads = [None] * len(self.steps), [()] * len(self.steps)
         for number in reversed(range(len(self.steps))):
-            step, all_nodes = self.steps[number], self.everywhere[number]
-            # Any node may attend to any before it.
-            attends = step.work in (Work.values, Work.mix)
-            for one in step.reads:
-                self.everywhere[one] |= attends or all_nodes
-            if all_nodes and any(part.pin is not None and part.mix is None for part in step.heads):
-                raise CircuitError(
-                    f"a pinned head of layer {step.layer} is read beside the final stream too, where its pin says "
-                    "nothing; let it read by q and k as well as v"
-                )
+            if not needed[number]:
+                continue
+            step = self.steps[number]
+            where = needed[number].pop() if len(needed[number]) == 1 else "all"
+            self.where[number], self.reads[number] = where, self._read_by(step, where)
+            for one in self.reads[number]:
+                # Any node may attend to any before it; a pinned head's values are those at its pin.
+                needed[one].add("all" if step.work is Work.mix else step.pin if step.pin is not None else where)
+
+    def _read_by(self, step: Step, where: Where) -> tuple[int, ...]:
+        """What a step reads at some nodes: at the final ones a pinned head does without its own attention."""
+        if step.work is not Work.heads:
+            return tuple(sorted(set(step.reads)))
+        if where != "final" and any(part.pin is not None and part.mix is None for part in step.heads):
+            raise CircuitError(
+                f"a pinned head of layer {step.layer} is read beside the final stream too, where its pin says nothing; "
+                "let it read by q and k as well as v"
+            )
+        mixes = {part.mix for part in step.heads if part.pin is None or where != "final"}
+        values = {part.values for part in step.heads}
+        return tuple(sorted(one for one in mixes | values if one is not None))
 
 
 class _Wiring:
@@ -120,7 +142,7 @@ class _Wiring:
         sums = [self._sum(one, name) if (one, name) in self.circuit.sources else None for name in INPUTS]
         value = sums[2]
         assert value is not None
-        values = None if pin is None else self.plan.step(Work.values, one.layer, (value,))
+        values = None if pin is None else self.plan.step(Work.values, one.layer, (value,), pin=pin)
         mix = None
         if None not in sums:
             mix = self.plan.step(Work.mix, one.layer, tuple(number for number in sums if number is not None))
@@ -147,8 +169,7 @@ class _Wiring:
         return terms[0] if len(terms) == 1 else self.plan.step(Work.total, -1, tuple(terms))
 
     def _heads(self, layer: int, parts: tuple[Part, ...]) -> int:
-        reads = {one for part in parts for one in (part.mix, part.values) if one is not None}
-        return self.plan.step(Work.heads, layer, tuple(sorted(reads)), heads=parts)
+        return self.plan.step(Work.heads, layer, heads=parts)
 
     def _source(self, one: Node) -> int:
         if one == INPUT:

@@ -1,5 +1,6 @@
 """Circuits computed: only live nodes, each once for all the circuits of a batch that share it, on the prompt tree."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -13,6 +14,9 @@ from vitro.circuits.nodes import CircuitError, Constant, Node
 from vitro.circuits.plan import Plan
 from vitro.engine import Budget, Finals, Progress, Read, Tree, Values, in_batches, keep, pack, pattern, read_out, run
 from vitro.models import Model
+
+READ_OUT = 512
+"""Final streams unembedded at once: logits over a vocabulary soon leave the caches, and then cost twice as much."""
 
 
 @torch.inference_mode()
@@ -48,21 +52,42 @@ def run_circuits(
         finals = tree.finals.to(model.device)
         clean = read_out(model, run(model, tree).resid_final[finals])
 
+        # Circuits whose heads are all pinned are computed at a stream or two of each prompt, so many more fit a batch.
+        alike: dict[int, list[int]] = defaultdict(list)
+        for number, circuit in enumerate(circuits):
+            alike[len(tree.tokens) if "all" in _plan(model, [circuit]).where else len(tree.finals)].append(number)
+
         def work(batch: Sequence[int], tree: Tree = tree, part: slice = part, clean: Tensor = clean) -> Values:
-            plan = Plan.of([circuits[number] for number in batch], model.shape.n_heads, parallel=model.parallel)
+            plan = _plan(model, [circuits[number] for number in batch])
             glass = Glass(model, tree, part.start, plan, constants, value_bias, subject)
             resid = glass.run(watch)
             attention = {pattern(one.layer, one.head): glass.attention_of(one) for one in watch}
-            return read(Finals(read_out(model, resid), clean, part, attention))
+            size = max(1, READ_OUT // len(tree.finals))
+            found = [
+                read(
+                    Finals(
+                        read_out(model, resid[start : start + size]),
+                        clean,
+                        part,
+                        {site: weights[start : start + size] for site, weights in attention.items()},
+                    )
+                )
+                for start in range(0, len(batch), size)
+            ]
+            return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
-        # As much as variants that are computed at every node, one row a circuit.
-        n_rows = budget.rows(len(tree.tokens), len(tree.tokens), len(tree.finals))
-        for batch, values in in_batches(range(len(circuits)), n_rows, work):
-            keep(kept, values, batch, part, (len(circuits), len(prompts)))
-            done += len(batch) * len(tree.finals)
-            if progress is not None:
-                progress(done, total)
+        for held, members in alike.items():
+            n_rows = budget.rows(held, len(tree.tokens), len(tree.finals))
+            for batch, values in in_batches(members, n_rows, work):
+                keep(kept, values, batch, part, (len(circuits), len(prompts)))
+                done += len(batch) * len(tree.finals)
+                if progress is not None:
+                    progress(done, total)
     return {name: value.cpu() for name, value in kept.items()}
+
+
+def _plan(model: Model, circuits: Sequence[Circuit]) -> Plan:
+    return Plan.of(circuits, model.shape.n_heads, parallel=model.parallel)
 
 
 def _check(
