@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitro import tasks as tasks
+    from vitro.circuits import Circuit as Circuit
     from vitro.errors import VitroError as VitroError
     from vitro.experiments import EXPERIMENTS as EXPERIMENTS
     from vitro.experiments import Measurement as Measurement
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from vitro.experiments import attention as attention
     from vitro.experiments import clean_run as clean_run
     from vitro.experiments import head_lens as head_lens
+    from vitro.experiments import in_vitro as in_vitro
+    from vitro.experiments import judge as judge
+    from vitro.experiments import keep_heads as keep_heads
     from vitro.experiments import layer_lens as layer_lens
     from vitro.experiments import mlp_local as mlp_local
     from vitro.experiments import pin_heads as pin_heads
@@ -37,6 +41,10 @@ if TYPE_CHECKING:
 __version__ = version("vitro")
 
 _HOME = {
+    "Circuit": "vitro.circuits",
+    "in_vitro": "vitro.experiments",
+    "judge": "vitro.experiments",
+    "keep_heads": "vitro.experiments",
     "stream_tokens": "vitro.experiments",
     "steer": "vitro.experiments",
     "pin_heads": "vitro.experiments",

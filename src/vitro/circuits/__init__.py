@@ -2,13 +2,18 @@
 
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, resampled
-from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node
+from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node, stream
+from vitro.circuits.presets import POST, WORDS, Cast, setups
+from vitro.circuits.recast import recast
 from vitro.circuits.run import run_circuits
 
 __all__ = [
     "CONSTANTS",
     "INPUT",
     "LOGITS",
+    "POST",
+    "WORDS",
+    "Cast",
     "Circuit",
     "CircuitError",
     "Constant",
@@ -18,6 +23,9 @@ __all__ = [
     "Node",
     "Pin",
     "node",
+    "recast",
     "resampled",
     "run_circuits",
+    "setups",
+    "stream",
 ]

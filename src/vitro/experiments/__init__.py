@@ -3,11 +3,15 @@
 from vitro.experiments.answer_tables import ANSWER_TABLES, answer_tables
 from vitro.experiments.attention import ATTENTION, attention
 from vitro.experiments.attention_pin import ATTENTION_PIN, pin_heads
+from vitro.experiments.cast import cast
+from vitro.experiments.circuit_quality import CIRCUIT_QUALITY, judge
 from vitro.experiments.clean import CLEAN, clean_run
 from vitro.experiments.datasets import DATASETS
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
 from vitro.experiments.head_lens import HEAD_LENS, head_lens
+from vitro.experiments.in_vitro import IN_VITRO, in_vitro
+from vitro.experiments.keep_curve import KEEP_CURVE, keep_heads
 from vitro.experiments.key_heads import key_heads
 from vitro.experiments.layer_lens import LAYER_LENS, layer_lens
 from vitro.experiments.mlp_ablation import MLP_ABLATION, ablate_mlps
@@ -33,6 +37,9 @@ EXPERIMENTS = {
         ATTENTION_PIN,
         STREAM_TOP,
         STEERING,
+        KEEP_CURVE,
+        IN_VITRO,
+        CIRCUIT_QUALITY,
     )
 }
 """All measurements of a study, in the order in which it makes and shows them. A new one is a line here."""
@@ -50,8 +57,12 @@ __all__ = [
     "ablate_mlps",
     "answer_tables",
     "attention",
+    "cast",
     "clean_run",
     "head_lens",
+    "in_vitro",
+    "judge",
+    "keep_heads",
     "key_heads",
     "layer_lens",
     "mlp_local",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.key_heads import key_heads
 from vitro.experiments.labels import answers, subjects
 from vitro.experiments.lens import logit_lens
-from vitro.experiments.mlp_local import MLP_LOCAL, best_and_worst
+from vitro.experiments.mlp_local import MLP_LOCAL, best_to_worst
 from vitro.experiments.setup import DEFAULT_OPTIONS, OptionError, Options, Setup, Tables
 from vitro.figures import answer_tables as figure
 from vitro.models import Model
@@ -25,7 +26,7 @@ _NAMES = re.compile(r"a?(?P<at>\d+)\.h?(?P<head>\d+)|m(?P<mlp>\d+)|resid_(?P<sta
 
 def run(setup: Setup) -> Tables:
     """Table `answer_table` of the key heads, of the stream around the best and the worst MLP, and of the model."""
-    best, worst = best_and_worst(setup.tables(MLP_LOCAL)["mlp_local"])
+    best, *_, worst = best_to_worst(setup.tables(MLP_LOCAL)["mlp_local"])
     heads = [f"a{layer}.h{head}" for layer, head in key_heads(setup)]
     around = [f"resid_{stage}{layer}" for layer in (best, worst) for stage in ("mid", "post")]
     return {"answer_table": table_of(setup, [*heads, *around, "logits"])}
@@ -33,27 +34,27 @@ def run(setup: Setup) -> Tables:
 
 def table_of(setup: Setup, components: Sequence[str]) -> pl.DataFrame:
     """Per prompt, component and answer: the lens logit, and normalized: minus the table's mean, over its deviation."""
-    n_prompts = len(setup.prompts.tokens)
-    prompt = np.arange(n_prompts)
-    frames = []
-    for component in components:
-        logits = logit_lens(setup, _output(setup, component), torch.from_numpy(prompt)).answer_logits.double()
-        # A component that tells no answer from another has no spread; its table is level.
-        spread = logits.std(correction=0).clamp_min(torch.finfo(torch.float64).tiny)
-        normalized = (logits - logits.mean()) / spread
-        n_answers = logits.shape[1]
-        frames.append(
-            pl.DataFrame(
-                {
-                    "prompt": np.repeat(prompt, n_answers),
-                    "component": [component] * logits.numel(),
-                    "answer": list(setup.task.answer_list) * n_prompts,
-                    "logit": logits.float().flatten().numpy(),
-                    "normalized": normalized.float().flatten().numpy(),
-                }
-            )
-        )
-    return pl.concat(frames)
+    prompt = torch.arange(len(setup.prompts.tokens))
+    logits = [logit_lens(setup, _output(setup, component), prompt).answer_logits for component in components]
+    return pl.concat(map(partial(answer_rows, setup.task), components, logits))
+
+
+def answer_rows(task: Task, component: str, logits: Float[Tensor, "prompt answer"]) -> pl.DataFrame:
+    """One component's rows of the table."""
+    logits = logits.double()
+    # A component that tells no answer from another has no spread; its table is level.
+    spread = logits.std(correction=0).clamp_min(torch.finfo(torch.float64).tiny)
+    normalized = (logits - logits.mean()) / spread
+    n_prompts, n_answers = logits.shape
+    return pl.DataFrame(
+        {
+            "prompt": np.repeat(np.arange(n_prompts), n_answers),
+            "component": [component] * logits.numel(),
+            "answer": list(task.answer_list) * n_prompts,
+            "logit": logits.float().flatten().numpy(),
+            "normalized": normalized.float().flatten().numpy(),
+        }
+    )
 
 
 def _output(setup: Setup, component: str) -> Float[Tensor, "prompt d_model"]:

@@ -27,15 +27,14 @@ def numbers(tables: Tables) -> pl.DataFrame:
     )
 
 
-def best_and_worst(mlp_local: pl.DataFrame) -> tuple[int, int]:
-    """The layers whose MLPs raise and lower the answer's probability most, on the spot."""
-    order = numbers({"mlp_local": mlp_local})["MLP"].to_list()
-    return int(order[0][1:]), int(order[-1][1:])
+def best_to_worst(mlp_local: pl.DataFrame) -> list[int]:
+    """The layers by what their MLPs do to the answer's probability on the spot, the largest gain first."""
+    return [int(name[1:]) for name in numbers({"mlp_local": mlp_local})["MLP"]]
 
 
 def summary(tables: Tables) -> str:
     """The most helpful and the most destructive MLP."""
-    best, worst = best_and_worst(tables["mlp_local"])
+    best, *_, worst = best_to_worst(tables["mlp_local"])
     return f"On the spot, m{best} raises the answer's probability most and m{worst} lowers it most."
 
 

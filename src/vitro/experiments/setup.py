@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vitro.circuits import Circuit, Constant, Constants, Node, resampled, run_circuits
 from vitro.engine import Budget, Means, Read, Site, Variant, mean_activations, sweep
 from vitro.errors import VitroError
 from vitro.experiments.streams import Streams, clean_streams
@@ -32,6 +33,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 ValueBias = Literal["excluded", "included"]
 UnembedDirection = Literal["folded", "raw"]
 SteerPositions = Literal["final", "all"]
+OutputBias = Literal["excluded", "included"]
 Head = tuple[int, int]
 """(layer, head)"""
 
@@ -53,6 +55,8 @@ class Options:
     content word of the task, and the layer before the first key head's.
     unembed_direction: the steering vector, a token's column of W_U: "folded" as TransformerLens folds it (times the
     final norm's weight, centred), or "raw".
+    output_bias: whether the bias of a layer's heads (b_O) goes along with them in circuits where only wired heads are
+    read (C3 to C9); the post does not say.
     steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
     memory: bytes for everything but the model; None: the engine's default.
     """
@@ -66,6 +70,7 @@ class Options:
     alphas: tuple[float, ...] = (-5.0, -1.0, 0.0, 1.0, 5.0, 100.0)
     unembed_direction: UnembedDirection = "folded"
     steer_positions: SteerPositions = "final"
+    output_bias: OutputBias = "excluded"
     memory: int | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +82,7 @@ class Options:
             ("value_bias", ValueBias),
             ("unembed_direction", UnembedDirection),
             ("steer_positions", SteerPositions),
+            ("output_bias", OutputBias),
         ):
             if getattr(self, name) not in get_args(choices):
                 listed = " or ".join(get_args(choices))
@@ -218,6 +224,35 @@ class Setup:
                 memory=self.options.memory,
                 progress=progress,
             )
+
+    def run_circuits(
+        self, circuits: Sequence[Circuit], read: Read, what: str, *, watch: Sequence[Node] = ()
+    ) -> dict[str, Tensor]:
+        """`circuits.run_circuits` over the task's prompts, under a bar that says what is run."""
+        kinds = {kind for circuit in circuits for _, kind in circuit.constants}
+        constants = {kind: self.constants(kind) for kind in sorted(kinds)}
+        with bar(what) as progress:
+            return run_circuits(
+                self.model,
+                self.prompts.tokens.tolist(),
+                circuits,
+                read,
+                subject=self.prompts.subject_position,
+                constants=constants,
+                value_bias=self.options.value_bias,
+                watch=watch,
+                memory=self.options.memory,
+                progress=progress,
+            )
+
+    def constants(self, kind: Constant) -> Constants:
+        """What components at a constant put out in circuits, the same as in ablation."""
+        if kind == "resample":
+            return resampled(self.model, self.prompts.tokens.tolist(), self.options.seed, self.options.memory)
+        layers = range(self.model.shape.n_layers)
+        z = torch.stack([self.z_instead(kind, layer).to(self.model.device) for layer in layers])
+        mlp_out = torch.stack([self.mlp_instead(kind, layer).to(self.model.device) for layer in layers])
+        return Constants(z[:, None], mlp_out[:, None])
 
     def token_text(self, ids: Sequence[int]) -> list[str]:
         """Tokens as text, leading spaces kept."""

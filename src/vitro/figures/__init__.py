@@ -2,6 +2,8 @@
 
 from vitro.figures.answer_tables import answer_tables
 from vitro.figures.attention_patterns import attention_patterns
+from vitro.figures.circuit_answers import circuit_answers
+from vitro.figures.circuit_quality import completeness_figure, keep_curve, minimality_figure, random_circuits_figure
 from vitro.figures.clean_answers import clean_answers
 from vitro.figures.final_attention import final_attention
 from vitro.figures.head_effects import head_effects
@@ -23,15 +25,20 @@ __all__ = [
     "Spec",
     "answer_tables",
     "attention_patterns",
+    "circuit_answers",
     "clean_answers",
+    "completeness_figure",
     "final_attention",
     "head_effects",
     "head_lens",
+    "keep_curve",
     "layer_lens",
     "layer_top_tokens",
+    "minimality_figure",
     "mlp_effects",
     "mlp_local",
     "pins",
+    "random_circuits_figure",
     "readable",
     "steering",
     "stream_top_tokens",

@@ -19,6 +19,16 @@ def days() -> Task:
         words=("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
         cyclic=True,
         content=("today", "tomorrow"),
+        paraphrases=(
+            "If today is {day}, the next day is",
+            "If it is {day} today, tomorrow will be",
+            "Today is {day}. Tomorrow is",
+            "Yesterday was {day}, so today is",
+            "The day after {day} is",
+            "The day that comes after {day} is",
+            "After {day} comes",
+            "The day right after {day} is",
+        ),
     )
 
 
@@ -33,6 +43,16 @@ def months() -> Task:
         ),
         cyclic=True,
         content=("this", "month", "next"),
+        paraphrases=(
+            "If it is {month} now, next month is",
+            "This month is {month}. Next month is",
+            "It is {month}, so the next month is",
+            "Last month was {month}, so this month is",
+            "The month after {month} is",
+            "The month that comes after {month} is",
+            "After {month} comes",
+            "The month right after {month} is",
+        ),
     )  # fmt: skip
 
 
@@ -49,6 +69,16 @@ def numbers(n: int = 10) -> Task:
         template="If {n} then",
         words=tuple(str(number) for number in range(1, n + 2)),
         content=("then",),
+        paraphrases=(
+            "If {n} now then next",
+            "If it is {n} then next is",
+            "After {n} comes",
+            "The number after {n} is",
+            "The number that comes after {n} is",
+            "First {n} and then",
+            "Count to {n} and then",
+            "We had {n} and now we have",
+        ),
     )
 
 

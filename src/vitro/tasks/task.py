@@ -23,6 +23,7 @@ class Task:
     - `content`: the words of the template that carry the task beside the subject. Whole words; every
       occurrence counts. Left out, it is every word outside the slot: random ablation then keeps only the
       punctuation.
+    - `paraphrases`: other templates that ask the same, each with one slot.
 
     Raises `TaskError` for anything else, naming what is wrong and what would work.
     """
@@ -34,6 +35,7 @@ class Task:
     n: int | None = None
     # None only until __post_init__ has read the template: no one who has a task ever sees it
     content: tuple[str, ...] = field(default=None)  # type: ignore[arg-type]
+    paraphrases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -46,6 +48,9 @@ class Task:
         check_count(self.name, self.n, self._most_subjects)
         given = self._template_words() if self.content is None else self.content
         object.__setattr__(self, "content", checked_words(self.name, "content", given))
+        object.__setattr__(self, "paraphrases", checked_words(self.name, "paraphrases", self.paraphrases))
+        for template in self.paraphrases:
+            check_template(self.name, template)
         for word in self.content:
             if not self._occurrences(word, self.words[0]):
                 there = ", ".join(repr(word) for word in self._template_words()) or "none"
@@ -78,6 +83,13 @@ class Task:
     def prompts(self) -> tuple[str, ...]:
         """The texts, subject by subject."""
         return tuple(self.fill(subject) for subject in self.subjects)
+
+    @property
+    def paraphrased(self) -> tuple["Task", ...]:
+        """The same task asked by each of the paraphrases; all their words outside the slot are content words."""
+        return tuple(
+            Task(self.name, template, self.words, cyclic=self.cyclic, n=self.n) for template in self.paraphrases
+        )
 
     def fill(self, word: str) -> str:
         """The template with `word` in its slot."""

@@ -1,0 +1,95 @@
+"""The post's nine setups (method.md, C1 to C9), for the components that play their parts in any model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from vitro.circuits.circuit import Circuit
+from vitro.circuits.nodes import Constant, head
+from vitro.models import Model
+
+Head = tuple[int, int]
+"""(layer, head)"""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays which part in the setups."""
+
+    successor: Head
+    """Says the next word: 9.1 in GPT-2 small."""
+    copier: Head
+    """Says the subject: 10.3."""
+    helpers: tuple[Head, ...]
+    """Heads before them without which the stream that they read loses the task: 8.1, 8.6, 8.8."""
+    early_copier: Head
+    """Copies the subject before them: 6.9."""
+    first_mlp: int
+    """Makes of the embedding what the heads read: 0."""
+    last_mlp: int
+    """Takes the subject out again of what the heads wrote: 9."""
+
+
+POST = Cast((9, 1), (10, 3), ((8, 1), (8, 6), (8, 8)), (6, 9), 0, 9)
+"""The post's own, in GPT-2 small."""
+
+
+def setups(
+    model: Model, cast: Cast, output_bias: Literal["excluded", "included"] = "excluded"
+) -> Mapping[str, Circuit]:
+    """The setups by their names in method.md, C1 to C7 and C9; C8 is C7 asked about months.
+
+    output_bias: whether what reads a head of a layer gets the bias of that layer's heads (b9) too, in C3 to C9. The
+    post does not say.
+    """
+    below = min(cast.successor[0], cast.copier[0]) - 1
+    until = max(cast.successor[0], cast.copier[0])
+    both = (cast.successor, cast.copier)
+    first, last = f"m{cast.first_mlp}", f"m{cast.last_mlp}"
+    two, biases = _named(both), _biases(both) if output_bias == "included" else ""
+    one, bias = _named(both[:1]), _biases(both[:1]) if output_bias == "included" else ""
+    read_two = f"{two}{biases} -> logits"
+    return {
+        "C1": Circuit.within(model, (*cast.helpers, *both), "mean", until=until),
+        "C2": Circuit.within(model, (*cast.helpers, *both, cast.early_copier), "random", until=until),
+        "C3": Circuit.wire(f"{_stream(model, below, 'random')} -> {two}; {read_two}"),
+        "C4": Circuit.wire(f"{_stream(model, below, 'zero')} -> {two}; {read_two}"),
+        "C5": Circuit.wire(f"{_stream(model, below, 'zero')} -> {_named(both, '[subject]')}; {read_two}"),
+        "C6": Circuit.wire(f"input -> {first}; input, {first} -> {_named(both, '[subject]')}; {read_two}"),
+        "C7": Circuit.wire(
+            f"input -> {first}; input, {first} -> {_named(both, '[subject]')}; {two}{biases} -> {last}; "
+            f"{two}{biases}, {last} -> logits"
+        ),
+        "C9": Circuit.wire(
+            f"input -> {first}; input, {first} -> {_named(both[:1], '[subject]')}; {one}{bias} -> logits"
+        ),
+    }
+
+
+WORDS = {
+    "C1": "heads kept under mean ablation",
+    "C2": "heads kept under random ablation",
+    "C3": "residual cut, layers below random",
+    "C4": "residual cut, layers below zero",
+    "C5": "C4 with both heads pinned",
+    "C6": "embedding, first MLP, two pinned heads",
+    "C7": "C6 and a later MLP",
+    "C9": "embedding, first MLP, one pinned head",
+}
+"""The setups in a few words."""
+
+
+def _named(heads: tuple[Head, ...], pin: str = "") -> str:
+    return ", ".join(f"{head(*one)}{pin}" for one in heads)
+
+
+def _biases(heads: tuple[Head, ...]) -> str:
+    return "".join(f", b{layer}" for layer in sorted({layer for layer, _ in heads}))
+
+
+def _stream(model: Model, below: int, constant: Constant) -> str:
+    """The stream after a layer with every head up to it at a constant, as lines before a reader; the input before 0."""
+    if below < 0:
+        return "input"
+    heads = ", ".join(f"a{layer}.h0-{model.shape.n_heads - 1}" for layer in range(below + 1))
+    return f"{constant}: {heads}; resid_post{below}"

@@ -1,0 +1,48 @@
+"""Who plays which part in the post's setups: chosen by rule and not by name, so that any model has them."""
+
+import polars as pl
+
+from vitro.circuits import Cast
+from vitro.experiments.attention_pin import groups
+from vitro.experiments.head_ablation import HEAD_ABLATION
+from vitro.experiments.head_lens import HEAD_LENS, copying_heads
+from vitro.experiments.key_heads import strongest_heads
+from vitro.experiments.mlp_ablation import MLP_ABLATION
+from vitro.experiments.mlp_local import MLP_LOCAL, best_to_worst
+from vitro.experiments.setup import Head, Setup
+
+HELPERS = 3
+
+
+def cast(setup: Setup) -> Cast:
+    """The parts, by what was measured in the living model. On GPT-2 with days: those of the post.
+
+    - successor and copier: the two heads that are pinned together (see `groups`);
+    - helpers: of the heads in no later layer than these, the three whose mean ablation costs the answer most;
+    - early copier: the head that copies the subject most below both, or, where nothing is below, of all others;
+    - first MLP: the one whose zero ablation costs the answer most; last MLP: the one of the others that raises the
+      answer most on the spot.
+    """
+    pair = groups(setup)[-1]
+    successor, copier = pair if len(pair) == 2 else (pair[0], _other(setup, pair[0]))
+    until = max(successor[0], copier[0])
+    strongest = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")
+    helpers = [one for one in strongest if one not in (successor, copier) and one[0] <= until][:HELPERS]
+    copying = [one for one in copying_heads(setup.tables(HEAD_LENS)["head_lens"]) if one not in (successor, copier)]
+    below = [one for one in copying if one[0] < min(successor[0], copier[0])]
+    by_zero = (
+        setup.tables(MLP_ABLATION)["mlp_ablation"]
+        .filter(method="zero")
+        .group_by("layer")
+        .agg(pl.col("answer_prob_change").mean())
+        .sort("answer_prob_change", "layer")
+    )
+    first = int(by_zero["layer"][0])
+    last = next((layer for layer in best_to_worst(setup.tables(MLP_LOCAL)["mlp_local"]) if layer != first), first)
+    return Cast(successor, copier, tuple(helpers), (below or copying)[0], first, last)
+
+
+def _other(setup: Setup, head: Head) -> Head:
+    """The strongest head beside one that stands alone."""
+    strongest = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")
+    return next(one for one in strongest if one != head)

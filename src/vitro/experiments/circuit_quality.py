@@ -1,0 +1,251 @@
+"""How good a circuit is: faithful, complete, minimal, better than chance."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import polars as pl
+
+from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, setups, stream
+from vitro.experiments.cast import cast
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.in_vitro import circuit_rows, reading
+from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.statistics import chance, interval
+from vitro.figures import completeness_figure, minimality_figure, random_circuits_figure
+from vitro.models import Model
+from vitro.tasks import Task, TaskError
+
+RANDOM = 200
+"""Random circuits."""
+PARTS = 20
+"""Parts of a circuit that are knocked out, at most; all of them where there are no more."""
+
+
+def run(setup: Setup) -> Tables:
+    """The tables of `quality_of` for the post's final circuit (C7), its parts filled by rule."""
+    return quality_of(setup, setups(setup.model, cast(setup), setup.options.output_bias)["C7"])
+
+
+def quality_of(setup: Setup, circuit: Circuit) -> Tables:
+    """Tables `faithfulness`, `minimality`, `completeness` and `random_circuits` of a circuit, per prompt."""
+    return {
+        "faithfulness": faithfulness(setup, circuit),
+        "minimality": minimality(setup, circuit),
+        "completeness": completeness(setup, circuit),
+        "random_circuits": random_circuits(setup, circuit),
+    }
+
+
+def faithfulness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
+    """The circuit beside the model, on the task and on every paraphrase of it that this tokenizer can ask.
+
+    Columns: template, prompt, answer_prob, model_answer_prob, logit_diff, model_logit_diff (answer minus subject), kl:
+    KL(model || circuit) over the vocabulary, in nats.
+    """
+    frames = []
+    for task in (setup.task, *setup.task.paraphrased):
+        asked = setup if task is setup.task else Setup(setup.model, task, setup.options)
+        try:
+            _ = asked.prompts
+        except TaskError:
+            # A word that is one token after the template may be two after a paraphrase.
+            continue
+        found = asked.run_circuits([circuit], reading(asked), "faithfulness")
+        names = ("answer_prob", "model_answer_prob", "logit_diff", "model_logit_diff", "kl")
+        columns = {name: found[name][0].numpy() for name in names}
+        prompt = np.arange(len(asked.prompts.tokens))
+        frames.append(pl.DataFrame({"template": [task.template] * len(prompt), "prompt": prompt, **columns}))
+    return pl.concat(frames)
+
+
+def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
+    """The circuit with each of its components left out in turn; `left_out` is null for the whole circuit.
+
+    Columns: left_out, prompt, answer_prob, logit_diff, kl. A component without which nothing is left has no rows.
+    """
+    smaller: dict[str | None, Circuit] = {None: circuit}
+    for one in parts(circuit):
+        if (left := _without(circuit, (one,))) is not None:
+            smaller[str(one)] = left
+    return circuit_rows(setup, "left_out", smaller, "minimality")
+
+
+def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
+    """Parts of the circuit knocked out, of the living model (by mean) and of the circuit: the two should fall alike.
+
+    Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, answer_prob and
+    logit_diff of the circuit (null where nothing is left of it), model_answer_prob and model_logit_diff.
+    """
+    every = parts(circuit)
+    some = _some_parts(every, setup.options.seed)
+    names = {part: "+".join(map(str, part)) for part in some}
+    model = circuit_rows(
+        setup, "knocked_out", {names[part]: _knocked_out(setup, part) for part in some}, "completeness"
+    ).select("knocked_out", "prompt", pl.col("answer_prob", "logit_diff").name.prefix("model_"))
+    smaller = {names[part]: left for part in some if (left := _without(circuit, part)) is not None}
+    mine = circuit_rows(setup, "knocked_out", smaller, "completeness") if smaller else None
+    if mine is None:
+        none = pl.lit(None, dtype=pl.Float32)
+        both = model.with_columns(none.alias("answer_prob"), none.alias("logit_diff"))
+    else:
+        both = model.join(mine.drop("kl"), on=["knocked_out", "prompt"], how="left", maintain_order="left")
+    sizes = pl.DataFrame(
+        {
+            "knocked_out": list(names.values()),
+            "size": [len(part) for part in some],
+            "whole": [len(part) == len(every) for part in some],
+        }
+    )
+    values = ("answer_prob", "logit_diff", "model_answer_prob", "model_logit_diff")
+    table = both.join(sizes, on="knocked_out", maintain_order="left")
+    return table.select("knocked_out", "size", "whole", "prompt", *values)
+
+
+def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
+    """Circuits of the same size and kind with other components, drawn at random; number 0 is the circuit itself.
+
+    The wiring stays; heads stand for heads and MLPs for MLPs. Columns: number, prompt, answer_prob, logit_diff, kl.
+    """
+    random = np.random.default_rng(setup.options.seed)
+    drawn = [recast(setup.model, circuit, random) for _ in range(RANDOM)]
+    named = {str(number): one for number, one in enumerate([circuit, *drawn])}
+    return circuit_rows(setup, "number", named, "random circuits").with_columns(pl.col("number").cast(pl.Int64))
+
+
+def parts(circuit: Circuit) -> tuple[Node, ...]:
+    """The live components that a circuit names, in the model's order."""
+    return tuple(sorted((*circuit.heads, *circuit.mlps)))
+
+
+def _without(circuit: Circuit, part: Sequence[Node]) -> Circuit | None:
+    try:
+        return circuit.without(*part)
+    except CircuitError:
+        return None
+
+
+def _knocked_out(setup: Setup, part: Sequence[Node]) -> Circuit:
+    """The living model with a part of it at its means."""
+    last = setup.model.shape.n_layers - 1
+    return Circuit(frozenset({Edge(stream(last), LOGITS)}), constants=frozenset((one, "mean") for one in part))
+
+
+def _some_parts(every: Sequence[Node], seed: int) -> list[tuple[Node, ...]]:
+    """All parts but the empty one, or the whole and a sample of the others where there are many."""
+    if 2 ** len(every) - 1 <= PARTS:
+        return [part for size in range(1, len(every) + 1) for part in combinations(every, size)]
+    random = np.random.default_rng(seed)
+    some = {tuple(every)}
+    while len(some) < PARTS:
+        part = tuple(one for one in every if random.random() < 0.5)
+        if part:
+            some.add(part)
+    return sorted(some, key=lambda part: (len(part), part))
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """What is asked of the circuit, its value, what that is compared with, and what the values are."""
+    return pl.DataFrame(
+        [*_faithful(tables), *_complete(tables), *_minimal(tables), *_chance(tables)],
+        schema=["question", "circuit", "compared with", "the values"],
+        orient="row",
+    )
+
+
+Judgement = tuple[str, str, str, str]
+
+
+def _faithful(tables: Tables) -> list[Judgement]:
+    by_template = tables["faithfulness"].partition_by("template", maintain_order=True)
+    over = f"mean and 95 % bootstrap interval over prompts and {len(by_template)} templates"
+    found = []
+    for column, words in (("answer_prob", "answer probability"), ("logit_diff", "logit difference, answer - subject")):
+        mine, model = (_with_interval(by_template, name) for name in (column, f"model_{column}"))
+        found.append((f"faithful: {words}", mine, f"model {model}", over))
+    return [*found, ("faithful: KL(model || circuit)", f"{_with_interval(by_template, 'kl')} nats", "model 0", over)]
+
+
+def _complete(tables: Tables) -> list[Judgement]:
+    table = tables["completeness"]
+    model = _mean(tables["faithfulness"].head(table["prompt"].n_unique()), "model_answer_prob")
+    left = _mean(table.filter("whole"), "model_answer_prob")
+    words = "the model's mean answer probability, without all of the circuit and with it"
+    found = [("complete: what the model has left", f"{left:.4g}", f"model {model:.4g}", words)]
+    by_part = table.drop_nulls("answer_prob").group_by("knocked_out")
+    gaps = by_part.agg((pl.col("answer_prob").mean() - pl.col("model_answer_prob").mean()).abs().alias("gap"))["gap"]
+    if len(gaps):
+        words = f"of mean answer probability, circuit against model, over {len(gaps)} parts"
+        found.append(("complete: largest gap when a part goes", f"{gaps.to_numpy().max():.4g}", "no gap: 0", words))
+    return found
+
+
+def _minimal(tables: Tables) -> list[Judgement]:
+    means = tables["minimality"].group_by("left_out").agg(pl.col("answer_prob").mean())
+    whole = _mean(means.filter(pl.col("left_out").is_null()), "answer_prob")
+    least = means.drop_nulls("left_out").sort("answer_prob", "left_out", descending=[True, False]).head(1)
+    words = "change of mean answer probability when it is left out"
+    return [
+        ("minimal: what it misses least", f"{name} {value - whole:+.4g}", f"circuit {whole:.4g}", words)
+        for name, value in least.iter_rows()
+    ]
+
+
+def _chance(tables: Tables) -> list[Judgement]:
+    table = tables["random_circuits"]
+    found = []
+    for column, words in (("answer_prob", "answer probability"), ("logit_diff", "logit difference")):
+        p, rank = chance(table, column)
+        among = f"{table['number'].n_unique() - 1} random circuits"
+        found.append((f"chance: mean {words}", f"rank {rank}", among, f"p = {p:.3g}: the share that does as well"))
+    return found
+
+
+def _mean(table: pl.DataFrame, column: str) -> float:
+    return float(table[column].to_numpy().mean())
+
+
+def _with_interval(by_template: Sequence[pl.DataFrame], column: str) -> str:
+    mean, low, high = interval([part[column].to_numpy() for part in by_template], np.random.default_rng(0))
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def summary(tables: Tables) -> str:
+    """How faithful, and how far from chance."""
+    (_, mine, model, _), *_ = _faithful(tables)
+    (_, rank, among, p), *_ = _chance(tables)
+    templates = tables["faithfulness"]["template"].n_unique()
+    return (
+        f"Asked in {templates} ways, that circuit gives the answer {mine} (mean, 95 % interval), the {model}; "
+        f"among {among} of its kind it has {rank} ({p.partition(':')[0]})."
+    )
+
+
+CIRCUIT_QUALITY = Experiment(
+    name="circuit_quality",
+    title="In vitro: how good the circuit is",
+    reading="The circuit C7 against random circuits of its kind, then with each component left out, then beside the "
+    "model when parts of it are knocked out of both.",
+    python="vitro.judge(model, task)",
+    tables=("faithfulness", "minimality", "completeness", "random_circuits"),
+    run=run,
+    figures=lambda tables: {
+        "random_circuits": random_circuits_figure(tables["random_circuits"]),
+        "minimality": minimality_figure(tables["minimality"]),
+        "completeness": completeness_figure(tables["completeness"]),
+    },
+    numbers=numbers,
+    summary=summary,
+)
+
+
+def judge(model: Model, task: Task, circuit: Circuit | None = None, options: Options = DEFAULT_OPTIONS) -> Measurement:
+    """How good a circuit is; None: the post's final one, its parts filled by rule.
+
+    Faithfulness (over prompts and paraphrases), minimality, completeness, and random circuits of its kind.
+    """
+    setup = Setup(model, task, options)
+    setup.check()
+    if circuit is not None:
+        setup.measured[CIRCUIT_QUALITY.name] = quality_of(setup, circuit)
+    return Measurement(CIRCUIT_QUALITY, CIRCUIT_QUALITY.shown(setup))

@@ -1,0 +1,225 @@
+"""In vitro: the post's setups C1 to C9, a few components taken out of the model that have to do the job alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from vitro.circuits import WORDS, Cast, Circuit, setups
+from vitro.engine import Finals, Read, pattern
+from vitro.experiments.answer_tables import answer_rows
+from vitro.experiments.cast import cast
+from vitro.experiments.clean import CLEAN
+from vitro.experiments.effects import at
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.labels import answers, subjects
+from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.figures import answer_tables, circuit_answers
+from vitro.models import Model
+from vitro.tasks import Task
+
+SHOWN = ("C6", "C7", "C9")
+"""The setups whose answer tables are drawn."""
+
+
+def run(setup: Setup) -> Tables:
+    """The tables of `tables_of` for the setups, whose parts are chosen by rule (see `cast`)."""
+    return tables_of(setup, setups(setup.model, cast(setup), setup.options.output_bias))
+
+
+def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
+    """Tables of some circuits, by their names, each with a row for a circuit and a prompt, but `circuit_wiring`.
+
+    circuits: answer_prob, answer_rank (0 = top), subject_prob, top_token, top_prob. circuit_answer_table: the logits of
+    the answers, as in `answer_table`. circuit_attention: the wired heads' weights from the final stream.
+    circuit_wiring: the circuit's text.
+    """
+    wired = list(circuits.values())
+    heads = sorted({one for circuit in wired for one in circuit.heads})
+    read = reading(setup)
+
+    def read_all(finals: Finals) -> Mapping[str, Tensor]:
+        watched = {str(one): finals.attention[pattern(one.layer, one.head)] for one in heads}
+        return {**read(finals), **watched}
+
+    found = setup.run_circuits(wired, read_all, "circuits", watch=heads)
+    n_prompts = len(setup.prompts.tokens)
+    prompt = np.tile(np.arange(n_prompts), len(circuits))
+    table = pl.DataFrame(
+        {
+            "circuit": np.repeat(np.array(list(circuits)), n_prompts),
+            "prompt": prompt,
+            **{name: found[name].flatten().numpy() for name in ("answer_prob", "answer_rank", "subject_prob")},
+            "top_token": setup.token_text(found["top"].flatten().tolist()),
+            "top_prob": found["top_prob"].flatten().numpy(),
+        }
+    )
+    attention = [
+        _attention(name, one.layer, one.head, found[str(one)][number])
+        for number, (name, circuit) in enumerate(circuits.items())
+        for one in circuit.heads
+    ]
+    rows = [
+        answer_rows(setup.task, name, logits) for name, logits in zip(circuits, found["answer_logits"], strict=True)
+    ]
+    return {
+        "circuits": table,
+        "circuit_answer_table": pl.concat(rows).rename({"component": "circuit"}),
+        "circuit_attention": pl.concat(attention) if attention else pl.DataFrame(schema=_ATTENTION),
+        "circuit_wiring": pl.DataFrame({"circuit": list(circuits), "text": [str(one) for one in wired]}),
+    }
+
+
+_ATTENTION = {
+    "circuit": pl.String,
+    "prompt": pl.Int64,
+    "layer": pl.Int64,
+    "head": pl.Int64,
+    "position": pl.Int64,
+    "weight": pl.Float32,
+}
+
+
+def _attention(circuit: str, layer: int, head: int, weights: Tensor) -> pl.DataFrame:
+    prompt, position = (index.ravel() for index in np.indices(weights.shape))
+    where = {"prompt": prompt, "layer": np.full_like(prompt, layer), "head": np.full_like(prompt, head)}
+    columns = {**where, "position": position, "weight": weights.flatten().numpy()}
+    return pl.DataFrame({"circuit": [circuit] * len(prompt), **columns}, schema=_ATTENTION)
+
+
+def reading(setup: Setup) -> Read:
+    """What is read off the logits of circuits, each [circuit, prompt]: probabilities, rank, logit_diff and kl.
+
+    logit_diff: answer minus subject. kl: KL(model || circuit) over the vocabulary, in nats. model_answer_prob and
+    model_logit_diff: the same of the living model. answer_logits: [circuit, prompt, answer].
+    """
+    answer_ids, subject_ids, answer_list = setup.token_ids
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        logits, model, part = finals.logits, finals.clean[None], finals.prompts
+        answer, subject = answer_ids[part], subject_ids[part]
+        log_probs, model_log_probs = logits.log_softmax(-1), model.log_softmax(-1)
+        top_prob, top = log_probs.max(-1)
+        answer_logit = at(logits, answer)
+        n_rows = len(logits)
+        return {
+            "answer_prob": at(log_probs, answer).exp(),
+            "answer_rank": (logits > answer_logit[..., None]).sum(-1),
+            "subject_prob": at(log_probs, subject).exp(),
+            "top": top,
+            "top_prob": top_prob.exp(),
+            "logit_diff": answer_logit - at(logits, subject),
+            "kl": torch.nn.functional.kl_div(
+                log_probs, model_log_probs.expand(n_rows, -1, -1), reduction="none", log_target=True
+            )
+            .sum(-1)
+            .clamp_min(0.0),
+            "model_answer_prob": at(model_log_probs, answer).exp().expand(n_rows, -1),
+            "model_logit_diff": (at(model, answer) - at(model, subject)).expand(n_rows, -1),
+            "answer_logits": logits[..., answer_list],
+        }
+
+    return read
+
+
+def circuit_rows(setup: Setup, key: str, circuits: Mapping[Any, Circuit], what: str) -> pl.DataFrame:
+    """A row per circuit and prompt: its name (or null) as `key`, answer_prob, logit_diff, kl (see `reading`)."""
+    found = setup.run_circuits(list(circuits.values()), reading(setup), what)
+    n_prompts = len(setup.prompts.tokens)
+    return pl.DataFrame(
+        {
+            key: pl.Series([name for name in circuits for _ in range(n_prompts)], dtype=pl.String),
+            "prompt": np.tile(np.arange(n_prompts), len(circuits)),
+            **{name: found[name].flatten().numpy() for name in ("answer_prob", "logit_diff", "kl")},
+        }
+    )
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """For every circuit: what it is, its mean answer probability, and in how many prompts the answer comes first."""
+    by_circuit = (
+        tables["circuits"]
+        .group_by("circuit", maintain_order=True)
+        .agg(
+            pl.col("answer_prob").mean().alias("mean answer prob"),
+            (pl.col("answer_rank") == 0).sum().alias("answer on top in"),
+            pl.col("subject_prob").mean().alias("mean subject prob"),
+        )
+    )
+    leads = (
+        tables["circuit_answer_table"]
+        .join(tables["clean"].select("prompt", pl.col("answer").alias("correct")), on="prompt")
+        .with_columns(pl.col("logit").rank("min", descending=True).over("circuit", "prompt").alias("place"))
+        .filter(pl.col("answer") == pl.col("correct"))
+        .group_by("circuit")
+        .agg((pl.col("place") == 1).sum().alias("answer leads the answers in"))
+    )
+    words = pl.col("circuit").replace_strict(WORDS, default="").alias("what it is")
+    wiring = tables["circuit_wiring"].with_columns(_short(pl.col("text")).alias("wiring"))
+    return (
+        by_circuit.join(leads, on="circuit", maintain_order="left")
+        .join(wiring, on="circuit", maintain_order="left")
+        .select("circuit", words, pl.exclude("circuit", "text", "wiring"), "wiring")
+    )
+
+
+def _short(text: pl.Expr) -> pl.Expr:
+    """A wiring in one line, its constants left to `circuit_wiring`."""
+    return text.str.replace_all(r"(?m)^\w+: .*\n", "").str.replace_all("\n", "; ")
+
+
+def summary(tables: Tables) -> str:
+    """What the post's final circuit does on its own."""
+    mine = tables["circuits"].filter(circuit="C7")
+    right = (mine["answer_rank"] == 0).sum()
+    wiring = tables["circuit_wiring"].filter(circuit="C7").select(_short(pl.col("text"))).item()
+    return (
+        f"Taken out of the model, {wiring} answers {right} of {len(mine)} prompts right on its own, with a mean answer "
+        f"probability of {mine.select(pl.col('answer_prob').mean()).item():.3f}."
+    )
+
+
+def _drawn(tables: Tables) -> pl.DataFrame:
+    rows = tables["circuit_answer_table"].rename({"circuit": "component"})
+    chosen = rows.filter(pl.col("component").is_in(SHOWN))
+    return chosen if len(chosen) else rows
+
+
+IN_VITRO = Experiment(
+    name="circuits",
+    title="In vitro: the few components alone",
+    reading="Each row is one circuit of the post's setups, its parts filled by rule with this model's own heads and "
+    "MLPs: how probable the answer is when nothing but what is wired works.",
+    python="vitro.in_vitro(model, task)",
+    tables=("circuits", "circuit_answer_table", "circuit_attention", "circuit_wiring"),
+    run=run,
+    figures=lambda tables: {
+        "circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS),
+        "circuit_answer_table": answer_tables(_drawn(tables), subjects=subjects(tables), answers=answers(tables)),
+    },
+    numbers=numbers,
+    summary=summary,
+    needs=(CLEAN,),
+)
+
+
+def in_vitro(
+    model: Model,
+    task: Task,
+    circuits: Mapping[str, Circuit] | Cast | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> Measurement:
+    """Circuits on their own (method.md, section 6; the post, "In-Vitro Results").
+
+    circuits: any, by name; or who plays which part in the post's setups (`POST` in GPT-2 small); None: chosen by rule.
+    """
+    setup = Setup(model, task, options)
+    setup.check()
+    if isinstance(circuits, Cast):
+        circuits = setups(model, circuits, options.output_bias)
+    if circuits is not None:
+        setup.measured[IN_VITRO.name] = tables_of(setup, circuits)
+    return Measurement(IN_VITRO, IN_VITRO.shown(setup))

@@ -1,0 +1,130 @@
+"""How good a circuit is: what heads a model needs, what chance would give, what each component is worth."""
+
+import altair as alt
+import polars as pl
+
+from vitro.figures.bars import bars_and_prompts, caption
+from vitro.figures.curves import caption as curve_caption
+from vitro.figures.curves import color, curves
+from vitro.figures.look import BLUE, GRAY, INK, PALE, dress, values
+from vitro.figures.spread import means_and_prompts, prompt_count
+
+_WIDTH, _HEIGHT = 560, 240
+_COLUMN = 56.0
+_WHOLE = "the whole circuit"
+
+
+def keep_curve(table: pl.DataFrame) -> alt.LayerChart:
+    """The answer's probability over k, from the table `keep_curve`: the k strongest heads live, the rest at means."""
+    prompts = prompt_count(table)
+    named = table.with_columns(pl.lit("the answer").alias("token"))
+    rows = means_and_prompts(named, ["token", "k"], "answer_prob")
+    drawn = curves(
+        # Half of what is lost is lost among the first few heads, so these get half of the axis.
+        alt.X("k:Q", title="heads kept live, the strongest first", scale=alt.Scale(type="symlog", constant=4)).axis(
+            values=_ticks(int(table["k"].to_numpy().max())), grid=False
+        ),
+        alt.Y("mean:Q", title="answer's probability"),
+        color("token", {"the answer": BLUE}),
+        [alt.Tooltip("k:Q", title="heads kept")],
+        prompts=prompts,
+        each="lines",
+    ).properties(data=values(rows), width=2 * _WIDTH - 280, height=_HEIGHT)
+    return dress(
+        drawn,
+        "What the model keeps with only its strongest heads",
+        f"All other heads at their means; MLPs live. {curve_caption(prompts, 'lines')}",
+    )
+
+
+def random_circuits_figure(table: pl.DataFrame) -> alt.LayerChart:
+    """A histogram of mean answer probabilities from the table `random_circuits`, with the circuit itself as a line."""
+    means = table.group_by("number").agg(pl.col("answer_prob").mean().alias("mean")).sort("number")
+    mine, others = means.filter(number=0), means.filter(pl.col("number") > 0)
+    x = alt.X("mean:Q", title="mean answer probability", scale=alt.Scale(domain=[0, 1]))
+    bars = (
+        alt.Chart(values(others))
+        .mark_bar(color=PALE, stroke=GRAY, strokeWidth=0.5)
+        .encode(
+            x=x.bin(alt.Bin(step=0.02, extent=[0, 1])),
+            y=alt.Y("count():Q", title="random circuits").axis(tickMinStep=1, tickCount=5, domain=False),
+            tooltip=[alt.Tooltip("count():Q", title="random circuits"), alt.Tooltip("mean:Q", bin=alt.Bin(step=0.02))],
+        )
+    )
+    line = (
+        alt.Chart(values(mine))
+        .mark_rule(color=BLUE, strokeWidth=2.5)
+        .encode(x="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the circuit", format=".4g")])
+    )
+    label = (
+        alt.Chart(values(mine))
+        .mark_text(color=BLUE, fontSize=12, fontWeight=600, align="left", dx=6, baseline="top")
+        .encode(x="mean:Q", y=alt.value(2), text=alt.value("the circuit"))
+    )
+    return dress(
+        alt.LayerChart(layer=[bars, line, label], width=_WIDTH, height=_HEIGHT),
+        "The circuit among random ones of its kind",
+        f"{others.height} circuits of the same wiring, their heads and MLPs drawn at random.",
+    )
+
+
+def minimality_figure(table: pl.DataFrame) -> alt.LayerChart:
+    """Bars from the table `minimality`: the answer's probability with each component left out, beside the whole."""
+    prompts = prompt_count(table)
+    named = table.with_columns(pl.col("left_out").fill_null(_WHOLE).alias("name"))
+    order = named["name"].unique(maintain_order=True).to_list()
+    x = alt.X("name:N", sort=order, title="left out").axis(labelAngle=0 if len(order) <= 12 else -45, labelLimit=110)
+    drawn = bars_and_prompts(
+        x.scale(alt.Scale(paddingInner=0.3)),
+        alt.Y("mean:Q", title="answer's probability"),
+        [alt.Tooltip("name:N", title="left out")],
+        prompts=prompts,
+        column=_COLUMN,
+        digits=".4g",
+        lost="false",
+        clean=f"datum.name === '{_WHOLE}'",
+    )
+    rows = means_and_prompts(named, ["name"], "answer_prob")
+    return dress(
+        drawn.properties(
+            data=values(rows), width=alt.Step(2 * _COLUMN if len(order) <= 6 else _COLUMN), height=_HEIGHT
+        ),
+        "What each component is worth to the circuit",
+        f"The circuit on its own with one component left out. {caption(prompts)}",
+    )
+
+
+def completeness_figure(table: pl.DataFrame) -> alt.LayerChart:
+    """Points from the table `completeness`: the circuit and the model, both without the same part of the circuit."""
+    means = (
+        table.drop_nulls("answer_prob")
+        .group_by("knocked_out", maintain_order=True)
+        .agg(pl.col("answer_prob", "model_answer_prob").mean())
+    )
+    line = (
+        alt.Chart(alt.InlineData(values=[{"p": 0}, {"p": 1}]))
+        .mark_line(color=GRAY, strokeDash=[4, 3], strokeWidth=1)
+        .encode(x="p:Q", y="p:Q")
+    )
+    scale = alt.Scale(domain=[0, 1])
+    base = alt.Chart(values(means)).encode(
+        x=alt.X("model_answer_prob:Q", title="the model without it: answer's probability", scale=scale),
+        y=alt.Y("answer_prob:Q", title="the circuit without it: answer's probability", scale=scale),
+        tooltip=[
+            alt.Tooltip("knocked_out:N", title="knocked out"),
+            alt.Tooltip("answer_prob:Q", title="circuit", format=".4g"),
+            alt.Tooltip("model_answer_prob:Q", title="model", format=".4g"),
+        ],
+    )
+    points = base.mark_circle(size=60, color=BLUE, opacity=0.9)
+    labels = base.mark_text(align="left", dx=7, fontSize=11, color=INK).encode(text="knocked_out:N")
+    return dress(
+        alt.LayerChart(layer=[line, points, labels], width=420, height=320),
+        "When parts of the circuit are knocked out",
+        "On the dashed line circuit and model fall alike: nothing in the model stands in for the part.",
+        "In the model the part is at its means.",
+    )
+
+
+def _ticks(most: int) -> list[int]:
+    return [0, *(tick for tick in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024) if tick < 0.8 * most), most]
