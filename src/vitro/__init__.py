@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vitro.experiments import stream_tokens as stream_tokens
     from vitro.models import Model as Model
     from vitro.models import load as load
+    from vitro.reproduce import reproduce as reproduce
     from vitro.study import Study as Study
     from vitro.study import open_study as open_study
     from vitro.study import run_study as run_study
@@ -42,17 +43,6 @@ __version__ = version("vitro")
 
 _HOME = {
     "Circuit": "vitro.circuits",
-    "in_vitro": "vitro.experiments",
-    "judge": "vitro.experiments",
-    "keep_heads": "vitro.experiments",
-    "stream_tokens": "vitro.experiments",
-    "steer": "vitro.experiments",
-    "pin_heads": "vitro.experiments",
-    "mlp_local": "vitro.experiments",
-    "layer_lens": "vitro.experiments",
-    "head_lens": "vitro.experiments",
-    "attention": "vitro.experiments",
-    "answer_tables": "vitro.experiments",
     "EXPERIMENTS": "vitro.experiments",
     "Measurement": "vitro.experiments",
     "Model": "vitro.models",
@@ -61,10 +51,22 @@ _HOME = {
     "VitroError": "vitro.errors",
     "ablate_heads": "vitro.experiments",
     "ablate_mlps": "vitro.experiments",
+    "answer_tables": "vitro.experiments",
+    "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
+    "head_lens": "vitro.experiments",
+    "in_vitro": "vitro.experiments",
+    "judge": "vitro.experiments",
+    "keep_heads": "vitro.experiments",
+    "layer_lens": "vitro.experiments",
     "load": "vitro.models",
+    "mlp_local": "vitro.experiments",
     "open_study": "vitro.study",
+    "pin_heads": "vitro.experiments",
+    "reproduce": "vitro.reproduce",
     "run_study": "vitro.study",
+    "steer": "vitro.experiments",
+    "stream_tokens": "vitro.experiments",
 }
 __all__ = ["tasks", *sorted(_HOME)]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,6 +22,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+ModelOption = Annotated[
+    str, typer.Option(help="A hub id (gpt2, gpt2@main), a folder, a .gguf file, or smollm2 (see vitro models).")
+]
+ValueBiasOption = Annotated[
+    str, typer.Option(help="Whether a head's output has its b_V: excluded (the post's way) or included.")
+]
+UnembedOption = Annotated[
+    str, typer.Option(help="The steering direction: folded (the post's way: normed and centred) or raw.")
+]
+SteerPositionsOption = Annotated[str, typer.Option(help="Where it is added: at the final stream, or at all.")]
+OutputBiasOption = Annotated[
+    str, typer.Option(help="Whether b_O comes along with the heads of circuits: excluded or included.")
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16.")]
+MemoryOption = Annotated[
+    str | None, typer.Option(help="For all but the model, as 500MB or 2GB. Default: 1GiB, or a quarter of a GPU.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -34,16 +53,11 @@ def options(
 @app.command()
 def study(
     task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file (see vitro tasks).")],
-    model: Annotated[
-        str,
-        typer.Option(help="A hub id (gpt2, gpt2@main), a folder, a .gguf file, or smollm2 (see vitro models)."),
-    ],
+    model: ModelOption,
     out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/TASK-MODEL.")] = None,
     seed: Annotated[int, typer.Option(help="Of the drawn sentences.")] = 0,
     samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
-    value_bias: Annotated[
-        str, typer.Option(help="Whether a head's output has its b_V: excluded (the post's way) or included.")
-    ] = "excluded",
+    value_bias: ValueBiasOption = "excluded",
     heads: Annotated[
         str | None, typer.Option(help="The key heads, as 9.1,10.3. Default: chosen by rule (see the report).")
     ] = None,
@@ -54,16 +68,12 @@ def study(
         int | None, typer.Option(help="It is added after this layer. Default: the one before the first key head's.")
     ] = None,
     alphas: Annotated[str, typer.Option(help="What it is multiplied by.")] = "-5,-1,0,1,5,100",
-    unembed_direction: Annotated[
-        str, typer.Option(help="The direction: folded (the post's way: normed and centred) or raw.")
-    ] = "folded",
-    steer_positions: Annotated[str, typer.Option(help="Where it is added: at the final stream, or at all.")] = "final",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16.")] = "float32",
-    memory: Annotated[
-        str | None,
-        typer.Option(help="For all but the model, as 500MB or 2GB. Default: 1GiB, or a quarter of a GPU."),
-    ] = None,
+    unembed_direction: UnembedOption = "folded",
+    steer_positions: SteerPositionsOption = "final",
+    output_bias: OutputBiasOption = "excluded",
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
+    memory: MemoryOption = None,
     as_json: Json = False,
 ) -> None:
     """Measure a task on a model: tables, figures and report.html in a folder. Stopped, it goes on where it was."""
@@ -86,6 +96,7 @@ def study(
         alphas=parse_numbers(alphas),
         unembed_direction=unembed_direction,  # type: ignore[arg-type]
         steer_positions=steer_positions,  # type: ignore[arg-type]
+        output_bias=output_bias,  # type: ignore[arg-type]
         memory=n_bytes,
     )
     made = run_study(chosen, model, folder, chosen_options, device=device, dtype=dtype)
@@ -95,6 +106,142 @@ def study(
     for sentence in summary(made):
         print(sentence)
     print(f"The report: {made.report}")
+
+
+@app.command()
+def reproduce(
+    model: Annotated[
+        str, typer.Option(help="A checkpoint of GPT-2 small's shape: gpt2, or a folder (see vitro models).")
+    ] = "gpt2",
+    out: Annotated[Path | None, typer.Option(help="Write the claims with their figures to this .html file.")] = None,
+    conventions: Annotated[
+        str, typer.Option(help="all: try every combination of what the post leaves open. given: the options below.")
+    ] = "given",
+    seed: Annotated[int, typer.Option(help="Of the drawn sentences.")] = 0,
+    samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
+    value_bias: ValueBiasOption = "excluded",
+    unembed_direction: UnembedOption = "folded",
+    steer_positions: SteerPositionsOption = "final",
+    output_bias: OutputBiasOption = "excluded",
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
+    memory: MemoryOption = None,
+    as_json: Json = False,
+) -> None:
+    """Check the claims of "Mechanistically interpreting time in GPT-2 small". Exit code 1 when some differ."""
+    if conventions not in ("given", "all"):
+        raise VitroError(f"conventions must be given or all, not {conventions!r}")
+    if conventions == "all" and out is not None:
+        raise VitroError("--out writes the claims under one convention; leave out --conventions all")
+    n_bytes = None if memory is None else parse_bytes(memory)
+
+    from vitro.experiments import Options
+    from vitro.folder import check_writable, write_file
+    from vitro.models import load
+    from vitro.progress import bar
+    from vitro.reproduce import check_shape, compare_conventions, page
+    from vitro.reproduce import reproduce as check_claims
+
+    options = Options(
+        seed=seed,
+        samples=samples,
+        value_bias=value_bias,  # type: ignore[arg-type]
+        unembed_direction=unembed_direction,  # type: ignore[arg-type]
+        steer_positions=steer_positions,  # type: ignore[arg-type]
+        output_bias=output_bias,  # type: ignore[arg-type]
+        memory=n_bytes,
+    )
+    if out is not None:
+        check_writable(out.parent)
+    with bar(f"loading {model}"):
+        loaded = load(model, device=device, dtype=dtype)
+    check_shape(loaded)
+    if conventions == "all":
+        compared = compare_conventions(loaded, options)
+        best = compared.filter(compared["reproduced"] == compared["reproduced"].max())
+        names = [" ".join(row) for row in best.select(compared.columns[:3]).iter_rows()]
+        if as_json:
+            print_json({"combinations": compared.to_dicts(), "reproduces_most": names})
+            return
+        print_table(
+            ("value bias", "unembed", "steered at", "reproduced", *(f"claim {one}" for one in compared.columns[4:])),
+            [tuple(map(str, row)) for row in compared.iter_rows()],
+        )
+        print(f"Reproduces most ({best['reproduced'][0]} of {compared.width - 4} claims): {'; or '.join(names)}")
+        return
+    made = check_claims(loaded, model, options)
+    if out is not None:
+        write_file(
+            out, page(made, f"vitro reproduce --model {shlex.quote(model)} --out {shlex.quote(str(out))}").encode()
+        )
+    if as_json:
+        print_json({"model": model, "claims": made.table.to_dicts(), "differ": made.differing})
+    else:
+        columns = ("id", "claim", "post", "here", "verdict")
+        print_table(columns, [tuple(map(str, row)) for row in made.table.select(columns).iter_rows()])
+        print(made.summary())
+        if out is not None:
+            print(f"The page: {out}")
+    raise typer.Exit(1 if made.differing else 0)
+
+
+@app.command()
+def circuit(
+    text: Annotated[
+        str, typer.Argument(help='The wiring, as "input -> m0; input, m0 -> a9.h1[subject]; a9.h1 -> logits".')
+    ],
+    task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file.")],
+    model: ModelOption,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Also: how good it is, against paraphrases, its parts, and chance.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the drawn sentences and random circuits.")] = 0,
+    samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
+    value_bias: ValueBiasOption = "excluded",
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
+    memory: MemoryOption = None,
+    as_json: Json = False,
+) -> None:
+    """Run a circuit, taken out of a model, on a task: what it answers to every prompt on its own."""
+    from vitro.tasks import named
+
+    chosen = named(task)
+    n_bytes = None if memory is None else parse_bytes(memory)
+
+    from vitro.circuits import Circuit
+    from vitro.experiments import Options, in_vitro
+    from vitro.experiments import judge as judge_circuit
+    from vitro.models import load
+    from vitro.progress import bar
+
+    wired = Circuit.wire(text)
+    options = Options(seed=seed, samples=samples, value_bias=value_bias, memory=n_bytes)  # type: ignore[arg-type]
+    with bar(f"loading {model}"):
+        loaded = load(model, device=device, dtype=dtype)
+    wired.check(loaded)
+    measured = in_vitro(loaded, chosen, {"circuit": wired}, options)
+    rows = measured.table.drop("circuit").with_columns(
+        subject=measured.tables["clean"]["subject"], answer=measured.tables["clean"]["answer"]
+    )
+    judged = judge_circuit(loaded, chosen, wired, options).numbers if judge else None
+    if as_json:
+        quality = {} if judged is None else {"quality": judged.to_dicts()}
+        print_json({"circuit": str(wired), "task": chosen.name, "prompts": rows.to_dicts(), **quality})
+        return
+    print(wired, end="\n\n")
+    print_table(
+        ("subject", "answer", "answer prob", "rank", "subject prob", "top token", "top prob"),
+        [
+            (row["subject"], row["answer"], f"{row['answer_prob']:.4f}", str(row["answer_rank"]),
+             f"{row['subject_prob']:.4f}", repr(row["top_token"]), f"{row['top_prob']:.4f}")
+            for row in rows.to_dicts()
+        ],
+    )  # fmt: skip
+    if judged is not None:
+        print_table(tuple(judged.columns), list(judged.iter_rows()))
+    right = int((rows["answer_rank"] == 0).sum())
+    print(f"{right} of {len(rows)} right; mean answer probability {rows['answer_prob'].to_numpy().mean():.4f}")
 
 
 @app.command()

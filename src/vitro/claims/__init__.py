@@ -1,0 +1,9 @@
+"""The post's checkable statements, each a small function of tables."""
+
+from vitro.claims import circuits, heads, layers
+from vitro.claims.claim import Claim, Finding, Verdict
+
+CLAIMS = (*heads.CLAIMS, *layers.CLAIMS, *circuits.CLAIMS)
+"""All claims, in the post's order."""
+
+__all__ = ["CLAIMS", "Claim", "Finding", "Verdict"]

@@ -1,0 +1,58 @@
+"""A claim: a checkable statement of the post, and what was found of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+Tables = Mapping[str, pl.DataFrame]
+Verdict = Literal["reproduced", "differs", "not applicable"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured, in words like those of the claim's expected value, and whether the claim holds."""
+
+    value: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of "Mechanistically interpreting time in GPT-2 small" (its number in method.md, section 7).
+
+    expected: the post's value and, where it has one, the tolerance. check: from the tables of the claim's task to what
+    was found. task: as one types it.
+    """
+
+    id: int
+    section: str
+    """The post's heading above it."""
+    words: str
+    expected: str
+    check: Callable[[Tables], Finding]
+    task: str = "days"
+
+
+Head = tuple[int, int]
+
+
+def of_head(table: pl.DataFrame, head: Head) -> pl.DataFrame:
+    """One head's rows."""
+    return table.filter(layer=head[0], head=head[1])
+
+
+def mean_of(table: pl.DataFrame, column: str) -> float:
+    """A column's mean over the rows."""
+    return float(table[column].to_numpy().mean())
+
+
+def close(value: float, expected: float, tolerance: float) -> bool:
+    """Whether a value is the post's, up to the tolerance."""
+    return abs(value - expected) <= tolerance
+
+
+def named(heads: list[Head]) -> str:
+    """Heads as the post writes its lists."""
+    return "[" + ", ".join(f"{layer}.{head}" for layer, head in heads) + "]"

@@ -1,0 +1,137 @@
+"""Attention, the logit lens on layers, steering and MLPs: claims 18 to 29."""
+
+import polars as pl
+
+from vitro.claims.claim import Claim, Finding, Head, Tables, close, mean_of, of_head
+from vitro.experiments.mlp_local import best_to_worst
+
+ATTENTION, LAYERS, MLPS = "Attention patterns", "Logit lens applied to layers", "Layer MLPs"
+
+
+def _to_positions(tables: Tables, head: Head) -> dict[int, float]:
+    """A head's mean attention from the final stream to every position."""
+    by_position = of_head(tables["attention"], head).group_by("position").agg(pl.col("weight").mean())
+    return dict(by_position.sort("position").iter_rows())
+
+
+def _subject(tables: Tables) -> int:
+    return int(tables["prompts"].filter(role="subject")["position"][0])
+
+
+def attention_10_3(tables: Tables) -> Finding:
+    value = _to_positions(tables, (10, 3))[_subject(tables)]
+    return Finding(f"{value:.4f}", close(value, 0.7133, 0.002))
+
+
+def attention_9_1(tables: Tables) -> Finding:
+    weights = _to_positions(tables, (9, 1))
+    value, most = weights[_subject(tables)], max(weights, key=lambda position: weights[position])
+    return Finding(f"{value:.4f}; most on stream {most}", close(value, 0.2097, 0.002) and most == 0)
+
+
+def _pinned(tables: Tables, heads: str) -> dict[int | None, float]:
+    mine = tables["attention_pin"].filter(heads=heads)
+    return dict(mine.group_by("position").agg(pl.col("answer_prob").mean()).iter_rows())
+
+
+def pin_9_1(tables: Tables) -> Finding:
+    found = _pinned(tables, "a9.h1")
+    pinned, clean = found[_subject(tables)], found[None]
+    return Finding(f"{pinned:.4f}, clean {clean:.4f}", pinned > clean)
+
+
+def pin_both(tables: Tables) -> Finding:
+    found = _pinned(tables, "a9.h1+a10.h3")
+    clean = found.pop(None)
+    above = sorted(position for position, value in found.items() if position is not None and value > clean)
+    best = max(found, key=lambda position: found[position])
+    return Finding(f"best {best}; above clean: {above}", above == [_subject(tables)] == [best])
+
+
+def subject_stream(tables: Tables) -> Finding:
+    here = tables["stream_top"].filter(pl.col("position") == _subject(tables), pl.col("layer").is_in([9, 10]))
+    tokens = here.join(tables["clean"].select("prompt", "subject"), on="prompt")
+    found = int((tokens["token"] == pl.Series(" " + subject for subject in tokens["subject"])).sum())
+    return Finding(f"{found} of 14", found == 0)
+
+
+def peak(tables: Tables) -> Finding:
+    after = tables["layer_lens"].filter(stage="post").group_by("layer").agg(pl.col("answer_prob").mean())
+    layer = after.sort("answer_prob", descending=True)["layer"][0]
+    return Finding(str(layer), layer == 10)
+
+
+def tomorrow(tables: Tables) -> Finding:
+    top = tables["layer_lens_top"].filter(
+        pl.col("stage") == "post", pl.col("rank") == 0, pl.col("token") == " tomorrow"
+    )
+    counts = [top.filter(layer=layer).height for layer in (8, 9, 10)]
+    holds = min(counts[:2]) == 6 and counts[2] == 0
+    return Finding("in {}, {} and {} prompts".format(*counts), holds)
+
+
+def _leading(tables: Tables, component: str, column: str) -> list[int]:
+    """The prompts in which the subject or the answer leads the other days in a component's answer table."""
+    table = tables["answer_table"].filter(component=component).sort("logit", descending=True)
+    tops = table.group_by("prompt", maintain_order=True).agg(pl.col("answer").first().alias("top"))
+    words = tables["clean"].select("prompt", pl.col(column).alias("word"))
+    return sorted(tops.join(words, on="prompt").filter(pl.col("top") == pl.col("word"))["prompt"])
+
+
+def leads(tables: Tables) -> Finding:
+    answer, subject = _leading(tables, "resid_post9", "answer"), _leading(tables, "resid_post8", "subject")
+    found = f"after 9 the answer in prompts {answer}; after 8 the subject in {len(subject)}"
+    return Finding(found, answer == [1, 2, 3, 4, 5, 6] and len(subject) == 7)
+
+
+STEERED = {-1.0: 0.1522, -5.0: 0.03221, 5.0: 0.5864, 100.0: 0.7499}
+"""The post's mean attention of 9.1 to the subject, by alpha."""
+
+
+def _steered(tables: Tables, alphas: tuple[float, ...]) -> tuple[list[float], bool]:
+    table = of_head(tables["steering_attention"], (9, 1))
+    found = [mean_of(table.filter(alpha=alpha), "weight") for alpha in alphas]
+    return found, all(close(value, STEERED[alpha], 0.002) for value, alpha in zip(found, alphas, strict=True))
+
+
+def steer_down(tables: Tables) -> Finding:
+    found, holds = _steered(tables, (-1.0, -5.0))
+    probs = [mean_of(tables["steering"].filter(alpha=alpha), "answer_prob") for alpha in (0.0, -1.0, -5.0)]
+    words = " / ".join(f"{value:.4f}" for value in found)
+    falls = " > ".join(f"{prob:.3f}" for prob in probs) if probs[0] > probs[1] > probs[2] else "probs do not fall"
+    return Finding(f"{words}; {falls}", holds and probs[0] > probs[1] > probs[2])
+
+
+def steer_up(tables: Tables) -> Finding:
+    found, holds = _steered(tables, (5.0, 100.0))
+    return Finding(" / ".join(f"{value:.4f}" for value in found), holds)
+
+
+def mlp_local(tables: Tables) -> Finding:
+    order = best_to_worst(tables["mlp_local"])
+    return Finding(f"{order[0]}; {order[-1]}", (order[0], order[-1]) == (9, 7))
+
+
+def mlp_zero(tables: Tables) -> Finding:
+    table = tables["mlp_ablation"].filter(method="zero")
+    by_layer = table.group_by("layer").agg(pl.col("answer_prob_change").mean()).sort("answer_prob_change", "layer")
+    return Finding(str(by_layer["layer"][0]), by_layer["layer"][0] == 0)
+
+
+CLAIMS = (
+    Claim(18, ATTENTION, "mean attention from the final stream to the subject, 10.3", "0.7133 ± 0.002", attention_10_3),
+    Claim(19, ATTENTION, "the same, 9.1; most of the rest on BOS", "0.2097 ± 0.002; most on stream 0", attention_9_1),
+    Claim(20, ATTENTION, "9.1 pinned to the subject beats clean", "> clean", pin_9_1),
+    Claim(21, ATTENTION, "9.1 and 10.3 pinned: the subject's stream is best, alone above clean", "stream 4", pin_both),
+    Claim(22, ATTENTION, "the subject in the top 10 of its stream at layers 9 and 10", "0 of 14", subject_stream),
+    Claim(23, LAYERS, "the mean answer probability peaks at the end of layer", "10", peak),
+    Claim(24, LAYERS, "' tomorrow' is the top token after layers 8 and 9 but for one prompt, never after 10",
+          "in 6, 6 and 0 prompts", tomorrow),
+    Claim(25, LAYERS, "after layer 9 the answer leads the days but for Monday; after 8 the subject does",
+          "prompts 1 to 6; 7", leads),
+    Claim(26, LAYERS, "' tomorrow' times -1 / -5 at layer 8: attention of 9.1 to the subject; the answer falls",
+          "0.1522 / 0.0322 ± 0.002", steer_down),
+    Claim(27, LAYERS, "the same times 5 / 100", "0.5864 / 0.7499 ± 0.002", steer_up),
+    Claim(28, MLPS, "on the spot, the best and the worst MLP", "9; 7", mlp_local),
+    Claim(29, MLPS, "zeroing one MLP, the worst is that of layer", "0", mlp_zero),
+)  # fmt: skip

@@ -1,0 +1,241 @@
+"""The post's claims, checked on a checkpoint of GPT-2 small's shape."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import Any, get_args
+
+import polars as pl
+
+from vitro.circuits import POST, setups
+from vitro.claims import CLAIMS, Claim, Finding, Verdict
+from vitro.errors import VitroError
+from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
+from vitro.experiments.answer_tables import table_of
+from vitro.experiments.in_vitro import tables_of
+from vitro.experiments.setup import SteerPositions, UnembedDirection, ValueBias
+from vitro.figures import Figure
+from vitro.models import Model
+from vitro.models.gpt2 import GPT2
+from vitro.report import Page, Section, render
+from vitro.tasks import TaskError, named
+
+HEADS = ((9, 1), (10, 3), (8, 1), (6, 9), (7, 10))
+"""Those that the claims name; the first two are pinned together."""
+COMPONENTS = ("a7.h1", "a9.h1", "a10.h3", "resid_post8", "resid_mid9", "resid_post9", "logits")
+"""Whose answer tables the post shows or speaks of."""
+DAYS = (
+    "prompts", "clean", "head_ablation", "head_lens", "layer_lens", "mlp_local", "mlp_ablation", "answer_table",
+    "attention", "attention_pin", "stream_top", "steering", "circuits",
+)  # fmt: skip
+NEEDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "days": (DAYS, ("C1", "C2", "C3", "C4", "C5", "C6", "C7")),
+    "months": (("clean", "head_lens", "circuits"), ("C7",)),
+    "numbers:10": (("clean", "circuits"), ("C9",)),
+    "numbers:100": (("clean", "circuits"), ("C9",)),
+}
+"""For every task the experiments and the circuits that its claims are checked on."""
+BY_CONVENTION = (15, 16, 17, 18, 19, 26, 27)
+"""Claims whose numbers depend on conventions that the post does not state."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A claim and what came of it."""
+
+    claim: Claim
+    finding: Finding | None
+    """None where the claim cannot be asked of this checkpoint."""
+    why: str = ""
+    """Why it cannot."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is said of it."""
+        if self.finding is None:
+            return "not applicable"
+        return "reproduced" if self.finding.holds else "differs"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """All claims as checked on one checkpoint, and the tables that they were checked on."""
+
+    model: str
+    options: Options
+    checked: tuple[Checked, ...]
+    tables: Mapping[str, Tables]
+    """For every task."""
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """A row per claim: id, section, claim, the post's value, the value here, verdict."""
+        return pl.DataFrame(
+            {
+                "id": [one.claim.id for one in self.checked],
+                "section": [one.claim.section for one in self.checked],
+                "claim": [one.claim.words for one in self.checked],
+                "post": [one.claim.expected for one in self.checked],
+                "here": [one.finding.value if one.finding else one.why for one in self.checked],
+                "verdict": [one.verdict for one in self.checked],
+            }
+        )
+
+    @property
+    def differing(self) -> int:
+        """How many claims differ."""
+        return sum(one.verdict == "differs" for one in self.checked)
+
+    def summary(self) -> str:
+        """How many claims hold."""
+        counts = [sum(one.verdict == verdict for one in self.checked) for verdict in get_args(Verdict)]
+        return f"{counts[0]} of {len(self.checked)} claims reproduced, {counts[1]} differ, {counts[2]} not applicable."
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
+
+
+def reproduce(model: Model, name: str = "gpt2", options: Options = Options()) -> Reproduction:  # noqa: B008 (frozen)
+    """Check the post's claims, 0 to 39, on a model of GPT-2 small's shape.
+
+    name: what the model is called in the result. options: seed, samples and conventions; heads and steering are the
+    post's. Raises VitroError for a model of another shape, about which the post says nothing.
+    """
+    check_shape(model)
+    options = posts_own(options)
+    found: dict[str, Tables] = {}
+    missing: dict[str, str] = {}
+    for task in NEEDS:
+        try:
+            found[task] = measured(model, task, options)
+        except TaskError as error:
+            missing[task] = str(error)
+    checked = tuple(
+        Checked(claim, claim.check(found[claim.task]))
+        if claim.task in found
+        else Checked(claim, None, missing[claim.task])
+        for claim in CLAIMS
+    )
+    return Reproduction(name, options, checked, found)
+
+
+def posts_own(options: Options) -> Options:
+    """The options with the post's heads and steering."""
+    return replace(
+        options, heads=HEADS, steer_layer=8, steer_token=" tomorrow", alphas=(-5.0, -1.0, 0.0, 1.0, 5.0, 100.0)
+    )
+
+
+def measured(model: Model, task: str, options: Options) -> Tables:
+    """All tables that the claims about a task are checked on."""
+    setup = Setup(model, named(task), options)
+    if task != "days":
+        # Its sentence has no tomorrow to steer by, and no claim does.
+        setup = Setup(model, named(task), replace(options, steer_token=None))
+    setup.check()
+    experiments, circuits = NEEDS[task]
+    wired = setups(model, POST, options.output_bias)
+    made: Mapping[str, Callable[[], Tables]] = {
+        "answer_table": lambda: {"answer_table": table_of(setup, COMPONENTS)},
+        "circuits": lambda: tables_of(setup, {name: wired[name] for name in circuits}),
+    }
+    for name in experiments:
+        setup.measured[name] = made.get(name, partial(setup.tables, EXPERIMENTS[name]))()
+    return {name: table for tables in setup.measured.values() for name, table in tables.items()}
+
+
+def check_shape(model: Model) -> None:
+    """VitroError unless the model has GPT-2 small's architecture and size."""
+    shape = model.shape
+    if not isinstance(model, GPT2) or (shape.n_layers, shape.n_heads, shape.d_model) != (12, 12, 768):
+        raise VitroError(
+            f"the claims are about GPT-2 small (12 layers of 12 heads, 768 wide), and this is {type(model).__name__} "
+            f"with {shape.n_layers} layers of {shape.n_heads} heads, {shape.d_model} wide; what works: --model gpt2, or "
+            "a folder with a checkpoint of that shape; vitro study measures any model"
+        )
+
+
+def compare_conventions(model: Model, options: Options = Options()) -> pl.DataFrame:  # noqa: B008 (frozen)
+    """Claims 15 to 19, 26 and 27 under every combination of the conventions that the post does not state.
+
+    A row per combination, the most reproducing first and the post's own first among equals: value_bias,
+    unembed_direction, steer_positions, reproduced (how many of the claims), and a column per claim with its value.
+    """
+    check_shape(model)
+    claims = [claim for claim in CLAIMS if claim.id in BY_CONVENTION]
+    rows: list[dict[str, Any]] = []
+    for value_bias, direction, where in product(*map(get_args, (ValueBias, UnembedDirection, SteerPositions))):
+        chosen = replace(posts_own(options), value_bias=value_bias, unembed_direction=direction, steer_positions=where)
+        setup = Setup(model, named("days"), chosen)
+        setup.check()
+        for name in ("prompts", "clean", "attention", "head_lens", "steering"):
+            setup.tables(EXPERIMENTS[name])
+        tables = {name: table for each in setup.measured.values() for name, table in each.items()}
+        found = {claim.id: claim.check(tables) for claim in claims}
+        rows.append(
+            {
+                "value_bias": value_bias,
+                "unembed_direction": direction,
+                "steer_positions": where,
+                "reproduced": sum(one.holds for one in found.values()),
+                **{str(claim): one.value for claim, one in found.items()},
+            }
+        )
+    return pl.DataFrame(rows).sort("reproduced", descending=True, maintain_order=True)
+
+
+def page(reproduction: Reproduction, command: str) -> str:
+    """The claims as an HTML page that goes through the post in its order, each section with its figures."""
+    table = reproduction.table
+    sections = []
+    for title in table["section"].unique(maintain_order=True):
+        mine = table.filter(section=title)
+        shown = [(task, name) for task, name in FIGURES.get(title, ()) if task in reproduction.tables]
+        figures: dict[str, Figure] = {}
+        for task, name in shown:
+            drawn = EXPERIMENTS[name].figures(reproduction.tables[task])
+            # One page, so one name for each figure.
+            figures |= {f"{key}-{task.replace(':', '-')}" if task != "days" else key: one for key, one in drawn.items()}
+        holding = (mine["verdict"] == "reproduced").sum()
+        sections.append(
+            Section(
+                name=title.lower().replace(" ", "-"),
+                title=title,
+                reading=f"{holding} of {len(mine)} claims of this section are reproduced.",
+                figures=figures,
+                numbers=mine.drop("section"),
+                python="vitro.reproduce(model)",
+                command=command,
+            )
+        )
+    options = reproduction.options
+    facts = [
+        ("Model", reproduction.model),
+        ("Seed, samples", f"{options.seed}, {options.samples}"),
+        ("Value bias", options.value_bias),
+        ("Unembed direction", options.unembed_direction),
+        ("Steer positions", options.steer_positions),
+        ("Output bias", options.output_bias),
+    ]
+    return render(
+        Page(
+            title="Mechanistically interpreting time in GPT-2 small: the claims",
+            lead=reproduction.summary(),
+            facts=facts,
+            sections=sections,
+        )
+    )
+
+
+FIGURES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "The Task": (("days", "clean"),),
+    "Head ablation": (("days", "head_ablation"),),
+    "Logit lens applied to heads": (("days", "head_lens"), ("days", "answer_table")),
+    "Attention patterns": (("days", "attention"), ("days", "attention_pin"), ("days", "stream_top")),
+    "Logit lens applied to layers": (("days", "layer_lens"), ("days", "steering")),
+    "Layer MLPs": (("days", "mlp_local"), ("days", "mlp_ablation")),
+    "In-Vitro Results": (("days", "circuits"),),
+    "Generalizations": (("months", "circuits"), ("numbers:10", "circuits"), ("numbers:100", "circuits")),
+}
+"""The figures of each section of the post, as (task, experiment)."""
