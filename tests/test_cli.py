@@ -143,3 +143,41 @@ def test_sizes_are_read(text: str, n_bytes: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(VitroError, match="500MB"):
         parse_bytes(text)
+
+
+def test_a_circuit_is_run_from_its_text(vitro: Vitro, planted_folder: Path, planted_model: object) -> None:
+    text = "input -> a0.h2[subject], a1.h1[subject]; a0.h2, a1.h1 -> logits"
+    done = vitro("circuit", text, "days", "--model", str(planted_folder), "--samples", "4")
+    assert done.code == 0, done.err
+    assert "7 of 7 right" in done.out
+    judged = vitro("circuit", text, "days", "--model", str(planted_folder), "--samples", "4", "--judge", "--json")
+    said = json.loads(judged.out)
+    assert [row["answer_rank"] for row in said["prompts"]] == [0] * 7
+    assert {row["question"].split(":")[0] for row in said["quality"]} == {"faithful", "complete", "minimal", "chance"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("input -> a0.h2", "the circuit has no logits"),
+        ("input -> a0.h2; a0.hx -> logits", "line 2: 'a0.hx' is not a component"),
+        ("input -> a7.h2; a7.h2 -> logits", "there is no a7.h2 in this model"),
+        ("input -> a0.h2[9]; a0.h2 -> logits", "pinned to stream 9"),
+    ],
+)
+def test_a_circuit_that_cannot_be_is_told_in_a_line(
+    vitro: Vitro, planted_folder: Path, planted_model: object, text: str, words: str
+) -> None:
+    done = vitro("circuit", text, "days", "--model", str(planted_folder))
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_claims_about_gpt2_small_are_not_asked_of_another_model(
+    vitro: Vitro, planted_folder: Path, planted_model: object
+) -> None:
+    done = vitro("reproduce", "--model", str(planted_folder))
+    assert done.code == 2
+    assert "the claims are about GPT-2 small" in done.err
+    assert vitro("reproduce", "--conventions", "some").code == 2

@@ -151,8 +151,8 @@ def check_shape(model: Model) -> None:
     if not isinstance(model, GPT2) or (shape.n_layers, shape.n_heads, shape.d_model) != (12, 12, 768):
         raise VitroError(
             f"the claims are about GPT-2 small (12 layers of 12 heads, 768 wide), and this is {type(model).__name__} "
-            f"with {shape.n_layers} layers of {shape.n_heads} heads, {shape.d_model} wide; what works: --model gpt2, or "
-            "a folder with a checkpoint of that shape; vitro study measures any model"
+            f"with {shape.n_layers} layers of {shape.n_heads} heads, {shape.d_model} wide; what works: --model gpt2, "
+            "or a folder with a checkpoint of that shape; vitro study measures any model"
         )
 
 

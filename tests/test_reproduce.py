@@ -1,0 +1,97 @@
+"""The post's claims are checked on GPT-2 small's shape, on nothing else, and the verdict is the exit code."""
+
+import json
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from planted import planted
+from task_tokenizers import whole_words
+from vitro.cli import main
+from vitro.errors import VitroError
+from vitro.experiments import Options
+from vitro.models.gpt2 import GPT2
+from vitro.reproduce import BY_CONVENTION, Reproduction, compare_conventions, page, reproduce
+from vitro.tasks import days
+
+WORDS = " ".join(["house tree dog her sea red tomorrow", *days().words])
+
+
+@pytest.fixture(scope="module")
+def random_gpt2() -> GPT2:
+    """GPT-2 small's layers and heads, random and with a vocabulary of the day task alone."""
+    tokenizer = whole_words(days(), known="\n".join([*days().prompts, f" {WORDS}"]))
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=16, n_inner=64, bos_token_id=0, eos_token_id=0)
+    return GPT2.of(GPT2LMHeadModel(config).eval().requires_grad_(False), tokenizer)
+
+
+@pytest.fixture(scope="module")
+def checked(random_gpt2: GPT2) -> Reproduction:
+    return reproduce(random_gpt2, "a random one", Options(samples=2))
+
+
+def test_claims_that_a_random_model_cannot_meet_differ(checked: Reproduction) -> None:
+    verdicts = dict(checked.table.select("id", "verdict").iter_rows())
+    assert verdicts[0] == verdicts[15] == verdicts[18] == "differs"
+    assert checked.differing > 10
+    assert set(verdicts) == {*range(10), *range(14, 40)}
+
+
+def test_a_task_that_the_tokenizer_cannot_ask_is_not_applicable(checked: Reproduction) -> None:
+    months = checked.table.filter(id=36).row(0, named=True)
+    assert months["verdict"] == "not applicable"
+    assert "month" in months["here"].lower()
+
+
+def test_every_value_is_that_of_the_tables(checked: Reproduction) -> None:
+    lens = checked.tables["days"]["head_lens"].filter(layer=10, head=3)
+    value = checked.table.filter(id=15)["here"].item()
+    assert value == f"{lens['subject_prob'].to_numpy().mean():.4f}"
+
+
+def test_the_page_goes_through_the_post_with_its_figures(checked: Reproduction) -> None:
+    html = page(checked, "vitro reproduce")
+    places = [html.index(f">{section}") for section in checked.table["section"].unique(maintain_order=True)]
+    assert places == sorted(places)
+    assert html.count("<figure") >= 10
+    assert "0.5869" in html
+
+
+def test_conventions_are_all_tried_and_the_best_comes_first(random_gpt2: GPT2) -> None:
+    table = compare_conventions(random_gpt2, Options(samples=2))
+    assert len(table.unique(["value_bias", "unembed_direction", "steer_positions"])) == 8
+    assert table["reproduced"].to_list() == sorted(table["reproduced"], reverse=True)
+    assert [int(name) for name in table.columns[4:]] == list(BY_CONVENTION)
+    # GPT-2's b_V is 0 when it is made; what is added, and where, tells steering apart.
+    assert table["26"].n_unique() > 1
+
+
+def test_other_models_are_told_that_the_claims_are_about_gpt2_small(tmp_path: Path) -> None:
+    with pytest.raises(VitroError, match=r"about GPT-2 small .* 3 layers of 4 heads, 64 wide"):
+        reproduce(planted(tmp_path))
+
+
+def test_the_table_is_fit_for_json(checked: Reproduction) -> None:
+    assert json.loads(json.dumps(checked.table.to_dicts()))[0]["id"] == 0
+    assert isinstance(checked.table, pl.DataFrame)
+
+
+def test_the_command_says_in_its_exit_code_whether_all_hold(
+    random_gpt2: GPT2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "gpt2", tmp_path / "claims.html"
+    random_gpt2.hf.save_pretrained(folder)
+    random_gpt2.tokenizer.save_pretrained(folder)
+    command = ["vitro", "reproduce", "--model", str(folder), "--samples", "2", "--out", str(out), "--json"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["differ"] == sum(claim["verdict"] == "differs" for claim in said["claims"]) > 0
+    assert "Attention patterns" in out.read_text()
