@@ -150,7 +150,8 @@ def stream_top() -> pl.DataFrame:
 def layer_lens() -> pl.DataFrame:
     stages = ("pre", "mid", "post")
     return rows(
-        ("layer", "stage", "prompt", "answer_prob"), lambda layer, stage, _: 0.3 if (layer, stage) == (10, "post") else 0.1,
+        ("layer", "stage", "prompt", "answer_prob"),
+        lambda layer, stage, _: 0.3 if (layer, stage) == (10, "post") else 0.1,
         range(12), stages, range(7),
     )  # fmt: skip
 

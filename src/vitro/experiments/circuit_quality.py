@@ -211,13 +211,13 @@ def _with_interval(by_template: Sequence[pl.DataFrame], column: str) -> str:
 
 
 def summary(tables: Tables) -> str:
-    """How faithful, and how far from chance."""
-    (_, mine, model, _), *_ = _faithful(tables)
-    (_, rank, among, p), *_ = _chance(tables)
+    """How far it puts the answer above the subject, beside the model and beside chance."""
+    _, (_, mine, model, _), *_ = _faithful(tables)
+    _, (_, rank, among, p) = _chance(tables)
     templates = tables["faithfulness"]["template"].n_unique()
     return (
-        f"Asked in {templates} ways, that circuit gives the answer {mine} (mean, 95 % interval), the {model}; "
-        f"among {among} of its kind it has {rank} ({p.partition(':')[0]})."
+        f"Asked in {templates} ways, that circuit puts the answer {mine} nats above the subject (mean, 95 % interval), "
+        f"the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]})."
     )
 
 

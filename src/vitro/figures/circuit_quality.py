@@ -38,23 +38,29 @@ def keep_curve(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def random_circuits_figure(table: pl.DataFrame) -> alt.LayerChart:
-    """A histogram of mean answer probabilities from the table `random_circuits`, with the circuit itself as a line."""
-    means = table.group_by("number").agg(pl.col("answer_prob").mean().alias("mean")).sort("number")
+    """A histogram of mean logit differences from the table `random_circuits`, with the circuit itself as a line.
+
+    Logits, because small circuits leave most probability to tokens that no one asked about.
+    """
+    means = table.group_by("number").agg(pl.col("logit_diff").mean().alias("mean")).sort("number")
     mine, others = means.filter(number=0), means.filter(pl.col("number") > 0)
-    x = alt.X("mean:Q", title="mean answer probability", scale=alt.Scale(domain=[0, 1]))
+    bins = alt.Bin(maxbins=50)
     bars = (
         alt.Chart(values(others))
         .mark_bar(color=PALE, stroke=GRAY, strokeWidth=0.5)
         .encode(
-            x=x.bin(alt.Bin(step=0.02, extent=[0, 1])),
+            x=alt.X("mean:Q", title="mean logit difference, answer minus subject (nats)", bin=bins).axis(grid=False),
             y=alt.Y("count():Q", title="random circuits").axis(tickMinStep=1, tickCount=5, domain=False),
-            tooltip=[alt.Tooltip("count():Q", title="random circuits"), alt.Tooltip("mean:Q", bin=alt.Bin(step=0.02))],
+            tooltip=[
+                alt.Tooltip("count():Q", title="random circuits"),
+                alt.Tooltip("mean:Q", title="logit difference (nats)", bin=bins),
+            ],
         )
     )
     line = (
         alt.Chart(values(mine))
         .mark_rule(color=BLUE, strokeWidth=2.5)
-        .encode(x="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the circuit", format=".4g")])
+        .encode(x="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the circuit (nats)", format=".4g")])
     )
     label = (
         alt.Chart(values(mine))
@@ -69,14 +75,14 @@ def random_circuits_figure(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def minimality_figure(table: pl.DataFrame) -> alt.LayerChart:
-    """Bars from the table `minimality`: the answer's probability with each component left out, beside the whole."""
+    """Bars from the table `minimality`: the logit difference with each component left out, beside the whole."""
     prompts = prompt_count(table)
     named = table.with_columns(pl.col("left_out").fill_null(_WHOLE).alias("name"))
     order = named["name"].unique(maintain_order=True).to_list()
     x = alt.X("name:N", sort=order, title="left out").axis(labelAngle=0 if len(order) <= 12 else -45, labelLimit=110)
     drawn = bars_and_prompts(
         x.scale(alt.Scale(paddingInner=0.3)),
-        alt.Y("mean:Q", title="answer's probability"),
+        alt.Y("mean:Q", title="answer minus subject (nats)"),
         [alt.Tooltip("name:N", title="left out")],
         prompts=prompts,
         column=_COLUMN,
@@ -84,40 +90,45 @@ def minimality_figure(table: pl.DataFrame) -> alt.LayerChart:
         lost="false",
         clean=f"datum.name === '{_WHOLE}'",
     )
-    rows = means_and_prompts(named, ["name"], "answer_prob")
+    rows = means_and_prompts(named, ["name"], "logit_diff")
     return dress(
         drawn.properties(
             data=values(rows), width=alt.Step(2 * _COLUMN if len(order) <= 6 else _COLUMN), height=_HEIGHT
         ),
         "What each component is worth to the circuit",
-        f"The circuit on its own with one component left out. {caption(prompts)}",
+        f"Logit difference of the circuit on its own with one component left out. {caption(prompts)}",
     )
 
 
 def completeness_figure(table: pl.DataFrame) -> alt.LayerChart:
     """Points from the table `completeness`: the circuit and the model, both without the same part of the circuit."""
     means = (
-        table.drop_nulls("answer_prob")
-        .group_by("knocked_out", maintain_order=True)
-        .agg(pl.col("answer_prob", "model_answer_prob").mean())
+        table.drop_nulls("logit_diff")
+        .group_by("knocked_out", "size", maintain_order=True)
+        .agg(pl.col("logit_diff", "model_logit_diff").mean())
     )
+    both = pl.concat([means["logit_diff"], means["model_logit_diff"]]).to_numpy()
+    low, high = (float(both.min()), float(both.max())) if len(both) else (0.0, 1.0)
+    ends = [low - 0.05 * (high - low) - 0.1, high + 0.05 * (high - low) + 0.1]
     line = (
-        alt.Chart(alt.InlineData(values=[{"p": 0}, {"p": 1}]))
+        alt.Chart(alt.InlineData(values=[{"end": end} for end in ends]))
         .mark_line(color=GRAY, strokeDash=[4, 3], strokeWidth=1)
-        .encode(x="p:Q", y="p:Q")
+        .encode(x="end:Q", y="end:Q")
     )
-    scale = alt.Scale(domain=[0, 1])
+    scale = alt.Scale(domain=ends, nice=False, zero=False)
     base = alt.Chart(values(means)).encode(
-        x=alt.X("model_answer_prob:Q", title="the model without it: answer's probability", scale=scale),
-        y=alt.Y("answer_prob:Q", title="the circuit without it: answer's probability", scale=scale),
+        x=alt.X("model_logit_diff:Q", title="the model without it: answer minus subject (nats)", scale=scale),
+        y=alt.Y("logit_diff:Q", title="the circuit without it: answer minus subject (nats)", scale=scale),
         tooltip=[
             alt.Tooltip("knocked_out:N", title="knocked out"),
-            alt.Tooltip("answer_prob:Q", title="circuit", format=".4g"),
-            alt.Tooltip("model_answer_prob:Q", title="model", format=".4g"),
+            alt.Tooltip("logit_diff:Q", title="circuit (nats)", format=".4g"),
+            alt.Tooltip("model_logit_diff:Q", title="model (nats)", format=".4g"),
         ],
     )
     points = base.mark_circle(size=60, color=BLUE, opacity=0.9)
-    labels = base.mark_text(align="left", dx=7, fontSize=11, color=INK).encode(text="knocked_out:N")
+    # Larger parts are named by hovering: their names would lie over each other.
+    single = base.transform_filter("datum.size === 1")
+    labels = single.mark_text(align="left", dx=7, fontSize=11, color=INK).encode(text="knocked_out:N")
     return dress(
         alt.LayerChart(layer=[line, points, labels], width=420, height=320),
         "When parts of the circuit are knocked out",
