@@ -43,8 +43,20 @@ MemoryOption = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
+def print_version(wanted: bool) -> None:
+    """The version, and the end of the command, where it is asked for."""
+    if wanted:
+        from vitro import __version__
+
+        print(f"vitro {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Take circuits out of language models and test them in glass."""

@@ -74,8 +74,8 @@ class Budget:
             here = {tuple(prompt[:end]) for end in range(1, len(prompt) + 1)}
             if (alone := self.need(len(here), 1)) > self.memory:
                 raise MemoryBudgetError(
-                    f"a memory budget of {_megabytes(self.memory)} is too small for this model: one prompt under one "
-                    f"variant needs {_megabytes(alone)}; give --memory more"
+                    f"a memory budget of {_size(self.memory)} is too small for this model: one prompt under one "
+                    f"variant needs {_size(alone)}; give --memory more"
                 )
             together = len(beginnings | here)
             if number > start and (together > TREE_NODES or self.need(together, number - start + 1) > self.memory):
@@ -85,5 +85,7 @@ class Budget:
         yield slice(start, len(prompts))
 
 
-def _megabytes(n_bytes: int) -> str:
-    return f"{-(-n_bytes // 10**6)} MB"
+def _size(n_bytes: int) -> str:
+    """In megabytes, or in kilobytes where those would say little."""
+    unit, name = (10**6, "MB") if n_bytes >= 10**7 else (10**3, "kB")
+    return f"{-(-n_bytes // unit)} {name}"

@@ -37,6 +37,9 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
         config = _read(checkpoint, "config.json", transformers.AutoConfig)
         family = family_of(config.model_type)
         tokenizer = _read(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
+        if len(tokenizer) <= len(tokenizer.all_special_ids):
+            # Where its files are missing, transformers makes one that knows no word.
+            raise ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
         hf = _read_weights(checkpoint, config, DTYPES[dtype])
     check_finite(hf)
     try:
@@ -92,7 +95,9 @@ def _read(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
     except Exception as error:
         # transformers raises a dozen unrelated classes for damaged files; all mean this to the person who asked.
         source = checkpoint.gguf or what
-        raise ModelError(f"model {checkpoint.name!r}: {source} cannot be read ({_first_line(error)})") from error
+        raise ModelError(
+            f"model {checkpoint.name!r}: {source} cannot be read, it may be damaged or cut short ({_first_line(error)})"
+        ) from error
 
 
 def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
