@@ -1,6 +1,7 @@
 """Every claim holds of tables that are as the post says, and of none that are otherwise in its point."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -123,3 +124,9 @@ def test_the_claims_are_those_of_the_method_in_order() -> None:
     ids = [claim.id for claim in CLAIMS]
     assert ids == [*range(10), *range(14, 40)]
     assert set(OTHERWISE) == set(ids)
+
+
+def test_the_documentation_lists_every_claim() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
+    for claim in CLAIMS:
+        assert f"| {claim.id} | {claim.section} | {claim.task} | {claim.words} | {claim.expected} |" in page
