@@ -94,7 +94,7 @@ class Circuit:
 
     def __str__(self) -> str:
         """The text that `wire` reads."""
-        return write(self)
+        return write(self.order, self.sources, self.pin_of, self.constant_of)
 
     @cached_property
     def sources(self) -> Mapping[tuple[Node, Input | None], tuple[Node, ...]]:

@@ -7,13 +7,9 @@ a9.h1 -> logits
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 from vitro.circuits.nodes import CONSTANTS, INPUTS, CircuitError, Constant, Edge, Input, Kind, Node, Pin, node
-
-if TYPE_CHECKING:
-    from vitro.circuits.circuit import Circuit
 
 _READER = re.compile(r"(?P<name>[^\s\[\]<>]+)(<(?P<input>[^\s\[\]<>]*)>)?(\[(?P<pin>[^\s\[\]<>]*)\])?")
 _RANGE = re.compile(r"a?(?P<layer>\d{1,4})\.h?(?P<first>\d{1,4})-(?P<last>\d{1,4})")
@@ -43,25 +39,30 @@ def parse(text: str) -> Parsed:
     return frozenset(edges), frozenset(pins.items()), frozenset(constants.items())
 
 
-def write(circuit: "Circuit") -> str:
-    """The text of a circuit; `parse` gives the same circuit back."""
+def write(
+    order: Sequence[Node],
+    sources: Mapping[tuple[Node, Input | None], tuple[Node, ...]],
+    pins: Mapping[Node, Pin],
+    constants: Mapping[Node, Constant],
+) -> str:
+    """The text of a circuit, from its nodes in order and what each input reads; `parse` gives the same back."""
     lines = []
     for kind in CONSTANTS:
-        if nodes := sorted(one for one, value in circuit.constants if value == kind):
-            lines.append(f"{kind}: {', '.join(_with_ranges(nodes))}")
+        if alike := sorted(one for one, value in constants.items() if value == kind):
+            lines.append(f"{kind}: {', '.join(_with_ranges(alike))}")
     readers: dict[tuple[Node, ...], list[str]] = defaultdict(list)
-    for reader in circuit.order:
-        reads = {name: circuit.sources.get((reader, name), ()) for name in (*INPUTS, None)}
-        pin = f"[{circuit.pin_of[reader]}]" if reader in circuit.pin_of else ""
+    for reader in order:
+        reads = {name: sources.get((reader, name), ()) for name in (*INPUTS, None)}
+        pin = f"[{pins[reader]}]" if reader in pins else ""
         if reads["q"] == reads["k"] == reads["v"] != ():
             readers[reads["v"]].append(f"{reader}{pin}")
             continue
-        for name, sources in reads.items():
-            if sources:
-                readers[sources].append(f"{reader}{f'<{name}>' if name else ''}{pin}")
+        for name, nodes in reads.items():
+            if nodes:
+                readers[nodes].append(f"{reader}{f'<{name}>' if name else ''}{pin}")
                 pin = ""
-    for sources, named in readers.items():
-        by_kind = sorted(sources, key=lambda one: (one.kind, one.layer, one.head))
+    for nodes, named in readers.items():
+        by_kind = sorted(nodes, key=lambda one: (one.kind, one.layer, one.head))
         lines.append(f"{', '.join(map(str, by_kind))} -> {', '.join(named)}")
     return "\n".join(lines)
 
