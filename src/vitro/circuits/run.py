@@ -10,13 +10,10 @@ from torch import Tensor
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants
 from vitro.circuits.glass import Glass
-from vitro.circuits.nodes import CircuitError, Constant, Node
+from vitro.circuits.nodes import CircuitError, Constant, Kind, Node
 from vitro.circuits.plan import Plan
 from vitro.engine import Budget, Finals, Progress, Read, Tree, Values, in_batches, keep, pack, pattern, read_out, run
 from vitro.models import Model
-
-READ_OUT = 512
-"""Final streams unembedded at once: logits over a vocabulary soon leave the caches, and then cost twice as much."""
 
 
 @torch.inference_mode()
@@ -52,33 +49,31 @@ def run_circuits(
         finals = tree.finals.to(model.device)
         clean = read_out(model, run(model, tree).resid_final[finals])
 
-        # Circuits whose heads are all pinned are computed at a stream or two of each prompt, so many more fit a batch.
+        n_nodes, n_finals = len(tree.tokens), len(tree.finals)
+        # Circuits whose heads are all pinned are computed at a stream or two of each prompt, and in a list of them each
+        # layer's turn comes to a few at a time only, so many more make a batch.
+        narrow = max(1, n_finals // model.shape.n_layers)
         alike: dict[int, list[int]] = defaultdict(list)
         for number, circuit in enumerate(circuits):
-            alike[len(tree.tokens) if "all" in _plan(model, [circuit]).where else len(tree.finals)].append(number)
+            alike[n_nodes if _attends(circuit) else narrow].append(number)
+        n_read = budget.read_out(n_finals)
 
-        def work(batch: Sequence[int], tree: Tree = tree, part: slice = part, clean: Tensor = clean) -> Values:
-            plan = _plan(model, [circuits[number] for number in batch])
+        def work(
+            batch: Sequence[int], tree: Tree = tree, part: slice = part, clean: Tensor = clean, n_read: int = n_read
+        ) -> Values:
+            plan = Plan.of([circuits[number] for number in batch], model.shape.n_heads, parallel=model.parallel)
             glass = Glass(model, tree, part.start, plan, constants, value_bias, subject)
             resid = glass.run(watch)
             attention = {pattern(one.layer, one.head): glass.attention_of(one) for one in watch}
-            size = max(1, READ_OUT // len(tree.finals))
-            found = [
-                read(
-                    Finals(
-                        read_out(model, resid[start : start + size]),
-                        clean,
-                        part,
-                        {site: weights[start : start + size] for site, weights in attention.items()},
-                    )
-                )
-                for start in range(0, len(batch), size)
-            ]
+            found = []
+            for start in range(0, len(batch), n_read):
+                rows = slice(start, start + n_read)
+                watched = {site: weights[rows] for site, weights in attention.items()}
+                found.append(read(Finals(read_out(model, resid[rows]), clean, part, watched)))
             return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
         for held, members in alike.items():
-            n_rows = budget.rows(held, len(tree.tokens), len(tree.finals))
-            for batch, values in in_batches(members, n_rows, work):
+            for batch, values in in_batches(members, budget.rows(held, n_nodes, prompts=0), work):
                 keep(kept, values, batch, part, (len(circuits), len(prompts)))
                 done += len(batch) * len(tree.finals)
                 if progress is not None:
@@ -86,8 +81,10 @@ def run_circuits(
     return {name: value.cpu() for name, value in kept.items()}
 
 
-def _plan(model: Model, circuits: Sequence[Circuit]) -> Plan:
-    return Plan.of(circuits, model.shape.n_heads, parallel=model.parallel)
+def _attends(circuit: Circuit) -> bool:
+    """Whether a head of it makes its own attention, for which every node is computed."""
+    live = (one for one in circuit.order if one not in circuit.constant_of)
+    return any(one.kind is Kind.stream or (one.kind is Kind.head and one not in circuit.pin_of) for one in live)
 
 
 def _check(

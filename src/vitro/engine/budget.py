@@ -13,6 +13,8 @@ from vitro.models import Model
 # A GPU needs many more to be busy. Prompts are cut into trees of at most TREE_NODES, for attention costs their square.
 BATCH_NODES = {"cpu": 1024, "cuda": 32768, "mps": 4096}
 TREE_NODES = 256
+# Final streams unembedded at once, where more rows are ready: a vocabulary's worth of logits soon leaves the caches.
+READ_OUT = 512
 CPU_MEMORY = 2**30
 
 
@@ -66,6 +68,10 @@ class Budget:
         """How many rows of a tree to run at once."""
         left = self.memory - nodes * self.kept_per_node - prompts * self.used_per_prompt
         return max(1, min(self.batch_nodes // held, left // self.row(held, nodes, prompts)))
+
+    def read_out(self, prompts: int) -> int:
+        """How many rows to unembed at once, where their logits are not kept: in at most half of the memory."""
+        return max(1, min(READ_OUT // prompts, self.memory // 2 // (prompts * self.used_per_prompt)))
 
     def parts(self, prompts: Sequence[Sequence[int]]) -> Iterator[slice]:
         """Consecutive prompts, as many as fit into one tree. MemoryBudgetError where one prompt does not fit."""
