@@ -173,13 +173,19 @@ def reproduce(
         best = compared.filter(compared["reproduced"] == compared["reproduced"].max())
         names = [" ".join(row) for row in best.select(compared.columns[:3]).iter_rows()]
         if as_json:
-            print_json({"combinations": compared.to_dicts(), "reproduces_most": names})
+            print_json({"combinations": compared.to_dicts(), "reproduce_most": names if best["reproduced"][0] else []})
             return
         print_table(
-            ("value bias", "unembed", "steered at", "reproduced", *(f"claim {one}" for one in compared.columns[4:])),
-            [tuple(map(str, row)) for row in compared.iter_rows()],
+            ("value bias", "unembed", "steered at", "hold", "claims that hold", "distance"),
+            [(*map(str, row[:5]), f"{row[5]:.4f}") for row in compared.iter_rows()],
         )
-        print(f"Reproduces most ({best['reproduced'][0]} of {compared.width - 4} claims): {'; or '.join(names)}")
+        print("hold: of claims 15-19, 26, 27; distance: mean absolute difference from the post's numbers")
+        if not best["reproduced"][0]:
+            print("No combination reproduces any of these claims.")
+        elif len(names) == 1:
+            print(f"Reproduces most: {names[0]}")
+        else:
+            print(f"{len(names)} combinations reproduce as much; the closest of them: {names[0]}")
         return
     made = check_claims(loaded, model, options)
     if out is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from typing import Any, get_args
 
@@ -111,6 +111,8 @@ def reproduce(model: Model, name: str = "gpt2", options: Options = Options()) ->
             found[task] = measured(model, task, options)
         except TaskError as error:
             missing[task] = str(error)
+    if not found:
+        raise VitroError(f"no claim can be asked of {name}: {missing['days']}")
     checked = tuple(
         Checked(claim, claim.check(found[claim.task]))
         if claim.task in found
@@ -159,30 +161,50 @@ def check_shape(model: Model) -> None:
 def compare_conventions(model: Model, options: Options = Options()) -> pl.DataFrame:  # noqa: B008 (frozen)
     """Claims 15 to 19, 26 and 27 under every combination of the conventions that the post does not state.
 
-    A row per combination, the most reproducing first and the post's own first among equals: value_bias,
-    unembed_direction, steer_positions, reproduced (how many of the claims), and a column per claim with its value.
+    The rows of `ranked`, one for each combination.
     """
     check_shape(model)
-    claims = [claim for claim in CLAIMS if claim.id in BY_CONVENTION]
-    rows: list[dict[str, Any]] = []
+    own = posts_own(options)
+    Setup(model, named("days"), own).check()
+
+    @cache
+    def tables_of_experiment(name: str, **conventions: Any) -> Tables:
+        """An experiment's tables under the conventions that it depends on."""
+        return Setup(model, named("days"), replace(own, **conventions)).tables(EXPERIMENTS[name])
+
+    found: dict[Conventions, Tables] = {}
     for value_bias, direction, where in product(*map(get_args, (ValueBias, UnembedDirection, SteerPositions))):
-        chosen = replace(posts_own(options), value_bias=value_bias, unembed_direction=direction, steer_positions=where)
-        setup = Setup(model, named("days"), chosen)
-        setup.check()
-        for name in ("prompts", "clean", "attention", "head_lens", "steering"):
-            setup.tables(EXPERIMENTS[name])
-        tables = {name: table for each in setup.measured.values() for name, table in each.items()}
-        found = {claim.id: claim.check(tables) for claim in claims}
-        rows.append(
-            {
-                "value_bias": value_bias,
-                "unembed_direction": direction,
-                "steer_positions": where,
-                "reproduced": sum(one.holds for one in found.values()),
-                **{str(claim): one.value for claim, one in found.items()},
-            }
-        )
-    return pl.DataFrame(rows).sort("reproduced", descending=True, maintain_order=True)
+        found[value_bias, direction, where] = {
+            **tables_of_experiment("prompts"),
+            **tables_of_experiment("clean"),
+            **tables_of_experiment("attention"),
+            **tables_of_experiment("head_lens", value_bias=value_bias),
+            **tables_of_experiment("steering", unembed_direction=direction, steer_positions=where),
+        }
+    return ranked(found)
+
+
+Conventions = tuple[ValueBias, UnembedDirection, SteerPositions]
+
+
+def ranked(found: Mapping[Conventions, Tables]) -> pl.DataFrame:
+    """What claims 15 to 19, 26 and 27 come to on the tables of each combination of conventions.
+
+    A row per combination: value_bias, unembed_direction, steer_positions, reproduced (how many of the claims hold),
+    holding (which), distance (mean absolute difference from the post's numbers, over the claims that have some). The
+    most reproducing come first, then the least distant, then the post's own.
+    """
+    claims = [claim for claim in CLAIMS if claim.id in BY_CONVENTION]
+    rows = []
+    for conventions, tables in found.items():
+        checked = {claim.id: claim.check(tables) for claim in claims}
+        holding = [number for number, one in checked.items() if one.holds]
+        distances = [one.distance for one in checked.values() if one.distance is not None]
+        words = ", ".join(map(str, holding))
+        rows.append((*conventions, len(holding), words, sum(distances) / len(distances)))
+    names = ["value_bias", "unembed_direction", "steer_positions", "reproduced", "holding", "distance"]
+    table = pl.DataFrame(rows, schema=names, orient="row")
+    return table.sort("reproduced", "distance", descending=[True, False], maintain_order=True)
 
 
 def page(reproduction: Reproduction, command: str) -> str:

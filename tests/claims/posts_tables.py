@@ -91,9 +91,10 @@ def head_ablation() -> pl.DataFrame:
             return -0.005
         return -0.05 if method == "zero" and head in ((0, 8), (11, 0)) else 0.001
 
-    return _split(
+    table = _split(
         rows(("method", "head", "prompt", "answer_prob_change"), change, ("zero", "random", "mean"), HEADS, range(7))
     )
+    return table.with_columns((10 * pl.col("answer_prob_change")).alias("answer_logit_change"))
 
 
 def head_lens(task: str) -> pl.DataFrame:

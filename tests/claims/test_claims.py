@@ -31,10 +31,10 @@ OTHERWISE: dict[int, list[tuple[str, Change]]] = {
     2: [put("head_ablation", "answer_prob_change", head(3, 3) & (C("method") == "mean"), -0.2)],
     3: [put("head_ablation", "answer_prob_change", head(11, 0) & (C("method") == "zero"), 0.1)],
     4: [
-        put("head_ablation", "answer_prob_change", head(10, 7) & (C("method") == "zero"), -0.001),
-        put("head_ablation", "answer_prob_change", head(8, 9) & (C("method") == "mean"), -0.001),
+        put("head_ablation", "answer_logit_change", head(10, 7) & (C("method") == "zero"), -0.001),
+        put("head_ablation", "answer_logit_change", head(8, 9) & (C("method") == "mean"), -0.001),
     ],
-    5: [put("head_ablation", "answer_prob_change", head(8, 8) & (C("method") == "random"), 0.001)],
+    5: [put("head_ablation", "answer_logit_change", head(8, 8) & (C("method") == "random"), 0.001)],
     6: [put("head_ablation", "answer_prob_change", (C("layer") < 4) & (C("method") == "mean"), 0.02)],
     7: [
         put("head_lens_top", "token", head(10, 3) & (C("prompt") == 1), " Tuesday"),
@@ -59,11 +59,15 @@ OTHERWISE: dict[int, list[tuple[str, Change]]] = {
         put("attention_pin", "answer_prob", C("position") == 2, 0.3),
         put("attention_pin", "answer_prob", C("position") == 4, 0.1),
     ],
-    22: [put("stream_top", "token", (C("layer") == 10) & (C("position") == 4) & (C("prompt") == 0), " Monday")],
+    22: [
+        put("stream_top", "token", (C("layer") == 10) & (C("position") == 4) & (C("prompt") == 0), " Monday"),
+        put("stream_top", "token", (C("layer") == 9) & (C("position") == 4) & (C("prompt") == 6), "Sunday"),
+    ],
     23: [put("layer_lens", "answer_prob", (C("layer") == 11) & (C("stage") == "post"), 0.4)],
     24: [
         put("layer_lens_top", "token", (C("layer") == 10) & (C("prompt") == 0), " tomorrow"),
         put("layer_lens_top", "token", (C("layer") == 8) & (C("prompt") == 0), " day"),
+        put("layer_lens_top", "token", (C("layer") == 9) & (C("rank") == 0), " tomorrow"),
     ],
     25: [
         put("answer_table", "logit", (C("component") == "resid_post9") & (C("prompt") == 4), 0.0),

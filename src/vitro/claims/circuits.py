@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from vitro.claims.claim import Claim, Finding, Tables, close, mean_of, named
+from vitro.claims.claim import Claim, Finding, Tables, close, digits, mean_of, named
 from vitro.experiments.head_lens import selective_heads
 
 IN_VITRO, GENERAL = "In-Vitro Results", "Generalizations"
@@ -47,7 +47,7 @@ def c3(tables: Tables) -> Finding:
 
 def c5(tables: Tables) -> Finding:
     pinned, free = _mean(tables, "C5"), _mean(tables, "C4")
-    return Finding(f"{pinned:.4f} > {free:.4f}" if pinned > free else f"{pinned:.4f} <= {free:.4f}", pinned > free)
+    return Finding(f"{digits(pinned)} against {digits(free)}", pinned > free)
 
 
 def c6(tables: Tables) -> Finding:
@@ -72,12 +72,12 @@ def c8(tables: Tables) -> Finding:
 
 def numbers_10(tables: Tables) -> Finding:
     alone, clean = _mean(tables, "C9"), mean_of(tables["clean"], "answer_prob")
-    return Finding(f"{alone:.4f}, clean {clean:.4f}", alone > clean)
+    return Finding(f"{digits(alone)}, clean {digits(clean)}", alone > clean)
 
 
 def numbers_100(tables: Tables) -> Finding:
     mean, right = _mean(tables, "C9"), _right(tables, "C9")
-    return Finding(f"{mean:.4f}; {len(right)}/100", close(mean, 0.7363, 0.005) and len(right) == 83)
+    return Finding(f"{digits(mean)}; {len(right)}/100", close(mean, 0.7363, 0.005) and len(right) == 83)
 
 
 CLAIMS = (

@@ -1,6 +1,6 @@
 """A claim: a checkable statement of the post, and what was found of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,8 @@ class Finding:
 
     value: str
     holds: bool
+    distance: float | None = None
+    """The mean absolute difference from the post's numbers, where these are numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,18 @@ def mean_of(table: pl.DataFrame, column: str) -> float:
 def close(value: float, expected: float, tolerance: float) -> bool:
     """Whether a value is the post's, up to the tolerance."""
     return abs(value - expected) <= tolerance
+
+
+def measured(values: Sequence[float], expected: Sequence[float], tolerance: float, words: str = "") -> Finding:
+    """Numbers beside the post's; it holds where all are within the tolerance."""
+    distances = [abs(value - theirs) for value, theirs in zip(values, expected, strict=True)]
+    shown = " / ".join(map(digits, values))
+    return Finding(shown + words, max(distances) <= tolerance, sum(distances) / len(distances))
+
+
+def digits(value: float) -> str:
+    """Four digits that count, however small the value."""
+    return f"{value:#.4g}"
 
 
 def named(heads: list[Head]) -> str:

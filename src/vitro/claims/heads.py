@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from vitro.claims.claim import Claim, Finding, Head, Tables, close, mean_of, named, of_head
+from vitro.claims.claim import Claim, Finding, Head, Tables, digits, mean_of, measured, named, of_head
 from vitro.experiments.head_lens import selective_heads
 
 TASK, ABLATION, LENS = "The Task", "Head ablation", "Logit lens applied to heads"
@@ -12,8 +12,7 @@ METHODS = ("zero", "random", "mean")
 
 def clean_probs(tables: Tables) -> Finding:
     found = tables["clean"].sort("prompt")["answer_prob"].to_list()
-    holds = all(close(value, expected, 0.002) for value, expected in zip(found, CLEAN_PROBS, strict=True))
-    return Finding(" ".join(f"{value:.4f}".lstrip("0") for value in found), holds)
+    return measured(found, CLEAN_PROBS, 0.002)
 
 
 def all_right(tables: Tables) -> Finding:
@@ -22,11 +21,10 @@ def all_right(tables: Tables) -> Finding:
     return Finding(f"{right}/{len(ranks)}", right == len(ranks))
 
 
-def changes(tables: Tables, method: str) -> list[tuple[Head, float]]:
-    """Every head's change of the mean answer probability, the largest loss first."""
+def changes(tables: Tables, method: str, column: str = "answer_prob_change") -> list[tuple[Head, float]]:
+    """Every head's mean change of the answer's probability or logit, the largest loss first."""
     table = tables["head_ablation"].filter(method=method)
-    by_head = table.group_by("layer", "head").agg(pl.col("answer_prob_change").mean())
-    rows = by_head.sort("answer_prob_change", "layer", "head").iter_rows()
+    rows = table.group_by("layer", "head").agg(pl.col(column).mean()).sort(column, "layer", "head").iter_rows()
     return [((layer, head), change) for layer, head, change in rows]
 
 
@@ -43,9 +41,13 @@ def among_the_lowest(tables: Tables) -> Finding:
 
 
 def _signs(tables: Tables, heads: tuple[Head, ...], methods: tuple[str, ...], sign: int) -> Finding:
-    found = {(head, method): dict(changes(tables, method))[head] for head in heads for method in methods}
+    found = {
+        (head, method): dict(changes(tables, method, "answer_logit_change"))[head]
+        for head in heads
+        for method in methods
+    }
     words = "; ".join(
-        f"{head[0]}.{head[1]} " + " ".join(f"{found[head, method]:+.4f}" for method in methods) for head in heads
+        f"{head[0]}.{head[1]} " + " ".join(f"{found[head, method]:+.3g}" for method in methods) for head in heads
     )
     return Finding(words, all(value * sign > 0 for value in found.values()))
 
@@ -109,8 +111,7 @@ COPIES = {(10, 3): 0.5869, (6, 9): 0.8075, (7, 10): 0.4078, (8, 1): 0.5489}
 
 def _copying(tables: Tables, heads: tuple[Head, ...]) -> Finding:
     found = [mean_of(of_head(tables["head_lens"], head), "subject_prob") for head in heads]
-    holds = all(close(value, COPIES[head], 0.005) for head, value in zip(heads, found, strict=True))
-    return Finding(" / ".join(f"{value:.4f}" for value in found), holds)
+    return measured(found, [COPIES[head] for head in heads], 0.005)
 
 
 def copying_10_3(tables: Tables) -> Finding:
@@ -123,14 +124,14 @@ def copying_others(tables: Tables) -> Finding:
 
 CLAIMS = (
     Claim(0, TASK, "clean answer probabilities, Monday to Sunday (a replication's)",
-          " ".join(f"{value:.4f}".lstrip("0") for value in CLEAN_PROBS) + " ± 0.002", clean_probs),
+          " / ".join(map(digits, CLEAN_PROBS)) + " ± 0.002", clean_probs),
     Claim(1, TASK, "all day prompts are answered right (top token)", "7/7", all_right),
     Claim(2, ABLATION, "random and mean ablation: largest drop of the mean answer probability", "10.3", largest_drop),
-    Claim(3, ABLATION, "zero ablation: 10.3, 0.8 and 11.0 among the strongest drops", "within the 10 lowest",
+    Claim(3, ABLATION, "zero ablation: 10.3, 0.8 and 11.0 are among its strongest drops", "within the 10 lowest",
           among_the_lowest),
-    Claim(4, ABLATION, "8.9 and 10.7 are destructive: the answer gains by zero, random, mean", "all above 0",
+    Claim(4, ABLATION, "8.9 and 10.7 are destructive: the answer's logit gains by zero, random, mean", "all above 0",
           destructive),
-    Claim(5, ABLATION, "8.1, 8.6, 8.8 help: the answer loses by mean, random", "all below 0", helpful),
+    Claim(5, ABLATION, "8.1, 8.6, 8.8 help: the answer's logit loses by mean, random", "all below 0", helpful),
     Claim(6, ABLATION, "mean ablation is sparse: heads with a mean absolute change below 0.01", "> 0.8 of all", sparse),
     Claim(7, LENS, "10.3's top token is the subject, for Tuesday the answer", "6; ' Wednesday'", copies_but_tuesday),
     Claim(8, LENS, "8.1's top 3 hold days", "7/7", holds_days),

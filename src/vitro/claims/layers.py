@@ -1,8 +1,10 @@
 """Attention, the logit lens on layers, steering and MLPs: claims 18 to 29."""
 
+from dataclasses import replace
+
 import polars as pl
 
-from vitro.claims.claim import Claim, Finding, Head, Tables, close, mean_of, of_head
+from vitro.claims.claim import Claim, Finding, Head, Tables, digits, mean_of, measured, of_head
 from vitro.experiments.mlp_local import best_to_worst
 
 ATTENTION, LAYERS, MLPS = "Attention patterns", "Logit lens applied to layers", "Layer MLPs"
@@ -20,13 +22,14 @@ def _subject(tables: Tables) -> int:
 
 def attention_10_3(tables: Tables) -> Finding:
     value = _to_positions(tables, (10, 3))[_subject(tables)]
-    return Finding(f"{value:.4f}", close(value, 0.7133, 0.002))
+    return measured([value], [0.7133], 0.002)
 
 
 def attention_9_1(tables: Tables) -> Finding:
     weights = _to_positions(tables, (9, 1))
     value, most = weights[_subject(tables)], max(weights, key=lambda position: weights[position])
-    return Finding(f"{value:.4f}; most on stream {most}", close(value, 0.2097, 0.002) and most == 0)
+    found = measured([value], [0.2097], 0.002, f"; most on stream {most}")
+    return replace(found, holds=found.holds and most == 0)
 
 
 def _pinned(tables: Tables, heads: str) -> dict[int | None, float]:
@@ -37,7 +40,7 @@ def _pinned(tables: Tables, heads: str) -> dict[int | None, float]:
 def pin_9_1(tables: Tables) -> Finding:
     found = _pinned(tables, "a9.h1")
     pinned, clean = found[_subject(tables)], found[None]
-    return Finding(f"{pinned:.4f}, clean {clean:.4f}", pinned > clean)
+    return Finding(f"{digits(pinned)}, clean {digits(clean)}", pinned > clean)
 
 
 def pin_both(tables: Tables) -> Finding:
@@ -51,7 +54,8 @@ def pin_both(tables: Tables) -> Finding:
 def subject_stream(tables: Tables) -> Finding:
     here = tables["stream_top"].filter(pl.col("position") == _subject(tables), pl.col("layer").is_in([9, 10]))
     tokens = here.join(tables["clean"].select("prompt", "subject"), on="prompt")
-    found = int((tokens["token"] == pl.Series(" " + subject for subject in tokens["subject"])).sum())
+    # With or without its space: it never appears.
+    found = tokens.filter(pl.col("token").str.strip_chars() == pl.col("subject")).n_unique(["prompt", "layer"])
     return Finding(f"{found} of 14", found == 0)
 
 
@@ -66,8 +70,7 @@ def tomorrow(tables: Tables) -> Finding:
         pl.col("stage") == "post", pl.col("rank") == 0, pl.col("token") == " tomorrow"
     )
     counts = [top.filter(layer=layer).height for layer in (8, 9, 10)]
-    holds = min(counts[:2]) == 6 and counts[2] == 0
-    return Finding("in {}, {} and {} prompts".format(*counts), holds)
+    return Finding("in {}, {} and {} prompts".format(*counts), counts == [6, 6, 0])
 
 
 def _leading(tables: Tables, component: str, column: str) -> list[int]:
@@ -88,23 +91,21 @@ STEERED = {-1.0: 0.1522, -5.0: 0.03221, 5.0: 0.5864, 100.0: 0.7499}
 """The post's mean attention of 9.1 to the subject, by alpha."""
 
 
-def _steered(tables: Tables, alphas: tuple[float, ...]) -> tuple[list[float], bool]:
+def _steered(tables: Tables, alphas: tuple[float, ...], words: str = "") -> Finding:
     table = of_head(tables["steering_attention"], (9, 1))
     found = [mean_of(table.filter(alpha=alpha), "weight") for alpha in alphas]
-    return found, all(close(value, STEERED[alpha], 0.002) for value, alpha in zip(found, alphas, strict=True))
+    return measured(found, [STEERED[alpha] for alpha in alphas], 0.002, words)
 
 
 def steer_down(tables: Tables) -> Finding:
-    found, holds = _steered(tables, (-1.0, -5.0))
     probs = [mean_of(tables["steering"].filter(alpha=alpha), "answer_prob") for alpha in (0.0, -1.0, -5.0)]
-    words = " / ".join(f"{value:.4f}" for value in found)
-    falls = " > ".join(f"{prob:.3f}" for prob in probs) if probs[0] > probs[1] > probs[2] else "probs do not fall"
-    return Finding(f"{words}; {falls}", holds and probs[0] > probs[1] > probs[2])
+    falls = probs[0] > probs[1] > probs[2]
+    found = _steered(tables, (-1.0, -5.0), "; it falls" if falls else "; it does not fall")
+    return replace(found, holds=found.holds and falls)
 
 
 def steer_up(tables: Tables) -> Finding:
-    found, holds = _steered(tables, (5.0, 100.0))
-    return Finding(" / ".join(f"{value:.4f}" for value in found), holds)
+    return _steered(tables, (5.0, 100.0))
 
 
 def mlp_local(tables: Tables) -> Finding:
@@ -130,7 +131,7 @@ CLAIMS = (
     Claim(25, LAYERS, "after layer 9 the answer leads the days but for Monday; after 8 the subject does",
           "prompts 1 to 6; 7", leads),
     Claim(26, LAYERS, "' tomorrow' times -1 / -5 at layer 8: attention of 9.1 to the subject; the answer falls",
-          "0.1522 / 0.0322 ± 0.002", steer_down),
+          "0.1522 / 0.03221 ± 0.002; it falls", steer_down),
     Claim(27, LAYERS, "the same times 5 / 100", "0.5864 / 0.7499 ± 0.002", steer_up),
     Claim(28, MLPS, "on the spot, the best and the worst MLP", "9; 7", mlp_local),
     Claim(29, MLPS, "zeroing one MLP, the worst is that of layer", "0", mlp_zero),
