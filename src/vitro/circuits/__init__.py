@@ -2,6 +2,7 @@
 
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, resampled
+from vitro.circuits.export import from_mib, to_mib
 from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node
 from vitro.circuits.run import run_circuits
 
@@ -17,7 +18,9 @@ __all__ = [
     "Kind",
     "Node",
     "Pin",
+    "from_mib",
     "node",
     "resampled",
     "run_circuits",
+    "to_mib",
 ]
