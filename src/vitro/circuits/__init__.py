@@ -2,6 +2,7 @@
 
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, resampled
+from vitro.circuits.drawing import boxes_and_arrows
 from vitro.circuits.export import from_mib, to_mib
 from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node
 from vitro.circuits.run import run_circuits
@@ -18,6 +19,7 @@ __all__ = [
     "Kind",
     "Node",
     "Pin",
+    "boxes_and_arrows",
     "from_mib",
     "node",
     "resampled",

@@ -2,6 +2,7 @@
 
 from vitro.figures.answer_tables import answer_tables
 from vitro.figures.attention_patterns import attention_patterns
+from vitro.figures.circuit import circuit_drawing
 from vitro.figures.clean_answers import clean_answers
 from vitro.figures.final_attention import final_attention
 from vitro.figures.head_effects import head_effects
@@ -23,6 +24,7 @@ __all__ = [
     "Spec",
     "answer_tables",
     "attention_patterns",
+    "circuit_drawing",
     "clean_answers",
     "final_attention",
     "head_effects",
