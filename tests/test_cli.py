@@ -92,7 +92,7 @@ def test_the_example_of_a_task_is_one(tmp_path: Path) -> None:
         (["study", "days", "--model", "MODEL", "--seed", "x"], "--seed"),
         (["study", "days", "--model", "MODEL", "--samples", "0"], "samples must be 1 or more"),
         (["study", "days", "--model", "MODEL", "--memory", "lots"], "memory 'lots' is not a size"),
-        (["study", "days", "--model", "MODEL", "--memory", "1kB"], "memory budget of 1 MB is too small"),
+        (["study", "days", "--model", "MODEL", "--memory", "1kB"], "memory budget of 1 kB is too small"),
         (["study", "days", "--model", "MODEL", "--device", "abacus"], "device 'abacus' is not known"),
         (["study", "days", "--model", "MODEL", "--dtype", "int3"], "dtype 'int3' is not known"),
         (["study", "days", "--model", "MODEL", "--value-bias", "x"], "excluded or included"),
@@ -181,3 +181,21 @@ def test_claims_about_gpt2_small_are_not_asked_of_another_model(
     assert done.code == 2
     assert "the claims are about GPT-2 small" in done.err
     assert vitro("reproduce", "--conventions", "some").code == 2
+
+
+def test_a_circuit_is_written_to_files_and_read_back(
+    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    model = ("--model", str(planted_folder), "--samples", "4", "--json")
+    written, drawn = tmp_path / "circuit.json", tmp_path / "circuit.svg"
+    text = "input -> a0.h2, a1.h1; a0.h2, a1.h1 -> logits"
+    first = vitro("circuit", text, "days", *model, "--export", str(written), "--drawing", str(drawn))
+    assert first.code == 0, first.err
+    assert drawn.read_text().startswith("<svg")
+    again = vitro("circuit", str(written), "days", *model)
+    assert json.loads(again.out) == json.loads(first.out)
+    pinned = vitro(
+        "circuit", "input -> a0.h2[4]; a0.h2 -> logits", "days", *model, "--export", str(tmp_path / "no.json")
+    )
+    assert pinned.code == 2
+    assert not (tmp_path / "no.json").exists()

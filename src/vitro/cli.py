@@ -206,7 +206,10 @@ def reproduce(
 @app.command()
 def circuit(
     text: Annotated[
-        str, typer.Argument(help='The wiring, as "input -> m0; input, m0 -> a9.h1[subject]; a9.h1 -> logits".')
+        str,
+        typer.Argument(
+            help='The wiring, as "input -> m0; input, m0 -> a9.h1[subject]; a9.h1 -> logits", or an EAP-IG .json file.'
+        ),
     ],
     task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file.")],
     model: ModelOption,
@@ -216,6 +219,9 @@ def circuit(
     seed: Annotated[int, typer.Option(help="Of the drawn sentences and random circuits.")] = 0,
     samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
     value_bias: ValueBiasOption = "excluded",
+    output_bias: OutputBiasOption = "excluded",
+    export: Annotated[Path | None, typer.Option(help="Write the circuit to this .json file, as EAP-IG does.")] = None,
+    drawing: Annotated[Path | None, typer.Option(help="Draw the circuit to this .svg file.")] = None,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     memory: MemoryOption = None,
@@ -227,17 +233,30 @@ def circuit(
     chosen = named(task)
     n_bytes = None if memory is None else parse_bytes(memory)
 
-    from vitro.circuits import Circuit
+    from vitro.circuits import Circuit, boxes_and_arrows, from_mib, to_mib
     from vitro.experiments import Options, in_vitro
     from vitro.experiments import judge as judge_circuit
+    from vitro.figures import circuit_drawing, to_svg
+    from vitro.folder import write_file
     from vitro.models import load
     from vitro.progress import bar
 
-    wired = Circuit.wire(text)
-    options = Options(seed=seed, samples=samples, value_bias=value_bias, memory=n_bytes)  # type: ignore[arg-type]
+    options = Options(
+        seed=seed,
+        samples=samples,
+        value_bias=value_bias,  # type: ignore[arg-type]
+        output_bias=output_bias,  # type: ignore[arg-type]
+        memory=n_bytes,
+    )
+    wired = from_mib(Path(text), options.output_bias) if text.endswith(".json") else Circuit.wire(text)
     with bar(f"loading {model}"):
         loaded = load(model, device=device, dtype=dtype)
     wired.check(loaded)
+    if export is not None:
+        write_file(export, json.dumps(to_mib(wired, loaded)).encode())
+    if drawing is not None:
+        boxes, arrows = boxes_and_arrows(wired, loaded.shape.n_heads)
+        write_file(drawing, to_svg(circuit_drawing(boxes, arrows, f"A circuit in {model}")).encode())
     measured = in_vitro(loaded, chosen, {"circuit": wired}, options)
     rows = measured.table.drop("circuit").with_columns(
         subject=measured.tables["clean"]["subject"], answer=measured.tables["clean"]["answer"]

@@ -9,10 +9,12 @@ import pytest
 from figures import living_tables as living
 from figures.ablation_tables import clean, head_ablation, mlp_ablation
 from figures.living_tables import DAYS, PROMPT
+from figures.test_circuit import tables as circuit_tables
 from vitro.figures import (
     Figure,
     answer_tables,
     attention_patterns,
+    circuit_drawing,
     clean_answers,
     final_attention,
     head_effects,
@@ -28,6 +30,11 @@ from vitro.figures import (
     to_spec,
     to_svg,
 )
+
+CIRCUIT = [
+    *(("input", "m0"), ("input", "a9.h1"), ("m0", "a9.h1"), ("input", "a10.h3"), ("m0", "a10.h3"), ("a9.h1", "m9")),
+    *(("a10.h3", "m9"), ("a9.h1", "logits"), ("a10.h3", "logits"), ("m9", "logits")),
+]
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "clean": lambda: clean_answers(clean([" a", " b"])),
@@ -45,6 +52,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "stream top tokens": lambda: stream_top_tokens(living.stream_top_table(), PROMPT),
     "steering": lambda: steering(living.steering_table(), living.steering_attention_table()),
     "mlp local": lambda: mlp_local(living.mlp_local_table()),
+    "circuit": lambda: circuit_drawing(*circuit_tables(*((*ends, "") for ends in CIRCUIT)), "The final circuit"),
 }
 every_figure = pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
 

@@ -2,6 +2,8 @@
 
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, resampled
+from vitro.circuits.drawing import boxes_and_arrows
+from vitro.circuits.export import from_mib, to_mib
 from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node, stream
 from vitro.circuits.presets import POST, WORDS, Cast, setups
 from vitro.circuits.recast import recast
@@ -22,10 +24,13 @@ __all__ = [
     "Kind",
     "Node",
     "Pin",
+    "boxes_and_arrows",
+    "from_mib",
     "node",
     "recast",
     "resampled",
     "run_circuits",
     "setups",
     "stream",
+    "to_mib",
 ]

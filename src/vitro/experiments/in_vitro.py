@@ -8,7 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from vitro.circuits import WORDS, Cast, Circuit, setups
+from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
 from vitro.engine import Finals, Read, pattern
 from vitro.experiments.answer_tables import answer_rows
 from vitro.experiments.cast import cast
@@ -17,7 +17,7 @@ from vitro.experiments.effects import at
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import answers, subjects
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.figures import answer_tables, circuit_answers
+from vitro.figures import Figure, answer_tables, circuit_answers, circuit_drawing
 from vitro.models import Model
 from vitro.tasks import Task
 
@@ -188,6 +188,13 @@ def _drawn(tables: Tables) -> pl.DataFrame:
     return chosen if len(chosen) else rows
 
 
+def _drawing(tables: Tables) -> Figure:
+    """The post's final circuit, or the last of any others."""
+    wiring = dict(tables["circuit_wiring"].select("circuit", "text").iter_rows())
+    name = "C7" if "C7" in wiring else list(wiring)[-1]
+    return circuit_drawing(*boxes_and_arrows(Circuit.wire(wiring[name])), f"The circuit {name}", WORDS.get(name, ""))
+
+
 IN_VITRO = Experiment(
     name="circuits",
     title="In vitro: the few components alone",
@@ -198,6 +205,7 @@ IN_VITRO = Experiment(
     run=run,
     figures=lambda tables: {
         "circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS),
+        "circuit_drawing": _drawing(tables),
         "circuit_answer_table": answer_tables(_drawn(tables), subjects=subjects(tables), answers=answers(tables)),
     },
     numbers=numbers,

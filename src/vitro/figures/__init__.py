@@ -2,6 +2,7 @@
 
 from vitro.figures.answer_tables import answer_tables
 from vitro.figures.attention_patterns import attention_patterns
+from vitro.figures.circuit import circuit_drawing
 from vitro.figures.circuit_answers import circuit_answers
 from vitro.figures.circuit_quality import completeness_figure, keep_curve, minimality_figure, random_circuits_figure
 from vitro.figures.clean_answers import clean_answers
@@ -26,6 +27,7 @@ __all__ = [
     "answer_tables",
     "attention_patterns",
     "circuit_answers",
+    "circuit_drawing",
     "clean_answers",
     "completeness_figure",
     "final_attention",

@@ -1,0 +1,93 @@
+"""What a drawing of a circuit shows: its boxes and its arrows, as tables."""
+
+from collections import defaultdict
+
+import polars as pl
+
+from vitro.circuits.circuit import Circuit
+from vitro.circuits.nodes import CONSTANTS, INPUTS, Constant, Input, Kind, Node, head, mlp
+
+NAMED = 8
+"""Live components within a stream that are named; of more their number is told."""
+
+BOXES = {"name": pl.String, "kind": pl.String, "note": pl.String, "fixed": pl.String, "constant": pl.Boolean}
+ARROWS = {"source": pl.String, "reader": pl.String, "input": pl.String}
+
+
+def boxes_and_arrows(circuit: Circuit, n_heads: int | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The tables that `vitro.figures.circuit_drawing` draws.
+
+    Boxes, a row per node in the model's order: name, kind, note (what it is or looks at), fixed (what in it, or that
+    it, is at a constant), constant (whether it is, itself). Arrows, a row per source, reader and `input`: "" where a
+    component reads by one sum, else those of q, k and v that share a sum, as "q, k".
+    n_heads: of a layer of the model; where it is given, what is live within a stream is told as well.
+    """
+    nodes = sorted(circuit.order)
+    boxes = [(str(one), one.kind.name, *_words(circuit, one, n_heads), one in circuit.constant_of) for one in nodes]
+    arrows = [
+        (str(source), str(reader), name)
+        for reader in nodes
+        for name, sources in _sums(circuit, reader).items()
+        for source in sources
+    ]
+    return pl.DataFrame(boxes, schema=BOXES, orient="row"), pl.DataFrame(arrows, schema=ARROWS, orient="row")
+
+
+def _sums(circuit: Circuit, reader: Node) -> dict[str, tuple[Node, ...]]:
+    """What a component reads, by the inputs that share a sum."""
+    names: tuple[Input | None, ...] = INPUTS if reader.kind is Kind.head else (None,)
+    by_sum: dict[tuple[Node, ...], list[str]] = defaultdict(list)
+    for name in names:
+        if sources := circuit.sources.get((reader, name), ()):
+            by_sum[sources].append(name or "")
+    return {"" if len(found) == len(names) else ", ".join(found): sources for sources, found in by_sum.items()}
+
+
+_AT: dict[Constant, str] = {"zero": "at zero", "random": "at random", "mean": "at mean", "resample": "resampled"}
+
+
+def _words(circuit: Circuit, one: Node, n_heads: int | None) -> tuple[str, str]:
+    """The note of a box, and what is fixed."""
+    fixed = _AT[circuit.constant_of[one]] if one in circuit.constant_of else ""
+    match one.kind:
+        case Kind.input:
+            return "embedding", ""
+        case Kind.head if one in circuit.pin_of:
+            pin = circuit.pin_of[one]
+            return f"looks at {pin if pin == 'subject' else f'stream {pin}'}", ""
+        case Kind.head:
+            return "head", fixed
+        case Kind.mlp:
+            return "MLP", fixed
+        case Kind.bias:
+            return "attention bias", ""
+        case Kind.stream:
+            return _stream_words(circuit, one.layer, n_heads)
+        case _:
+            return "unembedding", ""
+
+
+def _stream_words(circuit: Circuit, last: int, n_heads: int | None) -> tuple[str, str]:
+    """What a stream stands for: how much of the model, what of it is live, and what is fixed."""
+    within = {one: value for one, value in circuit.constants if one.layer <= last}
+    heads = [head(layer, number) for layer in range(last + 1) for number in range(n_heads or 0)]
+    parts = [("heads", heads), ("MLPs", [mlp(layer) for layer in range(last + 1)])]
+    live = [_named([one for one in members if one not in within], len(members), word) for word, members in parts]
+    note = [f"the model up to layer {last}"]
+    if n_heads is not None and within and any(live):
+        note.append("live: " + ", ".join(filter(None, live)))
+    fixed = []
+    for value in CONSTANTS:
+        for kind, (word, members) in zip((Kind.head, Kind.mlp), parts, strict=True):
+            count = sum(one.kind is kind and at == value for one, at in within.items())
+            if count:
+                every = "all " if count == len(members) else ""
+                fixed.append(f"{every}{count} {word if count > 1 else word[:-1]} {_AT[value]}")
+    return "\n".join(note), "\n".join(fixed)
+
+
+def _named(live: list[Node], of: int, word: str) -> str:
+    """Some live components in a few words; none in no words."""
+    if len(live) == of:
+        return f"all {word}"
+    return ", ".join(map(str, live)) if len(live) <= NAMED else f"{len(live)} of {of} {word}"

@@ -1,0 +1,248 @@
+"""Circuits as files that EAP-IG and the Mechanistic Interpretability Benchmark read and write.
+
+The format lists the whole graph of a model and says of each node and edge whether it is in the circuit:
+{"cfg": {"n_layers", "n_heads", "parallel_attn_mlp", "d_model"}, "nodes": {"m0": {"in_graph", "score"}},
+"edges": {"m0->a9.h1<q>": {"score", "in_graph"}}} (https://github.com/hannamw/EAP-IG, `Graph.to_json`).
+
+It holds the wiring alone, not what takes the place of an edge that is left out. In Vitro nothing does. EAP-IG runs the
+whole model and puts another run's activation there (or a mean, or zero), and leaves what is no node of its graph in for
+every reader: the attention's output biases and position embeddings that are added to the tokens'. So the two give other
+numbers for one file.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from vitro.circuits.circuit import Circuit
+from vitro.circuits.nodes import INPUT, INPUTS, LOGITS, CircuitError, Edge, Input, Kind, Node, head, mlp, node
+from vitro.models import Model
+
+_KINDS = (Kind.input, Kind.head, Kind.mlp, Kind.logits)
+"""What the format has nodes for."""
+
+
+def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
+    """The circuit as a graph of EAP-IG and MIB: what `json.dumps` makes of it is such a file.
+
+    `score` is 1 for what is in the circuit and 0 for the rest, so that a choice by score finds the circuit again. The
+    stream `resid_post8` is written as the edges that it stands for. Components at a constant are not in the graph, and
+    `b9` is left out: there are no such nodes. As in EAP-IG, what leads nowhere is left out.
+    CircuitError, with the reason, for a circuit that is no subgraph of the model: heads that are pinned, components
+    that read what comes after them in the model or read one thing twice, and those that read constants or biases alone.
+    """
+    circuit.check(model)
+    sizes = _Sizes(model.shape.n_layers, model.shape.n_heads, model.parallel)
+    if circuit.pins:
+        one, pin = min(circuit.pins, key=str)
+        raise CircuitError(
+            f"{one}[{pin}] is pinned, so this is no subgraph of the model: in an EAP-IG file every head attends by "
+            "itself; without the pins it can be exported"
+        )
+    kept = _connected(_expanded(circuit, sizes))
+    nodes = {INPUT, LOGITS} | {edge.source for edge in kept}
+    return {
+        "cfg": {
+            "n_layers": sizes.n_layers,
+            "n_heads": sizes.n_heads,
+            "parallel_attn_mlp": sizes.parallel,
+            "d_model": model.shape.d_model,
+        },
+        "nodes": {str(one): {"in_graph": one in nodes, "score": float(one in nodes)} for one in sizes.nodes()},
+        "edges": {str(edge): {"score": float(edge in kept), "in_graph": edge in kept} for edge in sizes.edges()},
+    }
+
+
+def from_mib(
+    file: str | PathLike[str] | Mapping[str, Any], output_bias: Literal["excluded", "included"] = "excluded"
+) -> Circuit:
+    """The circuit in a file of EAP-IG or MIB: the edges that are in the graph. `file`: a path, or what JSON made of it.
+
+    As in EAP-IG, the edges decide, and what nothing leads to or what leads nowhere is left out. output_bias: whether
+    every component also reads the attention biases below it (`b0`, `b1`, ...), which EAP-IG leaves in.
+    CircuitError, in one line, for a file that is no such graph, holds single neurons, or has no edge in the graph; and
+    where a head reads nothing by its queries, keys or values, because in Vitro nothing would take their place.
+    """
+    name = "the graph" if isinstance(file, Mapping) else str(file)
+    try:
+        return _circuit(file if isinstance(file, Mapping) else _read(Path(file)), output_bias)
+    except CircuitError as error:
+        raise CircuitError(f"{name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """What decides which edges a model has."""
+
+    n_layers: int
+    n_heads: int
+    parallel: bool
+    """Whether the MLPs read beside their layer's heads or after them."""
+
+    def nodes(self) -> Iterable[Node]:
+        """All nodes, in EAP-IG's order."""
+        yield INPUT
+        for layer in range(self.n_layers):
+            yield from (head(layer, number) for number in range(self.n_heads))
+            yield mlp(layer)
+        yield LOGITS
+
+    def edges(self) -> Iterable[Edge]:
+        """All edges: everybody reads all that was written before."""
+        written = [INPUT]
+        for layer in range(self.n_layers):
+            heads = [head(layer, number) for number in range(self.n_heads)]
+            yield from (Edge(source, one, name) for source in written for one in heads for name in INPUTS)
+            yield from (Edge(source, mlp(layer)) for source in (written if self.parallel else [*written, *heads]))
+            written += [*heads, mlp(layer)]
+        yield from (Edge(source, LOGITS) for source in written)
+
+    def has(self, one: Node) -> bool:
+        return one.kind in (Kind.input, Kind.logits) or (one.layer < self.n_layers and one.head < self.n_heads)
+
+    def allow(self, source: Node, reader: Node) -> bool:
+        """Whether the model's own order lets one read the other."""
+        if source.layer == reader.layer:
+            return source.kind is Kind.head and reader.kind is Kind.mlp and not self.parallel
+        return source.layer < reader.layer
+
+
+def _expanded(circuit: Circuit, sizes: _Sizes) -> set[Edge]:
+    """The edges between live components, streams written out."""
+    live = [one for one in sizes.nodes() if one not in circuit.constant_of and one != LOGITS]
+    streams = {one for one in circuit.order if one.kind is Kind.stream}
+    top = max((one.layer for one in streams), default=-1)
+    within = {one for one in live if one.layer <= top}
+    found = {edge for edge in sizes.edges() if edge.source in within and edge.reader in within}
+    for edge in sorted(circuit.edges):
+        if edge.source.kind is Kind.bias or edge.source in circuit.constant_of:
+            continue
+        below = [one for one in live if one.layer <= edge.source.layer] if edge.source in streams else [edge.source]
+        for source in below:
+            made = Edge(source, edge.reader, edge.input)
+            if made in found:
+                raise CircuitError(
+                    f"{edge.reader} reads {source} more than once, as part of a stream, so this is no subgraph of the "
+                    "model: an EAP-IG file has every edge once"
+                )
+            if not sizes.allow(source, edge.reader):
+                beside = "beside" if source.layer == edge.reader.layer else "before"
+                raise CircuitError(
+                    f"{made}: in this model {edge.reader} is computed {beside} {source} and cannot read it, so this is "
+                    "no subgraph of the model, and EAP-IG files hold nothing else"
+                )
+            found.add(made)
+    readers = {edge.reader for edge in found}
+    if idle := sorted({edge.reader for edge in circuit.edges} - readers):
+        raise CircuitError(
+            f"{idle[0]} reads constants or biases alone, and EAP-IG has no nodes for those, so it would read nothing"
+        )
+    return found
+
+
+def _connected(edges: Collection[Edge]) -> set[Edge]:
+    """The edges on a way from the input to the logits."""
+    readers: dict[Node, set[Node]] = defaultdict(set)
+    sources: dict[Node, set[Node]] = defaultdict(set)
+    for edge in edges:
+        readers[edge.source].add(edge.reader)
+        sources[edge.reader].add(edge.source)
+    alive = _reached(INPUT, readers) & _reached(LOGITS, sources)
+    return {edge for edge in edges if edge.source in alive and edge.reader in alive}
+
+
+def _reached(start: Node, steps: Mapping[Node, Collection[Node]]) -> set[Node]:
+    found, new = {start}, [start]
+    while new:
+        fresh = set(steps.get(new.pop(), ())) - found
+        found |= fresh
+        new += fresh
+    return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise CircuitError(f"cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise CircuitError("this is not JSON; a circuit of EAP-IG or MIB, saved as .json, is") from None
+
+
+def _circuit(graph: Any, output_bias: Literal["excluded", "included"]) -> Circuit:
+    cfg, nodes, edges = (graph.get(key) if isinstance(graph, Mapping) else None for key in ("cfg", "nodes", "edges"))
+    if not (isinstance(cfg, Mapping) and isinstance(nodes, Mapping) and isinstance(edges, Mapping)):
+        raise CircuitError("a circuit of EAP-IG or MIB has cfg, nodes and edges, each a JSON object")
+    sizes = _sizes(cfg)
+    known = {name: _node(name, entry, sizes) for name, entry in nodes.items()}
+    listed = {_edge(name, known, sizes): _in_graph(name, entry) for name, entry in edges.items()}
+    chosen = {edge for edge, in_graph in listed.items() if in_graph}
+    if not chosen:
+        raise CircuitError(
+            "no edge is in the graph; if the file holds scores, choose edges by them first (EAP-IG: apply_topn)"
+        )
+    kept = _connected(chosen)
+    if not kept:
+        raise CircuitError("none of the edges in the graph is on a way from the input to the logits")
+    if output_bias == "included":
+        kept |= {Edge(bias, edge.reader, name) for edge in kept for bias, name in _biases(edge.reader, sizes)}
+    inputs = {(edge.reader, edge.input) for edge in kept}
+    for one in sorted({edge.reader for edge in kept if edge.input}):
+        if missing := [name for name in INPUTS if (one, name) not in inputs]:
+            raise CircuitError(
+                f"{one} reads nothing by {', '.join(missing)}; EAP-IG puts another run's activations there, and here "
+                "nothing would take their place"
+                + ("" if one.layer == 0 or output_bias == "included" else "; with output_bias='included' the biases do")
+            )
+    return Circuit(frozenset(kept))
+
+
+def _sizes(cfg: Mapping[str, Any]) -> _Sizes:
+    layers, heads, parallel = (cfg.get(key) for key in ("n_layers", "n_heads", "parallel_attn_mlp"))
+    # JSON's true is one of Python's integers.
+    if type(layers) is not int or type(heads) is not int or not isinstance(parallel, bool):
+        raise CircuitError("cfg should give n_layers and n_heads, whole numbers, and parallel_attn_mlp, true or false")
+    return _Sizes(layers, heads, parallel)
+
+
+def _node(name: str, entry: Any, sizes: _Sizes) -> Node:
+    try:
+        one = node(name)
+    except CircuitError:
+        one = None
+    if one is None or str(one) != name or one.kind not in _KINDS or not sizes.has(one):
+        raise CircuitError(f"{name!r} is no node of a model with {sizes.n_layers} layers of {sizes.n_heads} heads")
+    if _in_graph(name, entry) and isinstance(entry, Mapping) and not all(entry.get("neurons") or ()):
+        raise CircuitError(f"only some of {name}'s neurons are in the graph; Vitro's components are whole")
+    return one
+
+
+def _edge(name: str, known: Mapping[str, Node], sizes: _Sizes) -> Edge:
+    source, _, rest = name.partition("->")
+    reader, _, letter = rest.removesuffix(">").partition("<")
+    if source in known and reader in known:
+        made = Edge(known[source], known[reader], next((one for one in INPUTS if one == letter), None))
+        by_input = made.reader.kind is Kind.head
+        if str(made) == name and (made.input is not None) == by_input and sizes.allow(made.source, made.reader):
+            return made
+    raise CircuitError(f"{name!r} is no edge of the model between nodes of the file, as m0->a9.h1<q> or a9.h1->m9 are")
+
+
+def _in_graph(name: str, entry: Any) -> bool:
+    """Whether it is in the circuit: older files give nodes true or false itself."""
+    value = entry.get("in_graph") if isinstance(entry, Mapping) else entry
+    if not isinstance(value, bool):
+        raise CircuitError(f'{name}: its entry should hold "in_graph": true or false')
+    return value
+
+
+def _biases(reader: Node, sizes: _Sizes) -> Iterable[tuple[Node, Input | None]]:
+    """The biases that a component reads in the model, by each of its inputs."""
+    after_heads = reader.kind is Kind.mlp and not sizes.parallel
+    for layer in range(min(reader.layer + after_heads, sizes.n_layers)):
+        for name in INPUTS if reader.kind is Kind.head else (None,):
+            yield Node(layer, Kind.bias), name
