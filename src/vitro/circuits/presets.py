@@ -71,9 +71,9 @@ WORDS = {
     "C2": "heads kept under random ablation",
     "C3": "residual cut, layers below random",
     "C4": "residual cut, layers below zero",
-    "C5": "C4 with both heads pinned",
+    "C5": "C4, both heads pinned",
     "C6": "embedding, first MLP, two pinned heads",
-    "C7": "C6 and a later MLP",
+    "C7": "two pinned heads, a first and a later MLP",
     "C9": "embedding, first MLP, one pinned head",
 }
 """The setups in a few words."""

@@ -9,7 +9,7 @@ import polars as pl
 from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, setups, stream
 from vitro.experiments.cast import cast
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.in_vitro import circuit_rows, reading
+from vitro.experiments.in_vitro import MEASURES, circuit_rows, reading
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
 from vitro.experiments.statistics import chance, interval
 from vitro.figures import completeness_figure, minimality_figure, random_circuits_figure
@@ -40,8 +40,8 @@ def quality_of(setup: Setup, circuit: Circuit) -> Tables:
 def faithfulness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """The circuit beside the model, on the task and on every paraphrase of it that this tokenizer can ask.
 
-    Columns: template, prompt, answer_prob, model_answer_prob, logit_diff, model_logit_diff (answer minus subject), kl:
-    KL(model || circuit) over the vocabulary, in nats.
+    Columns: template, prompt, answer_prob, among_answers, logit_diff (see `reading`), the same of the model as
+    model_..., and kl: KL(model || circuit) over the vocabulary, in nats.
     """
     frames = []
     for task in (setup.task, *setup.task.paraphrased):
@@ -52,8 +52,8 @@ def faithfulness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
             # A word that is one token after the template may be two after a paraphrase.
             continue
         found = asked.run_circuits([circuit], reading(asked), "faithfulness")
-        names = ("answer_prob", "model_answer_prob", "logit_diff", "model_logit_diff", "kl")
-        columns = {name: found[name][0].numpy() for name in names}
+        names = [name for name in MEASURES if name != "kl"]
+        columns = {name: found[name][0].numpy() for name in (*names, *(f"model_{name}" for name in names), "kl")}
         prompt = np.arange(len(asked.prompts.tokens))
         frames.append(pl.DataFrame({"template": [task.template] * len(prompt), "prompt": prompt, **columns}))
     return pl.concat(frames)
@@ -62,7 +62,7 @@ def faithfulness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """The circuit with each of its components left out in turn; `left_out` is null for the whole circuit.
 
-    Columns: left_out, prompt, answer_prob, logit_diff, kl. A component without which nothing is left has no rows.
+    Columns: left_out, prompt, and the `MEASURES`. A component without which nothing is left has no rows.
     """
     smaller: dict[str | None, Circuit] = {None: circuit}
     for one in parts(circuit):
@@ -74,30 +74,31 @@ def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """Parts of the circuit knocked out, of the living model (by mean) and of the circuit: the two should fall alike.
 
-    Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, answer_prob and
-    logit_diff of the circuit (null where nothing is left of it), model_answer_prob and model_logit_diff.
+    Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, answer_prob,
+    among_answers and logit_diff of the circuit (null where nothing is left of it), and of the model as model_...
     """
     every = parts(circuit)
     some = _some_parts(every, setup.options.seed)
-    names = {part: "+".join(map(str, part)) for part in some}
+    called = {part: "+".join(map(str, part)) for part in some}
+    names = [name for name in MEASURES if name != "kl"]
     model = circuit_rows(
-        setup, "knocked_out", {names[part]: _knocked_out(setup, part) for part in some}, "completeness"
-    ).select("knocked_out", "prompt", pl.col("answer_prob", "logit_diff").name.prefix("model_"))
-    smaller = {names[part]: left for part in some if (left := _without(circuit, part)) is not None}
+        setup, "knocked_out", {called[part]: _knocked_out(setup, part) for part in some}, "completeness"
+    ).select("knocked_out", "prompt", pl.col(names).name.prefix("model_"))
+    smaller = {called[part]: left for part in some if (left := _without(circuit, part)) is not None}
     mine = circuit_rows(setup, "knocked_out", smaller, "completeness") if smaller else None
     if mine is None:
         none = pl.lit(None, dtype=pl.Float32)
-        both = model.with_columns(none.alias("answer_prob"), none.alias("logit_diff"))
+        both = model.with_columns(none.alias(name) for name in names)
     else:
         both = model.join(mine.drop("kl"), on=["knocked_out", "prompt"], how="left", maintain_order="left")
     sizes = pl.DataFrame(
         {
-            "knocked_out": list(names.values()),
+            "knocked_out": list(called.values()),
             "size": [len(part) for part in some],
             "whole": [len(part) == len(every) for part in some],
         }
     )
-    values = ("answer_prob", "logit_diff", "model_answer_prob", "model_logit_diff")
+    values = [*names, *(f"model_{name}" for name in names)]
     table = both.join(sizes, on="knocked_out", maintain_order="left")
     return table.select("knocked_out", "size", "whole", "prompt", *values)
 
@@ -105,7 +106,7 @@ def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """Circuits of the same size and kind with other components, drawn at random; number 0 is the circuit itself.
 
-    The wiring stays; heads stand for heads and MLPs for MLPs. Columns: number, prompt, answer_prob, logit_diff, kl.
+    The wiring stays; heads stand for heads and MLPs for MLPs. Columns: number, prompt, and the `MEASURES`.
     """
     random = np.random.default_rng(setup.options.seed)
     drawn = [recast(setup.model, circuit, random) for _ in range(RANDOM)]
@@ -153,6 +154,12 @@ def numbers(tables: Tables) -> pl.DataFrame:
     )
 
 
+WORDS = {
+    "among_answers": "answer among the answers",
+    "answer_prob": "answer among all tokens",
+    "logit_diff": "logits, answer - subject",
+}
+"""The measures in a few words."""
 Judgement = tuple[str, str, str, str]
 
 
@@ -160,7 +167,7 @@ def _faithful(tables: Tables) -> list[Judgement]:
     by_template = tables["faithfulness"].partition_by("template", maintain_order=True)
     over = f"mean and 95 % bootstrap interval over prompts and {len(by_template)} templates"
     found = []
-    for column, words in (("answer_prob", "answer probability"), ("logit_diff", "logit difference, answer - subject")):
+    for column, words in WORDS.items():
         mine, model = (_with_interval(by_template, name) for name in (column, f"model_{column}"))
         found.append((f"faithful: {words}", mine, f"model {model}", over))
     return [*found, ("faithful: KL(model || circuit)", f"{_with_interval(by_template, 'kl')} nats", "model 0", over)]
@@ -168,23 +175,24 @@ def _faithful(tables: Tables) -> list[Judgement]:
 
 def _complete(tables: Tables) -> list[Judgement]:
     table = tables["completeness"]
-    model = _mean(tables["faithfulness"].head(table["prompt"].n_unique()), "model_answer_prob")
-    left = _mean(table.filter("whole"), "model_answer_prob")
-    words = "the model's mean answer probability, without all of the circuit and with it"
+    model = _mean(tables["faithfulness"].head(table["prompt"].n_unique()), "model_among_answers")
+    left = _mean(table.filter("whole"), "model_among_answers")
+    words = "the model's answer probability among the answers, without all of the circuit and with it"
     found = [("complete: what the model has left", f"{left:.4g}", f"model {model:.4g}", words)]
-    by_part = table.drop_nulls("answer_prob").group_by("knocked_out")
-    gaps = by_part.agg((pl.col("answer_prob").mean() - pl.col("model_answer_prob").mean()).abs().alias("gap"))["gap"]
+    by_part = table.drop_nulls("among_answers").group_by("knocked_out")
+    gap = pl.col("among_answers").mean() - pl.col("model_among_answers").mean()
+    gaps = by_part.agg(gap.abs().alias("gap"))["gap"]
     if len(gaps):
-        words = f"of mean answer probability, circuit against model, over {len(gaps)} parts"
+        words = f"of that probability, circuit against model, over {len(gaps)} parts"
         found.append(("complete: largest gap when a part goes", f"{gaps.to_numpy().max():.4g}", "no gap: 0", words))
     return found
 
 
 def _minimal(tables: Tables) -> list[Judgement]:
-    means = tables["minimality"].group_by("left_out").agg(pl.col("answer_prob").mean())
-    whole = _mean(means.filter(pl.col("left_out").is_null()), "answer_prob")
-    least = means.drop_nulls("left_out").sort("answer_prob", "left_out", descending=[True, False]).head(1)
-    words = "change of mean answer probability when it is left out"
+    means = tables["minimality"].group_by("left_out").agg(pl.col("among_answers").mean())
+    whole = _mean(means.filter(pl.col("left_out").is_null()), "among_answers")
+    least = means.drop_nulls("left_out").sort("among_answers", "left_out", descending=[True, False]).head(1)
+    words = "change of the answer probability among the answers when it is left out"
     return [
         ("minimal: what it misses least", f"{name} {value - whole:+.4g}", f"circuit {whole:.4g}", words)
         for name, value in least.iter_rows()
@@ -194,10 +202,10 @@ def _minimal(tables: Tables) -> list[Judgement]:
 def _chance(tables: Tables) -> list[Judgement]:
     table = tables["random_circuits"]
     found = []
-    for column, words in (("answer_prob", "answer probability"), ("logit_diff", "logit difference")):
+    for column, words in WORDS.items():
         p, rank = chance(table, column)
         among = f"{table['number'].n_unique() - 1} random circuits"
-        found.append((f"chance: mean {words}", f"rank {rank}", among, f"p = {p:.3g}: the share that does as well"))
+        found.append((f"chance: {words}", f"rank {rank}", among, f"p = {p:.3g}: the share that does as well"))
     return found
 
 
@@ -211,13 +219,13 @@ def _with_interval(by_template: Sequence[pl.DataFrame], column: str) -> str:
 
 
 def summary(tables: Tables) -> str:
-    """How far it puts the answer above the subject, beside the model and beside chance."""
-    _, (_, mine, model, _), *_ = _faithful(tables)
-    _, (_, rank, among, p) = _chance(tables)
+    """How sure it is of the answer among the answers, beside the model and beside chance."""
+    (_, mine, model, _), *_ = _faithful(tables)
+    (_, rank, among, p), *_ = _chance(tables)
     templates = tables["faithfulness"]["template"].n_unique()
     return (
-        f"Asked in {templates} ways, that circuit puts the answer {mine} nats above the subject (mean, 95 % interval), "
-        f"the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]})."
+        f"Asked in {templates} ways, that circuit gives the answer {mine} of what all answers get (mean, 95 % "
+        f"interval), the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]})."
     )
 
 

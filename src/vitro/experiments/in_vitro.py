@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
@@ -21,6 +22,8 @@ from vitro.figures import Figure, answer_tables, circuit_answers, circuit_drawin
 from vitro.models import Model
 from vitro.tasks import Task
 
+MEASURES = ("answer_prob", "among_answers", "logit_diff", "kl")
+"""By which circuits are compared."""
 SHOWN = ("C6", "C7", "C9")
 """The setups whose answer tables are drawn."""
 
@@ -93,8 +96,10 @@ def _attention(circuit: str, layer: int, head: int, weights: Tensor) -> pl.DataF
 def reading(setup: Setup) -> Read:
     """What is read off the logits of circuits, each [circuit, prompt]: probabilities, rank, logit_diff and kl.
 
-    logit_diff: answer minus subject. kl: KL(model || circuit) over the vocabulary, in nats. model_answer_prob and
-    model_logit_diff: the same of the living model. answer_logits: [circuit, prompt, answer].
+    among_answers: the answer's probability among the task's answers alone (softmax over their logits). A small circuit
+    leaves most probability to tokens that no one asked about, and may push answer and subject down together: neither
+    answer_prob nor logit_diff (answer minus subject) alone says whether it solves the task. kl: KL(model || circuit)
+    over the vocabulary, in nats. model_...: the same of the living model. answer_logits: [circuit, prompt, answer].
     """
     answer_ids, subject_ids, answer_list = setup.token_ids
 
@@ -119,21 +124,29 @@ def reading(setup: Setup) -> Read:
             .clamp_min(0.0),
             "model_answer_prob": at(model_log_probs, answer).exp().expand(n_rows, -1),
             "model_logit_diff": (at(model, answer) - at(model, subject)).expand(n_rows, -1),
+            "among_answers": _among(logits, answer, answer_list),
+            "model_among_answers": _among(model, answer, answer_list).expand(n_rows, -1),
             "answer_logits": logits[..., answer_list],
         }
 
     return read
 
 
+def _among(
+    logits: Float[Tensor, "row prompt d_vocab"], answer: Int[Tensor, " prompt"], answer_list: Int[Tensor, " answer"]
+) -> Float[Tensor, "row prompt"]:
+    return (at(logits, answer) - logits[..., answer_list].logsumexp(-1)).exp()
+
+
 def circuit_rows(setup: Setup, key: str, circuits: Mapping[Any, Circuit], what: str) -> pl.DataFrame:
-    """A row per circuit and prompt: its name (or null) as `key`, answer_prob, logit_diff, kl (see `reading`)."""
+    """A row per circuit and prompt: its name (or null) as `key`, and the columns `MEASURES` (see `reading`)."""
     found = setup.run_circuits(list(circuits.values()), reading(setup), what)
     n_prompts = len(setup.prompts.tokens)
     return pl.DataFrame(
         {
             key: pl.Series([name for name in circuits for _ in range(n_prompts)], dtype=pl.String),
             "prompt": np.tile(np.arange(n_prompts), len(circuits)),
-            **{name: found[name].flatten().numpy() for name in ("answer_prob", "logit_diff", "kl")},
+            **{name: found[name].flatten().numpy() for name in MEASURES},
         }
     )
 

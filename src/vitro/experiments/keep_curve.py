@@ -18,7 +18,7 @@ POINTS = 150
 
 
 def run(setup: Setup) -> Tables:
-    """Table `keep_curve`: k, prompt, answer_prob, logit_diff (answer minus subject), kl (KL(model || circuit), nats).
+    """Table `keep_curve`: k, prompt, and the `MEASURES` of circuits.
 
     Only the k strongest heads are live (by what their mean ablation costs the answer), the others at their means.
     """

@@ -38,29 +38,29 @@ def keep_curve(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def random_circuits_figure(table: pl.DataFrame) -> alt.LayerChart:
-    """A histogram of mean logit differences from the table `random_circuits`, with the circuit itself as a line.
+    """A histogram from the table `random_circuits` of the answer's mean probability among the answers.
 
-    Logits, because small circuits leave most probability to tokens that no one asked about.
+    The circuit itself is a line. Among the answers, because small circuits leave most probability to other tokens.
     """
-    means = table.group_by("number").agg(pl.col("logit_diff").mean().alias("mean")).sort("number")
+    means = table.group_by("number").agg(pl.col("among_answers").mean().alias("mean")).sort("number")
     mine, others = means.filter(number=0), means.filter(pl.col("number") > 0)
-    bins = alt.Bin(maxbins=50)
+    bins = alt.Bin(step=0.02, extent=[0, 1])
     bars = (
         alt.Chart(values(others))
         .mark_bar(color=PALE, stroke=GRAY, strokeWidth=0.5)
         .encode(
-            x=alt.X("mean:Q", title="mean logit difference, answer minus subject (nats)", bin=bins).axis(grid=False),
+            x=alt.X("mean:Q", title="answer's mean probability among the answers", bin=bins).axis(grid=False),
             y=alt.Y("count():Q", title="random circuits").axis(tickMinStep=1, tickCount=5, domain=False),
             tooltip=[
                 alt.Tooltip("count():Q", title="random circuits"),
-                alt.Tooltip("mean:Q", title="logit difference (nats)", bin=bins),
+                alt.Tooltip("mean:Q", title="among the answers", bin=bins),
             ],
         )
     )
     line = (
         alt.Chart(values(mine))
         .mark_rule(color=BLUE, strokeWidth=2.5)
-        .encode(x="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the circuit (nats)", format=".4g")])
+        .encode(x="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the circuit", format=".4g")])
     )
     label = (
         alt.Chart(values(mine))
@@ -75,14 +75,14 @@ def random_circuits_figure(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def minimality_figure(table: pl.DataFrame) -> alt.LayerChart:
-    """Bars from the table `minimality`: the logit difference with each component left out, beside the whole."""
+    """Bars from the table `minimality`: the answer's probability with each component left out, beside the whole."""
     prompts = prompt_count(table)
     named = table.with_columns(pl.col("left_out").fill_null(_WHOLE).alias("name"))
     order = named["name"].unique(maintain_order=True).to_list()
     x = alt.X("name:N", sort=order, title="left out").axis(labelAngle=0 if len(order) <= 12 else -45, labelLimit=110)
     drawn = bars_and_prompts(
         x.scale(alt.Scale(paddingInner=0.3)),
-        alt.Y("mean:Q", title="answer minus subject (nats)"),
+        alt.Y("mean:Q", title="answer among the answers"),
         [alt.Tooltip("name:N", title="left out")],
         prompts=prompts,
         column=_COLUMN,
@@ -90,39 +90,36 @@ def minimality_figure(table: pl.DataFrame) -> alt.LayerChart:
         lost="false",
         clean=f"datum.name === '{_WHOLE}'",
     )
-    rows = means_and_prompts(named, ["name"], "logit_diff")
+    rows = means_and_prompts(named, ["name"], "among_answers")
     return dress(
         drawn.properties(
             data=values(rows), width=alt.Step(2 * _COLUMN if len(order) <= 6 else _COLUMN), height=_HEIGHT
         ),
         "What each component is worth to the circuit",
-        f"Logit difference of the circuit on its own with one component left out. {caption(prompts)}",
+        f"The answer's probability among the answers, one component left out. {caption(prompts)}",
     )
 
 
 def completeness_figure(table: pl.DataFrame) -> alt.LayerChart:
     """Points from the table `completeness`: the circuit and the model, both without the same part of the circuit."""
     means = (
-        table.drop_nulls("logit_diff")
+        table.drop_nulls("among_answers")
         .group_by("knocked_out", "size", maintain_order=True)
-        .agg(pl.col("logit_diff", "model_logit_diff").mean())
+        .agg(pl.col("among_answers", "model_among_answers").mean())
     )
-    both = pl.concat([means["logit_diff"], means["model_logit_diff"]]).to_numpy()
-    low, high = (float(both.min()), float(both.max())) if len(both) else (0.0, 1.0)
-    ends = [low - 0.05 * (high - low) - 0.1, high + 0.05 * (high - low) + 0.1]
     line = (
-        alt.Chart(alt.InlineData(values=[{"end": end} for end in ends]))
+        alt.Chart(alt.InlineData(values=[{"end": 0}, {"end": 1}]))
         .mark_line(color=GRAY, strokeDash=[4, 3], strokeWidth=1)
         .encode(x="end:Q", y="end:Q")
     )
-    scale = alt.Scale(domain=ends, nice=False, zero=False)
+    scale = alt.Scale(domain=[0, 1])
     base = alt.Chart(values(means)).encode(
-        x=alt.X("model_logit_diff:Q", title="the model without it: answer minus subject (nats)", scale=scale),
-        y=alt.Y("logit_diff:Q", title="the circuit without it: answer minus subject (nats)", scale=scale),
+        x=alt.X("model_among_answers:Q", title="the model without it: answer among the answers", scale=scale),
+        y=alt.Y("among_answers:Q", title="the circuit without it: answer among the answers", scale=scale),
         tooltip=[
             alt.Tooltip("knocked_out:N", title="knocked out"),
-            alt.Tooltip("logit_diff:Q", title="circuit (nats)", format=".4g"),
-            alt.Tooltip("model_logit_diff:Q", title="model (nats)", format=".4g"),
+            alt.Tooltip("among_answers:Q", title="circuit", format=".4g"),
+            alt.Tooltip("model_among_answers:Q", title="model", format=".4g"),
         ],
     )
     points = base.mark_circle(size=60, color=BLUE, opacity=0.9)
