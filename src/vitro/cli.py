@@ -195,7 +195,7 @@ def reproduce(
     if as_json:
         print_json({"model": model, "claims": made.table.to_dicts(), "differ": made.differing})
     else:
-        columns = ("id", "claim", "post", "here", "verdict")
+        columns = ("id", "verdict", "claim", "post", "here")
         print_table(columns, [tuple(map(str, row)) for row in made.table.select(columns).iter_rows()])
         print(made.summary())
         if out is not None:

@@ -226,7 +226,7 @@ def page(reproduction: Reproduction, command: str) -> str:
                 title=title,
                 reading=f"{holding} of {len(mine)} claims of this section are reproduced.",
                 figures=figures,
-                numbers=mine.drop("section"),
+                numbers=mine.select("id", "verdict", "claim", "post", "here"),
                 python="vitro.reproduce(model)",
                 command=command,
             )
