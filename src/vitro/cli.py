@@ -208,7 +208,8 @@ def circuit(
     text: Annotated[
         str,
         typer.Argument(
-            help='The wiring, as "input -> m0; input, m0 -> a9.h1[subject]; a9.h1 -> logits", or an EAP-IG .json file.'
+            # The backslash is for the help's markup, which would take the brackets for a style.
+            help='The wiring, as "input -> m0; input, m0 -> a9.h1\\[subject]; a9.h1 -> logits", or EAP-IG\'s .json.'
         ),
     ],
     task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file.")],
@@ -329,7 +330,8 @@ template = "After {season} comes"
 words = ["spring", "summer", "autumn", "winter"]  # in order: the answer is the next one
 cyclic = true                                     # the last is followed by the first
 # n = 2                optional: only the first n words are asked about
-# content = ["After"]  optional: the words that random ablation replaces; default: all of the template"""
+# content = ["After"]  optional: the words that random ablation replaces; default: all of the template
+# paraphrases = ["The season after {season} is"]  optional: other ways to ask, over which circuits are judged"""
 
 
 def parse_bytes(text: str) -> int:

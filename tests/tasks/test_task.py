@@ -1,5 +1,6 @@
 """A task is a template, its words in order, and nothing that cannot be asked."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -141,3 +142,24 @@ def test_what_cannot_be_asked_is_named_in_one_line(changed: dict[str, Any], mess
 def test_numbers_counts_from_one_to_a_limit(n: Any) -> None:
     with pytest.raises(TaskError, match=r"n is .*; it must be a whole number from 1 to 10000"):
         numbers(n)
+
+
+def test_paraphrases_ask_the_same_words_by_another_template() -> None:
+    task = Task("days", "If today is {day}, tomorrow is", ("Monday", "Tuesday"), paraphrases=("After {day} comes",))
+    (other,) = task.paraphrased
+    assert other.prompts == ("After Monday comes",)
+    assert (other.words, other.cyclic, other.answers) == (task.words, task.cyclic, task.answers)
+    assert other.content == ("After", "comes")
+
+
+@pytest.mark.parametrize("make", BUILTIN.values(), ids=BUILTIN)
+def test_every_builtin_task_can_be_asked_in_eight_other_ways(make: Callable[[], Task]) -> None:
+    task = make()
+    assert len({task.template, *task.paraphrases}) == 9
+    assert all(other.subjects == task.subjects for other in task.paraphrased)
+
+
+@pytest.mark.parametrize("paraphrase", ["no slot", "two {a} {b}", "ends in space {a} "])
+def test_a_paraphrase_is_checked_as_the_template_is(paraphrase: str) -> None:
+    with pytest.raises(TaskError):
+        Task("x", "After {a} comes", ("b", "c"), paraphrases=(paraphrase,))
