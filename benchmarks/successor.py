@@ -33,7 +33,9 @@ def main() -> int:
     seconds = time.perf_counter() - start
     scores = found.tables["scores"]
     heads = scores.select("layer", "head").unique().height
-    print(f"{heads} heads, {scores['set'].n_unique()} sets, {len(words)} words: {seconds:.2f} s (at most {AT_MOST:g} s)")
+    print(
+        f"{heads} heads, {scores['set'].n_unique()} sets, {len(words)} words: {seconds:.2f} s (at most {AT_MOST:g} s)"
+    )
     return int(seconds > AT_MOST)
 
 

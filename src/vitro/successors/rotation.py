@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from vitro.models import Model
 from vitro.successors.scores import effective_embedding
@@ -86,7 +87,8 @@ def turn(
 
 def cosines(a: Float[Tensor, "*head word d"], b: Float[Tensor, "word d"]) -> Float[Tensor, "*head word other"]:
     """cos(a_i, b_j) for all i and j."""
-    return torch.nn.functional.normalize(a, dim=-1) @ torch.nn.functional.normalize(b, dim=-1).T
+    cosine: Tensor = normalize(a, dim=-1) @ normalize(b, dim=-1).T
+    return cosine
 
 
 def in_order(cosine: Float[Tensor, "word other"]) -> float:
@@ -106,7 +108,7 @@ def p_value(cosine: Float[Tensor, "word other"], seed: int = 0) -> float:
 def singular_values(
     w_value: Float[Tensor, "d_model d_head"], w_out: Float[Tensor, "d_head d_model"]
 ) -> Float[Tensor, " d_head"]:
-    """Those of M = W_V W_O, of which there are at most d_head: W_V = Q R and W_O^T = P S, so they are those of R S^T."""
+    """Those of M = W_V W_O, at most d_head: W_V = Q R and W_O^T = P S, so they are those of R S^T."""
     r, s = torch.linalg.qr(w_value.double().cpu()).R, torch.linalg.qr(w_out.double().cpu().T).R
     return torch.linalg.svdvals(r @ s.T)
 

@@ -93,7 +93,9 @@ def score_table(model: Model, sets: Sequence[Known]) -> pl.DataFrame:
                 (norms, layer, head, one.name, len(one.pairs), count, count / len(one.pairs), 1 / len(one.words))
                 for head, count in enumerate(right)
             ]
-    return pl.DataFrame(rows, schema=["norms", "layer", "head", "set", "pairs", "right", "score", "chance"], orient="row")
+    return pl.DataFrame(
+        rows, schema=["norms", "layer", "head", "set", "pairs", "right", "score", "chance"], orient="row"
+    )
 
 
 def head_table(scores: pl.DataFrame) -> pl.DataFrame:

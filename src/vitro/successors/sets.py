@@ -26,7 +26,6 @@ class OrderedSet:
         return tuple((place, (place + 1) % n) for place in range(n if self.cyclic else n - 1))
 
 
-
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
@@ -36,8 +35,10 @@ SETS = (
     OrderedSet("numbers", tuple(str(number) for number in range(1, 101))),
     OrderedSet(
         "number words",
-        _words("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-            "seventeen eighteen nineteen twenty"),
+        _words(
+            "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen eighteen nineteen twenty"
+        ),
     ),
     OrderedSet("ordinals", _words("first second third fourth fifth sixth seventh eighth ninth tenth")),
     OrderedSet("days", _DAYS, cyclic=True),
@@ -71,13 +72,16 @@ def known_sets(tokenizer: Any, sets: Sequence[OrderedSet] = SETS) -> tuple[list[
     """The sets as a tokenizer knows them, and a note for every word and every set that is left out."""
     known, notes = [], []
     for one in sets:
-        ids = {place: token for place, word in enumerate(one.words) if (token := _token(tokenizer, word)) is not None}
+        ids, space = _ids(tokenizer, one, " "), "with its space"
+        if not ids and (ids := _ids(tokenizer, one, "")):
+            notes.append(f"{one.name}: no word is one token with its space; asked about without it")
+            space = "without its space"
         place_of = {place: number for number, place in enumerate(ids)}
         pairs = tuple((place_of[a], place_of[b]) for a, b in one.pairs if a in ids and b in ids)
         missing = [word for place, word in enumerate(one.words) if place not in ids]
         if missing:
             named = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
-            notes.append(f"{one.name}: not one token with its space, left out: {named}")
+            notes.append(f"{one.name}: not one token {space}, left out: {named}")
         if len(pairs) < FEWEST_PAIRS:
             notes.append(f"{one.name}: skipped, {len(pairs)} of {len(one.pairs)} neighbouring pairs are known")
             continue
@@ -86,12 +90,15 @@ def known_sets(tokenizer: Any, sets: Sequence[OrderedSet] = SETS) -> tuple[list[
     return known, notes
 
 
-def _token(tokenizer: Any, word: str) -> int | None:
-    """The one token for the word with its leading space; None where there is none.
+def _ids(tokenizer: Any, one: OrderedSet, space: str) -> dict[int, int]:
+    """The place of every word that is one token with this before it, and the token.
 
-    A tokenizer that puts a space before any text (sentencepiece) is asked for the word alone.
+    A tokenizer that puts a space before any text (sentencepiece) finds " Monday" in "Monday": both are asked.
     """
-    for encoding in encode(tokenizer, [f" {word}", word]):
-        if len(encoding.ids) == 1 and readable(tokenizer, encoding.ids[0]) == f" {word}":
-            return encoding.ids[0]
-    return None
+    ids = {}
+    for place, word in enumerate(one.words):
+        for encoding in encode(tokenizer, [f"{space}{word}", word]):
+            if len(encoding.ids) == 1 and readable(tokenizer, encoding.ids[0]) == f"{space}{word}":
+                ids[place] = encoding.ids[0]
+                break
+    return ids

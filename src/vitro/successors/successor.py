@@ -84,7 +84,8 @@ class Successors:
         chance = by_set["chance"].to_numpy().mean()
         return (
             f"The best of {len(self.tables['heads']) // 2} heads is {self.best_name}: mean successor score "
-            f"{best['mean']:.3f} over {len(by_set)} sets with the norms, {best['without']:.3f} without; chance is {chance:.3f}."
+            f"{best['mean']:.3f} over {len(by_set)} sets with the norms, "
+            f"{best['without']:.3f} without; chance is {chance:.3f}."
         )
 
     def __repr__(self) -> str:
