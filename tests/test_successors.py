@@ -17,7 +17,7 @@ from vitro.successors import SETS, OrderedSet, page, successor, turn
 from vitro.successors.rotation import LARGEST_P, failures, singular_values
 from vitro.successors.scores import NORMS, effective_embedding, head_outputs, word_logits
 from vitro.successors.sets import known_sets
-from vitro.tasks import numbers
+from vitro.tasks import days, numbers
 
 FAMILIES = ["gpt2", "gpt2-untied-one-head", "llama-gqa-3", "llama-gqa-2-biases-wide-heads", "qwen2", "neox-parallel",
             "neox-no-bias-tied"]  # fmt: skip
@@ -149,6 +149,16 @@ def test_the_identity_stays_in_the_span_and_is_still_no_rotation() -> None:
     assert failures(found)
 
 
+def test_copying_a_ring_follows_it_both_ways_and_is_no_step() -> None:
+    angles = torch.arange(12, dtype=torch.float64) * math.tau / 12
+    ring = torch.stack([angles.cos(), angles.sin()], dim=1) @ torch.randn(2, 64, dtype=torch.float64)
+    eye = torch.eye(64, dtype=torch.float64)
+    found = turn(ring, eye, eye, ring)
+    assert found.input_cosine > 0.5
+    assert found.input_step == pytest.approx(0, abs=1e-9)
+    assert found.input_p > 0.2
+
+
 def test_singular_values_of_the_factors_are_those_of_the_product() -> None:
     w_value, w_out = torch.randn(40, 6), torch.randn(6, 40)
     whole = torch.linalg.svdvals((w_value @ w_out).double())
@@ -158,10 +168,9 @@ def test_singular_values_of_the_factors_are_those_of_the_product() -> None:
 def test_gpt2s_tokenizer_knows_all_nine_sets_and_says_which_words_it_does_not() -> None:
     known, notes = known_sets(gpt2())
     assert [one.name for one in known] == [one.name for one in SETS]
-    days = known[3]
-    assert days.complete
-    assert len(days.pairs) == 7
-    assert days.tokens[0] == 3321
+    assert known[3].complete
+    assert len(known[3].pairs) == 7
+    assert known[3].tokens[0] == 3321
     assert all("left out" in note for note in notes)
 
 
@@ -199,6 +208,13 @@ def test_the_page_shows_scores_words_and_eigenvalues(planted_model: Model) -> No
     assert found.best_name in html
     assert "left out" in html
     assert "<svg" in found._repr_html_()
+
+
+def test_without_a_cycle_there_is_no_question_of_rotation(planted_model: Model) -> None:
+    found = successor(planted_model, [OrderedSet("days", days().words)])
+    assert found.best == SUCCESSOR
+    assert not found.verdicts
+    assert "rotation" not in page(found, "vitro successor").partition("<script")[0]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

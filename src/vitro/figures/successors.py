@@ -134,7 +134,11 @@ def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
                 color=alt.Color(
                     "head:N", title=None, scale=alt.Scale(domain=["best head", "random head"], range=[BLUE, FAINT])
                 ),
-                shape=alt.Shape("head:N", title=None, scale=alt.Scale(range=["circle", "triangle-up"])),
+                shape=alt.Shape(
+                    "head:N",
+                    title=None,
+                    scale=alt.Scale(domain=["best head", "random head"], range=["circle", "triangle-up"]),
+                ),
                 tooltip=[
                     alt.Tooltip("name:N", title="head"),
                     alt.Tooltip("modulus:Q", format=".4g"),

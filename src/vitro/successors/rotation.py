@@ -43,11 +43,16 @@ class Turn:
     input_cosine: float
     """Mean over i of cos(M x_i, x_(i+1)), all centred over the cycle: 1 where M maps each word's input to the next
     one's, in the same space; this a rotation by one step must do."""
+    input_step: float
+    """`input_cosine` minus the mean of cos(M x_i, x_(i-1)): neighbours are alike, so a head that copies has the first
+    and not this."""
     input_p: float
-    """The share of ORDERS shuffled cyclic orders of the same words with at least this `input_cosine`."""
+    """The share of ORDERS shuffled cyclic orders of the same words with at least this `input_step`."""
     output_cosine: float
     """The same with the next word's unembedding vector in place of x_(i+1): whether M maps each word to saying the
     next, in another space; this a successor head does, rotation or not."""
+    output_step: float
+    """Its cosine forward minus backward."""
     output_p: float
     """Its share."""
 
@@ -79,8 +84,10 @@ def turn(
         angle_error=None if errors is None else float(errors.mean()),
         spread=float(moduli.max() / moduli.min().clamp(min=1e-300)),
         input_cosine=in_order(input_cosines),
+        input_step=step(input_cosines),
         input_p=p_value(input_cosines, seed),
         output_cosine=in_order(output_cosines),
+        output_step=step(output_cosines),
         output_p=p_value(output_cosines, seed),
     )
 
@@ -97,12 +104,18 @@ def in_order(cosine: Float[Tensor, "word other"]) -> float:
     return float(cosine[torch.arange(n), (torch.arange(n) + 1) % n].mean())
 
 
+def step(cosine: Float[Tensor, "word other"]) -> float:
+    """`in_order` forward minus backward."""
+    return in_order(cosine) - in_order(cosine.T)
+
+
 def p_value(cosine: Float[Tensor, "word other"], seed: int = 0) -> float:
-    """The share of shuffled cyclic orders in which the words follow one another at least as well, itself counted."""
+    """The share of shuffled cyclic orders of the words with at least the step of their own order, itself counted."""
     draw = torch.Generator().manual_seed(seed)
     orders = torch.rand(ORDERS, len(cosine), generator=draw).argsort(-1)
-    shuffled = cosine[orders, orders.roll(-1, dims=-1)].mean(-1)
-    return (1 + int((shuffled >= in_order(cosine) - 1e-12).sum())) / (1 + ORDERS)
+    following = orders.roll(-1, dims=-1)
+    shuffled = (cosine[orders, following] - cosine[following, orders]).mean(-1)
+    return (1 + int((shuffled >= step(cosine) - 1e-12).sum())) / (1 + ORDERS)
 
 
 def singular_values(
@@ -110,7 +123,8 @@ def singular_values(
 ) -> Float[Tensor, " d_head"]:
     """Those of M = W_V W_O, at most d_head: W_V = Q R and W_O^T = P S, so they are those of R S^T."""
     r, s = torch.linalg.qr(w_value.double().cpu()).R, torch.linalg.qr(w_out.double().cpu().T).R
-    return torch.linalg.svdvals(r @ s.T)
+    sizes: Tensor = torch.linalg.svdvals(r @ s.T)
+    return sizes
 
 
 @torch.inference_mode()
@@ -126,8 +140,8 @@ def turns(model: Model, one: Known, heads: Sequence[tuple[int, int]], seed: int 
 
 
 @torch.inference_mode()
-def step_cosines(model: Model, one: Known) -> pl.DataFrame:
-    """`input_cosine` and `output_cosine` (see `Turn`) of every head on a cyclic set: a row per layer and head."""
+def steps(model: Model, one: Known) -> pl.DataFrame:
+    """`input_step` and `output_step` (see `Turn`) of every head on a cyclic set: a row per layer and head."""
     inputs, spoken = effective_embedding(model, one.tokens), spoken_by(model, one)
     spoken = spoken - spoken.mean(0)
     rows = []
@@ -136,8 +150,8 @@ def step_cosines(model: Model, one: Known) -> pl.DataFrame:
         x = x - x.mean(0)
         written = (x @ model.w_value(layer) @ model.w_out(layer)).float()
         same, other = cosines(written, x.float()), cosines(written, spoken.float())
-        rows += [(layer, head, in_order(same[head]), in_order(other[head])) for head in range(len(written))]
-    return pl.DataFrame(rows, schema=["layer", "head", "input_cosine", "output_cosine"], orient="row")
+        rows += [(layer, head, step(same[head]), step(other[head])) for head in range(len(written))]
+    return pl.DataFrame(rows, schema=["layer", "head", "input_step", "output_step"], orient="row")
 
 
 def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
@@ -155,9 +169,7 @@ def failures(found: Turn) -> list[str]:
     """
     failed = []
     if found.input_p > LARGEST_P:
-        failed.append(
-            f"it does not map inputs to the next inputs (cosine {found.input_cosine:.2f}, p {found.input_p:.2g})"
-        )
+        failed.append(f"inputs are not mapped to the next (cosine {found.input_cosine:.2f}, p {found.input_p:.2g})")
     if found.stays < SMALLEST_STAY:
         failed.append(f"only {found.stays:.0%} of what it writes stays in the span that it reads")
     if found.angle_error is None or found.angle_error > LARGEST_ANGLE_ERROR:

@@ -15,7 +15,7 @@ from vitro.figures import Figure, to_svg
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.models import Model
 from vitro.report import Page, Section, render
-from vitro.successors.rotation import singular_values, step_cosines, turns, verdict
+from vitro.successors.rotation import singular_values, steps, turns, verdict
 from vitro.successors.scores import head_table, head_words, score_table
 from vitro.successors.sets import SETS, OrderedSet, known_sets
 
@@ -78,7 +78,7 @@ class Successors:
         return drawn
 
     def summary(self) -> str:
-        """The best head, in a sentence."""
+        """The best head, in a sentence, and whether it is one to speak of."""
         best = self.top(1).row(0, named=True)
         by_set = self.best_scores
         chance = by_set["chance"].to_numpy().mean()
@@ -86,6 +86,7 @@ class Successors:
             f"The best of {len(self.tables['heads']) // 2} heads is {self.best_name}: mean successor score "
             f"{best['mean']:.3f} over {len(by_set)} sets with the norms, "
             f"{best['without']:.3f} without; chance is {chance:.3f}."
+            + ("" if best["mean"] >= 0.5 else " That is under one half: no successor head by this measure.")
         )
 
     def __repr__(self) -> str:
@@ -124,14 +125,14 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
         if not one.complete:
             notes.append(f"{one.name}: words are missing, so it is no cycle and not asked about rotation")
             continue
-        of_all = step_cosines(model, one)
+        of_all = steps(model, one)
         for (layer, head), found in turns(model, one, asked, seed).items():
             role = "best" if (layer, head) == best else "random"
             mine = of_all.filter(layer=layer, head=head).row(0, named=True)
             numbers = asdict(found)
             values = numbers.pop("eigenvalues")
             ranks = {
-                f"{space}_rank": 1 + int((of_all[f"{space}_cosine"] > mine[f"{space}_cosine"]).sum())
+                f"{space}_rank": 1 + int((of_all[f"{space}_step"] > mine[f"{space}_step"]).sum())
                 for space in ("input", "output")
             }
             where = {"set": one.name, "role": role, "layer": layer, "head": head}
