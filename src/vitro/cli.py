@@ -281,6 +281,7 @@ def successor(
     best = found.top(top)
     if out is not None:
         command = f"vitro successor --model {shlex.quote(model)} --out {shlex.quote(str(out))}"
+        command += f" --top {top} --seed {seed} --dtype {dtype}"
         write_file(out, page(found, command, top).encode())
     if as_json:
         print_json(

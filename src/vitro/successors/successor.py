@@ -32,6 +32,7 @@ class Successors:
     """
 
     model: str
+    seed: int
     best: Head
     tables: Mapping[str, pl.DataFrame]
     notes: tuple[str, ...]
@@ -161,7 +162,7 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
         "rotation": pl.DataFrame(rotation, infer_schema_length=None),
         "eigenvalues": pl.DataFrame(eigenvalues, infer_schema_length=None),
     }
-    return Successors(name, best, tables, tuple(notes), tuple(verdicts))
+    return Successors(name, seed, best, tables, tuple(notes), tuple(verdicts))
 
 
 def page(found: Successors, command: str, top: int = 10) -> str:
@@ -210,7 +211,7 @@ def page(found: Successors, command: str, top: int = 10) -> str:
                 command,
             )
         )
-    facts = [("Model", found.model), *(("Left out", note) for note in found.notes)]
+    facts = [("Model", found.model), ("Seed", str(found.seed)), *(("Left out", note) for note in found.notes)]
     return render(Page("Successor heads", found.summary(), facts, sections))
 
 
