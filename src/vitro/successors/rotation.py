@@ -190,6 +190,7 @@ def verdict(name: str, one: str, found: Turn) -> str:
         )
     says = (
         f"; yet what it writes follows the order (cosine {found.output_cosine:.2f} with the next word's unembedding, "
+        f"{found.output_step:+.2f} beside the one before, "
         f"p {found.output_p:.2g})"
         if found.output_p <= LARGEST_P
         else ""
