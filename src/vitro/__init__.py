@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vitro.study import Study as Study
     from vitro.study import open_study as open_study
     from vitro.study import run_study as run_study
+    from vitro.successors import successor as successor
 
 __version__ = version("vitro")
 
@@ -67,6 +68,7 @@ _HOME = {
     "run_study": "vitro.study",
     "steer": "vitro.experiments",
     "stream_tokens": "vitro.experiments",
+    "successor": "vitro.successors",
 }
 __all__ = ["tasks", *sorted(_HOME)]
 

@@ -283,6 +283,58 @@ def circuit(
 
 
 @app.command()
+def successor(
+    model: ModelOption,
+    out: Annotated[Path | None, typer.Option(help="Write the scores with their figures to this .html file.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best heads to print.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the shuffled orders and the random head.")] = 0,
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
+    as_json: Json = False,
+) -> None:
+    """Score every head at saying what comes next (days, months, numbers, ...), and ask whether the best one rotates."""
+    from vitro.folder import check_writable, write_file
+    from vitro.models import load
+    from vitro.progress import bar
+    from vitro.successors import page
+    from vitro.successors import successor as score_heads
+
+    if out is not None:
+        check_writable(out.parent)
+    with bar(f"loading {model}"):
+        loaded = load(model, device=device, dtype=dtype)
+    found = score_heads(loaded, name=model, seed=seed)
+    best = found.top(top)
+    if out is not None:
+        command = f"vitro successor --model {shlex.quote(model)} --out {shlex.quote(str(out))}"
+        command += f" --top {top} --seed {seed} --dtype {dtype}"
+        write_file(out, page(found, command, top).encode())
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "best": found.best_name,
+                "heads": best.to_dicts(),
+                "rotation": found.tables["rotation"].to_dicts(),
+                "verdicts": found.verdicts,
+                "notes": found.notes,
+            }
+        )
+        return
+    rows = [(f"a{layer}.h{head}", f"{mean:.3f}", f"{bare:.3f}") for layer, head, mean, bare, *_ in best.iter_rows()]
+    print_table(("head", "mean score", "without norms"), rows)
+    own = [
+        (row["set"], f"{row['right']} of {row['pairs']}", f"{row['score']:.3f}", f"{row['chance']:.3f}")
+        for row in found.best_scores.to_dicts()
+    ]
+    print_table((f"{found.best_name} on", "right", "score", "chance"), own)
+    for line in (found.summary(), *found.verdicts, *found.notes):
+        print(line)
+    if out is not None:
+        print(f"The page: {out}")
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: Json = False) -> None:
     """Draw a study's figures and report.html again, from its tables, without the model."""
     from vitro.study import write_report

@@ -16,6 +16,7 @@ from vitro.figures.pins import pins
 from vitro.figures.quantities import HeadValue, MlpValue
 from vitro.figures.spec import Figure, Spec, to_json, to_spec, to_svg
 from vitro.figures.steering import steering
+from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.figures.tokens import readable
 from vitro.figures.top_tokens import layer_top_tokens, stream_top_tokens
 
@@ -30,6 +31,7 @@ __all__ = [
     "circuit_drawing",
     "clean_answers",
     "completeness_figure",
+    "eigenvalue_figure",
     "final_attention",
     "head_effects",
     "head_lens",
@@ -44,6 +46,8 @@ __all__ = [
     "readable",
     "steering",
     "stream_top_tokens",
+    "successor_scores",
+    "successor_words",
     "to_json",
     "to_spec",
     "to_svg",

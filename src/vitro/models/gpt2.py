@@ -63,6 +63,14 @@ class GPT2(Model):
         heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
         return heads
 
+    def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        fused: Tensor = self.hf.transformer.h[layer].attn.c_attn.weight
+        heads: Tensor = fused.unflatten(1, (3, self.shape.n_heads, self.shape.d_head))[:, 2].transpose(0, 1)
+        return heads
+
+    def head_norm(self, layer: int) -> Any:
+        return self.hf.transformer.h[layer].ln_1
+
     @property
     def norm_module(self) -> Any:
         return self.hf.transformer.ln_f

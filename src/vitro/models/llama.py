@@ -74,6 +74,14 @@ class Llama(Model):
         heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
         return heads
 
+    def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        weight: Tensor = self.hf.model.layers[layer].self_attn.v_proj.weight.T
+        heads: Tensor = weight.unflatten(1, (self.shape.n_kv_heads, self.shape.d_head)).transpose(0, 1)
+        return heads.repeat_interleave(self.shape.n_heads // self.shape.n_kv_heads, dim=0)
+
+    def head_norm(self, layer: int) -> Any:
+        return self.hf.model.layers[layer].input_layernorm
+
     @property
     def norm_module(self) -> Any:
         return self.hf.model.norm

@@ -91,6 +91,14 @@ class Model(ABC):
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
         """W_O of every head, a view of the checkpoint's weights: a head writes `z @ w_out[head]`, b_O apart."""
 
+    @abstractmethod
+    def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        """W_V of every head, heads that share one repeated: a head's values are `head_norm(resid) @ w_value + b_V`."""
+
+    @abstractmethod
+    def head_norm(self, layer: int) -> Any:
+        """The norm between the stream and a block's heads."""
+
     @property
     @abstractmethod
     def norm_module(self) -> Any:

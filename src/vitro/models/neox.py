@@ -74,6 +74,14 @@ class GPTNeoX(Model):
         heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
         return heads
 
+    def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        fused: Tensor = self.hf.gpt_neox.layers[layer].attention.query_key_value.weight.T
+        heads: Tensor = fused.unflatten(1, (self.shape.n_heads, 3, self.shape.d_head))[:, :, 2].transpose(0, 1)
+        return heads
+
+    def head_norm(self, layer: int) -> Any:
+        return self.hf.gpt_neox.layers[layer].input_layernorm
+
     @property
     def norm_module(self) -> Any:
         return self.hf.gpt_neox.final_layer_norm

@@ -1,0 +1,172 @@
+"""Successor heads: every head's score, the best head's words x words tables, and its eigenvalues."""
+
+import math
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from vitro.figures.axes import name_of
+from vitro.figures.layers import HEAD_NAME, layer_by_head
+from vitro.figures.look import BLUE, FAINT, GRAY, INK, OWN_COLORS, RULE, dress, panel_title, values
+from vitro.figures.scales import amount_color, change_color, reach
+from vitro.figures.tiles import Tiles
+
+_MARKED_CELL = 6.0
+"""In smaller cells a box or a dot would hide the colour."""
+_SIDE = 220
+
+
+def successor_scores(heads: pl.DataFrame) -> alt.FacetChart:
+    """Heatmaps of the table `heads`: the mean successor score of every head, with and without the norms."""
+    best = heads.filter(norms="with").row(0, named=True)
+    grid = layer_by_head(heads, panels=heads["norms"].n_unique())
+    tooltip = [
+        alt.Tooltip("name:N", title="head"),
+        alt.Tooltip("norms:N", title="norms"),
+        alt.Tooltip("mean_score:Q", title="mean score", format=".4g"),
+    ]
+    outlined = f"datum.layer === {best['layer']} && datum.head === {best['head']}"
+    panels = (
+        grid.heatmap(amount_color(1.0, "Mean successor score", "mean_score"), outlined, tooltip)
+        .facet(
+            column=alt.Column(
+                "norms:N", sort=["with", "without"], title=None, header=alt.Header(labelExpr="datum.value + ' norms'")
+            ),
+            data=values(heads),
+            spacing=grid.GAP,
+        )
+        .transform_calculate(name=HEAD_NAME)
+    )
+    return dress(
+        panels,
+        "Which heads know what comes next",
+        "The share of words whose successor leads their set's words in unembed(M(LN1(embed + m0))), mean over sets.",
+        f"The best head with the norms, a{best['layer']}.h{best['head']}, is outlined.",
+    )
+
+
+def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
+    """A words x words heatmap for each set: what a head says (across) given each word (down), norms included."""
+    panels = []
+    for (name,), part in words.group_by("set", maintain_order=True):
+        own = part["word"].unique(maintain_order=True).to_list()
+        tiles = Tiles(rows=own, columns=own)
+        marked = tiles.cell >= _MARKED_CELL
+        place = {word: number for number, word in enumerate(own)}
+        rows = part.select(
+            pl.col("word").replace_strict(place).alias("row"),
+            pl.col("candidate").replace_strict(place).alias("column"),
+            "centred",
+            "successor",
+            "top",
+        )
+        pairs, right = rows["successor"].sum(), (rows["successor"] & rows["top"]).sum()
+        limit = reach(rows["centred"]).limit
+        cell = (
+            alt.Chart()
+            .encode(
+                x=tiles.x("column", "said"),
+                y=tiles.y("row", "given", 0),
+                tooltip=[
+                    alt.Tooltip("given:N"),
+                    alt.Tooltip("said:N"),
+                    alt.Tooltip("centred:Q", title="logit minus its row's mean (nats)", format="+.4g"),
+                ],
+            )
+            .transform_calculate(given=name_of("datum.row", own), said=name_of("datum.column", own))
+        )
+        painted = cell.mark_rect(stroke="white", strokeWidth=1 if marked else 0).encode(
+            color=change_color(limit, "Logit minus its row's mean (nats)", "centred")
+        )
+        layers: list[Any] = [painted]
+        if marked:
+            boxed = cell.transform_filter("datum.successor").mark_rect(fill=None, stroke=INK, strokeWidth=1.4)
+            dotted = cell.transform_filter("datum.top").mark_point(
+                shape="circle", size=24, fill="white", stroke=INK, strokeWidth=1, opacity=1
+            )
+            layers += [boxed, dotted]
+        panels.append(
+            alt.LayerChart(
+                layer=layers,
+                data=values(rows),
+                width=tiles.width,
+                height=tiles.height,
+                title=panel_title(f"{name}: {right} of {pairs} right"),
+            )
+        )
+    chart = alt.ConcatChart(concat=panels, columns=2, spacing=40, resolve=OWN_COLORS)
+    return dress(
+        chart,
+        f"What {head} says of every word",
+        "Logits of the set's words in unembed(M(LN1(embed + m0))), minus each row's mean.",
+        "Box: the successor; dot: the highest. Colour scales differ between sets.",
+    )
+
+
+def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
+    """Eigenvalues in the complex plane, a panel per cyclic set, with the directions of the n-th roots of 1."""
+    panels = []
+    for (name,), part in eigenvalues.group_by("set", maintain_order=True):
+        n = int(part["n"][0])
+        # The best head's own scale: a rotation of any size would lie on one circle.
+        radius = float(part.filter(role="best")["modulus"].to_numpy().mean())
+        edge = 1.08 * max(float(part["modulus"].to_numpy().max()), radius)
+        spokes = _around(edge, n).with_columns(x2=0.0, y2=0.0)
+        circle = _around(radius, 120, closed=True)
+        scale = alt.Scale(domain=[-edge, edge], nice=False)
+        x = alt.X("x:Q", scale=scale, title="real part", axis=alt.Axis(grid=False, tickCount=5))
+        y = alt.Y("y:Q", scale=scale, title="imaginary part", axis=alt.Axis(grid=False, tickCount=5))
+        rays = alt.Chart(values(spokes)).mark_rule(color=RULE).encode(x=x, y=y, x2="x2:Q", y2="y2:Q")
+        round_ = alt.Chart(values(circle)).mark_line(color=GRAY, strokeDash=[4, 3]).encode(x=x, y=y, order="order:Q")
+        dots = part.with_columns(
+            x=pl.col("real"),
+            y=pl.col("imag"),
+            name=pl.format("a{}.h{}", "layer", "head"),
+            head=pl.col("role") + " head",
+        )
+        points = (
+            alt.Chart(values(dots.select("x", "y", "name", "head", "modulus", "steps")))
+            .mark_point(filled=True, size=46, opacity=0.9)
+            .encode(
+                x=x,
+                y=y,
+                color=alt.Color(
+                    "head:N", title=None, scale=alt.Scale(domain=["best head", "random head"], range=[BLUE, FAINT])
+                ),
+                shape=alt.Shape(
+                    "head:N",
+                    title=None,
+                    scale=alt.Scale(domain=["best head", "random head"], range=["circle", "triangle-up"]),
+                ),
+                tooltip=[
+                    alt.Tooltip("name:N", title="head"),
+                    alt.Tooltip("modulus:Q", format=".4g"),
+                    alt.Tooltip("steps:Q", title=f"angle, in steps of 2π/{n}", format="+.3g"),
+                ],
+            )
+        )
+        panels.append(
+            alt.LayerChart(
+                layer=[rays, round_, points], width=_SIDE, height=_SIDE, title=panel_title(f"{name} (n = {n})")
+            )
+        )
+    return dress(
+        alt.ConcatChart(concat=panels, columns=3, spacing=30),
+        "Does M turn the cycle?",
+        "Eigenvalues of M restricted to the span of each cyclic set's centred inputs: the best head and a random one.",
+        "Rays: the directions of the n-th roots of 1. Dashed: the best head's mean modulus. A rotation by one step has",
+        "one eigenvalue on every ray but the one at 0, all on one circle.",
+    )
+
+
+def _around(radius: float, n: int, *, closed: bool = False) -> pl.DataFrame:
+    """n points on a circle around 0, the first on the real axis; closed: and the first again."""
+    angles = [math.tau * step / n for step in range(n + closed)]
+    return pl.DataFrame(
+        {
+            "order": range(len(angles)),
+            "x": [radius * math.cos(angle) for angle in angles],
+            "y": [radius * math.sin(angle) for angle in angles],
+        }
+    )

@@ -1,0 +1,198 @@
+"""Whether a head's M = W_V W_O turns a cycle of words as a rotation would, by numbers that depend on their order.
+
+M is never formed: all that is asked of it goes through its two factors.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from vitro.models import Model
+from vitro.successors.scores import effective_embedding
+from vitro.successors.sets import Known
+
+ORDERS = 10_000
+"""Shuffled orders behind a p-value."""
+LARGEST_P, SMALLEST_STAY, LARGEST_ANGLE_ERROR, LARGEST_SPREAD = 0.01, 0.5, 0.1, 2.0
+"""What a rotation must meet: see `verdict`."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What M does to the centred vectors of a cycle of n words. B: an orthonormal basis of their span (B^T B = 1).
+
+    Vectors are rows, as in the code of every model: M takes x to `x W_V W_O`.
+    """
+
+    n: int
+    eigenvalues: tuple[complex, ...]
+    """Of `A = B^T M B`, by angle from 0 to 2 pi. A shift of the cycle has the n-th roots of 1 but 1 itself."""
+    stays: float
+    """`|X M B|^2 / |X M|^2`: the share of what M writes that lies in the span it reads. 1 for a rotation of it."""
+    angle_error: float | None
+    """Mean distance of the sorted angles from 2 pi k / n, k = 1 .. n-1, in steps of 2 pi / n; None where there are not
+    n - 1 eigenvalues."""
+    spread: float
+    """Largest over smallest modulus of the eigenvalues: 1 for a rotation, however scaled."""
+    input_cosine: float
+    """Mean over i of cos(M x_i, x_(i+1)), all centred over the cycle: 1 where M maps each word's input to the next
+    one's, in the same space; this a rotation by one step must do."""
+    input_step: float
+    """`input_cosine` minus the mean of cos(M x_i, x_(i-1)): neighbours are alike, so a head that copies has the first
+    and not this."""
+    input_p: float
+    """The share of ORDERS shuffled cyclic orders of the same words with at least this `input_step`."""
+    output_cosine: float
+    """The same with the next word's unembedding vector in place of x_(i+1): whether M maps each word to saying the
+    next, in another space; this a successor head does, rotation or not."""
+    output_step: float
+    """Its cosine forward minus backward."""
+    output_p: float
+    """Its share."""
+
+
+def turn(
+    x: Float[Tensor, "word d_model"],
+    w_value: Float[Tensor, "d_model d_head"],
+    w_out: Float[Tensor, "d_head d_model"],
+    unembed: Float[Tensor, "word d_model"],
+    seed: int = 0,
+) -> Turn:
+    """What M does to a cycle: x holds the words' vectors in order, as M reads them; unembed what says each word."""
+    x, w_value, w_out, unembed = (tensor.double().cpu() for tensor in (x, w_value, w_out, unembed))
+    n = len(x)
+    centred = x - x.mean(0)
+    _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
+    basis = directions[sizes > 1e-6 * sizes[0]].T
+    eigenvalues = torch.linalg.eigvals((basis.T @ w_value) @ (w_out @ basis))
+    eigenvalues = eigenvalues[(eigenvalues.angle() % math.tau).argsort()]
+    written = centred @ w_value @ w_out
+    angles = (eigenvalues.angle() % math.tau) / (math.tau / n)
+    errors = (angles - torch.arange(1, n)).abs() if len(angles) == n - 1 else None
+    moduli = eigenvalues.abs()
+    input_cosines, output_cosines = cosines(written, centred), cosines(written, unembed - unembed.mean(0))
+    return Turn(
+        n=n,
+        eigenvalues=tuple(complex(value) for value in eigenvalues.tolist()),
+        stays=float((written @ basis).square().sum() / written.square().sum().clamp(min=1e-300)),
+        angle_error=None if errors is None else float(errors.mean()),
+        spread=float(moduli.max() / moduli.min().clamp(min=1e-300)),
+        input_cosine=in_order(input_cosines),
+        input_step=step(input_cosines),
+        input_p=p_value(input_cosines, seed),
+        output_cosine=in_order(output_cosines),
+        output_step=step(output_cosines),
+        output_p=p_value(output_cosines, seed),
+    )
+
+
+def cosines(a: Float[Tensor, "*head word d"], b: Float[Tensor, "word d"]) -> Float[Tensor, "*head word other"]:
+    """cos(a_i, b_j) for all i and j."""
+    cosine: Tensor = normalize(a, dim=-1) @ normalize(b, dim=-1).T
+    return cosine
+
+
+def in_order(cosine: Float[Tensor, "word other"]) -> float:
+    """The mean of the cosines between each word and the next, the first being next to the last."""
+    n = len(cosine)
+    return float(cosine[torch.arange(n), (torch.arange(n) + 1) % n].mean())
+
+
+def step(cosine: Float[Tensor, "word other"]) -> float:
+    """`in_order` forward minus backward."""
+    return in_order(cosine) - in_order(cosine.T)
+
+
+def p_value(cosine: Float[Tensor, "word other"], seed: int = 0) -> float:
+    """The share of shuffled cyclic orders of the words with at least the step of their own order, itself counted."""
+    draw = torch.Generator().manual_seed(seed)
+    orders = torch.rand(ORDERS, len(cosine), generator=draw).argsort(-1)
+    following = orders.roll(-1, dims=-1)
+    shuffled = (cosine[orders, following] - cosine[following, orders]).mean(-1)
+    return (1 + int((shuffled >= step(cosine) - 1e-12).sum())) / (1 + ORDERS)
+
+
+def singular_values(
+    w_value: Float[Tensor, "d_model d_head"], w_out: Float[Tensor, "d_head d_model"]
+) -> Float[Tensor, " d_head"]:
+    """Those of M = W_V W_O, at most d_head: W_V = Q R and W_O^T = P S, so they are those of R S^T."""
+    r, s = torch.linalg.qr(w_value.double().cpu()).R, torch.linalg.qr(w_out.double().cpu().T).R
+    sizes: Tensor = torch.linalg.svdvals(r @ s.T)
+    return sizes
+
+
+@torch.inference_mode()
+def turns(model: Model, one: Known, heads: Sequence[tuple[int, int]], seed: int = 0) -> dict[tuple[int, int], Turn]:
+    """What each of the heads does to a cyclic set: x = LN1(embed + m0) of the head's own layer."""
+    inputs, spoken = effective_embedding(model, one.tokens), spoken_by(model, one)
+    return {
+        (layer, head): turn(
+            model.head_norm(layer)(inputs), model.w_value(layer)[head], model.w_out(layer)[head], spoken, seed
+        )
+        for layer, head in heads
+    }
+
+
+@torch.inference_mode()
+def steps(model: Model, one: Known) -> pl.DataFrame:
+    """`input_step` and `output_step` (see `Turn`) of every head on a cyclic set: a row per layer and head."""
+    inputs, spoken = effective_embedding(model, one.tokens), spoken_by(model, one)
+    spoken = spoken - spoken.mean(0)
+    rows = []
+    for layer in range(model.shape.n_layers):
+        x = model.head_norm(layer)(inputs)
+        x = x - x.mean(0)
+        written = (x @ model.w_value(layer) @ model.w_out(layer)).float()
+        same, other = cosines(written, x.float()), cosines(written, spoken.float())
+        rows += [(layer, head, step(same[head]), step(other[head])) for head in range(len(written))]
+    return pl.DataFrame(rows, schema=["layer", "head", "input_step", "output_step"], orient="row")
+
+
+def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
+    """The words' unembedding vectors times the final norm's weight: the directions that, written, say each word."""
+    ids = torch.tensor(one.tokens, device=model.device)
+    directions: Tensor = model.hf.get_output_embeddings().weight[ids] * model.norm_module.weight
+    return directions
+
+
+def failures(found: Turn) -> list[str]:
+    """What keeps M from being a rotation by one step on the set; nothing where it is one.
+
+    A rotation must follow the order (`input_p` at most 0.01), keep what it writes in the span (`stays` at least 0.5),
+    and have its eigenvalues on a circle (`spread` at most 2) at the steps (`angle_error` at most 0.1).
+    """
+    failed = []
+    if found.input_p > LARGEST_P:
+        failed.append(f"inputs are not mapped to the next (cosine {found.input_cosine:.2f}, p {found.input_p:.2g})")
+    if found.stays < SMALLEST_STAY:
+        failed.append(f"only {found.stays:.0%} of what it writes stays in the span that it reads")
+    if found.angle_error is None or found.angle_error > LARGEST_ANGLE_ERROR:
+        error = "unknown" if found.angle_error is None else f"{found.angle_error:.2f}"
+        failed.append(f"the eigenvalues are {error} steps off the angles of the {found.n}-th roots")
+    if found.spread > LARGEST_SPREAD:
+        failed.append(f"their moduli differ {found.spread:.3g}-fold")
+    return failed
+
+
+def verdict(name: str, one: str, found: Turn) -> str:
+    """Whether a head (`a9.h1`) turns a set as a rotation does, in a sentence with the numbers that say so."""
+    failed = failures(found)
+    if not failed:
+        return (
+            f"{name} on {one}: a rotation (cosine {found.input_cosine:.2f} with the next input, p {found.input_p:.2g}; "
+            f"{found.stays:.0%} stays in the span)."
+        )
+    says = (
+        f"; yet what it writes follows the order (cosine {found.output_cosine:.2f} with the next word's unembedding, "
+        f"{found.output_step:+.2f} beside the one before, "
+        f"p {found.output_p:.2g})"
+        if found.output_p <= LARGEST_P
+        else ""
+    )
+    return f"{name} on {one}: not a rotation: {'; '.join(failed)}{says}."

@@ -1,0 +1,134 @@
+"""Successor scores: what every head makes of every word of the ordered sets, through its effective OV circuit."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Literal, get_args
+
+import polars as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitro.models import Model
+from vitro.successors.sets import Known
+
+Norms = Literal["with", "without"]
+"""Whether the head's own norm stands before M and the final norm before the unembedding, or neither."""
+NORMS: tuple[Norms, ...] = get_args(Norms)
+
+
+def effective_embedding(model: Model, tokens: Sequence[int]) -> Float[Tensor, "word d_model"]:
+    """Each token's embedding plus what MLP 0 makes of it alone: `embed + m0`.
+
+    The embedding is that of the token; where positions are learned (GPT-2) they are left out, for a word's meaning has
+    none. Gould et al. 2023, arXiv 2312.09230, section 3.
+    """
+    ids = torch.tensor(tokens, device=model.device)
+    embedded: Tensor = model.hf.get_input_embeddings()(ids)
+    written: Tensor = embedded + model.mlp_out(0, embedded[None])[0]
+    return written
+
+
+def head_outputs(
+    model: Model, layer: int, inputs: Float[Tensor, "word d_model"], norms: Norms
+) -> Float[Tensor, "head word d_model"]:
+    """`LN1(x) W_V W_O` of every head of a layer, or `x W_V W_O` without the norm; no bias of values or outputs.
+
+    With the norm, the values are the model's own (`Model.qkv`) minus b_V, which it adds after a linear map.
+    """
+    shape = model.shape
+    if norms == "with":
+        positions = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
+        _, _, values = model.qkv(layer, inputs[None], positions)
+        values = values[0].repeat_interleave(shape.n_heads // shape.n_kv_heads, dim=1) - model.value_bias(layer)
+        values = values.transpose(0, 1)
+    else:
+        values = inputs @ model.w_value(layer)
+    return values @ model.w_out(layer)
+
+
+def word_logits(
+    model: Model, outputs: Float[Tensor, "head word d_model"], tokens: Sequence[int], norms: Norms
+) -> Float[Tensor, "head word token"]:
+    """What the outputs say about these tokens: the columns of the unembedding for them, and no others."""
+    unembed = model.hf.get_output_embeddings()
+    ids = torch.tensor(tokens, device=model.device)
+    normed = model.final_norm(outputs) if norms == "with" else outputs
+    logits: Tensor = normed @ unembed.weight[ids].T
+    if getattr(unembed, "bias", None) is not None:
+        logits = logits + unembed.bias[ids]
+    return logits.float()
+
+
+@torch.inference_mode()
+def all_logits(model: Model, sets: Sequence[Known]) -> Iterator[tuple[Norms, int, Float[Tensor, "head word word"]]]:
+    """The logits of all words of all sets for all words of all sets, layer by layer, with and without the norms."""
+    tokens = [token for one in sets for token in one.tokens]
+    inputs = effective_embedding(model, tokens)
+    for norms in NORMS:
+        for layer in range(model.shape.n_layers):
+            yield norms, layer, word_logits(model, head_outputs(model, layer, inputs, norms), tokens, norms).cpu()
+
+
+def slices(sets: Sequence[Known]) -> list[slice]:
+    """Where the words of each set stand when all sets' words are laid end to end."""
+    ends = [0]
+    for one in sets:
+        ends.append(ends[-1] + len(one.words))
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def score_table(model: Model, sets: Sequence[Known]) -> pl.DataFrame:
+    """A row per norms, layer, head and set: pairs, right (how many successors lead the set's words), score,
+    and chance (what a head that says any word of the set is expected to score).
+    """
+    rows = []
+    places = slices(sets)
+    for norms, layer, logits in all_logits(model, sets):
+        for one, mine in zip(sets, places, strict=True):
+            words, successors = torch.tensor(one.pairs).T
+            top = logits[:, mine, mine].argmax(-1)
+            right = (top[:, words] == successors).sum(-1).tolist()
+            rows += [
+                (norms, layer, head, one.name, len(one.pairs), count, count / len(one.pairs), 1 / len(one.words))
+                for head, count in enumerate(right)
+            ]
+    return pl.DataFrame(
+        rows, schema=["norms", "layer", "head", "set", "pairs", "right", "score", "chance"], orient="row"
+    )
+
+
+def head_table(scores: pl.DataFrame) -> pl.DataFrame:
+    """A row per norms, layer and head: the mean of its scores over the sets; the highest first."""
+    mean = scores.group_by("norms", "layer", "head").agg(pl.col("score").mean().alias("mean_score"))
+    return mean.sort(["norms", "mean_score", "layer", "head"], descending=[False, True, False, False])
+
+
+@torch.inference_mode()
+def head_words(model: Model, sets: Sequence[Known], layer: int, head: int) -> pl.DataFrame:
+    """One head's words x words tables, with the norms: set, word, candidate, logit and centred (minus its row's mean).
+
+    `successor` says whether the candidate is the word's successor, `top` whether it leads the set's words.
+    """
+    frames = []
+    for one in sets:
+        inputs = effective_embedding(model, one.tokens)
+        outputs = head_outputs(model, layer, inputs, "with")[head, None]
+        logits = word_logits(model, outputs, one.tokens, "with")[0].cpu()
+        n = len(one.words)
+        after = dict(one.pairs)
+        top = logits.argmax(-1).tolist()
+        frames.append(
+            pl.DataFrame(
+                {
+                    "set": [one.name] * (n * n),
+                    "word": [word for word in one.words for _ in range(n)],
+                    "candidate": list(one.words) * n,
+                    "logit": logits.flatten().tolist(),
+                    "centred": (logits - logits.mean(-1, keepdim=True)).flatten().tolist(),
+                    "successor": [after.get(row) == column for row in range(n) for column in range(n)],
+                    "top": [top[row] == column for row in range(n) for column in range(n)],
+                }
+            )
+        )
+    return pl.concat(frames)
