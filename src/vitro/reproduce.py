@@ -243,7 +243,7 @@ def page(reproduction: Reproduction, command: str) -> str:
     return render(
         Page(
             title="Mechanistically interpreting time in GPT-2 small: the claims",
-            lead=reproduction.summary(),
+            lead=[reproduction.summary()],
             facts=facts,
             sections=sections,
         )

@@ -307,7 +307,7 @@ def _show(folder: Path, record: Record) -> None:
             progress(number + 1, len(done))
         page = Page(
             title=f"{record.settings.task['name']} in {record.settings.model}",
-            lead=" ".join(summary(study)),
+            lead=summary(study),
             facts=_facts(record),
             sections=sections,
         )
@@ -336,6 +336,6 @@ def _facts(record: Record) -> list[tuple[str, str]]:
 
 def summary(study: Study) -> list[str]:
     """What a study found, in a sentence for each measurement that has one."""
-    done = (experiment for name, experiment in EXPERIMENTS.items() if name in study.record.experiments)
-    found = (experiment.summary(study.tables(experiment)) for experiment in done)
-    return [sentence for sentence in found if sentence]
+    done = [experiment for name, experiment in EXPERIMENTS.items() if name in study.record.experiments]
+    tables = {name: study.table(name) for experiment in done for name in experiment.tables}
+    return [sentence for experiment in done if (sentence := experiment.summary(tables))]

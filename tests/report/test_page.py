@@ -69,13 +69,13 @@ def test_each_figure_survives_its_way_into_the_page() -> None:
 def test_a_specification_is_as_good_as_a_chart() -> None:
     chart = clean_answers(clean([" a", " b"]))
     as_chart, as_spec = (
-        Page("t", "", [], [section("a", {"f": figure}, pl.DataFrame())]) for figure in (chart, to_spec(chart))
+        Page("t", [], [], [section("a", {"f": figure}, pl.DataFrame())]) for figure in (chart, to_spec(chart))
     )
     assert render(as_chart) == render(as_spec)
 
 
 def test_title_facts_reading_and_commands_are_printed_and_escaped() -> None:
-    html = render(Page("a < b", "x & y", [("seed", "<0>")], [section("s", {}, pl.DataFrame())]))
+    html = render(Page("a < b", ["x & y"], [("seed", "<0>")], [section("s", {}, pl.DataFrame())]))
     for words in ("a &lt; b", "x &amp; y", "&lt;0&gt;", "How to read s.", "vitro.s(model)", "vitro study --only s"):
         assert words in html
 
@@ -83,8 +83,8 @@ def test_title_facts_reading_and_commands_are_printed_and_escaped() -> None:
 def test_two_sections_or_figures_of_one_name_are_refused() -> None:
     twin = section("s", {}, pl.DataFrame())
     with pytest.raises(ValueError, match=r"two sections .* 's'"):
-        render(Page("t", "", [], [twin, twin]))
+        render(Page("t", [], [], [twin, twin]))
     figure = {"f": head_effects(head_ablation())}
     sections = [section("a", figure, pl.DataFrame()), section("b", figure, pl.DataFrame())]
     with pytest.raises(ValueError, match=r"two figures .* 'f'"):
-        render(Page("t", "", [], sections))
+        render(Page("t", [], [], sections))

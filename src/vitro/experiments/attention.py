@@ -6,7 +6,7 @@ import torch
 
 from vitro.engine import clean_attention, clean_runs
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.key_heads import key_heads
+from vitro.experiments.key_heads import key_heads, reasons
 from vitro.experiments.labels import head_name, positions
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
@@ -73,6 +73,14 @@ def numbers(tables: Tables) -> pl.DataFrame:
     return mean.rename({str(position): f"{position} {label}" for position, label in enumerate(labels)})
 
 
+def summary(tables: Tables) -> str:
+    """Which heads are the key heads, and what made them so."""
+    why = reasons(tables["head_lens"], tables["head_ablation"])
+    heads = tables["attention_pattern"].select("layer", "head").unique(maintain_order=True).iter_rows()
+    named = (f"a{layer}.h{head} ({', '.join(why.get((layer, head), ['asked for']))})" for layer, head in heads)
+    return f"The key heads, shown one by one below: {', '.join(named)}."
+
+
 ATTENTION = Experiment(
     name="attention",
     title="Attention",
@@ -86,6 +94,7 @@ ATTENTION = Experiment(
         "attention_pattern": attention_patterns(tables["attention_pattern"], positions(tables)),
     },
     numbers=numbers,
+    summary=summary,
     needs=(PROMPTS,),
 )
 

@@ -16,8 +16,9 @@ from vitro.tasks import Task
 class Experiment:
     """A measurement: what it is called, how it is made, and how it is shown. It has one file and one registry line.
 
-    run: from a setup to the tables in `tables`, whose columns are fixed (docs/tables.md). figures, numbers and summary
-    are made of those tables and of those of the experiments in `needs`, so that they can be made without the model.
+    run: from a setup to the tables in `tables`, whose columns are fixed (docs/tables.md). figures and numbers are made
+    of those tables and of those of the experiments in `needs`, the summary of all tables of a study: so none of them
+    needs the model.
     """
 
     name: str

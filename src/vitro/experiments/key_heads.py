@@ -19,11 +19,22 @@ def key_heads(setup: Setup) -> tuple[Head, ...]:
     """
     if setup.options.heads is not None:
         return setup.options.heads
-    lens = setup.tables(HEAD_LENS)["head_lens"]
-    ablation = setup.tables(HEAD_ABLATION)["head_ablation"]
-    selective = selective_heads(lens) or selective_heads(lens, misses=1)
-    chosen = [*selective[:2], *strongest_heads(ablation, "mean")[:2], *strongest_heads(ablation, "random")[:2]]
-    return tuple(dict.fromkeys([*chosen, *copying_heads(lens)[:2]]))[:AT_MOST]
+    return tuple(reasons(setup.tables(HEAD_LENS)["head_lens"], setup.tables(HEAD_ABLATION)["head_ablation"]))[:AT_MOST]
+
+
+def reasons(head_lens: pl.DataFrame, head_ablation: pl.DataFrame) -> dict[Head, list[str]]:
+    """The heads that stand out, and in a word or two each rule that says so."""
+    by_rule = {
+        "selective": (selective_heads(head_lens) or selective_heads(head_lens, misses=1))[:2],
+        "mean ablation": strongest_heads(head_ablation, "mean")[:2],
+        "random ablation": strongest_heads(head_ablation, "random")[:2],
+        "copying": copying_heads(head_lens)[:2],
+    }
+    found: dict[Head, list[str]] = {}
+    for rule, heads in by_rule.items():
+        for head in heads:
+            found.setdefault(head, []).append(rule)
+    return found
 
 
 def strongest_heads(head_ablation: pl.DataFrame, method: str) -> list[Head]:

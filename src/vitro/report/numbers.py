@@ -1,6 +1,7 @@
 """Tables for people: numbers to four significant digits, tokens readable, as HTML."""
 
 import math
+import re
 
 import polars as pl
 from markupsafe import Markup, escape
@@ -58,5 +59,5 @@ def _cell(value: object) -> str:
 
 
 def _words(column: str) -> str:
-    """A column's name as words: `answer_prob` becomes "answer prob"."""
-    return readable(column).replace("_", " ")
+    """A column's name as words: `answer_prob` becomes "answer prob"; one that holds a token stays as it is."""
+    return column.replace("_", " ") if re.fullmatch(r"\w+", column) else readable(column)

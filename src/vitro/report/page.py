@@ -37,7 +37,8 @@ class Page:
     """A report: its sections, and the facts (name, value) without which nobody could make it again."""
 
     title: str
-    lead: str
+    lead: Sequence[str]
+    """What was found, a sentence each."""
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section]
 

@@ -212,7 +212,7 @@ def page(found: Successors, command: str, top: int = 10) -> str:
             )
         )
     facts = [("Model", found.model), ("Seed", str(found.seed)), *(("Left out", note) for note in found.notes)]
-    return render(Page("Successor heads", found.summary(), facts, sections))
+    return render(Page("Successor heads", [found.summary()], facts, sections))
 
 
 def _name(head: Head) -> str:
