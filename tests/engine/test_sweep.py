@@ -94,7 +94,7 @@ def test_results_do_not_depend_on_the_memory_budget() -> None:
 
 
 def test_a_budget_too_small_for_one_prompt_says_what_it_takes() -> None:
-    with pytest.raises(MemoryBudgetError, match=r"memory budget of 1 MB is too small .* needs \d+ MB"):
+    with pytest.raises(MemoryBudgetError, match=r"memory budget of 1 kB is too small .* needs \d+ kB"):
         logits([()], memory=1)
 
 
