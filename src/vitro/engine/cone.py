@@ -1,5 +1,6 @@
 """The light cone of some edits: which nodes have to be computed, and from which layer on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +41,31 @@ class Step:
     """The same for the nodes that leave."""
 
 
-def plan(model: Model, tree: Tree, signature: Signature) -> tuple[Step, ...]:
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What variants of one signature have to compute."""
+
+    entry: tuple[int, int]
+    """The first layer that is edited, and the first hook in it. Plans of an earlier entry compute a superset of the
+    parts of any block, so a batch is ordered by it."""
+    steps: Mapping[int, Step]
+    """By layer, from the first one edited on; empty where nothing is edited."""
+
+    def reached(self, tree: Tree) -> tuple[Int[Tensor, " reached"], Int[Tensor, " reached"]]:
+        """The prompts whose final streams may differ, and where among the nodes that leave the last block they lie."""
+        if not self.steps:
+            return torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
+        nodes = self.steps[max(self.steps)].index_out[tree.finals]
+        prompts = (nodes >= 0).nonzero()[:, 0]
+        return prompts, nodes[prompts]
+
+    @property
+    def widest(self) -> int:
+        """The most nodes that a row holds in any block."""
+        return max((len(step.held) for step in self.steps.values()), default=1)
+
+
+def plan(model: Model, tree: Tree, signature: Signature) -> Plan:
     """From the first layer edited on: the edited nodes and, block by block, all that see a changed one.
 
     Built on the CPU, once for all the batches of a signature, so that the batches themselves never wait for it.
@@ -49,8 +74,9 @@ def plan(model: Model, tree: Tree, signature: Signature) -> tuple[Step, ...]:
     read = torch.zeros(len(tree.tokens), dtype=torch.bool)
     read[tree.finals] = True
     leaving = torch.zeros_like(read)
-    steps: list[Step] = []
-    for layer in range(min((at for at, _, _ in signature), default=last + 1), last + 1):
+    steps: dict[int, Step] = {}
+    entry = min(((at, hook) for at, hook, _ in signature), default=(last + 1, Hook.resid_pre))
+    for layer in range(entry[0], last + 1):
         sees = visible(model, layer, tree)
         edited = [(hook, list(nodes)) for at, hook, nodes in signature if at == layer]
         entering = leaving.clone()
@@ -64,22 +90,20 @@ def plan(model: Model, tree: Tree, signature: Signature) -> tuple[Step, ...]:
         context = tree.visible[held].any(0) & ~held
         keys = torch.cat([context.nonzero()[:, 0], held.nonzero()[:, 0]])
         index_held, index_out = _index(held), _index(out)
-        steps.append(
-            Step(
-                layer=layer,
-                recomputed=_recomputed({hook for hook, _ in edited}, bool(entering.any()), model.parallel),
-                held=held.nonzero()[:, 0].to(device),
-                carried=index_held[leaving].to(device),
-                context=context.nonzero()[:, 0].to(device),
-                out=index_held[out].to(device) if layer == last else slice(None),
-                mask=sees[out][:, keys].to(device),
-                ancestors=tree.visible[out][:, keys].to(device),
-                index_held=index_held,
-                index_out=index_out,
-            )
+        steps[layer] = Step(
+            layer=layer,
+            recomputed=_recomputed({hook for hook, _ in edited}, bool(entering.any()), model.parallel),
+            held=held.nonzero()[:, 0].to(device),
+            carried=index_held[leaving].to(device),
+            context=context.nonzero()[:, 0].to(device),
+            out=index_held[out].to(device) if layer == last else slice(None),
+            mask=sees[out][:, keys].to(device),
+            ancestors=tree.visible[out][:, keys].to(device),
+            index_held=index_held,
+            index_out=index_out,
         )
         leaving = out
-    return tuple(steps)
+    return Plan(entry, steps)
 
 
 def _index(nodes: Bool[Tensor, " node"]) -> Int[Tensor, " node"]:

@@ -1,6 +1,5 @@
 """Sweeps: many variants of many prompts, in bounded memory, and what is read off each of them."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from vitro.engine.batches import Values, in_batches, keep
 from vitro.engine.budget import Budget
-from vitro.engine.cone import Signature, Step, plan
+from vitro.engine.cone import Plan, plan
 from vitro.engine.edit import Site, Variant
 from vitro.engine.forward import Clean, read_out, run
 from vitro.engine.place import Placed, check_site, first_conflict, place
@@ -76,19 +75,19 @@ def sweep(
         clean = run(model, tree)
         logits = read_out(model, clean.resid_final[tree.finals.to(model.device)])
         placed = [place(model, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
-        alike: dict[Signature, list[int]] = defaultdict(list)
-        for number, on_tree in enumerate(placed):
-            alike[on_tree.signature].append(number)
-        for signature, members in alike.items():
-            steps = plan(model, tree, signature)
-            held = max((len(step.held) for step in steps), default=1)
-            n_rows = budget.rows(held, len(tree.tokens), len(tree.finals))
-            work = partial(_run_batch, model, clean, logits, steps, placed, part, read, watch)
-            for batch, values in in_batches(members, n_rows, work):
-                keep(kept, values, batch, part, (len(variants), len(prompts)))
-                done += len(batch) * len(tree.finals)
-                if progress is not None:
-                    progress(done, total)
+        signatures = [one.signature for one in placed]
+        plans = {signature: plan(model, tree, signature) for signature in dict.fromkeys(signatures)}
+        # Ordered by entry, and those of one plan together: what a batch is made of.
+        rank = {signature: (plans[signature].entry, number) for number, signature in enumerate(plans)}
+        order = sorted(range(len(placed)), key=lambda row: rank[signatures[row]])
+        planned = [(plans[signature], one) for signature, one in zip(signatures, placed, strict=True)]
+        n_rows = budget.rows(max(one.widest for one in plans.values()), len(tree.tokens), len(tree.finals))
+        work = partial(_run_batch, model, clean, logits, planned, part, read, watch)
+        for batch, values in in_batches(order, n_rows, work):
+            keep(kept, values, batch, part, (len(variants), len(prompts)))
+            done += len(batch) * len(tree.finals)
+            if progress is not None:
+                progress(done, total)
     return {name: value.cpu() for name, value in kept.items()}
 
 
@@ -96,12 +95,11 @@ def _run_batch(
     model: Model,
     clean: Clean,
     logits: Float[Tensor, "prompt d_vocab"],
-    steps: Sequence[Step],
-    placed: Sequence[Placed],
+    planned: Sequence[tuple[Plan, Placed]],
     part: slice,
     read: Read,
     watch: Sequence[Site],
     batch: Sequence[int],
 ) -> Values:
-    final, attention = run_variants(model, clean, logits, steps, [placed[number] for number in batch], watch)
+    final, attention = run_variants(model, clean, logits, [planned[number] for number in batch], watch)
     return read(Finals(final, logits, part, attention))

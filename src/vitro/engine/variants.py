@@ -1,15 +1,17 @@
 """Variants of a run as rows of one batch: what the edits reach is computed, the rest is the clean run's."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from vitro.engine.cone import Step
+from vitro.engine.cone import Plan, Step
 from vitro.engine.edit import Hook, Site
 from vitro.engine.forward import Clean, attend, read_out
 from vitro.engine.place import Change, Placed
@@ -21,87 +23,174 @@ def run_variants(
     model: Model,
     clean: Clean,
     logits: Float[Tensor, "prompt d_vocab"],
-    steps: Sequence[Step],
-    variants: Sequence[Placed],
+    variants: Sequence[tuple[Plan, Placed]],
     watch: Sequence[Site] = (),
 ) -> tuple[Float[Tensor, "row prompt d_vocab"], dict[Site, Float[Tensor, "row prompt position"]]]:
-    """Logits at the final stream of every prompt, for variants of one signature, whose `plan` is `steps`.
+    """Logits at the final stream of every prompt, for variants with their plans, in the order of their plans' entries.
 
-    An activation is the clean run's until an edit has reached it, and computed from then on. logits: the clean run's,
-    for the prompts that no edit reaches. watch: patterns whose attention from the final streams is returned too, as the
-    softmax gives it, before any edit of the pattern itself.
+    An activation is the clean run's until an edit has reached it, and computed from then on. What works on each stream
+    for itself (norms, projections, MLPs) is done for all streams of the batch at once, whatever their plans: large
+    products are what a matrix library does best. Only attention is done plan by plan.
+    logits: the clean run's, for the prompts that no edit reaches. watch: patterns whose attention from the final
+    streams is returned too, as the softmax gives it, before any edit of the pattern itself.
     """
-    n_rows = len(variants)
-    seen = {site: clean_final_attention(model, clean, site.layer)[site.head].expand(n_rows, -1, -1) for site in watch}
-    edits = _stack(variants, model.device)
-    resid: Tensor | None = None
-    for step in steps:
-        layer, cache = step.layer, clean.layers[step.layer]
-        leaving = step.held[step.out]
+    groups = [
+        Group.of(model, clean, plan, [variant for _, variant in members], watch)
+        for plan, members in groupby(variants, lambda one: one[0])
+    ]
+    for layer in range(model.shape.n_layers):
+        here = [group for group in groups if layer in group.plan.steps]
+        if here:
+            _run_block(model, clean, layer, here, watch)
+    final = clean.resid_final[clean.tree.finals.to(model.device)].repeat(len(variants), 1, 1)
+    untouched = torch.ones(final.shape[:2], dtype=torch.bool)
+    row = 0
+    for group in groups:
+        mine, row = slice(row, row + group.n_rows), row + group.n_rows
+        prompts, nodes = group.plan.reached(clean.tree)
+        if group.resid is not None and len(prompts):
+            final[mine, prompts.to(model.device)] = group.resid[:, nodes.to(model.device)]
+            untouched[mine, prompts] = False
+    found = read_out(model, final)
+    if bool(untouched.any()):
+        # The clean run's own logits, to the last bit.
+        rows, prompts = (index.to(model.device) for index in untouched.nonzero().unbind(1))
+        found[rows, prompts] = logits[prompts]
+    return found, {site: torch.cat([group.seen[site] for group in groups]) for site in watch}
 
-        pre = resid
+
+@dataclass(eq=False)
+class Group:
+    """Variants of one plan, consecutive rows of a batch, on their way through the blocks."""
+
+    plan: Plan
+    n_rows: int
+    edits: "Stacks"
+    seen: dict[Site, Float[Tensor, "row prompt position"]]
+    resid: Float[Tensor, "row out d_model"] | None = None
+    """The stream as it left the last block; None before the first."""
+
+    @classmethod
+    def of(cls, model: Model, clean: Clean, plan: Plan, members: Sequence[Placed], watch: Sequence[Site]) -> "Group":
+        """Variants before their first block."""
+        n_rows = len(members)
+        seen = {
+            site: clean_final_attention(model, clean, site.layer)[site.head].expand(n_rows, -1, -1) for site in watch
+        }
+        return cls(plan, n_rows, _stack(members, model.device), seen)
+
+    def entering(self, clean: Clean, layer: int) -> Float[Tensor, "row held d_model"]:
+        """The stream as it enters a block: what left the block before, clean at nodes that are new to the cone."""
+        step = self.plan.steps[layer]
+        pre = self.resid
         if pre is None or len(step.carried) < len(step.held):
-            pre = _rows(cache.resid_pre, step.held, n_rows)
-            if resid is not None:
-                pre[:, step.carried] = resid
-        _apply(pre, edits[layer, Hook.resid_pre], step.index_held)
+            pre = _rows(clean.layers[layer].resid_pre, step.held, self.n_rows)
+            if self.resid is not None:
+                pre[:, step.carried] = self.resid
+        _apply(pre, self.edits[layer, Hook.resid_pre], step.index_held)
+        return pre
 
-        resid = pre[:, step.out]
-        if Hook.resid_mid in step.recomputed:
-            z = _mixed_values(model, clean, step, pre, edits, watch, seen)
-            mid = resid + model.attn_out(layer, z)
-        else:
-            mid = _rows(cache.resid_mid, leaving, n_rows)
-        _apply(mid, edits[layer, Hook.resid_mid], step.index_out)
+    def clean_out(self, activation: Float[Tensor, "node *width"], layer: int) -> Float[Tensor, "row out *width"]:
+        """A clean activation at the nodes that leave a block."""
+        step = self.plan.steps[layer]
+        return _rows(activation, step.held[step.out], self.n_rows)
 
-        if Hook.mlp_out in step.recomputed:
-            mlp = model.mlp_out(layer, resid if model.parallel else mid)
-        else:
-            mlp = _rows(cache.mlp_out, leaving, n_rows)
-        _apply(mlp, edits[layer, Hook.mlp_out], step.index_out)
-        resid = mid + mlp
-        _apply(resid, edits[layer, Hook.resid_post], step.index_out)
 
-    read = steps[-1].index_out[clean.tree.finals] if steps else torch.full_like(clean.tree.finals, -1)
-    if bool((read < 0).all()) or resid is None:
-        return logits.expand(n_rows, -1, -1), seen
-    changed = read_out(model, resid)
-    if torch.equal(read, torch.arange(changed.shape[1])):
-        return changed, seen
-    everything = logits.repeat(n_rows, 1, 1)
-    reached = (read >= 0).nonzero()[:, 0]
-    everything[:, reached.to(model.device)] = changed[:, read[reached].to(model.device)]
-    return everything, seen
+def _run_block(model: Model, clean: Clean, layer: int, groups: Sequence[Group], watch: Sequence[Site]) -> None:
+    """One block. Groups are ordered by where they entered, so those that need a part of it computed come first."""
+    steps, cache = [group.plan.steps[layer] for group in groups], clean.layers[layer]
+
+    def edit(hook: Hook, activations: Sequence[Tensor]) -> None:
+        for group, step, activation in zip(groups, steps, activations, strict=True):
+            _apply(activation, group.edits[layer, hook], step.index_out)
+
+    pre = [group.entering(clean, layer) for group in groups]
+    resid = [stream[:, step.out] for stream, step in zip(pre, steps, strict=True)]
+
+    n_attending, n_writing, n_thinking = (
+        sum(hook in step.recomputed for step in steps) for hook in (Hook.z, Hook.resid_mid, Hook.mlp_out)
+    )
+    qkv = _project(model, clean, layer, steps[:n_attending], pre[:n_attending])
+    z = [
+        _mixed_values(model, clean, layer, group, qkv[number] if number < n_attending else None, watch)
+        for number, group in enumerate(groups[:n_writing])
+    ]
+    mid = [
+        written.add_(stream)
+        for written, stream in zip(_together(partial(model.attn_out, layer), z), resid, strict=False)
+    ] + [group.clean_out(cache.resid_mid, layer) for group in groups[n_writing:]]
+    edit(Hook.resid_mid, mid)
+
+    read = (resid if model.parallel else mid)[:n_thinking]
+    mlp = _together(partial(model.mlp_out, layer), read)
+    mlp += [group.clean_out(cache.mlp_out, layer) for group in groups[n_thinking:]]
+    edit(Hook.mlp_out, mlp)
+
+    left = [written.add_(stream) for written, stream in zip(mlp, mid, strict=True)]
+    edit(Hook.resid_post, left)
+    for group, stream in zip(groups, left, strict=True):
+        group.resid = stream
+
+
+def _together(work: Callable[[Tensor], Tensor], streams: Sequence[Tensor]) -> list[Tensor]:
+    """What works on each stream for itself, done for the streams [row, node, ...] of several groups at once."""
+    if not streams:
+        return []
+    return _apart(work(_joined(streams)), streams)
+
+
+def _joined(streams: Sequence[Float[Tensor, "row node *width"]]) -> Float[Tensor, "1 stream *width"]:
+    return torch.cat([stream.flatten(0, 1) for stream in streams])[None]
+
+
+def _apart(joined: Float[Tensor, "1 stream *width"], like: Sequence[Tensor]) -> list[Float[Tensor, "row node *width"]]:
+    sizes = [stream.shape[:2] for stream in like]
+    parts = joined[0].split([rows * nodes for rows, nodes in sizes])
+    return [part.unflatten(0, size) for part, size in zip(parts, sizes, strict=True)]
+
+
+def _project(
+    model: Model, clean: Clean, layer: int, steps: Sequence[Step], pre: Sequence[Float[Tensor, "row held d_model"]]
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Queries, keys and values of several groups, each [row, held, head, d_head]."""
+    if not steps:
+        return []
+    positions = clean.tree.positions.to(model.device)
+    places = torch.cat([positions[step.held].repeat(len(rows)) for step, rows in zip(steps, pre, strict=True)])
+    q, k, v = (_apart(part, pre) for part in model.qkv(layer, _joined(pre), places))
+    return list(zip(q, k, v, strict=True))
 
 
 def _mixed_values(
     model: Model,
     clean: Clean,
-    step: Step,
-    pre: Float[Tensor, "row held d_model"],
-    edits: "Stacks",
+    layer: int,
+    group: Group,
+    qkv: tuple[Tensor, Tensor, Tensor] | None,
     watch: Sequence[Site],
-    seen: dict[Site, Float[Tensor, "row prompt position"]],
 ) -> Float[Tensor, "row out head d_head"]:
-    """z of the leaving nodes, after the edits to patterns and to z itself; what is watched here goes into `seen`."""
-    layer, cache, n_rows = step.layer, clean.layers[step.layer], len(pre)
-    if Hook.z in step.recomputed:
-        q, k, v = model.qkv(layer, pre, clean.tree.positions.to(model.device)[step.held])
+    """z of the leaving nodes, after the edits to patterns and to z itself; what is watched here goes into `seen`.
+
+    qkv: of the held nodes; None where they are the clean run's.
+    """
+    step, cache = group.plan.steps[layer], clean.layers[layer]
+    if qkv is not None:
+        q, k, v = qkv
         if len(step.context):
-            k = torch.cat([_rows(cache.k, step.context, n_rows), k], dim=1)
-            v = torch.cat([_rows(cache.v, step.context, n_rows), v], dim=1)
+            k = torch.cat([_rows(cache.k, step.context, group.n_rows), k], dim=1)
+            v = torch.cat([_rows(cache.v, step.context, group.n_rows), v], dim=1)
         z = attend(model, layer, q[:, step.out], k, v, step.mask)
         if any(site.layer == layer for site in watch):
-            seen.update(watched_attention(model, clean, step, q[:, step.out], k, watch))
+            group.seen.update(watched_attention(model, clean, step, q[:, step.out], k, watch))
     else:
-        v = cache.v[torch.cat([step.context, step.held])].expand(n_rows, -1, -1, -1)
-        z = _rows(cache.z, step.held[step.out], n_rows)
-    pinned = edits[layer, Hook.pattern]
+        v = cache.v[torch.cat([step.context, step.held])].expand(group.n_rows, -1, -1, -1)
+        z = group.clean_out(cache.z, layer)
+    pinned = group.edits[layer, Hook.pattern]
     if pinned:
         keys = clean.tree.positions.to(model.device)[torch.cat([step.context, step.held])]
         longest = clean.tree.paths.shape[1]
         _apply(z, [_attended(model, edit, v, keys, longest, step) for edit in pinned], step.index_out)
-    _apply(z, edits[layer, Hook.z], step.index_out)
+    _apply(z, group.edits[layer, Hook.z], step.index_out)
     return z
 
 

@@ -21,13 +21,15 @@ def effects(setup: Setup) -> Read:
         answer, subject = answers[part], subjects[part]
         answer_change = at(logits, answer) - at(clean[None], answer)
         subject_change = at(logits, subject) - at(clean[None], subject)
-        log_probs, clean_log_probs = logits.log_softmax(-1), clean.log_softmax(-1)
+        normalizer, clean_normalizer = logits.logsumexp(-1), clean.logsumexp(-1)
+        clean_log_probs = clean - clean_normalizer[:, None]
         clean_probs = clean_log_probs.exp()
         entropy = -(clean_probs * clean_log_probs).sum(-1)
-        cross_entropy = -torch.einsum("pv,rpv->rp", clean_probs, log_probs)
+        cross_entropy = normalizer - torch.einsum("pv,rpv->rp", clean_probs, logits)
         return {
             "answer_logit_change": answer_change,
-            "answer_prob_change": at(log_probs, answer).exp() - at(clean_log_probs[None], answer).exp(),
+            "answer_prob_change": (at(logits, answer) - normalizer).exp()
+            - (at(clean[None], answer) - clean_normalizer).exp(),
             "logit_diff_change": answer_change - subject_change,
             # Never below 0 but by rounding.
             "kl": (cross_entropy - entropy).clamp_min(0.0),

@@ -115,8 +115,11 @@ class Model(ABC):
 
     def unembed(self, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
         """Logits over the vocabulary, from the normed stream."""
-        logits: Tensor = self.hf.get_output_embeddings()(normed)
-        return logits
+        head = self.hf.get_output_embeddings()
+        # Written as W_U x^T: the matrix library of a CPU makes this product up to 1.7 times faster than x W_U^T, which
+        # is the same numbers in another order of memory (docs/performance.md).
+        logits: Tensor = (head.weight @ normed.flatten(0, -2).T).T.unflatten(0, normed.shape[:-1])
+        return logits if head.bias is None else logits + head.bias
 
     def attn_scale(self, layer: int) -> float:
         """The factor on q.k before the softmax."""
