@@ -13,15 +13,21 @@ from vitro.models import Model
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """A fixed output of every head (as z, before W_O) and MLP. The axes prompt and position are 1 where all agree."""
+    """A fixed output of the embedding, of every head (as z, before W_O) and every MLP. The axes prompt and position are 1
+    where all agree."""
 
+    embed: Float[Tensor, "prompt position d_model"]
     z: Float[Tensor, "layer prompt position head d_head"]
     mlp_out: Float[Tensor, "layer prompt position d_model"]
 
     @classmethod
     def of(cls, means: Means) -> "Constants":
         """The means over a dataset, position by position."""
-        return cls(means.z[:, None], means.mlp_out[:, None])
+        return cls(means.embed[None], means.z[:, None], means.mlp_out[:, None])
+
+    def embed_at(self, model: Model, where: "Nodes") -> Float[Tensor, "node d_model"]:
+        """The embedding at the nodes of a tree."""
+        return where.pick(self.embed).to(model.device, model.dtype)
 
     def z_at(self, model: Model, layer: int, where: "Nodes") -> Float[Tensor, "node head d_head"]:
         """A layer's z at the nodes of a tree."""
@@ -65,10 +71,11 @@ def resampled(model: Model, prompts: Sequence[Sequence[int]], seed: int, memory:
     order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed))
     other = torch.empty_like(order)
     other[order] = order.roll(1)
-    z, mlp_out = [], []
+    embed, z, mlp_out = [], [], []
     for _, clean in clean_runs(model, prompts, memory):
         paths = clean.tree.paths.to(model.device)
+        embed.append(clean.layers[0].resid_pre[paths])
         z.append(torch.stack([layer.z[paths] for layer in clean.layers]))
         mlp_out.append(torch.stack([layer.mlp_out[paths] for layer in clean.layers]))
     there = other.to(model.device)
-    return Constants(torch.cat(z, dim=1)[:, there], torch.cat(mlp_out, dim=1)[:, there])
+    return Constants(torch.cat(embed)[there], torch.cat(z, dim=1)[:, there], torch.cat(mlp_out, dim=1)[:, there])

@@ -19,12 +19,14 @@ from vitro.engine.edit import (
 )
 from vitro.engine.forward import Clean, attend, attention, clean_attention, read_out, run, visible
 from vitro.engine.means import Means, mean_activations
-from vitro.engine.sweep import Finals, Progress, Read, sweep
+from vitro.engine.place import Change, Placed
+from vitro.engine.sweep import Finals, Progress, Read, run_placed, sweep
 from vitro.engine.tree import Tree, pack
 from vitro.engine.watch import at_finals, clean_final_attention
 
 __all__ = [
     "Budget",
+    "Change",
     "Clean",
     "Edit",
     "EditError",
@@ -32,6 +34,7 @@ __all__ = [
     "Hook",
     "Means",
     "MemoryBudgetError",
+    "Placed",
     "Progress",
     "Read",
     "Site",
@@ -56,6 +59,7 @@ __all__ = [
     "resid_post",
     "resid_pre",
     "run",
+    "run_placed",
     "sweep",
     "visible",
     "z",

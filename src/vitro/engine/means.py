@@ -14,8 +14,9 @@ from vitro.models import Model
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """Every head's and every MLP's mean output at every position, in float32."""
+    """The mean output of the embedding, every head and every MLP at every position, in float32."""
 
+    embed: Float[Tensor, "position d_model"]
     z: Float[Tensor, "layer position head d_head"]
     mlp_out: Float[Tensor, "layer position d_model"]
 
@@ -31,15 +32,17 @@ def mean_activations(
     """Means over sentences of one length, summed in float64 so that their order and their packing do not matter."""
     shape, n_positions = model.shape, len(sentences[0])
     z = torch.zeros(shape.n_layers, n_positions, shape.n_heads, shape.d_head, dtype=torch.float64, device=model.device)
+    embed = torch.zeros(n_positions, shape.d_model, dtype=torch.float64, device=model.device)
     mlp_out = torch.zeros(shape.n_layers, n_positions, shape.d_model, dtype=torch.float64, device=model.device)
     for part, clean in clean_runs(model, sentences, memory):
         tree = clean.tree
         position = tree.positions.to(model.device)
         # A node stands for every sentence that passes through it.
         weight = torch.bincount(tree.paths.flatten(), minlength=len(tree.tokens)).to(z)
+        embed.index_add_(0, position, clean.layers[0].resid_pre * weight[:, None])
         for layer, cache in enumerate(clean.layers):
             z[layer].index_add_(0, position, cache.z * weight[:, None, None])
             mlp_out[layer].index_add_(0, position, cache.mlp_out * weight[:, None])
         if progress is not None:
             progress(part.stop, len(sentences))
-    return Means((z / len(sentences)).float(), (mlp_out / len(sentences)).float())
+    return Means(*((total / len(sentences)).float() for total in (embed, z, mlp_out)))

@@ -1,8 +1,7 @@
 """Sweeps: many variants of many prompts, in bounded memory, and what is read off each of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from vitro.engine.batches import Values, in_batches, keep
 from vitro.engine.budget import Budget
-from vitro.engine.cone import Plan, plan
+from vitro.engine.cone import plan
 from vitro.engine.edit import Site, Variant
 from vitro.engine.forward import Clean, read_out, run
 from vitro.engine.place import Placed, check_site, first_conflict, place
@@ -75,15 +74,7 @@ def sweep(
         clean = run(model, tree)
         logits = read_out(model, clean.resid_final[tree.finals.to(model.device)])
         placed = [place(model, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
-        signatures = [one.signature for one in placed]
-        plans = {signature: plan(model, tree, signature) for signature in dict.fromkeys(signatures)}
-        # Ordered by entry, and those of one plan together: what a batch is made of.
-        rank = {signature: (plans[signature].entry, number) for number, signature in enumerate(plans)}
-        order = sorted(range(len(placed)), key=lambda row: rank[signatures[row]])
-        planned = [(plans[signature], one) for signature, one in zip(signatures, placed, strict=True)]
-        n_rows = budget.rows(max(one.widest for one in plans.values()), len(tree.tokens), len(tree.finals))
-        work = partial(_run_batch, model, clean, logits, planned, part, read, watch)
-        for batch, values in in_batches(order, n_rows, work):
+        for batch, values in run_placed(model, clean, logits, placed, part, read, budget, watch):
             keep(kept, values, batch, part, (len(variants), len(prompts)))
             done += len(batch) * len(tree.finals)
             if progress is not None:
@@ -91,15 +82,30 @@ def sweep(
     return {name: value.cpu() for name, value in kept.items()}
 
 
-def _run_batch(
+def run_placed(
     model: Model,
     clean: Clean,
     logits: Float[Tensor, "prompt d_vocab"],
-    planned: Sequence[tuple[Plan, Placed]],
+    placed: Sequence[Placed],
     part: slice,
     read: Read,
-    watch: Sequence[Site],
-    batch: Sequence[int],
-) -> Values:
-    final, attention = run_variants(model, clean, logits, [planned[number] for number in batch], watch)
-    return read(Finals(final, logits, part, attention))
+    budget: Budget,
+    watch: Sequence[Site] = (),
+) -> Iterator[tuple[Sequence[int], Values]]:
+    """Variants on a tree in batches, whatever their plans: the numbers of some of them, and what is read off those.
+
+    part: which of all prompts are on the tree.
+    """
+    signatures = [one.signature for one in placed]
+    plans = {signature: plan(model, clean.tree, signature) for signature in dict.fromkeys(signatures)}
+    # By entry, and those of one plan together: what a batch is made of.
+    rank = {signature: (plans[signature].entry, number) for number, signature in enumerate(plans)}
+    order = sorted(range(len(placed)), key=lambda row: rank[signatures[row]])
+
+    def work(batch: Sequence[int]) -> Values:
+        variants = [(plans[signatures[number]], placed[number]) for number in batch]
+        final, attention = run_variants(model, clean, logits, variants, watch)
+        return read(Finals(final, logits, part, attention))
+
+    widest = max(one.widest for one in plans.values())
+    yield from in_batches(order, budget.rows(widest, len(clean.tree.tokens), len(clean.tree.finals)), work)

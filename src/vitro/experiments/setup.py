@@ -252,7 +252,8 @@ class Setup:
         layers = range(self.model.shape.n_layers)
         z = torch.stack([self.z_instead(kind, layer).to(self.model.device) for layer in layers])
         mlp_out = torch.stack([self.mlp_instead(kind, layer).to(self.model.device) for layer in layers])
-        return Constants(z[:, None], mlp_out[:, None])
+        embed = torch.zeros(1, self.model.shape.d_model) if kind == "zero" else self.means[kind].embed
+        return Constants(embed[None].to(self.model.device), z[:, None], mlp_out[:, None])
 
     def token_text(self, ids: Sequence[int]) -> list[str]:
         """Tokens as text, leading spaces kept."""

@@ -1,0 +1,170 @@
+"""Every edge of a model, cut alone, exactly: one reader gets another output of one source, and all else runs on."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.circuits.constants import Constants, Nodes
+from vitro.circuits.nodes import INPUT, INPUTS, LOGITS, Edge, Kind, Node, head, mlp
+from vitro.engine import (
+    Budget,
+    Change,
+    Clean,
+    Placed,
+    Progress,
+    Read,
+    attend,
+    keep,
+    mlp_out,
+    pack,
+    read_out,
+    resid_post,
+    run,
+    run_placed,
+    visible,
+    z,
+)
+from vitro.models import Model, Shape
+
+
+def edges_into(shape: Shape, layer: int, *, parallel: bool) -> tuple[Edge, ...]:
+    """All edges that end in a block's heads (by q, k and v) and MLP; `layer` L stands for those into the logits.
+
+    At GPT-2 small's size there are 32,491 in all. parallel: whether a block's MLP reads beside its heads.
+    """
+    before = sources_before(shape, layer)
+    if layer == shape.n_layers:
+        return tuple(Edge(source, LOGITS) for source in before)
+    heads = [head(layer, number) for number in range(shape.n_heads)]
+    into_heads = [Edge(source, reader, name) for source in before for name in INPUTS for reader in heads]
+    into_mlp = [Edge(source, mlp(layer)) for source in (before if parallel else [*before, *heads])]
+    return tuple(into_heads + into_mlp)
+
+
+def sources_before(shape: Shape, layer: int) -> list[Node]:
+    """What writes to the stream that enters a layer, in the model's order."""
+    found = [INPUT]
+    for below in range(layer):
+        found += [head(below, number) for number in range(shape.n_heads)] + [mlp(below)]
+    return found
+
+
+@torch.inference_mode()
+def cut_edges(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    layer: int,
+    constants: Constants,
+    read: Read,
+    *,
+    since: int = 0,
+    memory: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """Cut each of `edges_into(layer)` alone and keep what `read` says: name -> [edge, prompt, ...], on the CPU.
+
+    A cut edge: the reader reads the stream with the source's output replaced by `constants`, at every position from
+    `since` on (before it, the two must agree), and everything after the reader is the model. What a reader then puts
+    out takes one part of one block, for all its edges at once; the rest is a sweep of edits (`run_placed`).
+    Source: path patching (Goldowsky-Dill et al. 2023, arXiv 2304.05969), of every edge on its own.
+    """
+    budget = Budget.of(model, memory)
+    n_edges = len(edges_into(model.shape, layer, parallel=model.parallel))
+    kept: dict[str, Tensor] = {}
+    done, total = 0, n_edges * len(prompts)
+    for part in budget.parts(prompts):
+        tree = pack(prompts[part])
+        clean = run(model, tree)
+        logits = read_out(model, clean.resid_final[tree.finals.to(model.device)])
+        nodes = (tree.positions >= since).nonzero()[:, 0]
+        n_sources = budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
+        first = 0
+        for placed in _cut(model, clean, layer, Nodes.of(tree, part.start), nodes, constants, n_sources):
+            for batch, values in run_placed(model, clean, logits, placed, part, read, budget):
+                keep(kept, values, [first + number for number in batch], part, (n_edges, len(prompts)))
+                done += len(batch) * len(tree.finals)
+                if progress is not None:
+                    progress(done, total)
+            first += len(placed)
+    return {name: value.cpu() for name, value in kept.items()}
+
+
+def source_changes(
+    model: Model, clean: Clean, sources: Sequence[Node], constants: Constants, where: Nodes, nodes: Int[Tensor, " node"]
+) -> Float[Tensor, "source node d_model"]:
+    """What each source would write differently at some nodes of the tree, if it put out its constant: new minus old."""
+    found = []
+    for source in sources:
+        if source == INPUT:
+            change = constants.embed_at(model, where) - clean.layers[0].resid_pre
+        elif source.kind is Kind.head:
+            z_change = constants.z_at(model, source.layer, where) - clean.layers[source.layer].z
+            change = z_change[:, source.head] @ model.w_out(source.layer)[source.head]
+        else:
+            change = constants.mlp_at(model, source.layer, where) - clean.layers[source.layer].mlp_out
+        found.append(change[nodes.to(model.device)])
+    return torch.stack(found)
+
+
+def _cut(
+    model: Model,
+    clean: Clean,
+    layer: int,
+    where: Nodes,
+    nodes: Int[Tensor, " node"],
+    constants: Constants,
+    n_sources: int,
+) -> Iterator[list[Placed]]:
+    """The edits that cutting amounts to, some sources at a time, in the order of `edges_into`."""
+    n_layers, tree = model.shape.n_layers, clean.tree
+    before = sources_before(model.shape, layer)
+
+    def changes(sources: Sequence[Node], at: Tensor) -> Iterator[Float[Tensor, "source node d_model"]]:
+        for start in range(0, len(sources), n_sources):
+            yield source_changes(model, clean, sources[start : start + n_sources], constants, where, at)
+
+    if layer == n_layers:
+        finals = tree.finals.unique()
+        for change in changes(before, finals):
+            site, at = resid_post(n_layers - 1), tuple(finals.tolist())
+            yield [Placed((Change(site, True, at, one),)) for one in change]
+        return
+    at = tuple(nodes.tolist())
+    for change in changes(before, nodes):
+        mixed = _mixed(model, clean, layer, nodes, change)
+        yield [
+            Placed((Change(z(layer, number), False, at, one[:, number]),))
+            for source in range(len(change))
+            for one in (mixed[name][source] for name in INPUTS)
+            for number in range(model.shape.n_heads)
+        ]
+    heads = [] if model.parallel else [head(layer, number) for number in range(model.shape.n_heads)]
+    cache = clean.layers[layer]
+    stream = (cache.resid_pre if model.parallel else cache.resid_mid)[nodes.to(model.device)]
+    for change in changes([*before, *heads], nodes):
+        yield [Placed((Change(mlp_out(layer), False, at, one),)) for one in model.mlp_out(layer, stream + change)]
+
+
+def _mixed(
+    model: Model,
+    clean: Clean,
+    layer: int,
+    nodes: Int[Tensor, " node"],
+    change: Float[Tensor, "source node d_model"],
+) -> dict[str, Float[Tensor, "source node head d_head"]]:
+    """Every head's z where its queries, its keys, or its values alone are made from a changed stream."""
+    tree, cache, there = clean.tree, clean.layers[layer], nodes.to(model.device)
+    stream, positions = cache.resid_pre[there], tree.positions.to(model.device)[there]
+    q = model.qkv(layer, stream[None], positions)[0].expand(len(change), -1, -1, -1)
+    k, v = (clean_one.expand(len(change), -1, -1, -1) for clean_one in (cache.k, cache.v))
+    new_q, *new_kv = model.qkv(layer, stream + change, positions)
+    new_k, new_v = k.clone(), v.clone()
+    new_k[:, there], new_v[:, there] = new_kv
+    mask = visible(model, layer, tree)[nodes].to(model.device)
+    return {
+        "q": attend(model, layer, new_q, k, v, mask),
+        "k": attend(model, layer, q, new_k, v, mask),
+        "v": attend(model, layer, q, k, new_v, mask),
+    }
