@@ -139,6 +139,7 @@ def test_the_whole_model_read_back_with_its_biases_is_the_model(name: str) -> No
 def test_a_stream_is_written_as_the_edges_that_it_stands_for(name: str) -> None:
     one = model(name)
     zero = Constants(
+        torch.zeros(1, 1, one.shape.d_model),
         torch.stack([one.value_bias(layer) for layer in range(one.shape.n_layers)])[:, None, None],
         torch.zeros(one.shape.n_layers, 1, 1, one.shape.d_model),
     )

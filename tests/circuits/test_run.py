@@ -26,7 +26,7 @@ def constants_of(model: Model) -> dict[Constant, Constants]:
     shape = model.shape
     bias = torch.stack([model.value_bias(layer) for layer in range(shape.n_layers)])[:, None, None]
     return {
-        "zero": Constants(bias, torch.zeros(shape.n_layers, 1, 1, shape.d_model)),
+        "zero": Constants(torch.zeros(1, 1, shape.d_model), bias, torch.zeros(shape.n_layers, 1, 1, shape.d_model)),
         "mean": Constants.of(mean_activations(model, SENTENCES)),
         "resample": resampled(model, PROMPTS, seed=3),
     }

@@ -3,6 +3,7 @@
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, resampled
 from vitro.circuits.drawing import boxes_and_arrows
+from vitro.circuits.edges import cut_edges, model_edges
 from vitro.circuits.export import from_mib, to_mib
 from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node, stream
 from vitro.circuits.presets import POST, WORDS, Cast, setups
@@ -25,7 +26,9 @@ __all__ = [
     "Node",
     "Pin",
     "boxes_and_arrows",
+    "cut_edges",
     "from_mib",
+    "model_edges",
     "node",
     "recast",
     "resampled",

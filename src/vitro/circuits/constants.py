@@ -13,7 +13,7 @@ from vitro.models import Model
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """A fixed output of the embedding, of every head (as z, before W_O) and every MLP. The axes prompt and position are 1
+    """A fixed output of the embedding, of every head (as z, before W_O) and MLP. The axes prompt and position are 1
     where all agree."""
 
     embed: Float[Tensor, "prompt position d_model"]

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
-from vitro.circuits.nodes import INPUT, INPUTS, LOGITS, Edge, Kind, Node, head, mlp
+from vitro.circuits.nodes import INPUT, INPUTS, Edge, Kind, Node, edges_into, head, sources_before
 from vitro.engine import (
     Budget,
     Change,
@@ -26,29 +26,13 @@ from vitro.engine import (
     visible,
     z,
 )
-from vitro.models import Model, Shape
+from vitro.models import Model
 
 
-def edges_into(shape: Shape, layer: int, *, parallel: bool) -> tuple[Edge, ...]:
-    """All edges that end in a block's heads (by q, k and v) and MLP; `layer` L stands for those into the logits.
-
-    At GPT-2 small's size there are 32,491 in all. parallel: whether a block's MLP reads beside its heads.
-    """
-    before = sources_before(shape, layer)
-    if layer == shape.n_layers:
-        return tuple(Edge(source, LOGITS) for source in before)
-    heads = [head(layer, number) for number in range(shape.n_heads)]
-    into_heads = [Edge(source, reader, name) for source in before for name in INPUTS for reader in heads]
-    into_mlp = [Edge(source, mlp(layer)) for source in (before if parallel else [*before, *heads])]
-    return tuple(into_heads + into_mlp)
-
-
-def sources_before(shape: Shape, layer: int) -> list[Node]:
-    """What writes to the stream that enters a layer, in the model's order."""
-    found = [INPUT]
-    for below in range(layer):
-        found += [head(below, number) for number in range(shape.n_heads)] + [mlp(below)]
-    return found
+def model_edges(model: Model, layer: int) -> tuple[Edge, ...]:
+    """All edges of a model that end in a block's heads (by q, k and v) and MLP; layer L: those into the logits."""
+    shape = model.shape
+    return tuple(edges_into(shape.n_layers, shape.n_heads, layer, parallel=model.parallel))
 
 
 @torch.inference_mode()
@@ -63,7 +47,7 @@ def cut_edges(
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """Cut each of `edges_into(layer)` alone and keep what `read` says: name -> [edge, prompt, ...], on the CPU.
+    """Cut each of `model_edges(layer)` alone and keep what `read` says: name -> [edge, prompt, ...], on the CPU.
 
     A cut edge: the reader reads the stream with the source's output replaced by `constants`, at every position from
     `since` on (before it, the two must agree), and everything after the reader is the model. What a reader then puts
@@ -71,7 +55,7 @@ def cut_edges(
     Source: path patching (Goldowsky-Dill et al. 2023, arXiv 2304.05969), of every edge on its own.
     """
     budget = Budget.of(model, memory)
-    n_edges = len(edges_into(model.shape, layer, parallel=model.parallel))
+    n_edges = len(model_edges(model, layer))
     kept: dict[str, Tensor] = {}
     done, total = 0, n_edges * len(prompts)
     for part in budget.parts(prompts):
@@ -117,9 +101,9 @@ def _cut(
     constants: Constants,
     n_sources: int,
 ) -> Iterator[list[Placed]]:
-    """The edits that cutting amounts to, some sources at a time, in the order of `edges_into`."""
+    """The edits that cutting amounts to, some sources at a time, in the order of `model_edges`."""
     n_layers, tree = model.shape.n_layers, clean.tree
-    before = sources_before(model.shape, layer)
+    before = sources_before(model.shape.n_heads, layer)
 
     def changes(sources: Sequence[Node], at: Tensor) -> Iterator[Float[Tensor, "source node d_model"]]:
         for start in range(0, len(sources), n_sources):
@@ -135,10 +119,10 @@ def _cut(
     for change in changes(before, nodes):
         mixed = _mixed(model, clean, layer, nodes, change)
         yield [
-            Placed((Change(z(layer, number), False, at, one[:, number]),))
+            Placed((Change(z(layer, number), False, at, mixed[name][source, :, number]),))
             for source in range(len(change))
-            for one in (mixed[name][source] for name in INPUTS)
             for number in range(model.shape.n_heads)
+            for name in INPUTS
         ]
     heads = [] if model.parallel else [head(layer, number) for number in range(model.shape.n_heads)]
     cache = clean.layers[layer]

@@ -19,7 +19,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitro.circuits.circuit import Circuit
-from vitro.circuits.nodes import INPUT, INPUTS, LOGITS, CircuitError, Edge, Input, Kind, Node, head, mlp, node
+from vitro.circuits.nodes import (
+    INPUT,
+    INPUTS,
+    LOGITS,
+    CircuitError,
+    Edge,
+    Input,
+    Kind,
+    Node,
+    edges_into,
+    node,
+    sources_before,
+)
 from vitro.models import Model
 
 _KINDS = (Kind.input, Kind.head, Kind.mlp, Kind.logits)
@@ -85,21 +97,12 @@ class _Sizes:
 
     def nodes(self) -> Iterable[Node]:
         """All nodes, in EAP-IG's order."""
-        yield INPUT
-        for layer in range(self.n_layers):
-            yield from (head(layer, number) for number in range(self.n_heads))
-            yield mlp(layer)
-        yield LOGITS
+        return [*sources_before(self.n_heads, self.n_layers), LOGITS]
 
     def edges(self) -> Iterable[Edge]:
-        """All edges: everybody reads all that was written before."""
-        written = [INPUT]
-        for layer in range(self.n_layers):
-            heads = [head(layer, number) for number in range(self.n_heads)]
-            yield from (Edge(source, one, name) for source in written for one in heads for name in INPUTS)
-            yield from (Edge(source, mlp(layer)) for source in (written if self.parallel else [*written, *heads]))
-            written += [*heads, mlp(layer)]
-        yield from (Edge(source, LOGITS) for source in written)
+        """All edges, in EAP-IG's order."""
+        for layer in range(self.n_layers + 1):
+            yield from edges_into(self.n_layers, self.n_heads, layer, parallel=self.parallel)
 
     def has(self, one: Node) -> bool:
         return one.kind in (Kind.input, Kind.logits) or (one.layer < self.n_layers and one.head < self.n_heads)

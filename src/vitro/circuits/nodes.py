@@ -114,3 +114,25 @@ class Edge:
     def __str__(self) -> str:
         """`m0->a9.h1<v>`, as in EAP-IG."""
         return f"{self.source}->{self.reader}" + (f"<{self.input}>" if self.input else "")
+
+
+def sources_before(n_heads: int, layer: int) -> list[Node]:
+    """What writes to the stream that enters a layer, in EAP-IG's order."""
+    heads_and_mlps = [
+        one for below in range(layer) for one in (*(head(below, number) for number in range(n_heads)), mlp(below))
+    ]
+    return [INPUT, *heads_and_mlps]
+
+
+def edges_into(n_layers: int, n_heads: int, layer: int, *, parallel: bool) -> list[Edge]:
+    """All edges of a model into one layer's heads and MLP, in EAP-IG's order; layer `n_layers`: into the logits.
+
+    Everybody reads all that was written before. parallel: whether a block's MLP reads beside its heads or after them.
+    At GPT-2 small's size there are 32,491 in all.
+    """
+    before = sources_before(n_heads, layer)
+    if layer == n_layers:
+        return [Edge(source, LOGITS) for source in before]
+    heads = [head(layer, number) for number in range(n_heads)]
+    into_heads = [Edge(source, reader, name) for source in before for reader in heads for name in INPUTS]
+    return into_heads + [Edge(source, mlp(layer)) for source in (before if parallel else [*before, *heads])]

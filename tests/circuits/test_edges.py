@@ -1,0 +1,148 @@
+"""Edges cut one at a time equal plain Hugging Face passes in which one reader is given another input by hooks."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from slow import Seen, parts_of, slow_logits, slow_run
+from small_models import random_model
+from vitro.circuits import Constants, Edge, cut_edges, model_edges, node, resampled
+from vitro.circuits.nodes import edges_into
+from vitro.engine import Budget, Edit, Finals, mean_activations, mlp_out, resid_post, z
+from vitro.models import Model, Shape
+
+PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7], [0, 5, 9, 6, 7]]
+SENTENCES = [[0, 5, 9, word, 7] for word in (3, 8, 11, 30)]
+SINCE = 3
+FAMILIES = ["gpt2", "llama-gqa-3", "neox-parallel", "neox-sequential-full-rotation", "mistral-window"]
+
+
+def final_logits(finals: Finals) -> dict[str, Tensor]:
+    return {"logits": finals.logits}
+
+
+def written(model: Model, seen: Seen, edge: Edge, constants: Constants, prompt: int) -> Tensor:
+    """What the source of an edge would write differently: [position, d_model], new minus old."""
+    source = edge.source
+
+    def of(values: Tensor) -> Tensor:
+        return values[prompt if len(values) > 1 else 0].double()
+
+    if str(source) == "input":
+        return of(constants.embed) - seen.resid_pre[0]
+    if source.head >= 0:
+        new = of(constants.z[source.layer])[:, source.head]
+        return (new - seen.z[source.layer][:, source.head]) @ model.w_out(source.layer)[source.head].double()
+    return of(constants.mlp_out[source.layer]) - seen.mlp_out[source.layer]
+
+
+def slow_cut(model: Model, edge: Edge, constants: Constants, prompt: int) -> Tensor:
+    """Final logits of one prompt with one edge cut."""
+    tokens = PROMPTS[prompt]
+    seen = slow_run(model, tokens)
+    change = written(model, seen, edge, constants, prompt).expand(len(tokens), -1).float().clone()
+    change[:SINCE] = 0.0
+    layer, shape = edge.reader.layer, model.shape
+    if str(edge.reader) == "logits":
+        edit = Edit(resid_post(shape.n_layers - 1), change, how="add")
+    elif edge.reader.head < 0:
+        stream = seen.resid_pre if model.parallel else seen.resid_mid
+        edit = Edit(mlp_out(layer), model.mlp_out(layer, stream[layer].float()[None] + change)[0])
+    else:
+        edit = Edit(z(layer, edge.reader.head), slow_z(model, edge, seen.resid_pre[layer].float() + change, tokens))
+    return slow_logits(model, [tokens], [(edit,)])[0, 0]
+
+
+def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: list[int]) -> Tensor:
+    """A head's z in a plain pass whose projection is made to put out one part that was made from another stream."""
+    layer, number, shape = edge.reader.layer, edge.reader.head, model.shape
+    _, attention, out, _ = parts_of(model, layer)
+    project, part = projection(type(model).__name__, attention, shape, number, str(edge.input))
+    new = project(model.head_norm(layer)(stream[None]))[..., part]
+    found: list[Tensor] = []
+
+    def splice(module: Any, args: Any, result: Tensor) -> Tensor:
+        result = result.clone()
+        result[..., part] = new
+        return result
+
+    handles = [
+        project.register_forward_hook(splice),
+        out.register_forward_pre_hook(lambda module, args: found.append(args[0][0])),
+    ]
+    with torch.no_grad():
+        model.hf(torch.tensor([tokens]))
+    for handle in handles:
+        handle.remove()
+    return found[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
+
+
+def projection(family: str, attention: Any, shape: Shape, number: int, name: str) -> tuple[Any, slice]:
+    """The module that makes a head's queries, keys or values, and where among its outputs they lie."""
+    which = "qkv".index(name)
+    if family == "GPT2":
+        module, start = attention.c_attn, which * shape.d_model + number * shape.d_head
+    elif family == "GPTNeoX":
+        module, start = attention.query_key_value, (3 * number + which) * shape.d_head
+    else:
+        module = getattr(attention, f"{name}_proj")
+        start = (number if name == "q" else number * shape.n_kv_heads // shape.n_heads) * shape.d_head
+    return module, slice(start, start + shape.d_head)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("kind", ["mean", "resample"])
+def test_every_edge_equals_plain_passes_with_hooks(name: str, kind: str) -> None:
+    model = random_model(name)
+    shape = model.shape
+    constants = (
+        Constants.of(mean_activations(model, SENTENCES)) if kind == "mean" else resampled(model, PROMPTS, seed=1)
+    )
+    draw = torch.Generator().manual_seed(2)
+    moved = 0.0
+    clean = slow_logits(model, PROMPTS, [()])[0]
+    for layer in range(shape.n_layers + 1):
+        edges = model_edges(model, layer)
+        found = cut_edges(model, PROMPTS, layer, constants, final_logits, since=SINCE)["logits"]
+        assert len(found) == len(edges)
+        for number in torch.randperm(len(edges), generator=draw)[:5].tolist():
+            prompt = number % len(PROMPTS)
+            expected = slow_cut(model, edges[number], constants, prompt)
+            difference = (found[number, prompt] - expected).abs().max()
+            assert difference <= 1e-4, f"{edges[number]}: {difference:.1e}"
+            moved = max(moved, float((expected - clean[prompt]).abs().max()))
+    assert moved > 0.1
+
+
+def test_zero_cuts_reach_every_position() -> None:
+    model = random_model("gpt2")
+    shape = model.shape
+    zero = Constants(
+        torch.zeros(1, 1, shape.d_model),
+        torch.zeros(shape.n_layers, 1, 1, shape.n_heads, shape.d_head),
+        torch.zeros(shape.n_layers, 1, 1, shape.d_model),
+    )
+    edges = model_edges(model, 1)
+    found = cut_edges(model, PROMPTS, 1, zero, final_logits)["logits"]
+    number = edges.index(Edge(node("input"), node("a1.h2"), "v"))
+    stream = slow_run(model, PROMPTS[0])
+    new = stream.resid_pre[1].float() - stream.resid_pre[0].float()
+    edit = Edit(z(1, 2), slow_z(model, edges[number], new, PROMPTS[0]))
+    torch.testing.assert_close(found[number, 0], slow_logits(model, PROMPTS[:1], [(edit,)])[0, 0], atol=1e-4, rtol=0)
+
+
+def test_gpt2_small_has_32491_edges() -> None:
+    assert sum(len(edges_into(12, 12, layer, parallel=False)) for layer in range(13)) == 32491
+
+
+def test_edges_do_not_depend_on_the_memory_budget() -> None:
+    model = random_model("gpt2")
+    constants = resampled(model, PROMPTS, seed=1)
+    smallest = Budget.of(model, 10**9).need(len(PROMPTS[0]), 1)
+    tight, ample = (
+        cut_edges(model, PROMPTS, 2, constants, final_logits, since=SINCE, memory=memory)["logits"]
+        for memory in (smallest, 10**9)
+    )
+    torch.testing.assert_close(tight, ample, atol=1e-5, rtol=0)
