@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vitro.experiments import EXPERIMENTS as EXPERIMENTS
     from vitro.experiments import Measurement as Measurement
     from vitro.experiments import Options as Options
+    from vitro.experiments import ablate_edges as ablate_edges
     from vitro.experiments import ablate_heads as ablate_heads
     from vitro.experiments import ablate_mlps as ablate_mlps
     from vitro.experiments import answer_tables as answer_tables
@@ -50,6 +51,7 @@ _HOME = {
     "Options": "vitro.experiments",
     "Study": "vitro.study",
     "VitroError": "vitro.errors",
+    "ablate_edges": "vitro.experiments",
     "ablate_heads": "vitro.experiments",
     "ablate_mlps": "vitro.experiments",
     "answer_tables": "vitro.experiments",

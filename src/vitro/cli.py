@@ -35,6 +35,9 @@ SteerPositionsOption = Annotated[str, typer.Option(help="Where it is added: at t
 OutputBiasOption = Annotated[
     str, typer.Option(help="Whether b_O comes along with the heads of circuits: excluded or included.")
 ]
+EdgeAblationOption = Annotated[
+    str, typer.Option(help="What a cut edge's source is taken to write: mean, random, zero, resample.")
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16.")]
 MemoryOption = Annotated[
@@ -83,6 +86,7 @@ def study(
     unembed_direction: UnembedOption = "folded",
     steer_positions: SteerPositionsOption = "final",
     output_bias: OutputBiasOption = "excluded",
+    edge_ablation: EdgeAblationOption = "mean",
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     memory: MemoryOption = None,
@@ -92,7 +96,7 @@ def study(
     from vitro.tasks import named
 
     chosen = named(task)
-    folder = out or Path("studies") / f"{chosen.name}-{re.sub(r'[^A-Za-z0-9._-]+', '-', model).strip('-.')}"
+    folder = out or default_folder(chosen.name, model)
     n_bytes = None if memory is None else parse_bytes(memory)
 
     from vitro.experiments import Options
@@ -109,6 +113,7 @@ def study(
         unembed_direction=unembed_direction,  # type: ignore[arg-type]
         steer_positions=steer_positions,  # type: ignore[arg-type]
         output_bias=output_bias,  # type: ignore[arg-type]
+        edge_ablation=edge_ablation,  # type: ignore[arg-type]
         memory=n_bytes,
     )
     made = run_study(chosen, model, folder, chosen_options, device=device, dtype=dtype)
@@ -118,6 +123,60 @@ def study(
     for sentence in summary(made):
         print(sentence)
     print(f"The report: {made.report}")
+
+
+@app.command()
+def edges(
+    task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file (see vitro tasks).")],
+    model: ModelOption,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder; a study's own may be given. Default: studies/TASK-MODEL.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the drawn sentences.")] = 0,
+    samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
+    value_bias: ValueBiasOption = "excluded",
+    edge_ablation: EdgeAblationOption = "mean",
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
+    memory: MemoryOption = None,
+    as_json: Json = False,
+) -> None:
+    """Cut every edge of a model alone, exactly: what the answer loses. Minutes; stopped, it goes on where it was."""
+    from vitro.tasks import named
+
+    chosen = named(task)
+    folder = out or default_folder(chosen.name, model)
+    n_bytes = None if memory is None else parse_bytes(memory)
+
+    from vitro.experiments import ON_REQUEST, Options
+    from vitro.experiments.edges import numbers
+    from vitro.study import run_study
+
+    options = Options(
+        seed=seed,
+        samples=samples,
+        value_bias=value_bias,  # type: ignore[arg-type]
+        edge_ablation=edge_ablation,  # type: ignore[arg-type]
+        memory=n_bytes,
+    )
+    experiment = ON_REQUEST["edges"]
+    made = run_study(chosen, model, folder, options, experiments=[experiment.name], device=device, dtype=dtype)
+    tables = made.tables(experiment)
+    strongest = numbers(tables)
+    if as_json:
+        print_json({"folder": str(folder), "report": str(made.report), "strongest": strongest.to_dicts()})
+        return
+    print_table(
+        tuple(strongest.columns), [(row[0], *(f"{value:+.4f}" for value in row[1:])) for row in strongest.rows()]
+    )
+    print(experiment.summary(tables))
+    print(f"The table: {folder / 'tables' / 'edges.parquet'}")
+    print(f"The report: {made.report}")
+
+
+def default_folder(task: str, model: str) -> Path:
+    """Where a study of a task on a model goes where no folder is named."""
+    return Path("studies") / f"{task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', model).strip('-.')}"
 
 
 @app.command()

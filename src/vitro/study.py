@@ -4,7 +4,9 @@ import io
 import json
 import platform
 import shlex
+import shutil
 import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -16,7 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vitro.errors import VitroError
-from vitro.experiments import EXPERIMENTS, Experiment, Options, Setup, Tables
+from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Options, Part, Setup, Tables
 from vitro.figures import to_svg
 from vitro.folder import check_writable, sole_writer, write_file
 from vitro.models import Model, find, load_checkpoint
@@ -24,6 +26,8 @@ from vitro.progress import bar
 from vitro.report import Page, Section, render
 from vitro.tasks import Task, argument
 
+PARTS = "parts"
+"""Where a long experiment keeps what it has done until it is finished."""
 FORMAT = 1
 """Of study.json; raised when a folder written before can no longer be gone on with."""
 
@@ -100,12 +104,14 @@ def run_study(
     out: str | Path,
     options: Options = Options(),  # noqa: B008 (frozen)
     *,
+    experiments: Collection[str] = tuple(EXPERIMENTS),
     device: str = "cpu",
     dtype: str = "float32",
 ) -> Study:
     """Measure a task on a model and write tables, figures and report to a folder.
 
-    model: what `vitro.load` takes. The folder is written experiment by experiment; after a stop of any kind the same
+    model: what `vitro.load` takes. experiments: names in `EXPERIMENTS` and `ON_REQUEST`.
+    The folder is written experiment by experiment; after a stop of any kind the same
     call does only what is missing. Raises StudyError where the folder holds something else, and whatever the model
     (ModelError), the task (TaskError) or the folder (FolderError) make impossible, before anything is written.
     """
@@ -124,34 +130,62 @@ def run_study(
             dtype=dtype,
         )
     found = _found(folder, settings)
-    missing = [name for name in EXPERIMENTS if found is None or not _finished(folder, found, EXPERIMENTS[name])]
+    asked = [experiment for name, experiment in _all().items() if name in experiments]
+    missing = [one for one in asked if found is None or not _finished(folder, found, one)]
     if found is not None and not missing:
         with sole_writer(folder):
             _show(folder, found)
         return Study(folder, found)
 
     with bar(f"loading {model}"):
-        setup = Setup(load_checkpoint(checkpoint, device=device, dtype=dtype), task, options)
+        loaded = load_checkpoint(checkpoint, device=device, dtype=dtype)
+        setup = Setup(loaded, task, options, part=_kept_parts(folder, settings))
     tokenizer = _tokenizer_hash(setup.model)
     if found is not None and found.tokenizer_sha256 != tokenizer:
         raise StudyError(f"{folder} holds a study with another tokenizer; choose another --out")
     setup.check()
     if found is not None:
-        for name in set(EXPERIMENTS).difference(missing):
-            setup.measured[name] = {table: _read_table(folder, table) for table in EXPERIMENTS[name].tables}
+        for one in _done(found):
+            if one not in missing:
+                setup.measured[one.name] = {table: _read_table(folder, table) for table in one.tables}
     record = found or _new_record(settings, setup, tokenizer)
     with sole_writer(folder):
-        for name in missing:
+        for one in missing:
             start = time.perf_counter()
-            tables = setup.tables(EXPERIMENTS[name])
+            tables = setup.tables(one)
             for table, frame in tables.items():
                 write_file(_table_path(folder, table), _parquet(frame))
             done = Done(seconds=round(time.perf_counter() - start, 3), tables=sorted(tables))
-            record = record.model_copy(update={"experiments": {**record.experiments, name: done}})
+            record = record.model_copy(update={"experiments": {**record.experiments, one.name: done}})
             # Last, so that what the record calls finished is on the disk.
             write_file(folder / "study.json", (record.model_dump_json(indent=2) + "\n").encode())
+            shutil.rmtree(folder / PARTS, ignore_errors=True)
         _show(folder, record)
     return Study(folder, record)
+
+
+def _all() -> Mapping[str, Experiment]:
+    """Every measurement that a study can hold, in the order in which they are made and shown."""
+    return {**EXPERIMENTS, **ON_REQUEST}
+
+
+def _done(record: Record) -> list[Experiment]:
+    return [experiment for name, experiment in _all().items() if name in record.experiments]
+
+
+def _kept_parts(folder: Path, settings: Settings) -> Part:
+    """Parts of a long experiment on disk, for the next run of the same study to find. They carry its settings' hash."""
+    mark = sha256(settings.model_dump_json().encode()).hexdigest()[:16]
+
+    def part(name: str, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        path = folder / PARTS / f"{name}-{mark}.parquet"
+        if path.is_file():
+            return _read_parquet(path)
+        made = make()
+        write_file(path, _parquet(made))
+        return made
+
+    return part
 
 
 def open_study(folder: str | Path) -> Study:
@@ -190,7 +224,7 @@ def _found(folder: Path, settings: Settings) -> Record | None:
 
 def _only_ours(names: list[str]) -> bool:
     """Whether a folder without study.json was left by a study that was stopped before its first experiment's end."""
-    return set(names) <= {"tables"}
+    return set(names) <= {"tables", PARTS}
 
 
 def _difference(name: str, theirs: Any, ours: Any) -> str:
@@ -241,6 +275,11 @@ def _command(settings: Settings, task: Task) -> str:
     return shlex.join(words)
 
 
+def _command_of(experiment: Experiment, record: Record) -> str:
+    """The command that makes a section: what takes minutes has one of its own, by its name."""
+    return record.command if experiment.name in EXPERIMENTS else record.command.replace("study", experiment.name, 1)
+
+
 def _spelt(value: Any) -> str:
     """An option as one types it: heads as 9.1,10.3, lists with commas, nothing as "by rule"."""
     if value is None:
@@ -269,7 +308,10 @@ def _table_path(folder: Path, name: str) -> Path:
 
 
 def _read_table(folder: Path, name: str) -> pl.DataFrame:
-    path = _table_path(folder, name)
+    return _read_parquet(_table_path(folder, name))
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -286,7 +328,7 @@ def _show(folder: Path, record: Record) -> None:
     """Draw every figure and the page, from the tables of what is finished."""
     study = Study(folder, record)
     sections = []
-    done = [experiment for name, experiment in EXPERIMENTS.items() if name in record.experiments]
+    done = _done(record)
     with bar("drawing the report") as progress:
         for number, experiment in enumerate(done):
             tables = study.tables(experiment)
@@ -301,7 +343,7 @@ def _show(folder: Path, record: Record) -> None:
                     figures=figures,
                     numbers=experiment.numbers(tables),
                     python=experiment.python,
-                    command=record.command,
+                    command=_command_of(experiment, record),
                 )
             )
             progress(number + 1, len(done))
@@ -336,6 +378,6 @@ def _facts(record: Record) -> list[tuple[str, str]]:
 
 def summary(study: Study) -> list[str]:
     """What a study found, in a sentence for each measurement that has one."""
-    done = [experiment for name, experiment in EXPERIMENTS.items() if name in study.record.experiments]
+    done = _done(study.record)
     tables = {name: study.table(name) for experiment in done for name in experiment.tables}
     return [sentence for experiment in done if (sentence := experiment.summary(tables))]

@@ -76,7 +76,8 @@ def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: list[int]) -> Tenso
         model.hf(torch.tensor([tokens]))
     for handle in handles:
         handle.remove()
-    return found[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
+    mixed: Tensor = found[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
+    return mixed
 
 
 def projection(family: str, attention: Any, shape: Shape, number: int, name: str) -> tuple[Any, slice]:

@@ -7,6 +7,7 @@ from vitro.experiments.cast import cast
 from vitro.experiments.circuit_quality import CIRCUIT_QUALITY, judge
 from vitro.experiments.clean import CLEAN, clean_run
 from vitro.experiments.datasets import DATASETS
+from vitro.experiments.edges import EDGES, ablate_edges
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
 from vitro.experiments.head_lens import HEAD_LENS, head_lens
@@ -17,7 +18,7 @@ from vitro.experiments.layer_lens import LAYER_LENS, layer_lens
 from vitro.experiments.mlp_ablation import MLP_ABLATION, ablate_mlps
 from vitro.experiments.mlp_local import MLP_LOCAL, mlp_local
 from vitro.experiments.prompts import PROMPTS
-from vitro.experiments.setup import METHODS, OptionError, Options, Setup, Tables
+from vitro.experiments.setup import METHODS, OptionError, Options, Part, Setup, Tables
 from vitro.experiments.steering import STEERING, steer
 from vitro.experiments.stream_top import STREAM_TOP, stream_tokens
 
@@ -42,17 +43,23 @@ EXPERIMENTS = {
         CIRCUIT_QUALITY,
     )
 }
-"""All measurements of a study, in the order in which it makes and shows them. A new one is a line here."""
+"""The measurements of every study, in the order in which it makes and shows them. A new one is a line here."""
+
+ON_REQUEST = {experiment.name: experiment for experiment in (EDGES,)}
+"""Those that take minutes: a study makes them where they are asked for by name."""
 
 __all__ = [
     "EXPERIMENTS",
     "METHODS",
+    "ON_REQUEST",
     "Experiment",
     "Measurement",
     "OptionError",
     "Options",
+    "Part",
     "Setup",
     "Tables",
+    "ablate_edges",
     "ablate_heads",
     "ablate_mlps",
     "answer_tables",

@@ -1,7 +1,7 @@
 """A task mounted on a model: what every measurement starts from, computed once for all of them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
@@ -58,6 +58,7 @@ class Options:
     output_bias: whether the bias of a layer's heads (b_O) goes along with them in circuits where only wired heads are
     read (C3 to C9); the post does not say.
     steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
+    edge_ablation: what a cut edge's source is taken to write.
     memory: bytes for everything but the model; None: the engine's default.
     """
 
@@ -71,6 +72,7 @@ class Options:
     unembed_direction: UnembedDirection = "folded"
     steer_positions: SteerPositions = "final"
     output_bias: OutputBias = "excluded"
+    edge_ablation: Constant = "mean"
     memory: int | None = None
 
     def __post_init__(self) -> None:
@@ -83,6 +85,7 @@ class Options:
             ("unembed_direction", UnembedDirection),
             ("steer_positions", SteerPositions),
             ("output_bias", OutputBias),
+            ("edge_ablation", Constant),
         ):
             if getattr(self, name) not in get_args(choices):
                 listed = " or ".join(get_args(choices))
@@ -98,6 +101,9 @@ class Options:
 DEFAULT_OPTIONS = Options()
 
 
+Part = Callable[[str, Callable[[], pl.DataFrame]], pl.DataFrame]
+
+
 @dataclass(frozen=True, eq=False)
 class Setup:
     """A model, a task in its tokens, and the options. What several measurements need is computed on first use."""
@@ -107,6 +113,8 @@ class Setup:
     options: Options = DEFAULT_OPTIONS
     measured: dict[str, Tables] = field(default_factory=dict)
     """The tables of the experiments that are done, by experiment."""
+    part: "Part" = lambda name, make: make()
+    """Makes a part of a long experiment, or finds it where an earlier run left it: a study keeps parts on disk."""
 
     def tables(self, experiment: "Experiment") -> Tables:
         """What an experiment found here; it is run the first time that anything asks."""
@@ -195,14 +203,15 @@ class Setup:
         bias = self.model.value_bias(layer)[None]
         return bias if self.options.value_bias == "excluded" else torch.zeros_like(bias)
 
-    def ablated_positions(self, method: Method) -> tuple[int, ...] | None:
+    def ablated_positions(self, method: Constant) -> tuple[int, ...] | None:
         """The positions at which ablation can change anything; None: all.
 
         Where every drawn sentence still equals the prompts, a mean over them is the clean activation itself.
         """
         if method == "zero":
             return None
-        both = np.concatenate([self.datasets[method], self.prompts.tokens])
+        drawn = [] if method == "resample" else [self.datasets[method]]
+        both = np.concatenate([*drawn, self.prompts.tokens])
         first = int((both != both[0]).any(0).argmax())
         return tuple(range(first, both.shape[1]))
 
