@@ -3,14 +3,17 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from vitro.circuits import cut_edges
 from vitro.engine import MemoryBudgetError
 from vitro.errors import VitroError
 from vitro.experiments import EXPERIMENTS, Experiment, Options
@@ -105,6 +108,31 @@ def test_killed_at_any_time_a_study_goes_on_to_the_same_result(
     run_study(days(), str(planted_folder), out, OPTIONS)
     assert contents(out) == contents(finished)
     assert not list(out.rglob(".unfinished-*"))
+
+
+def test_edges_are_added_to_a_study_and_go_on_block_by_block(
+    finished: Path, planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "days"
+    shutil.copytree(finished, folder)
+    asked: list[int] = []
+
+    def limited(model: Any, prompts: Any, layer: int, *rest: Any, **options: Any) -> Any:
+        asked.append(layer)
+        if asked == [0, 1]:
+            raise KeyboardInterrupt
+        return cut_edges(model, prompts, layer, *rest, **options)
+
+    monkeypatch.setattr("vitro.experiments.edges.cut_edges", limited)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(days(), str(planted_folder), folder, OPTIONS, experiments=["edges"])
+    study = run_study(days(), str(planted_folder), folder, OPTIONS, experiments=["edges"])
+    assert asked == [0, 1, 1, 2, 3]
+    assert not (folder / "parts").exists()
+    assert {**contents(finished)}.items() <= contents(folder).items()
+    assert "Every edge, cut alone" in study.report.read_text()
+    once = run_study(days(), str(planted_folder), tmp_path / "once", OPTIONS, experiments=["edges"])
+    assert once.table("edges").equals(study.table("edges"))
 
 
 def test_a_changed_setting_is_refused_by_its_name(finished: Path, planted_folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from vitro.experiments import EXPERIMENTS, Measurement, OptionError, Options, Setup
+from vitro.experiments import EXPERIMENTS, ON_REQUEST, Measurement, OptionError, Options, Setup
 from vitro.models import Model
 from vitro.tasks import days
 
@@ -57,10 +57,21 @@ COLUMNS = {
     "minimality": ["left_out", "prompt", *MEASURES],
     "completeness": ["knocked_out", "size", "whole", "prompt", *VALUES, *(f"model_{value}" for value in VALUES)],
     "random_circuits": ["number", "prompt", *MEASURES],
+    "edges": [
+        "prompt",
+        "source",
+        "target",
+        "input",
+        "method",
+        "answer_logit_change",
+        "answer_prob_change",
+        "logit_diff_change",
+    ],
 }
-MAY_BE_NULL = {"position", "left_out", *VALUES}
+WITH_NULLS = ("attention_pin", "minimality", "completeness", "edges")
+MAY_BE_NULL = {"position", "left_out", "input", *VALUES}
 """The clean run beside the pins has no position, the whole circuit has lost nothing, and of one taken out whole nothing
-is left to read."""
+is left to read; an MLP and the logits have one input, which needs no name."""
 
 
 @pytest.mark.parametrize(
@@ -69,6 +80,7 @@ is left to read."""
         ({"seed": -1}, "seed must be 0 or more, not -1"),
         ({"samples": 0}, "samples must be 1 or more, not 0"),
         ({"value_bias": "maybe"}, "excluded or included, not 'maybe'"),
+        ({"edge_ablation": "none"}, "edge_ablation must be zero or random or mean or resample, not 'none'"),
         ({"memory": 0}, "positive number of bytes"),
     ],
 )
@@ -79,14 +91,14 @@ def test_an_option_out_of_range_is_refused(options: dict[str, object], says: str
 
 def test_every_experiment_makes_its_tables_with_their_columns(planted_model: Model) -> None:
     setup = Setup(planted_model, days(), Options(samples=8))
-    for experiment in EXPERIMENTS.values():
+    for experiment in (EXPERIMENTS | ON_REQUEST).values():
         tables = setup.tables(experiment)
         assert set(tables) == set(experiment.tables)
         for name, table in tables.items():
             assert table.columns == COLUMNS[name]
             assert not table.is_empty()
             with_nulls = {column for column in table.columns if table[column].has_nulls()}
-            assert with_nulls <= (MAY_BE_NULL if name in ("attention_pin", "minimality", "completeness") else set())
+            assert with_nulls <= (MAY_BE_NULL if name in WITH_NULLS else set())
             if name == "attention_pin":
                 assert table["position"].null_count() == 7 * table["heads"].n_unique()
 
@@ -103,7 +115,7 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_others(planted_mod
 
 def test_a_measurement_shows_itself_in_a_notebook(planted_model: Model) -> None:
     setup = Setup(planted_model, days(), Options(samples=8))
-    for experiment in EXPERIMENTS.values():
+    for experiment in (EXPERIMENTS | ON_REQUEST).values():
         shown = Measurement(experiment, experiment.shown(setup))
         html = shown._repr_html_()
         assert experiment.title in html

@@ -1,0 +1,33 @@
+"""Edges of the planted model: the four that carry the task, and no others."""
+
+import polars as pl
+import pytest
+
+from planted import COPY, SUCCESSOR
+from vitro.experiments import Options, ablate_edges
+from vitro.experiments.edges import by_edge
+from vitro.models import Model
+from vitro.tasks import days
+
+COPIER, SUCCEEDER = (f"a{layer}.h{head}" for layer, head in (COPY, SUCCESSOR))
+
+
+@pytest.mark.parametrize("method", ["mean", "resample"])
+def test_the_planted_edges_are_the_strongest_by_far(planted_model: Model, method: str) -> None:
+    options = Options(samples=8, edge_ablation=method)  # type: ignore[arg-type]
+    strongest = by_edge(ablate_edges(planted_model, days(), options).table)
+    carry = {f"{SUCCEEDER}->logits", f"input->{SUCCEEDER}<v>", f"{COPIER}->logits", f"input->{COPIER}<v>"}
+    assert set(strongest["edge"][:4]) == carry
+    changes = strongest["logit_diff_change"].abs()
+    assert changes[3] > 10 * changes[4]
+
+
+def test_zeroing_the_embedding_takes_their_attention_away_too(planted_model: Model) -> None:
+    table = ablate_edges(planted_model, days(), Options(samples=8, edge_ablation="zero")).table
+    by_input = table.filter(source="input", target=SUCCEEDER).group_by("input").agg(pl.col("logit_diff_change").mean())
+    assert by_input.filter(pl.col("logit_diff_change") < -0.5)["input"].sort().to_list() == ["k", "q", "v"]
+
+
+def test_the_summary_names_the_strongest_edge(planted_model: Model) -> None:
+    found = ablate_edges(planted_model, days(), Options(samples=8))
+    assert f"{SUCCEEDER}->logits matters most" in found.experiment.summary(found.tables)
