@@ -1,6 +1,6 @@
 """The same sweeps as Vitro's, run by other tools the way a competent user of each would write them.
 
-    python benchmarks/peers.py PEER JOB --repeats 3 [--limit-variants 24 --seed 0] [--prompts-per-pass 100]
+    python benchmarks/peers.py PEER JOB --repeats 3 [--unembed final] [--limit-variants 24] [--prompts-per-pass 100]
 
 PEER is hf (transformers with hooks), transformer_lens (`run_with_hooks`) or nnsight (`trace`). It imports nothing of
 Vitro's and needs only the environment of benchmarks/peers.txt. JOB is a folder:
@@ -15,8 +15,9 @@ Vitro's and needs only the environment of benchmarks/peers.txt. JOB is a folder:
 It writes `result-PEER.safetensors` into JOB: `logits` float32 [variant, prompt], each prompt's answer logit at the
 final position, and `variants` int64, the rows of the job's `variants` that they are of; and `result-PEER.json`.
 
-What every peer is given: all prompts in one batch, inference mode, no key-value cache, the unembedding of the
-final position alone (`logits_to_keep`), edits made in place, one warm-up pass. Loading the model is not timed.
+What every peer is given: all prompts in one batch, inference mode, no key-value cache, edits made in place, one warm-up
+pass. Loading the model is not timed. `--unembed final` gives it transformers' `logits_to_keep=1` too, by which only the
+final position is unembedded; a plain call unembeds all.
 """
 
 import argparse
@@ -41,9 +42,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 Run = Callable[[Tensor, tuple[int, int, int]], Tensor]
 """Tokens [prompt, position] and one variant -> the logits at the final position [prompt, d_vocab]."""
 
-FAST = {"use_cache": False, "logits_to_keep": 1}
-"""Arguments of transformers' forward, which TransformerLens and nnsight hand on."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -53,6 +51,8 @@ class Job:
     variants: Tensor
     values: list[Tensor]
     positions: list[Tensor | slice]
+    passed: dict[str, Any]
+    """Arguments of transformers' forward, which TransformerLens and nnsight hand on."""
 
 
 def hf(model: Any, job: Job) -> Run:
@@ -68,7 +68,7 @@ def hf(model: Any, job: Job) -> Run:
             args[0][:, at, mine] = new[at]
 
         handle = parts.out(layer).register_forward_pre_hook(replace)
-        logits: Tensor = model(tokens, **FAST).logits[:, -1]
+        logits: Tensor = model(tokens, **job.passed).logits[:, -1]
         handle.remove()
         return logits
 
@@ -80,7 +80,7 @@ def hf(model: Any, job: Job) -> Run:
             out[:, at] = new[at]
 
         handle = parts.mlp(layer).register_forward_hook(replace)
-        logits: Tensor = model(tokens, **FAST).logits[:, -1]
+        logits: Tensor = model(tokens, **job.passed).logits[:, -1]
         handle.remove()
         return logits
 
@@ -101,7 +101,7 @@ def hf(model: Any, job: Job) -> Run:
             parts.qkv(layer).register_forward_hook(remember),
             parts.out(layer).register_forward_pre_hook(replace),
         )
-        logits: Tensor = model(tokens, **FAST).logits[:, -1]
+        logits: Tensor = model(tokens, **job.passed).logits[:, -1]
         for handle in handles:
             handle.remove()
         return logits
@@ -125,7 +125,9 @@ def transformer_lens(model: Any, job: Job) -> Run:
             z[:, at, head] = new[at]
             return z
 
-        logits: Tensor = bridge.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", replace)], **FAST)
+        logits: Tensor = bridge.run_with_hooks(
+            tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", replace)], **job.passed
+        )
         return logits[:, -1]
 
     def mlps(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
@@ -136,7 +138,9 @@ def transformer_lens(model: Any, job: Job) -> Run:
             out[:, at] = new[at]
             return out
 
-        logits: Tensor = bridge.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.hook_mlp_out", replace)], **FAST)
+        logits: Tensor = bridge.run_with_hooks(
+            tokens, fwd_hooks=[(f"blocks.{layer}.hook_mlp_out", replace)], **job.passed
+        )
         return logits[:, -1]
 
     def pins(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
@@ -148,7 +152,7 @@ def transformer_lens(model: Any, job: Job) -> Run:
             return pattern
 
         hooks = [(f"blocks.{layer}.attn.hook_pattern", replace)]
-        logits: Tensor = bridge.run_with_hooks(tokens, fwd_hooks=hooks, **FAST)
+        logits: Tensor = bridge.run_with_hooks(tokens, fwd_hooks=hooks, **job.passed)
         return logits[:, -1]
 
     return {"heads": heads, "mlps": mlps, "pins": pins}[job.kind]
@@ -167,7 +171,7 @@ def nnsight(model: Any, job: Job) -> Run:
         layer, head, method = variant
         mine, at, new = parts.head(head), job.positions[method], job.values[method][layer, :, head]
         out = parts.out(layer)
-        with traced.trace(tokens, **FAST):
+        with traced.trace(tokens, **job.passed):
             out.input[:, at, mine] = new[at]
             logits: Tensor = lm_head.output.save()
         return logits[:, -1]
@@ -176,7 +180,7 @@ def nnsight(model: Any, job: Job) -> Run:
         layer, _, method = variant
         at, new = job.positions[method], job.values[method][layer]
         mlp = parts.mlp(layer)
-        with traced.trace(tokens, **FAST):
+        with traced.trace(tokens, **job.passed):
             mlp.output[:, at] = new[at]
             logits: Tensor = lm_head.output.save()
         return logits[:, -1]
@@ -185,7 +189,7 @@ def nnsight(model: Any, job: Job) -> Run:
         layer, head, k = variant
         mine, value = parts.head(head), parts.value(head)
         qkv, out = parts.qkv(layer), parts.out(layer)
-        with traced.trace(tokens, **FAST):
+        with traced.trace(tokens, **job.passed):
             # As for plain transformers: the pattern is never written out, but this is what pinning it comes to.
             seen = qkv.output[:, k, value]
             out.input[:, -1, mine] = seen
@@ -241,7 +245,7 @@ def wordless_tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<unk>", unk_token="<unk>")
 
 
-def read_job(folder: Path) -> tuple[Path, Job]:
+def read_job(folder: Path, unembed: str) -> tuple[Path, Job]:
     said, found = json.loads((folder / "job.json").read_text()), load_file(folder / "job.safetensors")
     positions = said.get("positions", [])
     job = Job(
@@ -252,6 +256,7 @@ def read_job(folder: Path) -> tuple[Path, Job]:
         values=[found[f"values.{method}"] for method in range(len(positions))],
         # Positions that are a run are a slice: plain strides, no gathering.
         positions=[as_index(at) for at in positions],
+        passed={"use_cache": False, "logits_to_keep": 1 if unembed == "final" else 0},
     )
     return folder / said["model"], job
 
@@ -293,12 +298,18 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3, help="timed runs")
     parser.add_argument("--limit-variants", type=int, help="time this many variants, drawn uniformly (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of that draw")
+    parser.add_argument(
+        "--unembed",
+        choices=("all", "final"),
+        default="all",
+        help="positions: all, as a plain call does, or the final one",
+    )
     parser.add_argument("--prompts-per-pass", type=int, help="prompts in one batch (default: all)")
     arguments = parser.parse_args()
 
     from transformers import AutoModelForCausalLM
 
-    folder, job = read_job(arguments.job)
+    folder, job = read_job(arguments.job, arguments.unembed)
     n_variants = len(job.variants)
     drawn = torch.randperm(n_variants, generator=torch.Generator().manual_seed(arguments.seed))
     chosen = drawn[: arguments.limit_variants].sort().values if arguments.limit_variants else torch.arange(n_variants)
@@ -329,6 +340,7 @@ def main() -> int:
         "variants": n_variants,
         "prompts": len(job.tokens),
         "prompts_per_pass": per_pass,
+        "unembed": arguments.unembed,
         "peak_mb_above_model": None if peak != peak else round(peak - before, 1),
         "threads": torch.get_num_threads(),
         "versions": {

@@ -178,6 +178,12 @@ def test_what_cannot_be_is_refused_before_anything_is_written(planted_folder: Pa
     (tmp_path / "full" / "thesis.tex").write_text("mine")
     with pytest.raises(StudyError, match=r"holds no study \(thesis.tex\)"):
         run_study(days(), str(planted_folder), tmp_path / "full")
+    (tmp_path / "data" / "tables").mkdir(parents=True)
+    (tmp_path / "data" / "tables" / "mine.csv").write_text("mine")
+    with pytest.raises(StudyError, match=r"holds no study \(tables/mine.csv\)"):
+        run_study(days(), str(planted_folder), tmp_path / "data")
+    with pytest.raises(FolderError, match="cannot be written"):
+        run_study(days(), str(planted_folder), tmp_path / ("n" * 300))
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.tex"]
 
 

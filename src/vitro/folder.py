@@ -69,11 +69,12 @@ def sole_writer(folder: Path) -> Iterator[None]:
 def check_writable(folder: Path) -> None:
     """FolderError where `folder` is a file, or where it could neither be written nor made; makes nothing."""
     nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise FolderError(f"{nearest} is a file, not a folder; choose another --out")
     try:
+        # A name that the disk cannot hold is an error already here, not a path that is not there yet.
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise FolderError(f"{nearest} is a file, not a folder; choose another --out")
         # Asking for permission bits is not enough: a read-only disk, or /proc, grants them and then refuses.
         with tempfile.TemporaryFile(dir=nearest):
             pass

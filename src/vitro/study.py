@@ -210,8 +210,7 @@ def _found(folder: Path, settings: Settings) -> Record | None:
     """The record of this very study; None in a folder that is new or empty; StudyError where another one is."""
     record = _read_record(folder)
     if record is None:
-        strangers = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-        if strangers and not _only_ours(strangers):
+        if strangers := _strangers(folder):
             raise StudyError(f"{folder} is not empty and holds no study ({strangers[0]}); choose another --out")
         return None
     if record.settings != settings:
@@ -222,9 +221,13 @@ def _found(folder: Path, settings: Settings) -> Record | None:
     return record
 
 
-def _only_ours(names: list[str]) -> bool:
-    """Whether a folder without study.json was left by a study that was stopped before its first experiment's end."""
-    return set(names) <= {"tables", PARTS}
+def _strangers(folder: Path) -> list[str]:
+    """What a study that was stopped before its first experiment's end has not left in a folder without study.json."""
+    tables = folder / "tables"
+    ours = {tables, folder / PARTS}
+    ours |= {_table_path(folder, name) for experiment in _all().values() for name in experiment.tables}
+    found = [*folder.glob("*"), *tables.glob("*")]
+    return sorted(str(path.relative_to(folder)) for path in found if path not in ours and path.name[0] != ".")
 
 
 def _difference(name: str, theirs: Any, ours: Any) -> str:
