@@ -31,9 +31,9 @@ DAYS = (
 )  # fmt: skip
 NEEDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "days": (DAYS, ("C1", "C2", "C3", "C4", "C5", "C6", "C7")),
-    "months": (("clean", "head_lens", "circuits"), ("C7",)),
-    "numbers:10": (("clean", "circuits"), ("C9",)),
-    "numbers:100": (("clean", "circuits"), ("C9",)),
+    "months": (("prompts", "clean", "head_lens", "circuits"), ("C7",)),
+    "numbers:10": (("prompts", "clean", "circuits"), ("C9",)),
+    "numbers:100": (("prompts", "clean", "circuits"), ("C9",)),
 }
 """For every task the experiments and the circuits that its claims are checked on."""
 BY_CONVENTION = (15, 16, 17, 18, 19, 26, 27)

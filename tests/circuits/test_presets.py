@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from circuits.test_run import PROMPTS, SUBJECT, constants_of, final_logits
 from small_models import random_model
-from vitro.circuits import Cast, Constant, Constants, run_circuits, setups
+from vitro.circuits import Cast, Circuit, Constant, Constants, Kind, recast, run_circuits, setups
 from vitro.engine import mean_activations
 from vitro.models import Model
 
@@ -160,3 +161,30 @@ def test_there_is_a_by_hand_version_of_every_setup(model: Model) -> None:
 def test_heads_of_the_first_layer_read_the_input() -> None:
     cast = Cast((0, 1), (1, 3), (), (0, 0), 0, 1)
     assert str(setups(random_model("gpt2"), cast)["C4"]) == "input -> a0.h1, a1.h3\na0.h1, a1.h3 -> logits"
+
+
+def test_a_head_and_an_mlp_that_play_two_parts_stand_once() -> None:
+    wired = setups(random_model("gpt2"), Cast((0, 1), (0, 1), (), (0, 1), 0, 0))
+    assert str(wired["C6"]) == "input -> m0\ninput, m0 -> a0.h1[subject]\na0.h1 -> logits"
+    assert wired["C7"] == wired["C6"] == wired["C9"]
+
+
+def live_below(circuit: Circuit, model: Model) -> tuple[int, int]:
+    """How many heads and MLPs are live within the stream that a circuit reads."""
+    top = max((one.layer for one in circuit.order if one.kind is Kind.stream), default=-1)
+    fixed = [one.kind for one in circuit.constant_of if one.layer <= top]
+    heads, mlps = ((top + 1) * each for each in (model.shape.n_heads, 1))
+    return heads - fixed.count(Kind.head), mlps - fixed.count(Kind.mlp)
+
+
+@pytest.mark.parametrize("name", ["C1", "C2", "C3", "C5", "C7", "C9"])
+def test_a_random_circuit_has_as_many_live_components_as_the_one_it_stands_beside(name: str, model: Model) -> None:
+    cast = Cast((1, 1), (1, 3), ((0, 0), (1, 2)), (0, 3), 0, 1)
+    circuit, random = setups(model, cast)[name], np.random.default_rng(0)
+    drawn = [recast(model, circuit, random) for _ in range(20)]
+    for one in drawn:
+        assert len(one.edges) == len(circuit.edges)
+        assert (len(one.heads), len(one.mlps)) == (len(circuit.heads), len(circuit.mlps))
+        assert len(one.constants) == len(circuit.constants)
+        assert live_below(one, model) == live_below(circuit, model)
+    assert len(set(drawn)) > 5

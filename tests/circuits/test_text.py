@@ -1,5 +1,7 @@
 """The text form of circuits: what can be written, and how mistakes are told."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,7 @@ def test_within_prints_short_and_goes_round() -> None:
         ("median: a0.h0; input -> logits", "'median' is no kind of constant"),
         ("zero: input; input -> logits", "only heads and MLPs"),
         ("zero: m0; mean: m0; m0 -> logits", "is at zero already"),
+        ("mean: a0.h5-2; input -> logits", r"line 1: 'a0.h5-2' runs backwards"),
         ("zero: m0; input -> m0; m0 -> logits", "at a constant, so it reads nothing"),
         ("input -> a1.h1<v>; a1.h1 -> logits", "reads nothing by q, k"),
         ("resid_post2 -> m1; m1 -> logits", "m1 is within resid_post2 already"),
@@ -94,3 +97,22 @@ def test_what_is_left_out_takes_with_it_what_then_reads_nothing() -> None:
     assert "m0" not in str(circuit.without(m0))
     with pytest.raises(CircuitError, match="no logits"):
         circuit.without(*(one for one in circuit.order if str(one).startswith("a")))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"keep": [(-1, 0)]}, "there is no a-1.h0"),
+        ({"keep": ["0.4"]}, "there is no a0.h4"),
+        ({"keep": ["resid_post1"]}, "resid_post1 cannot be kept"),
+        ({"keep": ["logits"]}, "logits cannot be kept"),
+        ({"heads_of": [3]}, "there is no a3.h0"),
+        ({"heads_of": [-1]}, "there is no a-1.h0"),
+        ({"until": -1}, "there is no resid_post-1"),
+        ({"mlps": "dead"}, "mlps must be live or ablated"),
+        ({"others": "median"}, "zero, random, mean, resample"),
+    ],
+)
+def test_within_names_what_the_model_does_not_have(asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(CircuitError, match=words):
+        Circuit.within(random_model("gpt2"), **asked)

@@ -1,14 +1,21 @@
 """Circuits in a study, on the planted model, whose circuit is known."""
 
+import json
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
-from planted import COPY, N_HEADS, N_LAYERS, SUCCESSOR, planted
+from planted import COPY, N_HEADS, N_LAYERS, SUBJECT, SUCCESSOR, planted
 from vitro.circuits import Circuit
 from vitro.experiments import EXPERIMENTS, Options, Setup, ablate_heads, cast, in_vitro, judge, keep_heads
+from vitro.experiments.in_vitro import IN_VITRO
 from vitro.experiments.statistics import chance, interval
+from vitro.figures import to_spec
 from vitro.models import Model
+from vitro.models.gpt2 import GPT2
 from vitro.tasks import days
 
 OPTIONS = Options(samples=8)
@@ -105,3 +112,41 @@ def test_the_interval_holds_the_mean_and_widens_with_the_templates_spread() -> N
 def test_chance_counts_the_circuit_among_those_that_do_as_well(others: list[float], p: float, rank: int) -> None:
     table = pl.DataFrame({"number": range(4), "answer_prob": [0.5, *others]})
     assert chance(table, "answer_prob") == (p, rank)
+
+
+def test_pins_follow_the_subject_into_paraphrases_and_pins_elsewhere_keep_to_the_tasks_words(model: Model) -> None:
+    def asked(pin: str) -> pl.DataFrame:
+        circuit = Circuit.wire(f"input -> {head(SUCCESSOR)}[{pin}]; {head(SUCCESSOR)} -> logits")
+        return judge(model, days(), circuit, OPTIONS).tables["faithfulness"]
+
+    by_name = asked("subject")
+    # In `After {day} comes` there is no position 4.
+    assert by_name["template"].n_unique() > 1
+    assert asked(str(SUBJECT)).equals(by_name)
+    assert asked("7")["template"].unique().to_list() == [days().template]
+
+
+@pytest.mark.parametrize(("n_layers", "n_heads"), [(1, 4), (2, 1), (1, 2), (1, 1)])
+def test_models_with_few_components_have_an_in_vitro_section_too(n_layers: int, n_heads: int, day_words: Any) -> None:
+    config = GPT2Config(n_layer=n_layers, n_head=n_heads, n_embd=16, n_positions=16, vocab_size=len(day_words))
+    small = GPT2.of(GPT2LMHeadModel(config).eval().requires_grad_(False), day_words)
+    setup = Setup(small, days(), OPTIONS)
+    for experiment in EXPERIMENTS.values():
+        tables = experiment.shown(setup)
+        experiment.numbers(tables)
+        experiment.figures(tables)
+    assert setup.tables(IN_VITRO)["circuits"]["circuit"].n_unique() == 8
+
+
+def test_every_circuit_is_drawn_and_shows_where_its_heads_look(model: Model) -> None:
+    circuits = {
+        "free": Circuit.wire(f"input -> {head(COPY)}; {head(COPY)} -> logits"),
+        "../pinned": Circuit.wire(f"input -> {head(SUCCESSOR)}[subject]; {head(SUCCESSOR)} -> logits"),
+    }
+    figures = in_vitro(model, days(), circuits, OPTIONS).figures
+    assert set(figures) == {
+        *("circuits", "circuit_attention", "circuit_answer_table", "circuit_drawing_1", "circuit_drawing_2")
+    }
+    drawn = json.dumps(to_spec(figures["circuit_attention"]))
+    assert f"free {head(COPY)}" in drawn
+    assert f"../pinned {head(SUCCESSOR)}" in drawn

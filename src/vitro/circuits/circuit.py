@@ -73,6 +73,7 @@ class Circuit:
         keep: "9.1", "a9.h1", (9, 1), and MLPs ("m9") where `mlps` is "ablated". others: what the rest puts out.
         heads_of: the layers whose heads are at constants (None: all). until: the logits read the stream after this
         layer, as the logit lens does (None: the last). With everything kept it equals the model.
+        CircuitError for what the model does not have, and for names to keep that are neither heads nor MLPs.
         """
         shape = model.shape
         kept = {head(*one) if isinstance(one, tuple) else node(one) for one in keep}
@@ -82,14 +83,17 @@ class Circuit:
         parts = {head(layer, number) for layer in layers for number in range(shape.n_heads)}
         if mlps == "ablated":
             parts |= {mlp(layer) for layer in range(shape.n_layers)}
+        # Constants of layers that the model lacks would be left out without a word.
+        for one in sorted(kept | parts):
+            if not one.constant_kind:
+                raise CircuitError(f"{one} cannot be kept; heads, as 9.1, and MLPs, as m9, can")
+            _check_in(model, one)
         last = shape.n_layers - 1 if until is None else until
         made = cls(
             edges=frozenset({Edge(stream(last), LOGITS)}),
             constants=frozenset((part, others) for part in parts - kept if part.layer <= last),
         )
         made.check(model)
-        for one in kept:
-            _check_in(model, one)
         return made
 
     def __str__(self) -> str:
@@ -220,7 +224,7 @@ def _check_in(model: Model, one: Node) -> None:
     shape = model.shape
     if one.kind in (Kind.input, Kind.logits):
         return
-    if one.layer >= shape.n_layers or (one.kind is Kind.head and one.head >= shape.n_heads):
+    if not 0 <= one.layer < shape.n_layers or (one.kind is Kind.head and not 0 <= one.head < shape.n_heads):
         raise CircuitError(
             f"there is no {one} in this model: its heads are a0.h0 to a{shape.n_layers - 1}.h{shape.n_heads - 1}, "
             f"its MLPs m0 to m{shape.n_layers - 1}"

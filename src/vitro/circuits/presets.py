@@ -39,27 +39,28 @@ def setups(
 ) -> Mapping[str, Circuit]:
     """The setups by their names in method.md, C1 to C7 and C9; C8 is C7 asked about months.
 
+    A head that plays both parts stands once. Where one MLP plays both, C7 is C6: it cannot read what reads it.
+
     output_bias: whether what reads a head of a layer gets the bias of that layer's heads (b9) too, in C3 to C9. The
     post does not say.
     """
     below = min(cast.successor[0], cast.copier[0]) - 1
     until = max(cast.successor[0], cast.copier[0])
-    both = (cast.successor, cast.copier)
+    both = tuple(dict.fromkeys((cast.successor, cast.copier)))
     first, last = f"m{cast.first_mlp}", f"m{cast.last_mlp}"
     two, biases = _named(both), _biases(both) if output_bias == "included" else ""
     one, bias = _named(both[:1]), _biases(both[:1]) if output_bias == "included" else ""
     read_two = f"{two}{biases} -> logits"
+    pinned = f"input -> {first}; input, {first} -> {_named(both, '[subject]')}"
+    decopied = f"{pinned}; {two}{biases} -> {last}; {two}{biases}, {last} -> logits"
     return {
         "C1": Circuit.within(model, (*cast.helpers, *both), "mean", until=until),
         "C2": Circuit.within(model, (*cast.helpers, *both, cast.early_copier), "random", until=until),
         "C3": Circuit.wire(f"{_stream(model, below, 'random')} -> {two}; {read_two}"),
         "C4": Circuit.wire(f"{_stream(model, below, 'zero')} -> {two}; {read_two}"),
         "C5": Circuit.wire(f"{_stream(model, below, 'zero')} -> {_named(both, '[subject]')}; {read_two}"),
-        "C6": Circuit.wire(f"input -> {first}; input, {first} -> {_named(both, '[subject]')}; {read_two}"),
-        "C7": Circuit.wire(
-            f"input -> {first}; input, {first} -> {_named(both, '[subject]')}; {two}{biases} -> {last}; "
-            f"{two}{biases}, {last} -> logits"
-        ),
+        "C6": Circuit.wire(f"{pinned}; {read_two}"),
+        "C7": Circuit.wire(decopied if last != first else f"{pinned}; {read_two}"),
         "C9": Circuit.wire(
             f"input -> {first}; input, {first} -> {_named(both[:1], '[subject]')}; {one}{bias} -> logits"
         ),

@@ -98,6 +98,10 @@ def _constant_line(number: int, kind: str, parts: str, constants: dict[Node, Con
         raise CircuitError(f"circuit, line {number}: {kind!r} is no kind of constant; there are {', '.join(CONSTANTS)}")
     for word in _words(number, f"{kind}:{parts}", parts):
         span = _RANGE.fullmatch(word)
+        if span and int(span["first"]) > int(span["last"]):
+            raise CircuitError(
+                f"circuit, line {number}: {word!r} runs backwards; the first head comes first, as a0.h0-11"
+            )
         named = (
             [node(f"a{span['layer']}.h{at}") for at in range(int(span["first"]), int(span["last"]) + 1)]
             if span

@@ -26,9 +26,9 @@ _NAMES = re.compile(r"a?(?P<at>\d+)\.h?(?P<head>\d+)|m(?P<mlp>\d+)|resid_(?P<sta
 
 def run(setup: Setup) -> Tables:
     """Table `answer_table` of the key heads, of the stream around the best and the worst MLP, and of the model."""
-    best, *_, worst = best_to_worst(setup.tables(MLP_LOCAL)["mlp_local"])
+    order = best_to_worst(setup.tables(MLP_LOCAL)["mlp_local"])
     heads = [f"a{layer}.h{head}" for layer, head in key_heads(setup)]
-    around = [f"resid_{stage}{layer}" for layer in (best, worst) for stage in ("mid", "post")]
+    around = [f"resid_{stage}{layer}" for layer in dict.fromkeys((order[0], order[-1])) for stage in ("mid", "post")]
     return {"answer_table": table_of(setup, [*heads, *around, "logits"])}
 
 

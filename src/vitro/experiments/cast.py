@@ -22,6 +22,8 @@ def cast(setup: Setup) -> Cast:
     - early copier: the head that copies the subject most below both, or, where nothing is below, of all others;
     - first MLP: the one whose zero ablation costs the answer most; last MLP: the one of the others that raises the
       answer most on the spot.
+
+    In a model of few heads, or of one MLP, one plays several parts.
     """
     pair = groups(setup)[-1]
     successor, copier = pair if len(pair) == 2 else (pair[0], _other(setup, pair[0]))
@@ -39,10 +41,10 @@ def cast(setup: Setup) -> Cast:
     )
     first = int(by_zero["layer"][0])
     last = next((layer for layer in best_to_worst(setup.tables(MLP_LOCAL)["mlp_local"]) if layer != first), first)
-    return Cast(successor, copier, tuple(helpers), (below or copying)[0], first, last)
+    return Cast(successor, copier, tuple(helpers), (below or copying or [copier])[0], first, last)
 
 
 def _other(setup: Setup, head: Head) -> Head:
-    """The strongest head beside one that stands alone."""
+    """The strongest head beside one that stands alone, which in a model of one head is that one."""
     strongest = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")
-    return next(one for one in strongest if one != head)
+    return next((one for one in strongest if one != head), head)

@@ -1,6 +1,7 @@
 """How good a circuit is: faithful, complete, minimal, better than chance."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -40,18 +41,22 @@ def quality_of(setup: Setup, circuit: Circuit) -> Tables:
 def faithfulness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """The circuit beside the model, on the task and on every paraphrase of it that this tokenizer can ask.
 
+    In a paraphrase the subject stands elsewhere: heads pinned to where it stands in the task follow it. A circuit with
+    a head pinned to any other position is asked in the task's own words alone: elsewhere that position means nothing.
+
     Columns: template, prompt, answer_prob, among_answers, logit_diff (see `reading`), the same of the model as
     model_..., and kl: KL(model || circuit) over the vocabulary, in nats.
     """
     frames = []
-    for task in (setup.task, *setup.task.paraphrased):
+    following = _following(circuit, setup.prompts.subject_position)
+    for task in (setup.task, *(setup.task.paraphrased if following else ())):
         asked = setup if task is setup.task else Setup(setup.model, task, setup.options)
         try:
             _ = asked.prompts
         except TaskError:
             # A word that is one token after the template may be two after a paraphrase.
             continue
-        found = asked.run_circuits([circuit], reading(asked), "faithfulness")
+        found = asked.run_circuits([following or circuit], reading(asked), "faithfulness")
         names = [name for name in MEASURES if name != "kl"]
         columns = {name: found[name][0].numpy() for name in (*names, *(f"model_{name}" for name in names), "kl")}
         prompt = np.arange(len(asked.prompts.tokens))
@@ -112,6 +117,13 @@ def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     drawn = [recast(setup.model, circuit, random) for _ in range(RANDOM)]
     named = {str(number): one for number, one in enumerate([circuit, *drawn])}
     return circuit_rows(setup, "number", named, "random circuits").with_columns(pl.col("number").cast(pl.Int64))
+
+
+def _following(circuit: Circuit, subject: int) -> Circuit | None:
+    """The circuit with its pins on the subject, wherever that is; None where one is pinned to another position."""
+    if {pin for _, pin in circuit.pins} - {subject, "subject"}:
+        return None
+    return replace(circuit, pins=frozenset((one, "subject") for one, _ in circuit.pins))
 
 
 def parts(circuit: Circuit) -> tuple[Node, ...]:

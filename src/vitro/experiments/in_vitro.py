@@ -16,9 +16,10 @@ from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
 from vitro.experiments.effects import at
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.labels import answers, subjects
+from vitro.experiments.labels import answers, positions, subjects
+from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.figures import Figure, answer_tables, circuit_answers, circuit_drawing
+from vitro.figures import Figure, answer_tables, circuit_answers, circuit_drawing, final_attention
 from vitro.models import Model
 from vitro.tasks import Task
 
@@ -38,7 +39,7 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
 
     circuits: answer_prob, answer_rank (0 = top), subject_prob, top_token, top_prob. circuit_answer_table: the logits of
     the answers, as in `answer_table`. circuit_attention: the wired heads' weights from the final stream.
-    circuit_wiring: the circuit's text.
+    circuit_wiring: the circuit's text, and how many heads a layer of the model has.
     """
     wired = list(circuits.values())
     heads = sorted({one for circuit in wired for one in circuit.heads})
@@ -72,7 +73,9 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
         "circuits": table,
         "circuit_answer_table": pl.concat(rows).rename({"component": "circuit"}),
         "circuit_attention": pl.concat(attention) if attention else pl.DataFrame(schema=_ATTENTION),
-        "circuit_wiring": pl.DataFrame({"circuit": list(circuits), "text": [str(one) for one in wired]}),
+        "circuit_wiring": pl.DataFrame({"circuit": list(circuits), "text": [str(one) for one in wired]}).with_columns(
+            pl.lit(setup.model.shape.n_heads, dtype=pl.Int64).alias("n_heads")
+        ),
     }
 
 
@@ -175,7 +178,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     return (
         by_circuit.join(leads, on="circuit", maintain_order="left")
         .join(wiring, on="circuit", maintain_order="left")
-        .select("circuit", words, pl.exclude("circuit", "text", "wiring"), "wiring")
+        .select("circuit", words, pl.exclude("circuit", "text", "n_heads", "wiring"), "wiring")
     )
 
 
@@ -201,11 +204,19 @@ def _drawn(tables: Tables) -> pl.DataFrame:
     return chosen if len(chosen) else rows
 
 
-def _drawing(tables: Tables) -> Figure:
-    """The post's final circuit, or the last of any others."""
-    wiring = dict(tables["circuit_wiring"].select("circuit", "text").iter_rows())
-    name = "C7" if "C7" in wiring else list(wiring)[-1]
-    return circuit_drawing(*boxes_and_arrows(Circuit.wire(wiring[name])), f"The circuit {name}", WORDS.get(name, ""))
+def _figures(tables: Tables) -> dict[str, Figure]:
+    """What the circuits answer, where their heads look, their answer tables, and a drawing of each."""
+    drawn: dict[str, Figure] = {"circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS)}
+    if len(tables["circuit_attention"]):
+        drawn["circuit_attention"] = final_attention(tables["circuit_attention"], positions(tables))
+    drawn["circuit_answer_table"] = answer_tables(_drawn(tables), subjects=subjects(tables), answers=answers(tables))
+    wiring = tables["circuit_wiring"].select("circuit", "text", "n_heads")
+    for number, (name, text, n_heads) in enumerate(wiring.iter_rows(), start=1):
+        boxes, arrows = boxes_and_arrows(Circuit.wire(text), n_heads)
+        # Names of circuits are anyone's, and those of figures become files.
+        key = name if name in WORDS else str(number)
+        drawn[f"circuit_drawing_{key}"] = circuit_drawing(boxes, arrows, f"The circuit {name}", WORDS.get(name, ""))
+    return drawn
 
 
 IN_VITRO = Experiment(
@@ -216,14 +227,10 @@ IN_VITRO = Experiment(
     python="vitro.in_vitro(model, task)",
     tables=("circuits", "circuit_answer_table", "circuit_attention", "circuit_wiring"),
     run=run,
-    figures=lambda tables: {
-        "circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS),
-        "circuit_drawing": _drawing(tables),
-        "circuit_answer_table": answer_tables(_drawn(tables), subjects=subjects(tables), answers=answers(tables)),
-    },
+    figures=_figures,
     numbers=numbers,
     summary=summary,
-    needs=(CLEAN,),
+    needs=(PROMPTS, CLEAN),
 )
 
 

@@ -20,14 +20,16 @@ def final_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.LayerChar
     """A heatmap of table V6 (`attention`), averaged over prompts: heads down, positions across.
 
     `tokens` are those of the positions, in order. Where there is room the weight stands in its cell. Hovering gives
-    the spread over prompts.
+    the spread over prompts. A table with a column `circuit` (`circuit_attention`) has a row for each circuit's heads.
     """
+    circuit = ["circuit"] if "circuit" in table.columns else []
+    head = pl.format("a{}.h{}", "layer", "head")
     cells = (
-        table.group_by("layer", "head", "position")
+        table.group_by(*circuit, "layer", "head", "position")
         .agg(spread("weight"))
-        .sort("layer", "head", "position")
-        .with_columns(pl.format("a{}.h{}", "layer", "head").alias("name"))
-        .drop("layer", "head")
+        .sort(*circuit, "layer", "head", "position")
+        .with_columns((pl.format("{} {}", *circuit, head) if circuit else head).alias("name"))
+        .drop(*circuit, "layer", "head")
     )
     names = cells["name"].unique(maintain_order=True).to_list()
     width = min(_WIDEST_CELL, (WIDTH - 90) / len(tokens))
