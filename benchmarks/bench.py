@@ -67,7 +67,7 @@ class Row:
 def head_row(name: str, model: Model, prompts: list[list[int]], drawn: str, target: float | None) -> Row:
     shape = model.shape
     if model.shape.n_layers == 12:
-        instead = [ablation(model, prompts[0], where) for where in DRAWN[drawn].values()]  # type: ignore[arg-type]
+        instead = [ablation(model, prompts[0], where) for where in DRAWN[drawn].values()]
     else:
         zero = torch.zeros(shape.n_layers, len(prompts[0]), shape.n_heads, shape.d_head)
         mean = mean_activations(model, prompts).z
@@ -153,8 +153,10 @@ def vitro_run(row: Row, variants: Sequence[Variant]) -> Tensor:
     return sweep(row.model, row.prompts, variants, read)["logit"]
 
 
-def peer_run(row: Row, peer: str, unembed: str, python: str, limit: int, repeats: int) -> tuple[dict[str, Any], Tensor]:
-    """What a peer says of a row, and its answers' logits."""
+def peer_run(
+    row: Row, peer: str, unembed: str, python: str, limit: int, repeats: int
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a peer says of a row, and its answers' logits with the variants that they are of."""
     with tempfile.TemporaryDirectory() as name:
         job = Path(name)
         row.model.hf.save_pretrained(job / "model")
