@@ -52,7 +52,7 @@ COLUMNS = {
     "circuits": ["circuit", "prompt", "answer_prob", "answer_rank", "subject_prob", "top_token", "top_prob"],
     "circuit_answer_table": ["prompt", "circuit", "answer", "logit", "normalized"],
     "circuit_attention": ["circuit", "prompt", "layer", "head", "position", "weight"],
-    "circuit_wiring": ["circuit", "text"],
+    "circuit_wiring": ["circuit", "text", "n_heads"],
     "faithfulness": ["template", "prompt", *VALUES, *(f"model_{value}" for value in VALUES), "kl"],
     "minimality": ["left_out", "prompt", *MEASURES],
     "completeness": ["knocked_out", "size", "whole", "prompt", *VALUES, *(f"model_{value}" for value in VALUES)],
