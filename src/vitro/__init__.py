@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vitro.experiments import attention as attention
     from vitro.experiments import clean_run as clean_run
     from vitro.experiments import head_lens as head_lens
+    from vitro.experiments import head_tokens as head_tokens
     from vitro.experiments import in_vitro as in_vitro
     from vitro.experiments import judge as judge
     from vitro.experiments import keep_heads as keep_heads
@@ -58,6 +59,7 @@ _HOME = {
     "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
     "head_lens": "vitro.experiments",
+    "head_tokens": "vitro.experiments",
     "in_vitro": "vitro.experiments",
     "judge": "vitro.experiments",
     "keep_heads": "vitro.experiments",

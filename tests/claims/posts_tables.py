@@ -45,6 +45,9 @@ def tables(task: str) -> Tables:
                 ALPHAS, range(7),
             ),
             "steering_attention": steering_attention(),
+            "steering_vector": pl.DataFrame(
+                {"token": [" tomorrow"], "layer": [8], "direction": ["folded"], "positions": ["final"]}
+            ),
             "mlp_local": mlp_local(),
             "mlp_ablation": rows(
                 ("method", "layer", "prompt", "answer_prob_change"), lambda _, layer, __: -0.01 if layer else -0.2,

@@ -5,14 +5,18 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
+import vitro
 from planted import COPY, SUCCESSOR
 from vitro.experiments import (
+    EXPERIMENTS,
+    Experiment,
     Measurement,
     Options,
     Setup,
     answer_tables,
     attention,
     head_lens,
+    head_tokens,
     key_heads,
     layer_lens,
     mlp_local,
@@ -20,7 +24,9 @@ from vitro.experiments import (
     steer,
     stream_tokens,
 )
+from vitro.experiments.head_tokens import HEAD_TOKENS
 from vitro.experiments.setup import Head
+from vitro.figures import to_spec
 from vitro.models import Model
 from vitro.tasks import Task, days
 
@@ -39,10 +45,13 @@ COLUMNS = {
     "mlp_local": "layer, answer_prob_before, answer_prob_after",
 }
 """method.md, section 5, word by word; `attention_pattern` is Vitro's own."""
+OF_THE_TASK = {"steering_vector": "token, layer, direction, positions", "key_heads": "layer, head, why"}
+"""Tables of the whole task, which have no column `prompt`."""
 
 HEADS: tuple[Head, ...] = ((2, 0), (1, 1), (0, 2))
 MEASURES: dict[str, Callable[[Model, Task, Options], Measurement]] = {
     "head_lens": head_lens,
+    "head_tokens": head_tokens,
     "answer_table": lambda model, task, options: answer_tables(
         model, task, ["a1.h1", "m0", "resid_mid1", "logits"], options
     ),
@@ -66,9 +75,11 @@ def measured(model: Model, task: Task, options: Options) -> dict[str, pl.DataFra
 def test_the_tables_have_the_columns_of_the_method(planted_model: Model) -> None:
     tables = measured(planted_model, days(), Options(heads=HEADS))
     assert {name: table.columns for name, table in tables.items()} == {
-        name: ["prompt", *columns.split(", ")] for name, columns in COLUMNS.items()
+        **{name: ["prompt", *columns.split(", ")] for name, columns in COLUMNS.items()},
+        **{name: columns.split(", ") for name, columns in OF_THE_TASK.items()},
     }
-    for name, table in tables.items():
+    for name in COLUMNS:
+        table = tables[name]
         holes = {column: count for column, count in table.null_count().row(0, named=True).items() if count}
         # In the pins, null is the clean run: of each prompt, for each head and for two together.
         assert holes == ({"position": 7 * 4} if name == "attention_pin" else {})
@@ -82,7 +93,10 @@ def test_tables_follow_the_prompts_in_the_order_of_the_task(with_words: Model, s
     turned = Task(task.name, task.template, task.words[shift:] + task.words[:shift], cyclic=True, content=task.content)
     options = Options(heads=HEADS)
     ours, theirs = measured(with_words, task, options), measured(with_words, turned, options)
-    for name, table in ours.items():
+    for name in OF_THE_TASK:
+        assert ours[name].equals(theirs[name])
+    for name in COLUMNS:
+        table = ours[name]
         other = theirs[name].with_columns(((pl.col("prompt") + shift) % 7).alias("prompt"))
         values = [column for column, dtype in table.schema.items() if dtype.is_float() and column != "alpha"]
         keys = [column for column in table.columns if column not in (*values, "token", "answer_rank_among_answers")]
@@ -125,3 +139,54 @@ def test_by_rule_the_planted_heads_are_key_heads_and_the_successor_is_the_first(
 
 def test_one_head_alone_is_pinned_alone(planted_model: Model) -> None:
     assert pin_heads(planted_model, days(), Options(heads=(SUCCESSOR,))).table["heads"].unique().to_list() == ["a1.h1"]
+
+
+def test_the_section_of_the_key_heads_says_why_each_is_one_and_what_it_says(planted_model: Model) -> None:
+    found = head_tokens(planted_model, days(), Options(samples=16))
+    why = {(layer, head): words for layer, head, words in found.table.iter_rows()}
+    assert tuple(why) == key_heads(Setup(planted_model, days(), Options(samples=16)))
+    assert why[SUCCESSOR].startswith("selective")
+    assert "copying" in why[COPY]
+    numbers = {row["head"]: row for row in found.numbers.to_dicts()}
+    assert numbers["a1.h1"]["answer first in"] == 7
+    assert numbers["a0.h2"]["mean subject prob"] > 0.5
+    # The planted heads say the next day and the day itself, and the figure shows it.
+    rows = next(iter(to_spec(found.figures["head_tokens"])["datasets"].values()))
+    words = {(row["layer"], row["column"]): row["word"] for row in rows}
+    for place, head in enumerate(why):
+        for prompt, day in enumerate(days().words):
+            if head in (SUCCESSOR, COPY):
+                said = days().words[(prompt + 1) % 7] if head == SUCCESSOR else day
+                assert words[place, prompt].endswith(said)
+
+
+def test_heads_that_are_asked_for_need_no_ablation_to_be_shown(planted_model: Model) -> None:
+    setup = Setup(planted_model, days(), Options(heads=HEADS))
+    tables = HEAD_TOKENS.shown(setup)
+    assert "head_ablation" not in setup.measured
+    assert tables["key_heads"].rows() == [(*head, "asked for") for head in HEADS]
+
+
+def test_what_steers_is_in_the_tables(planted_model: Model) -> None:
+    options = Options(heads=HEADS, unembed_direction="raw", steer_positions="all", steer_token=" house", steer_layer=0)
+    assert steer(planted_model, days(), options).tables["steering_vector"].rows() == [(" house", 0, "raw", "all")]
+    by_rule = steer(planted_model, days(), Options(heads=HEADS)).tables["steering_vector"]
+    assert by_rule.rows() == [(" tomorrow", 1, "folded", "final")]
+
+
+SECTIONS = [experiment for experiment in EXPERIMENTS.values() if not set(experiment.tables) & {"prompts", "datasets"}]
+
+
+@pytest.mark.parametrize("experiment", SECTIONS, ids=lambda experiment: experiment.name)
+def test_a_section_stands_alone_and_shows_its_figures_and_numbers_in_a_notebook(
+    experiment: Experiment, planted_model: Model
+) -> None:
+    # The very call that the report prints under the section.
+    call = experiment.python.replace("task)", "task, options=options)")
+    names = {"vitro": vitro, "model": planted_model, "task": days(), "options": Options(samples=8)}
+    found = eval(experiment.python if call == experiment.python else call, names)
+    html = found._repr_html_()
+    assert html.count("<svg") == len(found.figures) >= 1
+    assert experiment.title in html
+    assert found.table.height > 0
+    assert found.numbers.height > 0

@@ -183,6 +183,11 @@ def steering_attention_table(
     return pl.DataFrame(rows, schema=["prompt", "alpha", "layer", "head", "weight"], orient="row")
 
 
+def steering_vector_table(token: str = " tomorrow", positions: str = "final") -> pl.DataFrame:
+    """What was added, and where."""
+    return pl.DataFrame({"token": [token], "layer": [8], "direction": ["folded"], "positions": [positions]})
+
+
 def mlp_local_table(layers: int = 12, prompts: int = 7) -> pl.DataFrame:
     """Table V11: the deeper the MLP the larger what it does, for better or worse."""
     rows = [

@@ -1,11 +1,14 @@
 """Both pictures of attention: from the final stream, and from every stream."""
 
+import re
 from typing import Any
 
+import polars as pl
 import pytest
 
+from figures.ablation_tables import HOSTILE
 from figures.living_tables import PROMPT, attention_pattern_table, attention_table
-from vitro.figures import attention_patterns, final_attention, to_spec, to_svg
+from vitro.figures import Figure, attention_patterns, final_attention, readable, to_json, to_spec, to_svg
 
 HEADS = [(10, 3), (9, 1), (10, 11)]
 
@@ -49,3 +52,56 @@ def test_both_fit_a_page_for_every_length_of_prompt(positions: int) -> None:
         to_svg(attention_patterns(attention_pattern_table(HEADS, positions, 2), tokens)),
     ):
         assert float(svg.split('width="')[1].split('"')[0]) <= 1000
+
+
+EACH = [[*PROMPT[:4], f" {word}", *PROMPT[5:]] for word in ("Monday", "Tuesday", "Wednesday")]
+
+
+def in_prompt(figure: Figure, number: int) -> str:
+    """The figure as a reader sees it who has chosen a prompt."""
+    spec = to_spec(figure)
+    [choice] = spec["params"]
+    assert choice["value"] == -1
+    assert number in choice["bind"]["options"]
+    choice["value"] = number
+    return to_svg(spec)
+
+
+def test_a_prompt_can_be_chosen_instead_of_the_mean_and_brings_its_own_tokens() -> None:
+    table, pattern = attention_table(HEADS, prompts=3), attention_pattern_table(HEADS, prompts=3)
+    figures: list[Figure] = [final_attention(table, PROMPT, EACH), attention_patterns(pattern, PROMPT, EACH)]
+    for figure in figures:
+        assert "{subject}</text>" in to_svg(figure)
+        assert "Tuesday</text>" not in to_svg(figure)
+        chosen = in_prompt(figure, 1)
+        assert "Tuesday</text>" in chosen
+        assert "{subject}</text>" not in chosen
+        assert "Monday</text>" not in chosen
+
+
+def written(svg: str) -> list[str]:
+    """The weights in the cells, head by head."""
+    return re.findall(r">([01]\.\d\d)</text>", svg)
+
+
+def test_the_chosen_prompt_is_drawn_with_its_own_weights() -> None:
+    table = attention_table(HEADS, prompts=3)
+    mean = table.group_by("layer", "head", "position").agg(pl.col("weight").mean()).sort("layer", "head", "position")
+    own = table.filter(prompt=2).sort("layer", "head", "position")
+    figure = final_attention(table, PROMPT, EACH)
+    assert written(to_svg(figure)) == [f"{weight:.2f}" for weight in mean["weight"]]
+    assert written(in_prompt(figure, 2)) == [f"{weight:.2f}" for weight in own["weight"]] != written(to_svg(figure))
+
+
+def test_of_many_prompts_twelve_can_be_chosen() -> None:
+    each = [PROMPT] * 100
+    spec = to_spec(final_attention(attention_table(HEADS, prompts=100), PROMPT, each))
+    assert spec["params"][0]["bind"]["options"] == [-1, *(100 * number // 12 for number in range(12))]
+    assert len(to_json(final_attention(attention_table(HEADS, prompts=100), PROMPT, each))) < 100_000
+
+
+def test_hostile_tokens_can_be_chosen_and_are_shown_whole() -> None:
+    each = [[*HOSTILE[:1], *PROMPT[1:]]] * 3
+    figure = attention_patterns(attention_pattern_table(HEADS[:1], prompts=3), PROMPT, each)
+    assert readable(HOSTILE[0]) in to_spec(figure)["params"][0]["bind"]["labels"][1]
+    assert "<script" not in in_prompt(figure, 1)

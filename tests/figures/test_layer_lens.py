@@ -15,12 +15,20 @@ def datasets(layers: int = 12, prompts: int = 7) -> list[list[dict[str, Any]]]:
 def test_every_stream_is_drawn_once_in_the_order_in_which_it_is_made() -> None:
     curves, leads = datasets(layers=2)
     depths = [0, 0.5, 1, 1.5, 2]
-    assert [row["depth"] for row in leads] == depths
+    for over in ("subject", "all other answers"):
+        assert [row["depth"] for row in leads if row["over"].endswith(over)] == depths
     assert [row["depth"] for row in curves if "mean" in row and row["token"] == "the answer"] == depths
 
 
 def test_the_lower_panel_counts_the_prompts_in_which_the_answer_leads() -> None:
-    assert [row["leads"] for row in datasets()[1]][-1] == 7
+    table = layer_lens_table()
+    after = table.filter(layer=6, stage="post")
+    counts = {row["over"]: row["leads"] for row in datasets()[1] if row["depth"] == 7}
+    assert counts == {
+        "answer above the subject": (after["answer_prob"] > after["subject_prob"]).sum(),
+        "answer above all other answers": (after["answer_rank_among_answers"] == 0).sum(),
+    }
+    assert [row["leads"] for row in datasets()[1] if row["over"].endswith("answers")][-1] == 7
 
 
 def test_few_prompts_are_lines_and_many_a_band() -> None:

@@ -19,6 +19,7 @@ from vitro.figures import (
     final_attention,
     head_effects,
     head_lens,
+    head_top_tokens,
     layer_lens,
     layer_top_tokens,
     mlp_effects,
@@ -45,12 +46,21 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "head lens": lambda: head_lens(living.head_lens_table()),
     "answer tables": lambda: answer_tables(living.answer_table(), DAYS, living.next_of(DAYS)),
     "final attention": lambda: final_attention(living.attention_table(), PROMPT),
+    "attention by prompt": lambda: final_attention(living.attention_table(), PROMPT, [PROMPT] * 7),
+    "patterns by prompt": lambda: attention_patterns(living.attention_pattern_table(), PROMPT, [PROMPT] * 7),
+    "head top tokens": lambda: head_top_tokens(
+        living.layer_lens_top_table().filter(stage="post").with_columns(head=0),
+        pl.DataFrame({"layer": [9, 2], "head": [0, 0]}),
+        DAYS,
+    ),
     "attention patterns": lambda: attention_patterns(living.attention_pattern_table(), PROMPT),
     "pins": lambda: pins(living.attention_pin_table(), PROMPT),
     "layer lens": lambda: layer_lens(living.layer_lens_table()),
     "layer top tokens": lambda: layer_top_tokens(living.layer_lens_top_table(), DAYS),
     "stream top tokens": lambda: stream_top_tokens(living.stream_top_table(), PROMPT),
-    "steering": lambda: steering(living.steering_table(), living.steering_attention_table()),
+    "steering": lambda: steering(
+        living.steering_table(), living.steering_attention_table(), living.steering_vector_table()
+    ),
     "mlp local": lambda: mlp_local(living.mlp_local_table()),
     "circuit": lambda: circuit_drawing(*circuit_tables(*((*ends, "") for ends in CIRCUIT)), "The final circuit"),
 }

@@ -11,6 +11,7 @@ from vitro.experiments.edges import EDGES, ablate_edges
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
 from vitro.experiments.head_lens import HEAD_LENS, head_lens
+from vitro.experiments.head_tokens import HEAD_TOKENS, head_tokens
 from vitro.experiments.in_vitro import IN_VITRO, in_vitro
 from vitro.experiments.keep_curve import KEEP_CURVE, keep_heads
 from vitro.experiments.key_heads import key_heads
@@ -30,6 +31,7 @@ EXPERIMENTS = {
         DATASETS,
         HEAD_ABLATION,
         HEAD_LENS,
+        HEAD_TOKENS,
         LAYER_LENS,
         MLP_LOCAL,
         MLP_ABLATION,
@@ -67,6 +69,7 @@ __all__ = [
     "cast",
     "clean_run",
     "head_lens",
+    "head_tokens",
     "in_vitro",
     "judge",
     "keep_heads",

@@ -6,8 +6,8 @@ import torch
 
 from vitro.engine import clean_attention, clean_runs
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.key_heads import key_heads, reasons
-from vitro.experiments.labels import head_name, positions
+from vitro.experiments.key_heads import key_heads
+from vitro.experiments.labels import head_name, positions, prompt_tokens
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
 from vitro.figures import attention_patterns, final_attention
@@ -74,24 +74,34 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """Which heads are the key heads, and what made them so."""
-    why = reasons(tables["head_lens"], tables["head_ablation"])
-    heads = tables["attention_pattern"].select("layer", "head").unique(maintain_order=True).iter_rows()
-    named = (f"a{layer}.h{head} ({', '.join(why.get((layer, head), ['asked for']))})" for layer, head in heads)
-    return f"The key heads, shown one by one below: {', '.join(named)}."
+    """Where each key head looks most."""
+    labels = positions(tables)
+    mean = (
+        _of_key_heads(tables)
+        .with_columns(head_name().alias("name"))
+        .group_by("name", "position", maintain_order=True)
+        .agg(pl.col("weight").mean())
+        .sort("weight", descending=True, maintain_order=True)
+        .group_by("name")
+        .first()
+    )
+    most = {name: (labels[position].strip(), weight) for name, position, weight in mean.iter_rows()}
+    names = _of_key_heads(tables).select(head_name()).to_series().unique(maintain_order=True)
+    looks = (f"{name} at {most[name][0]} ({most[name][1]:.2f})" for name in names)
+    return f"From the final stream the key heads look most, on average: {', '.join(looks)}."
 
 
 ATTENTION = Experiment(
     name="attention",
     title="Attention",
-    reading="The rows show where each key head looks from the final stream, on average over the prompts; the triangles "
-    "show its whole pattern, each row a position that looks, each column one that is looked at.",
+    reading="The rows show where each key head looks from the final stream, the triangles its whole pattern, each row "
+    "a position that looks, each column one that is looked at: the mean over prompts, or the prompt chosen below.",
     python="vitro.attention(model, task)",
     tables=("attention", "attention_pattern"),
     run=run,
     figures=lambda tables: {
-        "attention": final_attention(_of_key_heads(tables), positions(tables)),
-        "attention_pattern": attention_patterns(tables["attention_pattern"], positions(tables)),
+        "attention": final_attention(_of_key_heads(tables), positions(tables), prompt_tokens(tables)),
+        "attention_pattern": attention_patterns(tables["attention_pattern"], positions(tables), prompt_tokens(tables)),
     },
     numbers=numbers,
     summary=summary,

@@ -82,8 +82,8 @@ def summary(tables: Tables) -> str:
     best = mine.filter(pl.col("position").is_not_null()).sort("answer_prob", descending=True).row(0, named=True)
     label = positions(tables)[best["position"]].strip(" {}")
     return (
-        f"Pinned to position {best['position']} ({label}), {heads} gives the answer {best['answer_prob']:.3f} on "
-        f"average, against {clean:.3f} clean."
+        f"Pinned to position {best['position']} ({label}), {heads} gives the answer {best['answer_prob']:.3g} on "
+        f"average, against {clean:.3g} clean."
     )
 
 

@@ -58,7 +58,7 @@ def summary(tables: Tables) -> str:
     clean = tables["clean"]
     right = (clean["answer_rank"] == 0).sum()
     mean = clean.select(pl.col("answer_prob").mean()).item()
-    return f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3f}."
+    return f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3g}."
 
 
 CLEAN = Experiment(

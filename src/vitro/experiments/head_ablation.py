@@ -49,7 +49,7 @@ def summary(tables: Tables) -> str:
         .agg(pl.col("answer_prob_change").mean().alias("change"))
     )
     layer, head, change = by_head.sort("change", "layer", "head").row(0)
-    return f"Of all heads it needs a{layer}.h{head} most: mean ablation changes that probability by {change:+.3f}."
+    return f"Of all heads it needs a{layer}.h{head} most: mean ablation changes that probability by {change:+.3g}."
 
 
 HEAD_ABLATION = Experiment(

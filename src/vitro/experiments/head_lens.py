@@ -77,7 +77,7 @@ def summary(tables: Tables) -> str:
     listed = ", ".join(selective[:6]) + (f" and {len(selective) - 6} more" if len(selective) > 6 else "")
     verb = "ranks" if len(selective) == 1 else "rank"
     first = f"By the logit lens, {listed or 'no head'} {verb if selective else 'ranks'} the answer first"
-    return f"{first} among the answers in every prompt; a{layer}.h{head} copies the subject most (mean {prob:.3f})."
+    return f"{first} among the answers in every prompt; a{layer}.h{head} copies the subject most (mean {prob:.3g})."
 
 
 HEAD_LENS = Experiment(

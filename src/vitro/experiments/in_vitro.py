@@ -194,7 +194,7 @@ def summary(tables: Tables) -> str:
     wiring = tables["circuit_wiring"].filter(circuit="C7").select(_short(pl.col("text"))).item()
     return (
         f"Taken out of the model, {wiring} answers {right} of {len(mine)} prompts right on its own, with a mean answer "
-        f"probability of {mine.select(pl.col('answer_prob').mean()).item():.3f}."
+        f"probability of {mine.select(pl.col('answer_prob').mean()).item():.3g}."
     )
 
 

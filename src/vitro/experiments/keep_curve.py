@@ -48,7 +48,7 @@ def summary(tables: Tables) -> str:
     first = means.filter(pl.col("answer_prob") >= whole / 2)["k"][0]
     return (
         f"With all heads at their means but the {first} strongest, the answer has half or more of the probability that "
-        f"the whole model gives it ({whole:.3f})."
+        f"the whole model gives it ({whole:.3g})."
     )
 
 

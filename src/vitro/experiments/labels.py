@@ -11,6 +11,12 @@ def positions(tables: Tables) -> list[str]:
     return ["{subject}" if role == "subject" else token for token, role in first.select("token", "role").iter_rows()]
 
 
+def prompt_tokens(tables: Tables) -> list[list[str]]:
+    """Every prompt's own tokens."""
+    table = tables["prompts"].sort("prompt", "position").group_by("prompt", maintain_order=True).agg("token")
+    return table["token"].to_list()
+
+
 def subjects(tables: Tables) -> list[str]:
     """The subject of every prompt."""
     return tables["clean"].sort("prompt")["subject"].to_list()

@@ -51,9 +51,15 @@ def summary(tables: Tables) -> str:
     table = numbers(tables)
     peak = table.sort("mean answer prob", descending=True).row(0, named=True)
     n_prompts = tables["layer_lens"]["prompt"].n_unique()
-    leads = table.filter(pl.col("answer first of answers in") > n_prompts / 2)["layer"]
-    since = f"; it first leads the other answers in most prompts after layer {min(leads)}" if len(leads) else ""
-    return f"Along the layers the answer is most probable after layer {peak['layer']}{since}."
+    peaks = f"Along the layers the answer is most probable after layer {peak['layer']}"
+    overtaken = {"the subject": "answer above subject in", "all other answers": "answer first of answers in"}
+    since = [
+        f"it first leads {words} in most prompts after layer {min(layers)}"
+        if len(layers := table.filter(pl.col(column) > n_prompts / 2)["layer"])
+        else f"it never leads {words} in most prompts"
+        for words, column in overtaken.items()
+    ]
+    return "; ".join([peaks, *since]) + "."
 
 
 LAYER_LENS = Experiment(

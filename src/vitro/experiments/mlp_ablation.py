@@ -46,7 +46,7 @@ def summary(tables: Tables) -> str:
         .agg(pl.col("answer_prob_change").mean().alias("change"))
     )
     layer, change = by_layer.sort("change", "layer").row(0)
-    return f"Of all MLPs it needs m{layer} most: mean ablation changes that probability by {change:+.3f}."
+    return f"Of all MLPs it needs m{layer} most: mean ablation changes that probability by {change:+.3g}."
 
 
 MLP_ABLATION = Experiment(

@@ -38,15 +38,18 @@ def steer_layer(setup: Setup) -> int:
 
 
 def run(setup: Setup) -> Tables:
-    """Tables `steering` and `steering_attention` (key heads, final stream to subject), per prompt and alpha."""
+    """Tables `steering` and `steering_attention` (key heads, final stream to subject), per prompt and alpha.
+
+    Table `steering_vector` has one row: whose direction was added, after which layer, which direction, and where.
+    """
     answers, subjects, _ = setup.token_ids
     heads, alphas = key_heads(setup), setup.options.alphas
     sites = {pattern(layer, head): f"a{layer}.h{head}" for layer, head in heads}
     positions = (-1,) if setup.options.steer_positions == "final" else None
     with torch.inference_mode():
         direction = steering_direction(setup, setup.steer_token)
-    site = resid_post(steer_layer(setup))
-    variants: list[Variant] = [(Edit(site, alpha * direction, how="add", positions=positions),) for alpha in alphas]
+    pushed = resid_post(steer_layer(setup))
+    variants: list[Variant] = [(Edit(pushed, alpha * direction, how="add", positions=positions),) for alpha in alphas]
 
     def read(finals: Finals) -> dict[str, Tensor]:
         probs = finals.logits.softmax(-1)
@@ -72,7 +75,17 @@ def run(setup: Setup) -> Tables:
         )
         for site, name in sites.items()
     ]
-    return {"steering": pl.DataFrame({**where, **probs}), "steering_attention": pl.concat(attention)}
+    vector = {
+        "token": setup.token_text([setup.steer_token]),
+        "layer": [pushed.layer],
+        "direction": [setup.options.unembed_direction],
+        "positions": [setup.options.steer_positions],
+    }
+    return {
+        "steering": pl.DataFrame({**where, **probs}),
+        "steering_attention": pl.concat(attention),
+        "steering_vector": pl.DataFrame(vector),
+    }
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
@@ -88,6 +101,20 @@ def numbers(tables: Tables) -> pl.DataFrame:
     return probs.join(attention, on="alpha").sort("alpha")
 
 
+def summary(tables: Tables) -> str:
+    """What the largest push does to the answer and to the first key head's attention."""
+    vector = tables["steering_vector"].row(0, named=True)
+    name = tables["steering_attention"].select(pl.format("a{}.h{}", "layer", "head")).item(0, 0)
+    table = numbers(tables)
+    alpha = max(table["alpha"])
+    row = table.filter(alpha=alpha).row(0, named=True)
+    return (
+        f"With {alpha:g} times the direction of {vector['token']!r} added after layer {vector['layer']}, {name} gives "
+        f"the subject {row[f'{name} to subject']:.3g} of its attention, and the answer's probability is "
+        f"{row['answer_prob']:.3g}."
+    )
+
+
 STEERING = Experiment(
     name="steering",
     title="Steering",
@@ -95,10 +122,13 @@ STEERING = Experiment(
     "first key head) is added to the stream alpha times: on the left what becomes of the answer, on the right how "
     "much each key head attends to the subject.",
     python="vitro.steer(model, task)",
-    tables=("steering", "steering_attention"),
+    tables=("steering", "steering_attention", "steering_vector"),
     run=run,
-    figures=lambda tables: {"steering": figure(tables["steering"], tables["steering_attention"])},
+    figures=lambda tables: {
+        "steering": figure(tables["steering"], tables["steering_attention"], tables["steering_vector"])
+    },
     numbers=numbers,
+    summary=summary,
 )
 
 

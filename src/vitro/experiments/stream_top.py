@@ -40,7 +40,7 @@ STREAM_TOP = Experiment(
     name="stream_top",
     title="What the streams hold",
     reading="Each cell is one stream of the first prompt as it enters a layer, read by the logit lens: its top token; "
-    "below, the subject's stream in all prompts.",
+    "below, the first three of the subject's stream, in up to seven prompts.",
     python="vitro.stream_tokens(model, task)",
     tables=("stream_top",),
     run=run,

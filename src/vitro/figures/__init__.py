@@ -19,7 +19,7 @@ from vitro.figures.spec import Figure, Spec, to_json, to_spec, to_svg
 from vitro.figures.steering import steering
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.figures.tokens import readable
-from vitro.figures.top_tokens import layer_top_tokens, stream_top_tokens
+from vitro.figures.top_tokens import head_top_tokens, layer_top_tokens, stream_top_tokens
 
 __all__ = [
     "Figure",
@@ -36,6 +36,7 @@ __all__ = [
     "final_attention",
     "head_effects",
     "head_lens",
+    "head_top_tokens",
     "keep_curve",
     "layer_lens",
     "layer_top_tokens",

@@ -5,61 +5,69 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from vitro.figures.axes import name_of
+from vitro.figures.choice import MEAN, Choice
 from vitro.figures.look import dress, panel_title, values
 from vitro.figures.scales import amount_color
 from vitro.figures.spread import prompt_count
 from vitro.figures.tiles import Tiles
 
 
-def attention_patterns(table: pl.DataFrame, tokens: Sequence[str]) -> alt.ConcatChart:
+def attention_patterns(
+    table: pl.DataFrame, tokens: Sequence[str], each: Sequence[Sequence[str]] | None = None
+) -> alt.ConcatChart:
     """A small heatmap for each head of table `attention_pattern`, averaged over prompts: queries down, keys across.
 
-    `tokens` are those of the positions, in order. A query sees only what precedes it, so half of each square is bare.
+    `tokens` are those of the positions, in order; `each` are every prompt's own, so that on a page one prompt can be
+    chosen instead of the mean. A query sees only what precedes it, so half of each square is bare.
     """
-    tiles = Tiles(rows=tokens, columns=tokens)
+    choice = Choice(tokens, each or ())
+    tiles = Tiles(rows=choice.widest, columns=choice.widest)
     painted = (
         alt.Chart()
         .mark_rect(stroke="white", strokeWidth=1 if tiles.cell >= 9 else 0)
         .encode(
-            x=tiles.x("key", "to (key)"),
-            color=amount_color(1, "Mean attention weight", "weight"),
+            x=choice.renamed(tiles.x("key", "to (key)")),
+            color=amount_color(1, "Attention weight", "weight"),
             tooltip=[
                 alt.Tooltip("from:N", title="from"),
                 alt.Tooltip("to:N", title="to"),
-                alt.Tooltip("weight:Q", title="mean weight", format=".4g"),
+                alt.Tooltip("weight:Q", title="weight", format=".4g"),
             ],
         )
     )
-    named = {"from": name_of("datum.query", tokens), "to": name_of("datum.key", tokens)}
+    named = {"from": choice.name("datum.query"), "to": choice.name("datum.key")}
     panels = [
         alt.LayerChart(
-            data=values(rows.select("query", "weight")),
-            layer=[painted.encode(y=tiles.y("query", "from (query)", number))],
+            data=values(rows.select("prompt", "query", "weight")),
+            layer=[painted.encode(y=choice.renamed(tiles.y("query", "from (query)", number)))],
             title=panel_title(f"a{layer}.h{head}"),
             width=tiles.width,
             height=tiles.height,
         )
+        .transform_filter(choice.CHOSEN)
         .transform_calculate(key="sequence(length(datum.weight))")
         .transform_flatten(["key", "weight"])
         .transform_calculate(**named)
-        for number, ((layer, head), rows) in enumerate(_rows(table).group_by("layer", "head", maintain_order=True))
+        for number, ((layer, head), rows) in enumerate(
+            _rows(table, choice.prompts).group_by("layer", "head", maintain_order=True)
+        )
     ]
     return dress(
-        tiles.side_by_side(panels),
+        tiles.side_by_side(panels).add_params(choice.listed),
         "Where the heads look from every stream",
         f"Attention weight from each position to those up to it, mean over {prompt_count(table)} prompts; a row sums "
         "to 1.",
     )
 
 
-def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    """A row per head and query: the list of its mean weights, key by key."""
+def _rows(table: pl.DataFrame, prompts: Sequence[int]) -> pl.DataFrame:
+    """A row per head and query, of the mean and of some prompts: the list of its weights, key by key."""
+    seen = table.filter(pl.col("key") <= pl.col("query"))
+    mean = seen.group_by("layer", "head", "query", "key").agg(pl.col("weight").mean()).with_columns(prompt=pl.lit(MEAN))
+    alone = seen.filter(pl.col("prompt").is_in(prompts))
     return (
-        table.filter(pl.col("key") <= pl.col("query"))
-        .group_by("layer", "head", "query", "key")
-        .agg(pl.col("weight").mean())
-        .sort("layer", "head", "query", "key")
-        .group_by("layer", "head", "query", maintain_order=True)
+        pl.concat([mean, alone], how="diagonal_relaxed")
+        .sort("layer", "head", "prompt", "query", "key")
+        .group_by("layer", "head", "prompt", "query", maintain_order=True)
         .agg("weight")
     )

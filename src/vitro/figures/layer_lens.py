@@ -3,12 +3,14 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.curves import answer_and_subject, caption, curves, token_color
-from vitro.figures.look import BLUE, WIDTH, dress, panel_title, size, ticks, values
+from vitro.figures.curves import answer_and_subject, caption, color, curves, token_color
+from vitro.figures.look import BLUE, INK, OWN_COLORS, WIDTH, dress, panel_title, size, ticks, values
 from vitro.figures.spread import means_and_prompts, prompt_count
 
 _WIDTH = WIDTH - 90
 _HEIGHT, _LOW_HEIGHT = 260, 70
+
+_SUBJECT, _ANSWERS = "answer above the subject", "answer above all other answers"
 
 _STAGE = (
     "datum.depth === 0 ? 'input' : floor(datum.depth) === datum.depth ? 'after layer ' + (datum.depth - 1) : "
@@ -17,7 +19,8 @@ _STAGE = (
 
 
 def layer_lens(table: pl.DataFrame) -> alt.VConcatChart:
-    """Curves of table V8 (`layer_lens`) over depth: the answer's and the subject's probability; below, where it leads.
+    """Curves of table V8 (`layer_lens`) over depth: the answer's and the subject's probability; below, where the
+    answer leads.
 
     Depth 0 is the input and depth l + 1 the end of layer l; halfway between, its attention has been added and its MLP
     has not. The stream before layer l + 1 is the one after layer l and is drawn once.
@@ -41,6 +44,7 @@ def layer_lens(table: pl.DataFrame) -> alt.VConcatChart:
                 _leads(depths, layers, prompts),
             ],
             spacing=18,
+            resolve=OWN_COLORS,
         ),
         "What the final stream predicts at every depth",
         "Logit lens on the final stream of the clean run: final norm, unembedding, softmax. "
@@ -71,18 +75,24 @@ def _depth(layers: int) -> alt.X:
 
 
 def _leads(depths: pl.DataFrame, layers: int, prompts: int) -> alt.Chart:
-    """In how many prompts the answer ranks above all other answers."""
-    leads = depths.group_by("depth").agg((pl.col("answer_rank_among_answers") == 0).sum().alias("leads")).sort("depth")
+    """In how many prompts the answer is above the subject, and in how many above all other answers."""
+    counted = depths.group_by("depth").agg(
+        (pl.col("answer_prob") > pl.col("subject_prob")).sum().alias(_SUBJECT),
+        (pl.col("answer_rank_among_answers") == 0).sum().alias(_ANSWERS),
+    )
+    leads = counted.unpivot(index="depth", variable_name="over", value_name="leads").sort("over", "depth")
     panel: alt.Chart = (
-        alt.Chart(values(leads), width=_WIDTH, height=_LOW_HEIGHT, title=panel_title("answer above all other answers"))
+        alt.Chart(values(leads), width=_WIDTH, height=_LOW_HEIGHT, title=panel_title("in how many prompts it leads"))
         .transform_calculate(stage=_STAGE)
-        .mark_line(color=BLUE, strokeWidth=2.5, point=alt.OverlayMarkDef(filled=True, size=34, color=BLUE))
+        .mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(filled=True, size=34))
         .encode(
             x=_depth(layers),
+            color=color("over", {_SUBJECT: INK, _ANSWERS: BLUE}),
             y=alt.Y("leads:Q", title="prompts", scale=alt.Scale(domain=[0, prompts], nice=False)).axis(
                 values=sorted({0, prompts}), domain=False, ticks=False, offset=6
             ),
             tooltip=[
+                alt.Tooltip("over:N", title="above"),
                 alt.Tooltip("stage:N", title="stream"),
                 alt.Tooltip("leads:Q", title=f"answer leads, of {prompts} prompts", format="d"),
             ],

@@ -29,6 +29,11 @@ def means_and_prompts(table: pl.DataFrame, by: list[str], column: str) -> pl.Dat
     return pl.concat([means, each], how="diagonal")
 
 
+def some_prompts(count: int, at_most: int = 12) -> list[int]:
+    """The numbers of `count` prompts or, where they are more, of `at_most` of them, evenly spread."""
+    return [count * number // at_most for number in range(at_most)] if count > at_most else [*range(count)]
+
+
 def prompt_count(table: pl.DataFrame) -> int:
     """Over how many prompts a table goes."""
     return table["prompt"].n_unique()

@@ -6,18 +6,23 @@ import polars as pl
 from vitro.figures.curves import answer_and_subject, caption, color, curves, token_color
 from vitro.figures.look import HEAD_COLORS, OWN_COLORS, dress, panel_title, values
 from vitro.figures.spread import means_and_prompts, prompt_count
+from vitro.figures.tokens import word
 
-_WIDTH, _HEIGHT = 420, 260
+_WIDTH, _HEIGHT = 405, 260
 
 
-def steering(table: pl.DataFrame, attention: pl.DataFrame) -> alt.HConcatChart:
+_WHERE = {"final": "the final stream", "all": "every stream"}
+
+
+def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame) -> alt.HConcatChart:
     """Curves of the tables V10 over alpha: probabilities on the left (`steering`), attention on the right.
 
-    `attention` is `steering_attention`: each head's weight from the final stream to the subject. The alphas stand at
-    equal distances, in order, because -5 and 100 on one measure would leave nothing of what lies between.
-    From the ninth head on colours come again; hovering names the head.
+    `attention` is `steering_attention`: each head's weight from the final stream to the subject; `vector` is
+    `steering_vector`: whose direction is added, and where. The alphas stand at equal distances, in order, because -5
+    and 100 on one measure would leave nothing of what lies between. From the ninth head on colours come again;
+    hovering names the head.
     """
-    prompts = prompt_count(table)
+    prompts, pushed = prompt_count(table), vector.row(0, named=True)
     named = attention.sort("layer", "head").with_columns(pl.format("a{}.h{}", "layer", "head").alias("name"))
     heads = named["name"].unique(maintain_order=True).to_list()
     colors = {head: HEAD_COLORS[number % len(HEAD_COLORS)] for number, head in enumerate(heads)}
@@ -59,6 +64,7 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame) -> alt.HConcatChart:
     )
     return dress(
         figure,
-        "Steering: the stream pushed along a token's direction",
-        f"Alpha times the token's unembedding vector is added to the stream. {caption(prompts, 'dots')}",
+        f"Steering: the stream after layer {pushed['layer']} pushed along '{word(pushed['token'])}'",
+        f"Alpha times the token's {pushed['direction']} unembedding vector is added at {_WHERE[pushed['positions']]}. "
+        + caption(prompts, "dots"),
     )

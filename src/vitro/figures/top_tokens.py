@@ -9,11 +9,8 @@ from altair.typing import ChannelColor
 from vitro.figures.axes import across, name_of
 from vitro.figures.look import INK, PALE_BLUE, WASH, WIDTH, dress, size, values
 from vitro.figures.scales import amount_color, ink_on
-from vitro.figures.spread import prompt_count
+from vitro.figures.spread import prompt_count, some_prompts
 from vitro.figures.tokens import readable
-
-COLUMNS = 12
-"""This many prompts fit side by side with words that can be read."""
 
 _WIDEST_CELL = 110.0
 _HEIGHT, _LOW_HEIGHT = 24, 17
@@ -30,11 +27,7 @@ def layer_top_tokens(table: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerC
     `subjects` are those of the prompts, in order. The darker a cell, the more probable its token. Hovering lists the
     top 5. Of more than 12 prompts, 12 are shown, evenly spread.
     """
-    prompts = prompt_count(table)
-    shown = [prompts * number // COLUMNS for number in range(COLUMNS)] if prompts > COLUMNS else [*range(prompts)]
-    column = pl.col("prompt").replace_strict(shown, range(len(shown)), return_dtype=pl.Int64)
-    rows = table.filter(pl.col("stage") == "post", pl.col("prompt").is_in(shown)).with_columns(column.alias("column"))
-    chosen = f"; {len(shown)} of {prompts} prompts, evenly spread" if len(shown) < prompts else ""
+    shown, rows, chosen = _columns(table.filter(pl.col("stage") == "post"))
     return dress(
         _grid(
             _cells(rows, listed=5),
@@ -47,6 +40,32 @@ def layer_top_tokens(table: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerC
         ),
         "The top token after every layer",
         f"Logit lens on the final stream of the clean run: final norm, unembedding, softmax{chosen}.",
+        _SPACES,
+    )
+
+
+def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerChart:
+    """The token that each of some heads makes most probable, from table V4 (`head_lens_top`): prompts across.
+
+    `heads` has a row (layer, head) for each head, in the order of the rows. The darker a cell, the more probable its
+    token. Hovering lists the top 10. Of more than 12 prompts, 12 are shown, evenly spread.
+    """
+    numbered = heads.select("layer", "head").with_row_index("row")
+    shown, rows, chosen = _columns(table)
+    mine = rows.join(numbered, on=["layer", "head"]).with_columns(pl.col("row").cast(pl.Int64).alias("layer"))
+    return dress(
+        _grid(
+            _cells(mine, listed=10),
+            [subjects[prompt] for prompt in shown],
+            listed=10,
+            down="head",
+            across_title="subject of the prompt",
+            fill=amount_color(1, "Probability of the top token", "prob"),
+            ink=ink_on(1, "prob"),
+            rows=[f"a{layer}.h{head}" for layer, head in heads.select("layer", "head").iter_rows()],
+        ),
+        "The top token of each key head",
+        f"Logit lens on the head's own output at the final stream: final norm, unembedding, softmax{chosen}.",
         _SPACES,
     )
 
@@ -73,6 +92,15 @@ def stream_top_tokens(table: pl.DataFrame, tokens: Sequence[str]) -> alt.LayerCh
         "Logit lens (final norm, unembedding) on the input of each layer at each position, clean run.",
         f"Shaded: the top token is the position's own. {_SPACES}",
     )
+
+
+def _columns(table: pl.DataFrame) -> tuple[list[int], pl.DataFrame, str]:
+    """The prompts that are shown, their rows with `column`, and what to say where they are not all."""
+    prompts = prompt_count(table)
+    shown = some_prompts(prompts)
+    column = pl.col("prompt").replace_strict(shown, range(len(shown)), return_dtype=pl.Int64)
+    rows = table.filter(pl.col("prompt").is_in(shown)).with_columns(column.alias("column"))
+    return shown, rows, f"; {len(shown)} of {prompts} prompts, evenly spread" if len(shown) < prompts else ""
 
 
 def _cells(table: pl.DataFrame, listed: int) -> pl.DataFrame:
@@ -102,24 +130,29 @@ def _grid(
     across_title: str,
     fill: ChannelColor,
     ink: ChannelColor,
+    rows: Sequence[str] | None = None,
 ) -> alt.LayerChart:
-    """The words in their painted cells; hovering gives the `listed` first tokens."""
+    """The words in their painted cells; hovering gives the `listed` first tokens. Rows are layers, or named `rows`."""
     layers = size(cells["layer"])
     width = min(_WIDEST_CELL, (WIDTH - 70) / len(labels))
     height = _HEIGHT if layers <= 16 else _LOW_HEIGHT
     x = alt.X(
         "column:O", axis=across(labels, width, title=across_title), scale=alt.Scale(domain=list(range(len(labels))))
     )
-    y = alt.Y("layer:O", title=down, axis=alt.Axis(ticks=False, domain=False))
+    labelled = alt.Undefined if rows is None else name_of("datum.value", rows)
+    y = alt.Y("layer:O", title=down, axis=alt.Axis(ticks=False, domain=False, labelExpr=labelled))
     cell = (
         alt.Chart()
-        .transform_calculate(name=name_of("datum.column", labels))
+        .transform_calculate(
+            name=name_of("datum.column", labels),
+            row="datum.layer" if rows is None else name_of("datum.layer", rows),
+        )
         .encode(
             x=x,
             y=y,
             tooltip=[
                 alt.Tooltip("name:N", title=across_title),
-                alt.Tooltip("layer:Q", title=down, format="d"),
+                alt.Tooltip("row:N", title=down),
                 *(alt.Tooltip(f"top{place}:N", title=str(place)) for place in range(1, listed + 1)),
             ],
         )

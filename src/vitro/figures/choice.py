@@ -1,0 +1,77 @@
+"""One prompt instead of the mean: a list below a figure, from which a reader of the page chooses."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import altair as alt
+
+from vitro.figures.spread import some_prompts
+from vitro.figures.tokens import word
+
+MEAN = -1
+"""The number of the mean in the column `prompt` of what is drawn."""
+
+_Chart = TypeVar("_Chart", alt.Chart, alt.LayerChart)
+_Channel = TypeVar("_Channel", alt.X, alt.Y)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What can be chosen. A picture without a page (SVG, PNG) shows the mean.
+
+    tokens: the names of the positions for the mean; each: every prompt's own, or none where nothing is to be chosen.
+    Of more than 12 prompts, 12 can be chosen, evenly spread.
+    """
+
+    tokens: Sequence[str]
+    each: Sequence[Sequence[str]]
+
+    CHOSEN = "datum.prompt === shown"
+    """The Vega expression for the rows to draw."""
+
+    @property
+    def prompts(self) -> list[int]:
+        """The prompts that can be chosen."""
+        return some_prompts(len(self.each))
+
+    @property
+    def widest(self) -> list[str]:
+        """For each position the longest of its names, by which the room for labels is measured."""
+        shown = [self.tokens, *(self.each[prompt] for prompt in self.prompts)]
+        return [max(names, key=lambda name: len(word(name))) for names in zip(*shown, strict=True)]
+
+    @property
+    def listed(self) -> alt.Parameter:
+        """The list, a parameter of the outermost chart."""
+        if not self.each:
+            return alt.param(name="shown", value=MEAN)
+        texts = [" ".join(map(word, self.each[prompt])) for prompt in self.prompts]
+        listed = alt.binding_select(
+            name="Prompt: ",
+            options=[MEAN, *self.prompts],
+            labels=[f"mean over {len(self.each)} prompts", *texts],
+        )
+        return alt.param(name="shown", value=MEAN, bind=listed)
+
+    def name(self, number: str) -> str:
+        """The Vega expression for the name of the position whose number an expression gives, in what is shown."""
+        names = {prompt: [word(token) for token in self.each[prompt]] for prompt in self.prompts}
+        everything = json.dumps({MEAN: [word(token) for token in self.tokens], **names}, ensure_ascii=False)
+        return f"{everything}[shown][{number}]"
+
+    def named(self, axis: alt.Axis) -> alt.Axis:
+        """An axis of positions, its labels those of what is shown."""
+        axis.labelExpr = self.name("datum.value")
+        return axis
+
+    def renamed(self, channel: _Channel) -> _Channel:
+        """A channel whose axis, if it has one, is `named`."""
+        if isinstance(axis := channel["axis"], alt.Axis):  # Not `.axis`, which is a method that sets it.
+            self.named(axis)
+        return channel
+
+    def filtered(self, chart: _Chart) -> _Chart:
+        """A chart of what is shown."""
+        return chart.transform_filter(self.CHOSEN)
