@@ -27,6 +27,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from vitro.engine import Edit, Finals, Variant, mean_activations, sweep, z
+from vitro.models import Model
 from vitro.models.gpt2 import GPT2
 
 DRAWN: dict[str, dict[str, list[int] | None]] = {
@@ -103,7 +104,7 @@ def number_prompts() -> list[list[int]]:
     return [[50256, 1532, 1000 + n, 788] for n in range(100)]
 
 
-def ablation(model: GPT2, prompt: Sequence[int], drawn: Sequence[int] | None) -> tuple[Tensor, tuple[int, ...] | None]:
+def ablation(model: Model, prompt: Sequence[int], drawn: Sequence[int] | None) -> tuple[Tensor, tuple[int, ...] | None]:
     """What a method puts in the place of z, [layer, position, head, d_head], and from which position on it differs.
 
     drawn: the positions at which the sentences, whose mean it is, have random tokens; None: by zero (that is, by b_V).
