@@ -31,7 +31,9 @@ ValueBiasOption = Annotated[
 UnembedOption = Annotated[
     str, typer.Option(help="The steering direction: folded (the post's way: normed and centred) or raw.")
 ]
-SteerPositionsOption = Annotated[str, typer.Option(help="Where it is added: at the final stream, or at all.")]
+SteerPositionsOption = Annotated[
+    str, typer.Option(help="Where to steer: at the final stream (final), or at all of them (all).")
+]
 OutputBiasOption = Annotated[
     str, typer.Option(help="Whether b_O comes along with the heads of circuits: excluded or included.")
 ]
@@ -70,8 +72,8 @@ def study(
     task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file (see vitro tasks).")],
     model: ModelOption,
     out: Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/TASK-MODEL.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the drawn sentences.")] = 0,
-    samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
+    seed: Annotated[int, typer.Option(help="The seed of the drawn sentences.")] = 0,
+    samples: Annotated[int, typer.Option(help="How many sentences to draw for each dataset.")] = 256,
     value_bias: ValueBiasOption = "excluded",
     heads: Annotated[
         str | None, typer.Option(help="The key heads, as 9.1,10.3. Default: chosen by rule (see the report).")
@@ -80,9 +82,11 @@ def study(
         str | None, typer.Option(help="The token whose direction steers. Default: the task's last content word.")
     ] = None,
     steer_layer: Annotated[
-        int | None, typer.Option(help="It is added after this layer. Default: the one before the first key head's.")
+        int | None, typer.Option(help="Steer after this layer. Default: the one before the first key head's.")
     ] = None,
-    alphas: Annotated[str, typer.Option(help="What it is multiplied by.")] = "-5,-1,0,1,5,100",
+    alphas: Annotated[
+        str, typer.Option(help="What the steering direction is multiplied by, in turn.")
+    ] = "-5,-1,0,1,5,100",
     unembed_direction: UnembedOption = "folded",
     steer_positions: SteerPositionsOption = "final",
     output_bias: OutputBiasOption = "excluded",
@@ -188,8 +192,8 @@ def reproduce(
     conventions: Annotated[
         str, typer.Option(help="all: try every combination of what the post leaves open. given: the options below.")
     ] = "given",
-    seed: Annotated[int, typer.Option(help="Of the drawn sentences.")] = 0,
-    samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
+    seed: Annotated[int, typer.Option(help="The seed of the drawn sentences.")] = 0,
+    samples: Annotated[int, typer.Option(help="How many sentences to draw for each dataset.")] = 256,
     value_bias: ValueBiasOption = "excluded",
     unembed_direction: UnembedOption = "folded",
     steer_positions: SteerPositionsOption = "final",
@@ -276,8 +280,8 @@ def circuit(
     judge: Annotated[
         bool, typer.Option("--judge", help="Also: how good it is, against paraphrases, its parts, and chance.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the drawn sentences and random circuits.")] = 0,
-    samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
+    seed: Annotated[int, typer.Option(help="The seed of the drawn sentences and random circuits.")] = 0,
+    samples: Annotated[int, typer.Option(help="How many sentences to draw for each dataset.")] = 256,
     value_bias: ValueBiasOption = "excluded",
     output_bias: OutputBiasOption = "excluded",
     export: Annotated[Path | None, typer.Option(help="Write the circuit to this .json file, as EAP-IG does.")] = None,
@@ -346,7 +350,7 @@ def successor(
     model: ModelOption,
     out: Annotated[Path | None, typer.Option(help="Write the scores with their figures to this .html file.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the best heads to print.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of the shuffled orders and the random head.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of the shuffled orders and the random head.")] = 0,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     as_json: Json = False,
