@@ -154,3 +154,14 @@ def test_bfloat16_is_the_streams_format_and_logits_come_in_float32(folder: Path)
     model = load(str(folder), dtype="bfloat16")
     logits = sweep(model, [[1, 2, 3]], [()], lambda finals: {"logits": finals.logits})["logits"]
     assert (model.dtype, logits.dtype) == (torch.bfloat16, torch.float32)
+
+
+def test_a_folder_with_a_gguf_file_says_which_file_to_name(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelError, match=r"name the file: .*tiny\.gguf"):
+        load(str(tmp_path))
+
+
+def test_an_empty_name_is_no_model() -> None:
+    with pytest.raises(ModelError, match="no model was named; what works: a hub id"):
+        load("")

@@ -54,6 +54,8 @@ def find(name: str) -> Checkpoint:
     Raises ModelError, in one line, where there is no such model or its files cannot be read.
     """
     path = Path(name).expanduser()
+    if not name.strip():
+        raise ModelError(f"no model was named; what works: {_WHAT_WORKS}")
     if name == SMOLLM2:
         return _smollm2()
     if path.is_dir():
@@ -87,6 +89,8 @@ def _gguf(name: str, path: Path) -> Checkpoint:
 
 def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
     if not (folder / "config.json").is_file():
+        if files := sorted(folder.glob("*.gguf")):
+            raise ModelError(f"model {name!r} is a folder with a GGUF file in it; name the file: {files[0]}")
         raise ModelError(f"model {name!r}: the folder has no config.json, so it holds no model in the hub's layout")
     whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if whole.is_file():
