@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from slow import Seen, parts_of, slow_logits, slow_run
+from circuits.slow_edges import projection, written
+from slow import parts_of, slow_logits, slow_run
 from small_models import random_model
 from vitro.circuits import Constants, Edge, cut_edges, model_edges, node, resampled
 from vitro.circuits.nodes import edges_into
 from vitro.engine import Budget, Edit, Finals, mean_activations, mlp_out, resid_post, z
-from vitro.models import Model, Shape
+from vitro.models import Model
 
 PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7], [0, 5, 9, 6, 7]]
 SENTENCES = [[0, 5, 9, word, 7] for word in (3, 8, 11, 30)]
@@ -21,21 +22,6 @@ FAMILIES = ["gpt2", "llama-gqa-3", "neox-parallel", "neox-sequential-full-rotati
 
 def final_logits(finals: Finals) -> dict[str, Tensor]:
     return {"logits": finals.logits}
-
-
-def written(model: Model, seen: Seen, edge: Edge, constants: Constants, prompt: int) -> Tensor:
-    """What the source of an edge would write differently: [position, d_model], new minus old."""
-    source = edge.source
-
-    def of(values: Tensor) -> Tensor:
-        return values[prompt if len(values) > 1 else 0].double()
-
-    if str(source) == "input":
-        return of(constants.embed) - seen.resid_pre[0]
-    if source.head >= 0:
-        new = of(constants.z[source.layer])[:, source.head]
-        return (new - seen.z[source.layer][:, source.head]) @ model.w_out(source.layer)[source.head].double()
-    return of(constants.mlp_out[source.layer]) - seen.mlp_out[source.layer]
 
 
 def slow_cut(model: Model, edge: Edge, constants: Constants, prompt: int) -> Tensor:
@@ -76,21 +62,8 @@ def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: list[int]) -> Tenso
         model.hf(torch.tensor([tokens]))
     for handle in handles:
         handle.remove()
-    mixed: Tensor = found[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
-    return mixed
-
-
-def projection(family: str, attention: Any, shape: Shape, number: int, name: str) -> tuple[Any, slice]:
-    """The module that makes a head's queries, keys or values, and where among its outputs they lie."""
-    which = "qkv".index(name)
-    if family == "GPT2":
-        module, start = attention.c_attn, which * shape.d_model + number * shape.d_head
-    elif family == "GPTNeoX":
-        module, start = attention.query_key_value, (3 * number + which) * shape.d_head
-    else:
-        module = getattr(attention, f"{name}_proj")
-        start = (number if name == "q" else number * shape.n_kv_heads // shape.n_heads) * shape.d_head
-    return module, slice(start, start + shape.d_head)
+    z_there: Tensor = found[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
+    return z_there
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,5 +1,6 @@
 """Components taken out of a model and rewired. Knows the engine."""
 
+from vitro.circuits.attribution import Metrics, attribute_edges
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, resampled
 from vitro.circuits.drawing import boxes_and_arrows
@@ -23,8 +24,10 @@ __all__ = [
     "Constants",
     "Edge",
     "Kind",
+    "Metrics",
     "Node",
     "Pin",
+    "attribute_edges",
     "boxes_and_arrows",
     "cut_edges",
     "from_mib",

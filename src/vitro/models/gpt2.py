@@ -35,15 +35,14 @@ class GPT2(Model):
         resid: Tensor = body.wte(tokens) + body.wpe(positions)
         return resid
 
-    def qkv(
-        self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
+    def project(
+        self, layer: int, normed: Float[Tensor, "row node d_model"]
     ) -> tuple[
         Float[Tensor, "row node head d_head"],
         Float[Tensor, "row node head d_head"],
         Float[Tensor, "row node head d_head"],
     ]:
-        block = self.hf.transformer.h[layer]
-        fused: Tensor = block.attn.c_attn(block.ln_1(resid))
+        fused: Tensor = self.hf.transformer.h[layer].attn.c_attn(normed)
         q, k, v = fused.unflatten(-1, (3, self.shape.n_heads, self.shape.d_head)).unbind(-3)
         return q, k, v
 
@@ -63,10 +62,19 @@ class GPT2(Model):
         heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
         return heads
 
+    def w_query(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        return self._w_qkv(layer)[0]
+
+    def w_key(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        return self._w_qkv(layer)[1]
+
     def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        return self._w_qkv(layer)[2]
+
+    def _w_qkv(self, layer: int) -> Float[Tensor, "qkv head d_model d_head"]:
         fused: Tensor = self.hf.transformer.h[layer].attn.c_attn.weight
-        heads: Tensor = fused.unflatten(1, (3, self.shape.n_heads, self.shape.d_head))[:, 2].transpose(0, 1)
-        return heads
+        parts: Tensor = fused.unflatten(1, (3, self.shape.n_heads, self.shape.d_head)).permute(1, 2, 0, 3)
+        return parts
 
     def head_norm(self, layer: int) -> Any:
         return self.hf.transformer.h[layer].ln_1

@@ -19,11 +19,6 @@ class Llama(Model):
 
     model_types = ("llama", "mistral", "qwen2")
 
-    @property
-    def rotate(self) -> Any:
-        """The function with which this checkpoint's own architecture turns queries and keys."""
-        return import_module(type(self.hf).__module__).apply_rotary_pos_emb
-
     @classmethod
     def of(cls, hf: Any, tokenizer: Any) -> Self:
         config = hf.config
@@ -43,22 +38,31 @@ class Llama(Model):
         resid: Tensor = self.hf.model.embed_tokens(tokens)
         return resid
 
-    def qkv(
-        self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
+    def project(
+        self, layer: int, normed: Float[Tensor, "row node d_model"]
     ) -> tuple[
         Float[Tensor, "row node head d_head"],
         Float[Tensor, "row node kv_head d_head"],
         Float[Tensor, "row node kv_head d_head"],
     ]:
-        block = self.hf.model.layers[layer]
-        attn = block.self_attn
-        normed = block.input_layernorm(resid)
+        attn = self.hf.model.layers[layer].self_attn
         q = attn.q_proj(normed).unflatten(-1, (self.shape.n_heads, self.shape.d_head))
         k = attn.k_proj(normed).unflatten(-1, (self.shape.n_kv_heads, self.shape.d_head))
         v = attn.v_proj(normed).unflatten(-1, (self.shape.n_kv_heads, self.shape.d_head))
-        cos, sin = self.hf.model.rotary_emb(normed, positions[None])
-        q, k = self.rotate(q, k, cos, sin, unsqueeze_dim=2)
         return q, k, v
+
+    def rotate(
+        self,
+        q: Float[Tensor, "row node head d_head"],
+        k: Float[Tensor, "row node kv_head d_head"],
+        positions: Int[Tensor, " node"],
+    ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node kv_head d_head"]]:
+        cos, sin = self.hf.model.rotary_emb(q, positions[None])
+        # The function with which this checkpoint's own architecture turns queries and keys.
+        turned: tuple[Tensor, Tensor] = import_module(type(self.hf).__module__).apply_rotary_pos_emb(
+            q, k, cos, sin, unsqueeze_dim=2
+        )
+        return turned
 
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
         out: Tensor = self.hf.model.layers[layer].self_attn.o_proj(z.flatten(-2))
@@ -74,10 +78,20 @@ class Llama(Model):
         heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
         return heads
 
+    def w_query(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        return self._per_head(self.hf.model.layers[layer].self_attn.q_proj)
+
+    def w_key(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        return self._per_head(self.hf.model.layers[layer].self_attn.k_proj)
+
     def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
-        weight: Tensor = self.hf.model.layers[layer].self_attn.v_proj.weight.T
-        heads: Tensor = weight.unflatten(1, (self.shape.n_kv_heads, self.shape.d_head)).transpose(0, 1)
-        return heads.repeat_interleave(self.shape.n_heads // self.shape.n_kv_heads, dim=0)
+        return self._per_head(self.hf.model.layers[layer].self_attn.v_proj)
+
+    def _per_head(self, proj: Any) -> Float[Tensor, "head d_model d_head"]:
+        """A projection's weight, head by head, a group's repeated for each of its query heads."""
+        weight: Tensor = proj.weight.T
+        heads: Tensor = weight.unflatten(1, (-1, self.shape.d_head)).transpose(0, 1)
+        return heads.repeat_interleave(self.shape.n_heads // len(heads), dim=0)
 
     def head_norm(self, layer: int) -> Any:
         return self.hf.model.layers[layer].input_layernorm

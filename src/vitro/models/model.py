@@ -69,7 +69,6 @@ class Model(ABC):
     def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
         """The stream as it enters layer 0: `hook_resid_pre` of block 0."""
 
-    @abstractmethod
     def qkv(
         self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
     ) -> tuple[
@@ -78,6 +77,28 @@ class Model(ABC):
         Float[Tensor, "row node kv_head d_head"],
     ]:
         """Queries, keys and values of a block, its norm and its rotation included, from the stream that enters it."""
+        q, k, v = self.project(layer, self.head_norm(layer)(resid))
+        q, k = self.rotate(q, k, positions)
+        return q, k, v
+
+    @abstractmethod
+    def project(
+        self, layer: int, normed: Float[Tensor, "row node d_model"]
+    ) -> tuple[
+        Float[Tensor, "row node head d_head"],
+        Float[Tensor, "row node kv_head d_head"],
+        Float[Tensor, "row node kv_head d_head"],
+    ]:
+        """Queries, keys and values before any rotation, from the stream after `head_norm`."""
+
+    def rotate(
+        self,
+        q: Float[Tensor, "row node head d_head"],
+        k: Float[Tensor, "row node kv_head d_head"],
+        positions: Int[Tensor, " node"],
+    ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node kv_head d_head"]]:
+        """Queries and keys turned by their positions; as they are, where the embedding says the position."""
+        return q, k
 
     @abstractmethod
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
@@ -90,6 +111,14 @@ class Model(ABC):
     @abstractmethod
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
         """W_O of every head, a view of the checkpoint's weights: a head writes `z @ w_out[head]`, b_O apart."""
+
+    @abstractmethod
+    def w_query(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        """W_Q of every head: its queries, before any rotation, are `head_norm(resid) @ w_query + b_Q`."""
+
+    @abstractmethod
+    def w_key(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        """W_K of every head, heads that share one repeated: as `w_query`, for the keys."""
 
     @abstractmethod
     def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:

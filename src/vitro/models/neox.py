@@ -15,11 +15,6 @@ class GPTNeoX(Model):
 
     model_types = ("gpt_neox",)
 
-    @property
-    def rotate(self) -> Any:
-        """The function with which this checkpoint's own architecture turns queries and keys."""
-        return import_module(type(self.hf).__module__).apply_rotary_pos_emb
-
     @classmethod
     def of(cls, hf: Any, tokenizer: Any) -> Self:
         config = hf.config
@@ -44,21 +39,30 @@ class GPTNeoX(Model):
         resid: Tensor = self.hf.gpt_neox.embed_in(tokens)
         return resid
 
-    def qkv(
-        self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
+    def project(
+        self, layer: int, normed: Float[Tensor, "row node d_model"]
     ) -> tuple[
         Float[Tensor, "row node head d_head"],
         Float[Tensor, "row node head d_head"],
         Float[Tensor, "row node head d_head"],
     ]:
-        block = self.hf.gpt_neox.layers[layer]
-        normed = block.input_layernorm(resid)
-        fused: Tensor = block.attention.query_key_value(normed)
+        fused: Tensor = self.hf.gpt_neox.layers[layer].attention.query_key_value(normed)
         # Head by head, each with its own q, k and v: not all q first, as in GPT-2.
         q, k, v = fused.unflatten(-1, (self.shape.n_heads, 3, self.shape.d_head)).unbind(-2)
-        cos, sin = self.hf.gpt_neox.rotary_emb(normed, positions[None])
-        q, k = self.rotate(q, k, cos, sin, unsqueeze_dim=2)
         return q, k, v
+
+    def rotate(
+        self,
+        q: Float[Tensor, "row node head d_head"],
+        k: Float[Tensor, "row node head d_head"],
+        positions: Int[Tensor, " node"],
+    ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node head d_head"]]:
+        cos, sin = self.hf.gpt_neox.rotary_emb(q, positions[None])
+        # The function with which this checkpoint's own architecture turns queries and keys.
+        turned: tuple[Tensor, Tensor] = import_module(type(self.hf).__module__).apply_rotary_pos_emb(
+            q, k, cos, sin, unsqueeze_dim=2
+        )
+        return turned
 
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
         out: Tensor = self.hf.gpt_neox.layers[layer].attention.dense(z.flatten(-2))
@@ -74,10 +78,19 @@ class GPTNeoX(Model):
         heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
         return heads
 
+    def w_query(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        return self._w_qkv(layer)[0]
+
+    def w_key(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        return self._w_qkv(layer)[1]
+
     def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        return self._w_qkv(layer)[2]
+
+    def _w_qkv(self, layer: int) -> Float[Tensor, "qkv head d_model d_head"]:
         fused: Tensor = self.hf.gpt_neox.layers[layer].attention.query_key_value.weight.T
-        heads: Tensor = fused.unflatten(1, (self.shape.n_heads, 3, self.shape.d_head))[:, :, 2].transpose(0, 1)
-        return heads
+        parts: Tensor = fused.unflatten(1, (self.shape.n_heads, 3, self.shape.d_head)).permute(2, 1, 0, 3)
+        return parts
 
     def head_norm(self, layer: int) -> Any:
         return self.hf.gpt_neox.layers[layer].input_layernorm

@@ -1,0 +1,180 @@
+"""Every edge of a model scored at once by gradients: attribution patching, and its integrated-gradients form."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+from vitro.circuits.constants import Constants, Nodes
+from vitro.circuits.edges import source_changes
+from vitro.circuits.nodes import sources_before
+from vitro.engine import Budget, Tree, attend, pack, read_out, run, visible
+from vitro.models import Model
+
+Metrics = Callable[[Float[Tensor, "prompt d_vocab"]], Mapping[str, Float[Tensor, " prompt"]]]
+"""Numbers of each prompt by name, from the final logits of all prompts: differentiable, and each prompt's from its own
+logits only. Where prompts are worked on in parts, the logits of the others are zeros and their numbers are not used."""
+
+
+# Not under `inference_mode`, even where the caller is: what it makes can have no gradient.
+@torch.inference_mode(False)
+@torch.no_grad()
+def attribute_edges(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    constants: Constants,
+    metrics: Metrics,
+    *,
+    since: int = 0,
+    steps: int = 1,
+    memory: int | None = None,
+) -> dict[str, Tensor]:
+    """Estimate what each metric would gain, were an edge cut, for all edges: name -> [edge, prompt], on the CPU.
+
+    The edges are those of `model_edges(0)`, `model_edges(1)` and so on to `model_edges(n_layers)`, in a row. A score is
+    the sum, over the positions from `since` on, of (what the source would write at its constant - what it writes) .
+    (d metric / d the stream as the reader reads it, before its norm). A head reads three times, for its q, k and v;
+    where heads share keys and values, each head's <k> and <v> is its own: the others go on as they were.
+
+    steps=1: the gradient of the clean run. This is edge attribution patching, the first order of `cut_edges`
+    (EAP, Syed et al. 2023, arXiv 2310.10348). steps=m: the mean of the gradients of m runs, whose embedding at those
+    positions is embed + k/m (constants.embed - embed) for k = 0 ... m-1 (EAP-IG-inputs, Hanna et al. 2024, arXiv
+    2403.17806). That is the paper's own rule: weights 1/m, 2/m ... 1 on the clean embedding, so that the clean run is
+    among them, the ablated one is not, and one step is EAP.
+
+    memory: bytes for everything but the model; more prompts than fit are worked on in parts.
+    Raises ValueError for fewer steps than one, MemoryBudgetError where not even one prompt fits.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
+    parts: dict[str, list[Tensor]] = {}
+    # Prompts are kept apart from their first token on: to the budget they share no beginning.
+    unshared = [[number] * len(prompt) for number, prompt in enumerate(prompts)]
+    for part in _budget(model, memory).parts(unshared):
+        # A stream that two prompts share would get the sum of their gradients.
+        tree = pack(prompts[part], apart=0)
+        for name, scores in _attribute(model, tree, part, len(prompts), constants, metrics, since, steps).items():
+            parts.setdefault(name, []).append(scores.cpu())
+    return {name: torch.cat(scores, dim=1) for name, scores in parts.items()}
+
+
+def _attribute(
+    model: Model,
+    tree: Tree,
+    part: slice,
+    n_prompts: int,
+    constants: Constants,
+    metrics: Metrics,
+    since: int,
+    steps: int,
+) -> dict[str, Float[Tensor, "edge prompt"]]:
+    """The scores of the prompts on one tree."""
+    shape, where = model.shape, Nodes.of(tree, part.start)
+    nodes = (tree.positions >= since).nonzero()[:, 0]
+    there, finals = nodes.to(model.device), tree.finals.to(model.device)
+    clean = run(model, tree)
+    embed = clean.layers[0].resid_pre
+    sources = sources_before(shape.n_heads, shape.n_layers)
+    change = source_changes(model, clean, sources, constants, where, nodes)
+    del clean
+    own = [(where.prompt[nodes] == number).nonzero()[:, 0].to(model.device) for number in range(part.start, part.stop)]
+    changes = [change[:, one] for one in own]
+    found: dict[str, Tensor] = {}
+    for step in range(steps):
+        start = embed.index_add(0, there, change[0], alpha=step / steps)
+        with torch.enable_grad():
+            streams, reads = _run(model, tree, start.requires_grad_())
+            logits = read_out(model, reads[-1][0, finals])
+            values = metrics(pad(logits, (0, 0, part.start, n_prompts - part.stop)))
+            sums = {name: value[part].sum() for name, value in values.items()}
+        for name, value in sums.items():
+            gradients = torch.autograd.grad(value, reads, retain_graph=True)
+            readers = _readers(model, [one[0, there] for one in streams], [one[0, there] for one in gradients])
+            scores = (
+                torch.cat([_products([one[:n] for one in changes], gradient, own) for n, gradient in readers]) / steps
+            )
+            found[name] = found[name] + scores if name in found else scores
+    return found
+
+
+def _run(
+    model: Model, tree: Tree, embed: Float[Tensor, "node d_model"]
+) -> tuple[list[Float[Tensor, "row node d_model"]], list[Tensor]]:
+    """One pass from an embedding on: the stream that enters each layer, and all that is read.
+
+    What is read: for each layer every head's own q, k and v before rotation and the stream that its MLP reads; then
+    the final stream. Each is a tensor of its own, so that its gradient is what passes through this reader alone.
+    """
+    positions, resid = tree.positions.to(model.device), embed[None]
+    group = model.shape.n_heads // model.shape.n_kv_heads
+    streams, reads = [], []
+    for layer in range(model.shape.n_layers):
+        q, k, v = model.project(layer, model.head_norm(layer)(resid))
+        k, v = (shared.repeat_interleave(group, dim=2) for shared in (k, v))
+        turned_q, turned_k = model.rotate(q, k, positions)
+        z = attend(model, layer, turned_q, turned_k, v, visible(model, layer, tree).to(model.device))
+        mid = resid + model.attn_out(layer, z)
+        mlp_in = (resid if model.parallel else mid).clone()
+        streams.append(resid)
+        reads += [q, k, v, mlp_in]
+        resid = mid + model.mlp_out(layer, mlp_in)
+    return streams, [*reads, resid]
+
+
+def _readers(
+    model: Model,
+    streams: Sequence[Float[Tensor, "node d_model"]],
+    gradients: Sequence[Float[Tensor, "node *width"]],
+) -> Iterator[tuple[int, Float[Tensor, "reader node d_model"]]]:
+    """The gradients of the readers' own streams, from those of what `_run` says is read, at some of the nodes.
+
+    In the order of the edges: a layer's heads (each by q, k and v), its MLP, the next layer's, the logits last. With
+    each goes how many of the sources, in the model's order, it reads.
+    """
+    n_heads = model.shape.n_heads
+    for layer, stream in enumerate(streams):
+        *qkv, mlp_in = gradients[4 * layer : 4 * layer + 4]
+        weights = (model.w_query(layer), model.w_key(layer), model.w_value(layer))
+        at_norm = torch.stack(
+            [gradient.transpose(0, 1) @ w.mT for gradient, w in zip(qkv, weights, strict=True)], dim=1
+        ).flatten(0, 1)
+        with torch.enable_grad():
+            copies = stream.detach().expand_as(at_norm).requires_grad_()
+            normed = model.head_norm(layer)(copies)
+        before = len(sources_before(n_heads, layer))
+        yield before, torch.autograd.grad(normed, copies, at_norm)[0]
+        yield before if model.parallel else before + n_heads, mlp_in[None]
+    yield len(sources_before(n_heads, len(streams))), gradients[-1][None]
+
+
+def _products(
+    changes: Sequence[Float[Tensor, "source own d_model"]],
+    gradient: Float[Tensor, "reader node d_model"],
+    own: Sequence[Int[Tensor, " own"]],
+) -> Float[Tensor, "edge prompt"]:
+    """Change . gradient, summed over each prompt's own nodes: for every source, every reader."""
+    return torch.stack(
+        [
+            (change.flatten(1) @ gradient[:, one].flatten(1).T).flatten()
+            for change, one in zip(changes, own, strict=True)
+        ],
+        dim=-1,
+    )
+
+
+def _budget(model: Model, memory: int | None) -> Budget:
+    """A sweep's budget, with what is held here for each node: the changes, autograd's own, the gradients of a layer."""
+    shape, size, budget = model.shape, model.dtype.itemsize, Budget.of(model, memory)
+    n_sources = len(sources_before(shape.n_heads, shape.n_layers))
+    # Twice: while the changes are stacked, and then while each prompt's are taken apart, they are there twice over.
+    changes = 2 * n_sources * shape.d_model
+    # Of each block: the streams and normed streams; q, k, v and z; an MLP's hidden layer, up to four times over.
+    graph = shape.n_layers * (10 * shape.d_model + 12 * shape.n_heads * shape.d_head + 5 * shape.d_mlp)
+    return replace(
+        budget,
+        kept_per_node=budget.kept_per_node + (changes + graph) * size,
+        used_per_node=budget.used_per_node + 4 * 3 * shape.n_heads * shape.d_model * size,
+    )

@@ -1,0 +1,163 @@
+"""Edge attribution equals small exact cuts, and plain autograd through Hugging Face's own model."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from circuits.slow_edges import projection, written
+from slow import parts_of, slow_run
+from small_models import random_model
+from vitro.circuits import Constants, attribute_edges, cut_edges, model_edges, resampled
+from vitro.engine import Finals, MemoryBudgetError, pack, run
+from vitro.models import Model
+
+PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7], [0, 5, 9, 6, 7]]
+SINCE = 3
+FAMILIES = ["gpt2", "llama-gqa-3", "neox-parallel", "mistral-window"]
+ANSWERS = torch.tensor([3, 17, 40])
+
+
+def exact(name: str) -> Model:
+    """A random model in float64."""
+    model = random_model(name)
+    model.hf.double()
+    return model
+
+
+def metrics(logits: Tensor) -> dict[str, Tensor]:
+    rows = torch.arange(len(logits))
+    return {"logit": logits[rows, ANSWERS], "log_prob": logits.log_softmax(-1)[rows, ANSWERS]}
+
+
+def nearly_clean(model: Model, constants: Constants, size: float) -> Constants:
+    """What the components put out, moved a little towards their constants."""
+    clean = run(model, tree := pack(PROMPTS, apart=0))
+
+    def towards(now: Tensor, constant: Tensor) -> Tensor:
+        return now + size * (constant - now)
+
+    return Constants(
+        towards(clean.layers[0].resid_pre[tree.paths], constants.embed),
+        torch.stack([towards(layer.z[tree.paths], constants.z[i]) for i, layer in enumerate(clean.layers)]),
+        torch.stack([towards(layer.mlp_out[tree.paths], constants.mlp_out[i]) for i, layer in enumerate(clean.layers)]),
+    )
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_one_step_is_the_slope_of_every_exact_cut(name: str) -> None:
+    model = exact(name)
+    constants = resampled(model, PROMPTS, seed=1)
+    found = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
+    # Final logits leave the engine in float32: a step this large keeps their rounding below the slope's own error.
+    size = 1e-3
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        return {"logits": finals.logits}
+
+    ends = []
+    for signed in (size, -size):
+        near = nearly_clean(model, constants, signed)
+        layers = range(model.shape.n_layers + 1)
+        logits = torch.cat([cut_edges(model, PROMPTS, at, near, read, since=SINCE)["logits"] for at in layers])
+        ends.append(torch.stack([torch.stack(list(metrics(one.double()).values())) for one in logits], dim=1))
+    slopes = (ends[0] - ends[1]) / (2 * size)
+    for score, slope in zip(found.values(), slopes, strict=True):
+        assert score.shape == slope.shape
+        assert slope.abs().max() > 0.1
+        torch.testing.assert_close(score, slope, atol=5e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_five_steps_are_the_mean_of_five_gradients_of_the_plain_model(name: str) -> None:
+    model = exact(name)
+    constants = resampled(model, PROMPTS, seed=1)
+    found = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE, steps=5)["logit"]
+    edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
+    head_edge = next(edge for edge in edges if str(edge) == "m0->a2.h1<q>")
+    for number, edge in enumerate(edges):
+        if edge == head_edge or str(edge.reader) == "logits":
+            expected = slow_score(model, edge, constants, prompt=1, steps=5)
+            assert found[number, 1] == pytest.approx(expected, abs=1e-5, rel=1e-5), str(edge)
+
+
+def slow_score(model: Model, edge: Any, constants: Constants, prompt: int, steps: int) -> float:
+    """An edge's score by Hugging Face's own passes, hooks and backward passes."""
+    tokens = PROMPTS[prompt]
+    change = written(model, slow_run(model, tokens), edge, constants, prompt).expand(len(tokens), -1).clone()
+    change[:SINCE] = 0.0
+    table = model.hf.get_input_embeddings()
+    clean = slow_run(model, tokens).resid_pre[0]
+    towards = (constants.embed[prompt] - clean).clone()
+    towards[:SINCE] = 0.0
+    total = 0.0
+    for step in range(steps):
+        inputs = (table(torch.tensor([tokens])) + step / steps * towards).requires_grad_()
+        with torch.enable_grad():
+            total += float((change * slow_gradient(model, edge, inputs, int(ANSWERS[prompt]))).sum()) / steps
+    return total
+
+
+def slow_gradient(model: Model, edge: Any, inputs: Tensor, answer: int) -> Tensor:
+    """d (answer's logit) / d (the stream that a reader reads): [position, d_model]."""
+    seen: list[Tensor] = []
+    if str(edge.reader) == "logits":
+        last = parts_of(model, model.shape.n_layers - 1)[0]
+
+        def keep_stream(module: Any, args: Any, out: Any) -> None:
+            seen.append(out[0] if isinstance(out, tuple) else out)
+
+        handles = [last.register_forward_hook(keep_stream)]
+    else:
+        block, attention, _, _ = parts_of(model, edge.reader.layer)
+        made, own = projection(type(model).__name__, attention, model.shape, edge.reader.head, str(edge.input))
+
+        def fork(module: Any, args: Any) -> None:
+            seen.append(args[0].detach().requires_grad_())
+
+        def splice(module: Any, args: Any, out: Tensor) -> Tensor | None:
+            if len(seen) != 1:
+                return None
+            stream = seen[0]
+            seen.append(stream)
+            mine = made(model.head_norm(edge.reader.layer)(stream))
+            return torch.cat([out[..., : own.start], mine[..., own], out[..., own.stop :]], dim=-1)
+
+        handles = [block.register_forward_pre_hook(fork), made.register_forward_hook(splice)]
+    logit = model.hf(inputs_embeds=inputs).logits[0, -1, answer]
+    for handle in handles:
+        handle.remove()
+    gradient: Tensor = torch.autograd.grad(logit, seen[0])[0][0]
+    return gradient
+
+
+def test_scores_do_not_depend_on_the_memory_budget() -> None:
+    model = random_model("llama-gqa-3")
+    prompts = [PROMPTS[0], PROMPTS[1][:4], PROMPTS[2]]
+    constants = resampled(model, PROMPTS, seed=1)
+    ample = attribute_edges(model, prompts, constants, metrics, since=SINCE, steps=2)
+    calls: list[int] = []
+
+    def counted(logits: Tensor) -> dict[str, Tensor]:
+        calls.append(len(logits))
+        return metrics(logits)
+
+    memory = 1000
+    while not calls:
+        try:
+            tight = attribute_edges(model, prompts, constants, counted, since=SINCE, steps=2, memory=memory)
+        except MemoryBudgetError:
+            memory += memory // 10
+    assert calls == [3] * 6
+    for name in ample:
+        torch.testing.assert_close(tight[name], ample[name], atol=1e-5, rtol=0)
+
+
+def test_a_caller_in_inference_mode_gets_the_same_scores() -> None:
+    model = random_model("gpt2")
+    constants = resampled(model, PROMPTS, seed=1)
+    outside = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
+    with torch.inference_mode():
+        inside = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
+    assert all(torch.equal(inside[name], outside[name]) for name in outside)
