@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vitro.experiments import ablate_heads as ablate_heads
     from vitro.experiments import ablate_mlps as ablate_mlps
     from vitro.experiments import answer_tables as answer_tables
+    from vitro.experiments import approximate_edges as approximate_edges
     from vitro.experiments import attention as attention
     from vitro.experiments import clean_run as clean_run
     from vitro.experiments import head_lens as head_lens
@@ -56,6 +57,7 @@ _HOME = {
     "ablate_heads": "vitro.experiments",
     "ablate_mlps": "vitro.experiments",
     "answer_tables": "vitro.experiments",
+    "approximate_edges": "vitro.experiments",
     "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
     "head_lens": "vitro.experiments",

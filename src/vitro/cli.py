@@ -140,6 +140,9 @@ def edges(
     samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
     value_bias: ValueBiasOption = "excluded",
     edge_ablation: EdgeAblationOption = "mean",
+    approx: Annotated[
+        bool, typer.Option("--approx", help="Only the estimates from gradients (EAP, EAP-IG): seconds, not minutes.")
+    ] = False,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     memory: MemoryOption = None,
@@ -153,7 +156,6 @@ def edges(
     n_bytes = None if memory is None else parse_bytes(memory)
 
     from vitro.experiments import ON_REQUEST, Options
-    from vitro.experiments.edges import numbers
     from vitro.study import run_study
 
     options = Options(
@@ -163,18 +165,20 @@ def edges(
         edge_ablation=edge_ablation,  # type: ignore[arg-type]
         memory=n_bytes,
     )
-    experiment = ON_REQUEST["edges"]
-    made = run_study(chosen, model, folder, options, experiments=[experiment.name], device=device, dtype=dtype)
-    tables = made.tables(experiment)
-    strongest = numbers(tables)
+    asked = ["edges_approx"] if approx else list(ON_REQUEST)
+    made = run_study(chosen, model, folder, options, experiments=asked, device=device, dtype=dtype)
+    shown = ON_REQUEST["edges_approx" if approx else "edges"]
+    strongest = shown.numbers(made.tables(shown))
     if as_json:
         print_json({"folder": str(folder), "report": str(made.report), "strongest": strongest.to_dicts()})
         return
     print_table(
         tuple(strongest.columns), [(row[0], *(f"{value:+.4f}" for value in row[1:])) for row in strongest.rows()]
     )
-    print(experiment.summary(tables))
-    print(f"The table: {folder / 'tables' / 'edges.parquet'}")
+    for name in asked:
+        if sentence := ON_REQUEST[name].summary(made.tables(ON_REQUEST[name])):
+            print(sentence)
+    print(f"The table: {folder / 'tables' / shown.name}.parquet")
     print(f"The report: {made.report}")
 
 

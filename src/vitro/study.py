@@ -279,8 +279,8 @@ def _command(settings: Settings, task: Task) -> str:
 
 
 def _command_of(experiment: Experiment, record: Record) -> str:
-    """The command that makes a section: what takes minutes has one of its own, by its name."""
-    return record.command if experiment.name in EXPERIMENTS else record.command.replace("study", experiment.name, 1)
+    """The command that makes a section: edges have one of their own."""
+    return record.command if experiment.name in EXPERIMENTS else record.command.replace("study", "edges", 1)
 
 
 def _spelt(value: Any) -> str:

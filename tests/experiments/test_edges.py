@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from planted import COPY, SUCCESSOR
-from vitro.experiments import Options, ablate_edges
+from vitro.experiments import ON_REQUEST, Options, ablate_edges, approximate_edges
 from vitro.experiments.edges import by_edge
 from vitro.models import Model
 from vitro.tasks import days
@@ -31,3 +31,18 @@ def test_zeroing_the_embedding_takes_their_attention_away_too(planted_model: Mod
 def test_the_summary_names_the_strongest_edge(planted_model: Model) -> None:
     found = ablate_edges(planted_model, days(), Options(samples=8))
     assert f"{SUCCEEDER}->logits matters most" in found.experiment.summary(found.tables)
+
+
+def test_gradients_rank_the_planted_edges_first_too(planted_model: Model) -> None:
+    table = approximate_edges(planted_model, days(), Options(samples=8)).table
+    for approximation in ("EAP", "EAP-IG"):
+        strongest = by_edge(table.filter(approximation=approximation))["edge"][:4]
+        assert {f"{SUCCEEDER}->logits", f"input->{SUCCEEDER}<v>"} <= set(strongest)
+
+
+def test_agreement_pairs_every_edge_with_its_own_estimate(planted_model: Model) -> None:
+    found = ON_REQUEST["edges_agreement"].measure(planted_model, days(), Options(samples=8)).table
+    exact = by_edge(ablate_edges(planted_model, days(), Options(samples=8)).table)
+    assert found.group_by("approximation").len()["len"].to_list() == [len(exact)] * 2
+    into_logits = found.filter(approximation="EAP", target="logits", source=SUCCEEDER)
+    assert into_logits["exact"][0] == exact.filter(edge=f"{SUCCEEDER}->logits")["logit_diff_change"][0]

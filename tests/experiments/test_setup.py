@@ -57,6 +57,20 @@ COLUMNS = {
     "minimality": ["left_out", "prompt", *MEASURES],
     "completeness": ["knocked_out", "size", "whole", "prompt", *VALUES, *(f"model_{value}" for value in VALUES)],
     "random_circuits": ["number", "prompt", *MEASURES],
+    "edges_approx": [
+        "prompt",
+        "source",
+        "target",
+        "input",
+        "method",
+        "approximation",
+        "answer_logit_change",
+        "answer_prob_change",
+        "logit_diff_change",
+    ],
+    "edges_agreement": ["source", "target", "input", "approximation", "exact", "approximate"],
+    "key_heads": ["layer", "head", "why"],
+    "steering_vector": ["token", "layer", "direction", "positions"],
     "edges": [
         "prompt",
         "source",
@@ -68,7 +82,7 @@ COLUMNS = {
         "logit_diff_change",
     ],
 }
-WITH_NULLS = ("attention_pin", "minimality", "completeness", "edges")
+WITH_NULLS = ("attention_pin", "minimality", "completeness", "edges", "edges_approx", "edges_agreement")
 MAY_BE_NULL = {"position", "left_out", "input", *VALUES}
 """The clean run beside the pins has no position, the whole circuit has lost nothing, and of one taken out whole nothing
 is left to read; an MLP and the logits have one input, which needs no name."""

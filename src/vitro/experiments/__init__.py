@@ -8,6 +8,8 @@ from vitro.experiments.circuit_quality import CIRCUIT_QUALITY, judge
 from vitro.experiments.clean import CLEAN, clean_run
 from vitro.experiments.datasets import DATASETS
 from vitro.experiments.edges import EDGES, ablate_edges
+from vitro.experiments.edges_agreement import EDGES_AGREEMENT
+from vitro.experiments.edges_approx import EDGES_APPROX, approximate_edges
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
 from vitro.experiments.head_lens import HEAD_LENS, head_lens
@@ -47,7 +49,7 @@ EXPERIMENTS = {
 }
 """The measurements of every study, in the order in which it makes and shows them. A new one is a line here."""
 
-ON_REQUEST = {experiment.name: experiment for experiment in (EDGES,)}
+ON_REQUEST = {experiment.name: experiment for experiment in (EDGES_APPROX, EDGES, EDGES_AGREEMENT)}
 """Those that take minutes: a study makes them where they are asked for by name."""
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "ablate_heads",
     "ablate_mlps",
     "answer_tables",
+    "approximate_edges",
     "attention",
     "cast",
     "clean_run",

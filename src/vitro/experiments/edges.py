@@ -1,11 +1,12 @@
 """Exact effects of every edge: what the answer loses when one reader no longer gets what one source writes."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import polars as pl
 
-from vitro.circuits import cut_edges, model_edges
+from vitro.circuits import Edge, cut_edges, model_edges
 from vitro.experiments.effects import answer_changes
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
@@ -38,19 +39,29 @@ def _into(setup: Setup, layer: int) -> pl.DataFrame:
             layer,
             setup.constants(method),
             answer_changes(setup),
-            since=min(setup.ablated_positions(method) or (0,)),
+            since=since(setup),
             memory=setup.options.memory,
             progress=progress,
         )
-    edges = model_edges(setup.model, layer)
+    named = edge_columns(model_edges(setup.model, layer), len(prompts), method)
+    return named.with_columns(**{name: values.numpy().ravel() for name, values in found.items()})
+
+
+def since(setup: Setup) -> int:
+    """The first position at which the ablated source can differ."""
+    return min(setup.ablated_positions(setup.options.edge_ablation) or (0,))
+
+
+def edge_columns(edges: Sequence[Edge], n_prompts: int, method: str) -> pl.DataFrame:
+    """Which edge, on which prompt, each row is of: every edge on all prompts, then the next."""
+    each = range(n_prompts)
     return pl.DataFrame(
         {
-            "prompt": np.tile(np.arange(len(prompts)), len(edges)),
-            "source": [str(edge.source) for edge in edges for _ in prompts],
-            "target": [str(edge.reader) for edge in edges for _ in prompts],
-            "input": pl.Series([edge.input for edge in edges for _ in prompts], dtype=pl.String),
-            "method": [method] * len(edges) * len(prompts),
-            **{name: values.numpy().ravel() for name, values in found.items()},
+            "prompt": np.tile(np.arange(n_prompts), len(edges)),
+            "source": [str(edge.source) for edge in edges for _ in each],
+            "target": [str(edge.reader) for edge in edges for _ in each],
+            "input": pl.Series([edge.input for edge in edges for _ in each], dtype=pl.String),
+            "method": [method] * len(edges) * n_prompts,
         }
     )
 
@@ -69,18 +80,19 @@ def by_edge(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def numbers(tables: Tables) -> pl.DataFrame:
-    """The strongest edges, with the changes of logit, probability and logit difference."""
-    return (
-        by_edge(tables["edges"])
-        .head(N_SHOWN)
-        .select(
-            "edge",
-            pl.col("logit_diff_change").alias("change of logit difference"),
-            pl.col("answer_logit_change").alias("of logit"),
-            pl.col("answer_prob_change").alias("of prob"),
-        )
+def strongest(edges: pl.DataFrame) -> pl.DataFrame:
+    """The first of `by_edge`, with the changes of logit difference, logit and probability."""
+    return edges.head(N_SHOWN).select(
+        "edge",
+        pl.col("logit_diff_change").alias("change of logit difference"),
+        pl.col("answer_logit_change").alias("of logit"),
+        pl.col("answer_prob_change").alias("of prob"),
     )
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """The strongest edges."""
+    return strongest(by_edge(tables["edges"]))
 
 
 def summary(tables: Tables) -> str:

@@ -3,14 +3,16 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.look import BLUE, GRID, INK, RED, dress, values
+from vitro.figures.look import BLUE, FAINT, GRID, INK, RED, dress, panel_title, values
 from vitro.figures.quantities import CHANGES
 
+_POINTS = 2000
+"""Points of a panel: more would make the page heavy, and the rest lie on one another at 0."""
 _SHOWN = 40
 _ROW = 15
 
 
-def strongest_edges(edges: pl.DataFrame) -> alt.LayerChart:
+def strongest_edges(edges: pl.DataFrame, how: str = "edge cut minus clean") -> alt.LayerChart:
     """Bars of the strongest edges of a table of means, in order of strength.
 
     edges: edge, logit_diff_change, answer_logit_change, answer_prob_change.
@@ -42,5 +44,52 @@ def strongest_edges(edges: pl.DataFrame) -> alt.LayerChart:
     return dress(
         figure,
         f"The {len(shown)} strongest of {len(edges):,} edges: {value.name}",
-        f"Mean over the prompts, edge cut minus clean; {value.sense}.",
+        f"Mean over the prompts, {how}; {value.sense}.",
+    )
+
+
+def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame) -> alt.HConcatChart:
+    """Exact effects across, approximate ones up, a panel for each approximation, with the diagonal.
+
+    table: source, target, input, approximation, exact, approximate. correlations: approximation, rank correlation, ...
+    """
+    name = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null("")).alias("edge")
+    size = pl.max_horizontal(pl.col("exact").abs(), pl.col("approximate").abs())
+    axis = alt.Axis(domain=False, ticks=False, gridColor=GRID, tickCount=6)
+    panels = []
+    for approximation, rank, _ in correlations.iter_rows():
+        mine = table.filter(approximation=approximation).with_columns(name)
+        shown = (
+            mine.sort(size, descending=True, maintain_order=True).head(_POINTS).select("edge", "exact", "approximate")
+        )
+        reach = float(shown.select(pl.max_horizontal(pl.all().exclude("edge").abs().max())).item() or 1.0)
+        x = alt.X("exact:Q", title="exact change (nats)", axis=axis, scale=alt.Scale(domain=[-reach, reach]))
+        y = alt.Y("approximate:Q", title="estimated (nats)", axis=axis, scale=alt.Scale(domain=[-reach, reach]))
+        diagonal = alt.Chart(
+            alt.InlineData([{"exact": -reach, "approximate": -reach}, {"exact": reach, "approximate": reach}])
+        )
+        points = (
+            alt.Chart(values(shown))
+            .mark_circle(size=22, opacity=0.6, color=BLUE)
+            .encode(
+                x=x,
+                y=y,
+                tooltip=[
+                    alt.Tooltip("edge:N"),
+                    alt.Tooltip("exact:Q", format="+.4g"),
+                    alt.Tooltip("approximate:Q", title=approximation, format="+.4g"),
+                ],
+            )
+        )
+        title = panel_title(f"{approximation}: rank correlation {rank:.3f}")
+        panels.append(
+            alt.LayerChart(
+                layer=[diagonal.mark_line(color=FAINT, strokeDash=[4, 4]).encode(x=x, y=y), points]
+            ).properties(width=360, height=360, title=title)
+        )
+    return dress(
+        alt.HConcatChart(hconcat=panels),
+        "What gradients say of the edges, against what cutting them does",
+        f"Mean change of the logit difference, answer minus subject; rank correlation over all edges, drawn are the "
+        f"{_POINTS:,} strongest.",
     )

@@ -1,0 +1,72 @@
+"""Exact against approximate: how well gradients rank the edges, and where they are wrong."""
+
+import polars as pl
+
+from vitro.experiments.edges import EDGES, by_edge
+from vitro.experiments.edges_approx import EDGES_APPROX, STEPS
+from vitro.experiments.experiment import Experiment
+from vitro.experiments.setup import Setup, Tables
+from vitro.figures import edge_agreement
+
+N_MISSES = 10
+
+
+def run(setup: Setup) -> Tables:
+    """Table `edges_agreement`: source, target, input, approximation, exact, approximate: means of logit_diff_change."""
+    exact = by_edge(setup.tables(EDGES)["edges"])
+    key = ["source", "target", "input"]
+    frames = []
+    for approximation in STEPS:
+        table = by_edge(setup.tables(EDGES_APPROX)["edges_approx"].filter(approximation=approximation))
+        both = exact.join(table, on=key, suffix="_approx", nulls_equal=True, maintain_order="left")
+        frames.append(
+            both.select(
+                *key,
+                pl.lit(approximation).alias("approximation"),
+                pl.col("logit_diff_change").alias("exact"),
+                pl.col("logit_diff_change_approx").alias("approximate"),
+            )
+        )
+    return {"edges_agreement": pl.concat(frames)}
+
+
+def correlations(table: pl.DataFrame) -> pl.DataFrame:
+    """For each approximation: Spearman's rank correlation of all edges, and of the sizes of their effects."""
+    return table.group_by("approximation", maintain_order=True).agg(
+        pl.corr("exact", "approximate", method="spearman").alias("rank correlation"),
+        pl.corr(pl.col("exact").abs(), pl.col("approximate").abs(), method="spearman").alias("of sizes"),
+    )
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """The worst misses: the edges whose estimate is furthest from the exact effect."""
+    edge = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null(""))
+    miss = (pl.col("approximate") - pl.col("exact")).alias("miss")
+    return (
+        tables["edges_agreement"]
+        .select("approximation", edge.alias("edge"), "exact", "approximate", miss)
+        .sort(pl.col("miss").abs(), descending=True, maintain_order=True)
+        .head(N_MISSES)
+    )
+
+
+def summary(tables: Tables) -> str:
+    """How well the approximations rank the edges."""
+    said = [f"{name} {rank:.3f}" for name, rank, _ in correlations(tables["edges_agreement"]).iter_rows()]
+    return f"Rank correlation of the edges' gradients with their exact effects: {', '.join(said)}."
+
+
+EDGES_AGREEMENT = Experiment(
+    name="edges_agreement",
+    title="Every edge, exact against its gradient",
+    reading="Each point is one edge: on the diagonal the gradient tells what cutting it does, far from it it does not; "
+    "the numbers are the worst misses.",
+    python='vitro.experiments.ON_REQUEST["edges_agreement"].measure(model, task)',
+    tables=("edges_agreement",),
+    run=run,
+    figures=lambda tables: {
+        "edges_agreement": edge_agreement(tables["edges_agreement"], correlations(tables["edges_agreement"]))
+    },
+    numbers=numbers,
+    summary=summary,
+)
