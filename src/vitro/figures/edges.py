@@ -62,7 +62,7 @@ def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame) -> alt.HConc
         shown = (
             mine.sort(size, descending=True, maintain_order=True).head(_POINTS).select("edge", "exact", "approximate")
         )
-        reach = float(shown.select(pl.max_horizontal(pl.all().exclude("edge").abs().max())).item() or 1.0)
+        reach = float(shown.select(pl.max_horizontal(pl.all().exclude("edge").abs().max())).item() or 1.0) * 1.05
         x = alt.X("exact:Q", title="exact change (nats)", axis=axis, scale=alt.Scale(domain=[-reach, reach]))
         y = alt.Y("approximate:Q", title="estimated (nats)", axis=axis, scale=alt.Scale(domain=[-reach, reach]))
         diagonal = alt.Chart(
@@ -90,6 +90,6 @@ def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame) -> alt.HConc
     return dress(
         alt.HConcatChart(hconcat=panels),
         "What gradients say of the edges, against what cutting them does",
-        f"Mean change of the logit difference, answer minus subject; rank correlation over all edges, drawn are the "
-        f"{_POINTS:,} strongest.",
+        f"Mean change of the logit difference, answer minus subject. Rank correlation: over all edges; drawn: the "
+        f"{min(_POINTS, len(table) // len(panels)):,} strongest.",
     )
