@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -80,8 +80,8 @@ def _attribute(
     sources = sources_before(shape.n_heads, shape.n_layers)
     change = source_changes(model, clean, sources, constants, where, nodes)
     del clean
-    own = [(where.prompt[nodes] == number).nonzero()[:, 0].to(model.device) for number in range(part.start, part.stop)]
-    changes = [change[:, one] for one in own]
+    # Kept apart, the prompts' nodes lie one prompt after the other.
+    lengths = (where.prompt[nodes] - part.start).bincount(minlength=len(tree.paths)).tolist()
     found: dict[str, Tensor] = {}
     for step in range(steps):
         start = embed.index_add(0, there, change[0], alpha=step / steps)
@@ -93,9 +93,7 @@ def _attribute(
         for name, value in sums.items():
             gradients = torch.autograd.grad(value, reads, retain_graph=True)
             readers = _readers(model, [one[0, there] for one in streams], [one[0, there] for one in gradients])
-            scores = (
-                torch.cat([_products([one[:n] for one in changes], gradient, own) for n, gradient in readers]) / steps
-            )
+            scores = torch.cat([_products(change[:n], one, lengths) for n, one in readers]) / steps
             found[name] = found[name] + scores if name in found else scores
     return found
 
@@ -151,25 +149,21 @@ def _readers(
 
 
 def _products(
-    changes: Sequence[Float[Tensor, "source own d_model"]],
-    gradient: Float[Tensor, "reader node d_model"],
-    own: Sequence[Int[Tensor, " own"]],
+    change: Float[Tensor, "source node d_model"], gradient: Float[Tensor, "reader node d_model"], lengths: Sequence[int]
 ) -> Float[Tensor, "edge prompt"]:
-    """Change . gradient, summed over each prompt's own nodes: for every source, every reader."""
-    return torch.stack(
-        [
-            (change.flatten(1) @ gradient[:, one].flatten(1).T).flatten()
-            for change, one in zip(changes, own, strict=True)
-        ],
-        dim=-1,
-    )
+    """Change . gradient, summed over each prompt's nodes: for every source, every reader.
+
+    lengths: how many of the nodes are each prompt's, which lie one prompt after the other.
+    """
+    pairs = zip(change.split(lengths, dim=1), gradient.split(lengths, dim=1), strict=True)
+    return torch.stack([(new.flatten(1) @ one.flatten(1).T).flatten() for new, one in pairs], dim=-1)
 
 
 def _budget(model: Model, memory: int | None) -> Budget:
     """A sweep's budget, with what is held here for each node: the changes, autograd's own, the gradients of a layer."""
     shape, size, budget = model.shape, model.dtype.itemsize, Budget.of(model, memory)
     n_sources = len(sources_before(shape.n_heads, shape.n_layers))
-    # Twice: while the changes are stacked, and then while each prompt's are taken apart, they are there twice over.
+    # While the changes are stacked, they are there twice.
     changes = 2 * n_sources * shape.d_model
     # Of each block: the streams and normed streams; q, k, v and z; an MLP's hidden layer, up to four times over.
     graph = shape.n_layers * (10 * shape.d_model + 12 * shape.n_heads * shape.d_head + 5 * shape.d_mlp)
