@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +45,9 @@ def test_help_does_not_wait_for_torch() -> None:
     script += (
         "heavy = {'torch', 'transformers', 'polars', 'altair', 'numpy'} & set(sys.modules); assert not heavy, heavy"
     )
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "study" in done.stdout
-    assert time.perf_counter() - start < 5
 
 
 def test_a_study_prints_what_it_found_and_where_the_report_is(
