@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import vitro
-from head_sweep import DRAWN, ablation, day_prompts, number_prompts, peak_memory
+from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
 from vitro.engine import Edit, Finals, Variant, mean_activations, mlp_out, pin, sweep, z
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
@@ -194,17 +194,6 @@ def machine_rate() -> float:
             left @ right
             best = max(best, size**3 / (time.perf_counter() - start))
     return best
-
-
-def timed(work: Callable[[], Tensor], repeats: int) -> tuple[list[float], float, Tensor]:
-    """Seconds of some runs, the peak memory above where they started in MB, and their result."""
-    seconds = []
-    with peak_memory() as peak:
-        for _ in range(repeats):
-            start = time.perf_counter()
-            result = work()
-            seconds.append(time.perf_counter() - start)
-    return seconds, peak[0], result
 
 
 def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dict[str, Any]:

@@ -79,8 +79,9 @@ def main() -> int:
         ) -> Tensor:
             return loop(hf, torch.tensor(prompts), values, answers)
 
-        fast_s, fast_mb, ours = measured(fast, arguments.repeats)
-        slow_s, slow_mb, theirs = measured(slow, arguments.repeats)
+        fast_runs, fast_mb, ours = timed(fast, arguments.repeats)
+        slow_runs, slow_mb, theirs = timed(slow, arguments.repeats)
+        fast_s, slow_s = float(np.median(fast_runs)), float(np.median(slow_runs))
         difference = float((ours - theirs).abs().max())
         ratio = slow_s / fast_s
         print(
@@ -142,15 +143,15 @@ def loop(hf: GPT2LMHeadModel, tokens: Tensor, values: Sequence[Tensor], answers:
     return torch.stack(found)
 
 
-def measured(work: Callable[[], Tensor], repeats: int) -> tuple[float, float, Tensor]:
-    """The median of some runs' seconds, the peak memory above where they started in MB, and their result."""
+def timed(work: Callable[[], Tensor], repeats: int) -> tuple[list[float], float, Tensor]:
+    """Some runs' seconds, the peak memory above where they started in MB, and their result."""
     seconds = []
     with peak_memory() as peak:
         for _ in range(repeats):
             start = time.perf_counter()
             result = work()
             seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds)), peak[0], result
+    return seconds, peak[0], result
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from vitro.circuits import Edge, cut_edges, model_edges
 from vitro.experiments.effects import answer_changes
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.figures import strongest_edges
+from vitro.figures import EDGE_NAME, strongest_edges
 from vitro.models import Model
 from vitro.progress import bar
 from vitro.tasks import Task
@@ -71,11 +71,10 @@ def by_edge(table: pl.DataFrame) -> pl.DataFrame:
 
     Strength: the size of the change of the logit difference, answer minus subject.
     """
-    name = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null("")).alias("edge")
     return (
         table.group_by("source", "target", "input", maintain_order=True)
         .agg(pl.col("answer_logit_change", "answer_prob_change", "logit_diff_change").mean())
-        .with_columns(name)
+        .with_columns(EDGE_NAME)
         .sort(pl.col("logit_diff_change").abs(), descending=True, maintain_order=True)
     )
 

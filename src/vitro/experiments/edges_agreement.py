@@ -6,7 +6,7 @@ from vitro.experiments.edges import EDGES, by_edge
 from vitro.experiments.edges_approx import EDGES_APPROX, STEPS
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.setup import Setup, Tables
-from vitro.figures import edge_agreement
+from vitro.figures import EDGE_NAME, edge_agreement
 
 N_MISSES = 10
 
@@ -40,11 +40,10 @@ def correlations(table: pl.DataFrame) -> pl.DataFrame:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """The worst misses: the edges whose estimate is furthest from the exact effect."""
-    edge = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null(""))
     miss = (pl.col("approximate") - pl.col("exact")).alias("miss")
     return (
         tables["edges_agreement"]
-        .select("approximation", edge.alias("edge"), "exact", "approximate", miss)
+        .select("approximation", EDGE_NAME, "exact", "approximate", miss)
         .sort(pl.col("miss").abs(), descending=True, maintain_order=True)
         .head(N_MISSES)
     )

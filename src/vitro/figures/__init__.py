@@ -6,7 +6,7 @@ from vitro.figures.circuit import circuit_drawing
 from vitro.figures.circuit_answers import circuit_answers
 from vitro.figures.circuit_quality import completeness_figure, keep_curve, minimality_figure, random_circuits_figure
 from vitro.figures.clean_answers import clean_answers
-from vitro.figures.edges import edge_agreement, strongest_edges
+from vitro.figures.edges import EDGE_NAME, edge_agreement, strongest_edges
 from vitro.figures.final_attention import final_attention
 from vitro.figures.head_effects import head_effects
 from vitro.figures.head_lens import head_lens
@@ -22,6 +22,7 @@ from vitro.figures.tokens import readable
 from vitro.figures.top_tokens import head_top_tokens, layer_top_tokens, stream_top_tokens
 
 __all__ = [
+    "EDGE_NAME",
     "Figure",
     "HeadValue",
     "MlpValue",

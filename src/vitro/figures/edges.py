@@ -8,6 +8,9 @@ from vitro.figures.quantities import CHANGES
 
 _POINTS = 2000
 """Points of a panel: more would make the page heavy, and the rest lie on one another at 0."""
+EDGE_NAME = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null("")).alias("edge")
+"""An edge as EAP-IG writes it: `m0->a9.h1<v>`."""
+
 _SHOWN = 40
 _ROW = 15
 
@@ -53,12 +56,11 @@ def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame) -> alt.HConc
 
     table: source, target, input, approximation, exact, approximate. correlations: approximation, rank correlation, ...
     """
-    name = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null("")).alias("edge")
     size = pl.max_horizontal(pl.col("exact").abs(), pl.col("approximate").abs())
     axis = alt.Axis(domain=False, ticks=False, gridColor=GRID, tickCount=6)
     panels = []
     for approximation, rank, _ in correlations.iter_rows():
-        mine = table.filter(approximation=approximation).with_columns(name)
+        mine = table.filter(approximation=approximation).with_columns(EDGE_NAME)
         shown = (
             mine.sort(size, descending=True, maintain_order=True).head(_POINTS).select("edge", "exact", "approximate")
         )
