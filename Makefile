@@ -10,8 +10,8 @@ PEERS := .venv-peers/.ready
 study: $(READY)  ## a real model, the task of the post, a report: studies/days-smollm2/report.html
 	$(BIN)/vitro study days --model smollm2 --out studies/days-smollm2
 
-test: $(READY)
-	$(BIN)/pytest
+test: $(READY)  ## a file of tests at a time on every core; torch's own threads would only get in each other's way
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .

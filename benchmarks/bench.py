@@ -151,9 +151,8 @@ def vitro_run(row: Row, variants: Sequence[Variant]) -> Tensor:
     answers = torch.arange(500, 500 + len(row.prompts))
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        at = answers[finals.prompts].expand(len(finals.logits), -1)[..., None]
-        logit = finals.logits.gather(-1, at)[..., 0]
-        return {"logit": logit, "log_prob": logit - finals.logits.logsumexp(-1)}
+        logit = finals.at(answers[finals.prompts])
+        return {"logit": logit, "log_prob": logit - finals.log_normaliser}
 
     return sweep(row.model, row.prompts, variants, read)["logit"]
 

@@ -41,7 +41,7 @@ def main() -> int:
     within = [Circuit.within(model, draw.sample(heads, 4)) for _ in range(arguments.within)]
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        return {"prob": (finals.logits[..., 500] - finals.logits.logsumexp(-1)).exp()}
+        return {"prob": finals.prob(torch.full((len(finals.clean.resid),), 500)), "kl": finals.kl}
 
     failed = False
     for name, circuits, at_most in (("four components", wired, 5.0), ("four heads within the model", within, 60.0)):

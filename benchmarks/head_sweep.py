@@ -68,9 +68,8 @@ def main() -> int:
             prompts: Sequence[Sequence[int]] = prompts, variants: list[Variant] = variants, answers: Tensor = answers
         ) -> Tensor:
             def read(finals: Finals) -> dict[str, Tensor]:
-                log_probs = finals.logits.log_softmax(-1)
-                at = answers[finals.prompts].expand(len(log_probs), -1)[..., None]
-                return {"logit": finals.logits.gather(-1, at)[..., 0], "log_prob": log_probs.gather(-1, at)[..., 0]}
+                logit = finals.at(answers[finals.prompts])
+                return {"logit": logit, "log_prob": logit - finals.log_normaliser}
 
             return sweep(model, prompts, variants, read)["logit"]
 

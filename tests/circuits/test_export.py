@@ -119,7 +119,7 @@ PROMPTS = [[1, 2, 10, 3], [1, 2, 11, 3]]
 
 
 def final_logits(finals: Finals) -> dict[str, Tensor]:
-    return {"logits": finals.logits, "clean": finals.clean[None].expand_as(finals.logits)}
+    return {"logits": finals.logits, "clean": finals.clean.logits.expand_as(finals.logits)}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

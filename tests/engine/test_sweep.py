@@ -104,11 +104,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch: pytest.MonkeyPa
     variants: list[Variant] = [(Edit(z(1, head), torch.zeros(SHAPE.d_head)),) for head in range(4)]
     expected, batches, run = logits(variants), [], room.run_variants
 
-    def limited(model: Any, clean: Any, final: Any, rows: Any, watch: Any) -> Any:
+    def limited(model: Any, clean: Any, rows: Any, watch: Any) -> Any:
         batches.append(len(rows))
         if len(rows) > 1:
             raise torch.OutOfMemoryError(words) if "CUDA" in words else RuntimeError(words)
-        return run(model, clean, final, rows, watch)
+        return run(model, clean, rows, watch)
 
     monkeypatch.setattr(room, "run_variants", limited)
     torch.testing.assert_close(logits(variants), expected, atol=1e-5, rtol=0)

@@ -167,7 +167,7 @@ def test_answer_tables_of_every_kind_of_component_equal_plain_hooks(with_words: 
     table = answer_tables(with_words, days(), list(expected)).table
     assert table["component"].unique(maintain_order=True).to_list() == list(expected)
     for name, logits in expected.items():
-        mine = logits[:, prompts.answer_list_ids]
+        mine = logits[:, prompts.answer_list_ids.tolist()]
         spread = (mine - mine.mean()).square().mean().sqrt()
         found = table.filter(component=name)
         # Prompt by prompt, the answers in the task's order.

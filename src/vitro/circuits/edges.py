@@ -19,7 +19,6 @@ from vitro.engine import (
     keep,
     mlp_out,
     pack,
-    read_out,
     resid_post,
     run,
     run_placed,
@@ -61,12 +60,11 @@ def cut_edges(
     for part in budget.parts(prompts):
         tree = pack(prompts[part])
         clean = run(model, tree)
-        logits = read_out(model, clean.resid_final[tree.finals.to(model.device)])
         nodes = (tree.positions >= since).nonzero()[:, 0]
         n_sources = budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
         for placed in _cut(model, clean, layer, Nodes.of(tree, part.start), nodes, constants, n_sources):
-            for batch, values in run_placed(model, clean, logits, placed, part, read, budget):
+            for batch, values in run_placed(model, clean, placed, part, read, budget):
                 keep(kept, values, [first + number for number in batch], part, (n_edges, len(prompts)))
                 done += len(batch) * len(tree.finals)
                 if progress is not None:

@@ -12,7 +12,7 @@ from vitro.circuits.constants import Constants
 from vitro.circuits.glass import Glass
 from vitro.circuits.nodes import CircuitError, Constant, Kind, Node
 from vitro.circuits.plan import Plan
-from vitro.engine import Budget, Finals, Progress, Read, Tree, Values, in_batches, keep, pack, pattern, read_out, run
+from vitro.engine import Budget, Finals, Progress, Read, Tree, Unembedded, Values, in_batches, keep, pack, pattern, run
 from vitro.models import Model
 
 
@@ -47,7 +47,7 @@ def run_circuits(
     for part in budget.parts(prompts):
         tree = pack(prompts[part])
         finals = tree.finals.to(model.device)
-        clean = read_out(model, run(model, tree).resid_final[finals])
+        clean = Unembedded(model, run(model, tree).resid_final[finals])
 
         n_nodes, n_finals = len(tree.tokens), len(tree.finals)
         # Circuits whose heads are all pinned are computed at a stream or two of each prompt, and in a list of them each
@@ -59,7 +59,7 @@ def run_circuits(
         n_read = budget.read_out(n_finals)
 
         def work(
-            batch: Sequence[int], tree: Tree = tree, part: slice = part, clean: Tensor = clean, n_read: int = n_read
+            batch: Sequence[int], tree: Tree = tree, part: slice = part, clean: Unembedded = clean, n_read: int = n_read
         ) -> Values:
             plan = Plan.of([circuits[number] for number in batch], model.shape.n_heads, parallel=model.parallel)
             glass = Glass(model, tree, part.start, plan, constants, value_bias, subject)
@@ -69,7 +69,7 @@ def run_circuits(
             for start in range(0, len(batch), n_read):
                 rows = slice(start, start + n_read)
                 watched = {site: weights[rows] for site, weights in attention.items()}
-                found.append(read(Finals(read_out(model, resid[rows]), clean, part, watched)))
+                found.append(read(Finals.everywhere(resid[rows], clean, part, watched)))
             return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
         for held, members in alike.items():

@@ -17,10 +17,11 @@ from vitro.engine.edit import (
     resid_pre,
     z,
 )
-from vitro.engine.forward import Clean, attend, attention, clean_attention, read_out, run, visible
+from vitro.engine.forward import Clean, attend, attention, clean_attention, run, visible
 from vitro.engine.means import Means, mean_activations
 from vitro.engine.place import Change, Placed
-from vitro.engine.sweep import Finals, Progress, Read, run_placed, sweep
+from vitro.engine.readout import Finals, Unembedded, read_out
+from vitro.engine.sweep import Progress, Read, run_placed, sweep
 from vitro.engine.tree import Tree, pack
 from vitro.engine.watch import at_finals, clean_final_attention
 
@@ -39,6 +40,7 @@ __all__ = [
     "Read",
     "Site",
     "Tree",
+    "Unembedded",
     "Values",
     "Variant",
     "at_finals",

@@ -97,8 +97,3 @@ def clean_attention(model: Model, clean: Clean, layer: int) -> Float[Tensor, "he
     tree = clean.tree.to(model.device)
     q, k, _ = model.qkv(layer, clean.layers[layer].resid_pre[None], tree.positions)
     return attention(model, layer, q, k, visible(model, layer, clean.tree).to(model.device))[0]
-
-
-def read_out(model: Model, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
-    """Logits from the stream after the last block, in float32 whatever the model's own format."""
-    return model.unembed(model.final_norm(resid)).float()

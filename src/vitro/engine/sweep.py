@@ -1,35 +1,20 @@
 """Sweeps: many variants of many prompts, in bounded memory, and what is read off each of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from vitro.engine.batches import Values, in_batches, keep
 from vitro.engine.budget import Budget
 from vitro.engine.cone import plan
 from vitro.engine.edit import Site, Variant
-from vitro.engine.forward import Clean, read_out, run
+from vitro.engine.forward import Clean, run
 from vitro.engine.place import Placed, check_site, first_conflict, place
+from vitro.engine.readout import Finals, Unembedded
 from vitro.engine.tree import pack
 from vitro.engine.variants import run_variants
 from vitro.models import Model
-
-
-@dataclass(frozen=True, eq=False)
-class Finals:
-    """A batch of variants (rows) at the final stream of some of the prompts, on the model's device."""
-
-    logits: Float[Tensor, "row prompt d_vocab"]
-    clean: Float[Tensor, "prompt d_vocab"]
-    """The clean run's logits."""
-    prompts: slice
-    """Which of the sweep's prompts these are."""
-    attention: Mapping[Site, Float[Tensor, "row prompt position"]]
-    """Attention from the final streams, of the patterns that the sweep was told to watch."""
-
 
 Read = Callable[[Finals], Values]
 """What to keep of a batch, by name, each a tensor [row, prompt, ...]."""
@@ -72,9 +57,8 @@ def sweep(
         if conflicts:
             tree = pack(prompts[part], apart=min(at for at in conflicts if at is not None))
         clean = run(model, tree)
-        logits = read_out(model, clean.resid_final[tree.finals.to(model.device)])
         placed = [place(model, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
-        for batch, values in run_placed(model, clean, logits, placed, part, read, budget, watch):
+        for batch, values in run_placed(model, clean, placed, part, read, budget, watch):
             keep(kept, values, batch, part, (len(variants), len(prompts)))
             done += len(batch) * len(tree.finals)
             if progress is not None:
@@ -85,7 +69,6 @@ def sweep(
 def run_placed(
     model: Model,
     clean: Clean,
-    logits: Float[Tensor, "prompt d_vocab"],
     placed: Sequence[Placed],
     part: slice,
     read: Read,
@@ -98,14 +81,15 @@ def run_placed(
     """
     signatures = [one.signature for one in placed]
     plans = {signature: plan(model, clean.tree, signature) for signature in dict.fromkeys(signatures)}
+    unedited = Unembedded(model, clean.resid_final[clean.tree.finals.to(model.device)])
     # By entry, and those of one plan together: what a batch is made of.
     rank = {signature: (plans[signature].entry, number) for number, signature in enumerate(plans)}
     order = sorted(range(len(placed)), key=lambda row: rank[signatures[row]])
 
     def work(batch: Sequence[int]) -> Values:
         variants = [(plans[signatures[number]], placed[number]) for number in batch]
-        final, attention = run_variants(model, clean, logits, variants, watch)
-        return read(Finals(final, logits, part, attention))
+        resid, reached, attention = run_variants(model, clean, variants, watch)
+        return read(Finals(Unembedded(model, resid), reached, len(batch), unedited, part, attention))
 
     widest = max(one.widest for one in plans.values())
     yield from in_batches(order, budget.rows(widest, len(clean.tree.tokens), len(clean.tree.finals)), work)

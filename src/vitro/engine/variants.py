@@ -13,26 +13,23 @@ from torch.nn.functional import pad
 
 from vitro.engine.cone import Plan, Step
 from vitro.engine.edit import Hook, Site
-from vitro.engine.forward import Clean, attend, read_out
+from vitro.engine.forward import Clean, attend
 from vitro.engine.place import Change, Placed
+from vitro.engine.readout import Reached
 from vitro.engine.watch import clean_final_attention, watched_attention
 from vitro.models import Model
 
 
 def run_variants(
-    model: Model,
-    clean: Clean,
-    logits: Float[Tensor, "prompt d_vocab"],
-    variants: Sequence[tuple[Plan, Placed]],
-    watch: Sequence[Site] = (),
-) -> tuple[Float[Tensor, "row prompt d_vocab"], dict[Site, Float[Tensor, "row prompt position"]]]:
-    """Logits at the final stream of every prompt, for variants with their plans, in the order of their plans' entries.
+    model: Model, clean: Clean, variants: Sequence[tuple[Plan, Placed]], watch: Sequence[Site] = ()
+) -> tuple[Float[Tensor, "stream d_model"], Reached, dict[Site, Float[Tensor, "row prompt position"]]]:
+    """The final streams that variants reach, and of which row and prompt each is. Given in the order of plans' entries.
 
     An activation is the clean run's until an edit has reached it, and computed from then on. What works on each stream
     for itself (norms, projections, MLPs) is done for all streams of the batch at once, whatever their plans: large
     products are what a matrix library does best. Only attention is done plan by plan.
-    logits: the clean run's, for the prompts that no edit reaches. watch: patterns whose attention from the final
-    streams is returned too, as the softmax gives it, before any edit of the pattern itself.
+    watch: patterns whose attention from the final streams is returned too, as the softmax gives it, before any edit of
+    the pattern itself.
     """
     groups = [
         Group.of(model, clean, plan, [variant for _, variant in members], watch)
@@ -42,21 +39,17 @@ def run_variants(
         here = [group for group in groups if layer in group.plan.steps]
         if here:
             _run_block(model, clean, layer, here, watch)
-    final = clean.resid_final[clean.tree.finals.to(model.device)].repeat(len(variants), 1, 1)
-    untouched = torch.ones(final.shape[:2], dtype=torch.bool)
-    row = 0
+    final, rows, prompts = [clean.resid_final[:0]], [], []
+    first = 0
     for group in groups:
-        mine, row = slice(row, row + group.n_rows), row + group.n_rows
-        prompts, nodes = group.plan.reached(clean.tree)
-        if group.resid is not None and len(prompts):
-            final[mine, prompts.to(model.device)] = group.resid[:, nodes.to(model.device)]
-            untouched[mine, prompts] = False
-    found = read_out(model, final)
-    if bool(untouched.any()):
-        # The clean run's own logits, to the last bit.
-        rows, prompts = (index.to(model.device) for index in untouched.nonzero().unbind(1))
-        found[rows, prompts] = logits[prompts]
-    return found, {site: torch.cat([group.seen[site] for group in groups]) for site in watch}
+        mine, nodes = group.plan.reached(clean.tree)
+        if group.resid is not None:
+            final.append(group.resid[:, nodes.to(model.device)].flatten(0, 1))
+        rows.append(torch.arange(first, first + group.n_rows).repeat_interleave(len(mine)))
+        prompts.append(mine.repeat(group.n_rows))
+        first += group.n_rows
+    reached = (torch.cat(rows).to(model.device), torch.cat(prompts).to(model.device))
+    return torch.cat(final), reached, {site: torch.cat([group.seen[site] for group in groups]) for site in watch}
 
 
 @dataclass(eq=False)

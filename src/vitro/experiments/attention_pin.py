@@ -2,9 +2,9 @@
 
 import numpy as np
 import polars as pl
+from torch import Tensor
 
 from vitro.engine import Finals, Variant, pin
-from vitro.experiments.effects import at
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION
 from vitro.experiments.head_lens import HEAD_LENS, copying_heads
@@ -38,8 +38,8 @@ def run(setup: Setup) -> Tables:
     answers, _, _ = setup.token_ids
     n_prompts, n_positions = setup.prompts.tokens.shape
 
-    def read(finals: Finals) -> dict[str, object]:
-        return {"answer_prob": at(finals.logits.softmax(-1), answers[finals.prompts])}
+    def read(finals: Finals) -> dict[str, Tensor]:
+        return {"answer_prob": finals.prob(answers[finals.prompts])}
 
     keys: list[tuple[str, int | None]] = []
     variants: list[Variant] = []
@@ -47,7 +47,7 @@ def run(setup: Setup) -> Tables:
         for position in (None, *range(n_positions)):
             keys.append((named(heads), position))
             variants.append(() if position is None else tuple(pin(layer, head, position) for layer, head in heads))
-    found = setup.sweep(variants, read, "heads pinned")  # type: ignore[arg-type]
+    found = setup.sweep(variants, read, "heads pinned")
     return {
         "attention_pin": pl.DataFrame(
             {

@@ -4,7 +4,6 @@ import polars as pl
 from torch import Tensor
 
 from vitro.engine import Finals
-from vitro.experiments.effects import at
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
 from vitro.figures import clean_answers
@@ -21,16 +20,13 @@ def run(setup: Setup) -> Tables:
     answers, subjects, _ = setup.token_ids
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        logits, part = finals.logits, finals.prompts
-        answer, subject = answers[part], subjects[part]
-        probs = logits.softmax(-1)
-        top_prob, top = probs.max(-1)
-        answer_logit = at(logits, answer)
+        answer, subject = answers[finals.prompts], subjects[finals.prompts]
+        top, top_prob = finals.top()
         return {
-            "answer_logit": answer_logit,
-            "answer_prob": at(probs, answer),
-            "answer_rank": (logits > answer_logit[..., None]).sum(-1),
-            "subject_prob": at(probs, subject),
+            "answer_logit": finals.at(answer),
+            "answer_prob": finals.prob(answer),
+            "answer_rank": finals.rank(answer),
+            "subject_prob": finals.prob(subject),
             "top": top,
             "top_prob": top_prob,
         }

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from vitro.circuits import Edge, cut_edges, model_edges
-from vitro.experiments.effects import answer_changes
+from vitro.experiments.effects import CHANGES, effects
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
 from vitro.figures import EDGE_NAME, strongest_edges
@@ -38,13 +38,13 @@ def _into(setup: Setup, layer: int) -> pl.DataFrame:
             prompts.tolist(),
             layer,
             setup.constants(method),
-            answer_changes(setup),
+            effects(setup),
             since=since(setup),
             memory=setup.options.memory,
             progress=progress,
         )
     named = edge_columns(model_edges(setup.model, layer), len(prompts), method)
-    return named.with_columns(**{name: values.numpy().ravel() for name, values in found.items()})
+    return named.with_columns(**{name: found[name].numpy().ravel() for name in CHANGES})
 
 
 def since(setup: Setup) -> int:
@@ -73,7 +73,7 @@ def by_edge(table: pl.DataFrame) -> pl.DataFrame:
     """
     return (
         table.group_by("source", "target", "input", maintain_order=True)
-        .agg(pl.col("answer_logit_change", "answer_prob_change", "logit_diff_change").mean())
+        .agg(pl.col(CHANGES).mean())
         .with_columns(EDGE_NAME)
         .sort(pl.col("logit_diff_change").abs(), descending=True, maintain_order=True)
     )

@@ -5,16 +5,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
-from vitro.engine import Finals, Read, pattern
+from vitro.engine import Finals, Read, Unembedded, pattern
 from vitro.experiments.answer_tables import answer_rows
 from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
-from vitro.experiments.effects import at
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import answers, positions, subjects
 from vitro.experiments.prompts import PROMPTS
@@ -43,13 +40,22 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     """
     wired = list(circuits.values())
     heads = sorted({one for circuit in wired for one in circuit.heads})
-    read = reading(setup)
+    answer_ids, subject_ids, answer_list = setup.token_ids
 
-    def read_all(finals: Finals) -> Mapping[str, Tensor]:
-        watched = {str(one): finals.attention[pattern(one.layer, one.head)] for one in heads}
-        return {**read(finals), **watched}
+    def read(finals: Finals) -> dict[str, Tensor]:
+        answer, subject = answer_ids[finals.prompts], subject_ids[finals.prompts]
+        top, top_prob = finals.top()
+        return {
+            "answer_prob": finals.prob(answer),
+            "answer_rank": finals.rank(answer),
+            "subject_prob": finals.prob(subject),
+            "top": top,
+            "top_prob": top_prob,
+            "answer_logits": finals.among(answer_list),
+            **{str(one): finals.attention[pattern(one.layer, one.head)] for one in heads},
+        }
 
-    found = setup.run_circuits(wired, read_all, "circuits", watch=heads)
+    found = setup.run_circuits(wired, read, "circuits", watch=heads)
     n_prompts = len(setup.prompts.tokens)
     prompt = np.tile(np.arange(n_prompts), len(circuits))
     table = pl.DataFrame(
@@ -97,48 +103,32 @@ def _attention(circuit: str, layer: int, head: int, weights: Tensor) -> pl.DataF
 
 
 def reading(setup: Setup) -> Read:
-    """What is read off the logits of circuits, each [circuit, prompt]: probabilities, rank, logit_diff and kl.
+    """What is read off circuits, each [circuit, prompt]: `MEASURES`, and model_...: the living model's.
 
     among_answers: the answer's probability among the task's answers alone (softmax over their logits). A small circuit
     leaves most probability to tokens that no one asked about, and may push answer and subject down together: neither
     answer_prob nor logit_diff (answer minus subject) alone says whether it solves the task. kl: KL(model || circuit)
-    over the vocabulary, in nats. model_...: the same of the living model. answer_logits: [circuit, prompt, answer].
+    over the vocabulary, in nats.
     """
     answer_ids, subject_ids, answer_list = setup.token_ids
 
-    def read(finals: Finals) -> dict[str, Tensor]:
-        logits, model, part = finals.logits, finals.clean[None], finals.prompts
-        answer, subject = answer_ids[part], subject_ids[part]
-        log_probs, model_log_probs = logits.log_softmax(-1), model.log_softmax(-1)
-        top_prob, top = log_probs.max(-1)
-        answer_logit = at(logits, answer)
-        n_rows = len(logits)
+    def measures(streams: Finals | Unembedded, answer: Tensor, subject: Tensor) -> dict[str, Tensor]:
         return {
-            "answer_prob": at(log_probs, answer).exp(),
-            "answer_rank": (logits > answer_logit[..., None]).sum(-1),
-            "subject_prob": at(log_probs, subject).exp(),
-            "top": top,
-            "top_prob": top_prob.exp(),
-            "logit_diff": answer_logit - at(logits, subject),
-            "kl": torch.nn.functional.kl_div(
-                log_probs, model_log_probs.expand(n_rows, -1, -1), reduction="none", log_target=True
-            )
-            .sum(-1)
-            .clamp_min(0.0),
-            "model_answer_prob": at(model_log_probs, answer).exp().expand(n_rows, -1),
-            "model_logit_diff": (at(model, answer) - at(model, subject)).expand(n_rows, -1),
-            "among_answers": _among(logits, answer, answer_list),
-            "model_among_answers": _among(model, answer, answer_list).expand(n_rows, -1),
-            "answer_logits": logits[..., answer_list],
+            "answer_prob": streams.prob(answer),
+            "logit_diff": streams.at(answer) - streams.at(subject),
+            "among_answers": (streams.at(answer) - streams.among(answer_list).logsumexp(-1)).exp(),
+        }
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        tokens = answer_ids[finals.prompts], subject_ids[finals.prompts]
+        model = measures(finals.clean, *tokens)
+        return {
+            **measures(finals, *tokens),
+            "kl": finals.kl,
+            **{f"model_{name}": value.expand(finals.n_rows, -1) for name, value in model.items()},
         }
 
     return read
-
-
-def _among(
-    logits: Float[Tensor, "row prompt d_vocab"], answer: Int[Tensor, " prompt"], answer_list: Int[Tensor, " answer"]
-) -> Float[Tensor, "row prompt"]:
-    return (at(logits, answer) - logits[..., answer_list].logsumexp(-1)).exp()
 
 
 def circuit_rows(setup: Setup, key: str, circuits: Mapping[Any, Circuit], what: str) -> pl.DataFrame:

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitro.engine import Edit, Finals, Variant, pattern, resid_post
-from vitro.experiments.effects import at
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.key_heads import key_heads
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
@@ -21,7 +20,7 @@ def steering_direction(setup: Setup, token: int) -> Float[Tensor, " d_model"]:
 
     It is centred over the vocabulary, and over d_model where the final norm subtracts the mean (LayerNorm).
     """
-    weight: Tensor = setup.model.hf.get_output_embeddings().weight
+    weight = setup.model.w_unembed
     if setup.options.unembed_direction == "raw":
         return weight[token].clone()
     norm = setup.model.norm_module
@@ -52,13 +51,9 @@ def run(setup: Setup) -> Tables:
     variants: list[Variant] = [(Edit(pushed, alpha * direction, how="add", positions=positions),) for alpha in alphas]
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        probs = finals.logits.softmax(-1)
+        part = finals.prompts
         attention = {name: finals.attention[site][..., setup.prompts.subject_position] for site, name in sites.items()}
-        return {
-            "answer_prob": at(probs, answers[finals.prompts]),
-            "subject_prob": at(probs, subjects[finals.prompts]),
-            **attention,
-        }
+        return {"answer_prob": finals.prob(answers[part]), "subject_prob": finals.prob(subjects[part]), **attention}
 
     found = setup.sweep(variants, read, "steering", watch=tuple(sites))
     n_prompts = len(setup.prompts.tokens)

@@ -142,14 +142,17 @@ class Model(ABC):
         normed: Tensor = self.norm_module(resid)
         return normed
 
-    def unembed(self, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
-        """Logits over the vocabulary, from the normed stream."""
-        head = self.hf.get_output_embeddings()
-        # Written as W_U x^T: the matrix library of a CPU makes this product up to 1.7 times faster than x W_U^T, which
-        # is the same numbers in another order of memory (docs/performance.md).
-        streams = normed.reshape(-1, normed.shape[-1])
-        logits: Tensor = (head.weight @ streams.T).T.reshape(*normed.shape[:-1], -1)
-        return logits if head.bias is None else logits + head.bias
+    @property
+    def w_unembed(self) -> Float[Tensor, "d_vocab d_model"]:
+        """W_U, a row for each token: its logit is `final_norm(resid) @ w_unembed[token]`, b_U apart."""
+        weight: Tensor = self.hf.get_output_embeddings().weight
+        return weight
+
+    @property
+    def b_unembed(self) -> Float[Tensor, " d_vocab"] | None:
+        """b_U; None where the checkpoint has none."""
+        bias: Tensor | None = self.hf.get_output_embeddings().bias
+        return bias
 
     def attn_scale(self, layer: int) -> float:
         """The factor on q.k before the softmax."""

@@ -157,7 +157,7 @@ def steps(model: Model, one: Known) -> pl.DataFrame:
 def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
     """The words' unembedding vectors times the final norm's weight: the directions that, written, say each word."""
     ids = torch.tensor(one.tokens, device=model.device)
-    directions: Tensor = model.hf.get_output_embeddings().weight[ids] * model.norm_module.weight
+    directions: Tensor = model.w_unembed[ids] * model.norm_module.weight
     return directions
 
 

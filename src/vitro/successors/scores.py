@@ -51,12 +51,11 @@ def word_logits(
     model: Model, outputs: Float[Tensor, "head word d_model"], tokens: Sequence[int], norms: Norms
 ) -> Float[Tensor, "head word token"]:
     """What the outputs say about these tokens: the columns of the unembedding for them, and no others."""
-    unembed = model.hf.get_output_embeddings()
     ids = torch.tensor(tokens, device=model.device)
     normed = model.final_norm(outputs) if norms == "with" else outputs
-    logits: Tensor = normed @ unembed.weight[ids].T
-    if getattr(unembed, "bias", None) is not None:
-        logits = logits + unembed.bias[ids]
+    logits = normed @ model.w_unembed[ids].T
+    if model.b_unembed is not None:
+        logits = logits + model.b_unembed[ids]
     return logits.float()
 
 
