@@ -6,9 +6,10 @@ Each row is a sweep: Vitro runs it whole, the median of some runs; each peer (be
 its own) runs variants drawn from it at random, and its time is its seconds per variant times their number. Answer
 logits are compared one by one with the plain loop's. `rate` is the multiply-adds that Vitro does, counted, over its
 time, as a share of the machine's own float32 matrix product, measured in the same run. `memory` is Vitro's peak above
-the loaded model. The last row, the whole day study, has no peer: it is benchmarks/study.py.
+the loaded model. The last rows have no peer: edges by their gradients, and the whole day study (benchmarks/study.py).
 
-Exits with 1 where a row's ratio to the fastest plain peer is below its target, or a difference is over 1e-4.
+Exits with 1 where a row's ratio to the fastest plain peer is below its target, its time above its limit, its memory
+above 1.5 GB, or a difference over 1e-4.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import vitro
 from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
-from vitro.engine import Edit, Finals, Variant, mean_activations, mlp_out, pin, sweep, z
+from study import study
+from vitro.circuits import Constants, Edge, attribute_edges, cut_edges, model_edges
+from vitro.circuits.nodes import INPUTS, Kind
+from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
+from vitro.experiments.edges_approx import STEPS
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
 
@@ -44,27 +49,66 @@ PEERS = {
     "hf, final position unembedded": ("hf", "final"),
 }
 """Column -> peer and what it unembeds. The first three are the calls of each library's guide."""
+SUBJECT = 4
+"""Where the days differ."""
 DAYS_IN_GPT2 = [3321, 3431, 3583, 3635, 3217, 3909, 3502]
 
 
 @dataclass(frozen=True)
 class Row:
+    """A sweep that peers can run too."""
+
     name: str
     model: Model
     prompts: list[list[int]]
     kind: str
-    """What peers call it: heads, mlps or pins."""
-    keys: list[tuple[int, int, int]]
-    """Layer, head, and which method's value or which position, for each variant."""
-    variants: list[Variant]
+    """What peers call it: heads, mlps, pins or edges."""
+    keys: list[tuple[int, ...]]
+    """What tells peers each variant (see peers.py)."""
+    run: Callable[[], Tensor]
+    """Vitro's sweep: the answers' logits [variant, prompt]."""
     values: list[Tensor]
     positions: list[tuple[int, ...] | None]
-    target: float | None
+    target: float | None = None
     """How many times faster than the fastest plain peer it should be."""
+    limit: float | None = None
+    """Seconds that it should not take longer than."""
+    timed: int | None = None
+    """Variants that a peer runs, where it is not the option's number."""
+    peers: tuple[str, ...] = tuple(PEERS)
+    repeats: int | None = None
+    """Timed runs of Vitro's, where it is not the option's number."""
     prompts_per_pass: int = 100
 
 
-def head_row(name: str, model: Model, prompts: list[list[int]], drawn: str, target: float | None) -> Row:
+@dataclass(frozen=True)
+class Alone:
+    """Work that no peer does."""
+
+    name: str
+    run: Callable[[], object]
+    limit: float | None
+
+
+def reading(prompts: Sequence[Sequence[int]]) -> Read:
+    """The answers' logits, as in every sweep of Vitro with their log-probabilities, which take the whole softmax."""
+    answers = torch.arange(500, 500 + len(prompts))
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        logit = finals.at(answers[finals.prompts])
+        return {"logit": logit, "log_prob": logit - finals.log_normaliser}
+
+    return read
+
+
+def swept(model: Model, prompts: list[list[int]], variants: Sequence[Variant]) -> Callable[[], Tensor]:
+    return lambda: sweep(model, prompts, variants, reading(prompts))["logit"]
+
+
+def head_row(
+    name: str, model: Model, prompts: list[list[int]], drawn: str, target: float | None = None, every: int = 1
+) -> Row:
+    """every: only one variant in so many, where all would take a quarter of an hour."""
     shape = model.shape
     if model.shape.n_layers == 12:
         instead = [ablation(model, prompts[0], where) for where in DRAWN[drawn].values()]
@@ -77,21 +121,17 @@ def head_row(name: str, model: Model, prompts: list[list[int]], drawn: str, targ
         for method in range(len(instead))
         for layer in range(shape.n_layers)
         for head in range(shape.n_heads)
-    ]
+    ][::every]
     variants: list[Variant] = [
         (Edit(z(layer, head), instead[method][0][layer, :, head], positions=instead[method][1]),)
         for layer, head, method in keys
     ]
-    return Row(name, model, prompts, "heads", keys, variants, [v for v, _ in instead], [p for _, p in instead], target)
+    values, positions = [value for value, _ in instead], [at for _, at in instead]
+    return Row(name, model, prompts, "heads", [*keys], swept(model, prompts, variants), values, positions, target)
 
 
 DRAWN_SMOLLM2 = 3
 """From where on the day prompts differ in SmolLM2's tokens, which have no BOS."""
-
-
-def some(row: Row, every: int) -> Row:
-    """A row with fewer variants, where all would take a quarter of an hour: one head of every third layer by method."""
-    return replace(row, keys=row.keys[::every], variants=row.variants[::every])
 
 
 def mlp_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
@@ -99,7 +139,7 @@ def mlp_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
     instead = [torch.zeros_like(means), means]
     keys = [(layer, 0, method) for method in range(2) for layer in range(model.shape.n_layers)]
     variants: list[Variant] = [(Edit(mlp_out(layer), instead[method][layer]),) for layer, _, method in keys]
-    return Row(name, model, prompts, "mlps", keys, variants, instead, [None, None], None)
+    return Row(name, model, prompts, "mlps", [*keys], swept(model, prompts, variants), instead, [None, None])
 
 
 def pin_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
@@ -110,7 +150,47 @@ def pin_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
         for head in range(shape.n_heads)
         for position in range(len(prompts[0]))
     ]
-    return Row(name, model, prompts, "pins", keys, [(pin(*key[:2], to=key[2]),) for key in keys], [], [], None)
+    variants: list[Variant] = [(pin(*key[:2], to=key[2]),) for key in keys]
+    return Row(name, model, prompts, "pins", [*keys], swept(model, prompts, variants), [], [])
+
+
+def edge_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
+    """Every edge cut alone, its source taken to write its mean over the prompts, from the subject on."""
+    means = mean_activations(model, prompts)
+    constants, layers = Constants.of(means), range(model.shape.n_layers + 1)
+    keys = [_key(model, edge) for layer in layers for edge in model_edges(model, layer)]
+
+    def run() -> Tensor:
+        read = reading(prompts)
+        blocks = [cut_edges(model, prompts, layer, constants, read, since=SUBJECT)["logit"] for layer in layers]
+        return torch.cat(blocks)
+
+    at = tuple(range(SUBJECT, len(prompts[0])))
+    values = [means.embed[None], means.z, means.mlp_out]
+    return Row(
+        name, model, prompts, "edges", keys, run, values, [at] * 3, 8.0, limit=600, timed=200, peers=("hf",), repeats=1
+    )
+
+
+def _key(model: Model, edge: Edge) -> tuple[int, ...]:
+    """An edge as peers are told it: see peers.py."""
+    reader = (model.shape.n_layers, -1, 0) if edge.reader.kind is Kind.logits else (edge.reader.layer, edge.reader.head)
+    which = () if edge.reader.kind is Kind.logits else (INPUTS.index(edge.input) if edge.input else 0,)
+    source = (-1, -1) if edge.source.kind is Kind.input else (edge.source.layer, edge.source.head)
+    return (*reader, *which, *source)
+
+
+def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
+    """The two approximations of `vitro edges --approx`, of the metrics of its table."""
+    constants, answers = Constants.of(mean_activations(model, prompts)), torch.arange(500, 500 + len(prompts))
+
+    def metrics(logits: Tensor) -> dict[str, Tensor]:
+        answer, other = logits[torch.arange(len(logits)), answers], logits[torch.arange(len(logits)), answers + 100]
+        return {"logit": answer, "prob": (answer - logits.logsumexp(-1)).exp(), "diff": answer - other}
+
+    return lambda: [
+        attribute_edges(model, prompts, constants, metrics, since=SUBJECT, steps=steps) for steps in STEPS.values()
+    ]
 
 
 def thousand_prompts() -> list[list[int]]:
@@ -123,17 +203,20 @@ def thousand_prompts() -> list[list[int]]:
     return made[:1000]
 
 
-def rows(only: str) -> Iterator[Row]:
+def rows(only: str) -> Iterator[Row | Alone]:
     """Those whose name holds `only`, each made when its turn comes."""
     torch.manual_seed(0)
     gpt2 = GPT2.of(GPT2LMHeadModel(GPT2Config()).eval().requires_grad_(False), tokenizer=None)
-    makers: dict[str, Callable[[str], Row]] = {
+    makers: dict[str, Callable[[str], Row | Alone]] = {
         "heads, 7 days": lambda name: head_row(name, gpt2, day_prompts(), "days", 9.0),
         "heads, 100 numbers": lambda name: head_row(name, gpt2, number_prompts(), "numbers", 8.0),
-        "heads, 1,000 paraphrases": lambda name: some(head_row(name, gpt2, thousand_prompts(), "days", None), every=36),
+        "heads, 1,000 paraphrases": lambda name: head_row(name, gpt2, thousand_prompts(), "days", every=36),
         "MLPs, 7 days": lambda name: mlp_row(name, gpt2, day_prompts()),
         "pins of every head to every stream, 7 days": lambda name: pin_row(name, gpt2, day_prompts()),
         "heads of SmolLM2-135M, 7 days": smollm2_row,
+        "every edge, 7 days": lambda name: edge_row(name, gpt2, day_prompts()),
+        "every edge by EAP and EAP-IG, 7 days": lambda name: Alone(name, attribution(gpt2, day_prompts()), 5.0),
+        "the whole day study, in vitro included": lambda name: Alone(name, lambda: study(samples=256), None),
     }
     for name, make in makers.items():
         if only in name:
@@ -144,17 +227,6 @@ def smollm2_row(name: str) -> Row:
     model = vitro.load("smollm2")
     prompts = vitro.tasks.tokenize(vitro.tasks.days(), model.tokenizer, model.shape.n_ctx).tokens.tolist()
     return head_row(name, model, prompts, "days", 7.0)
-
-
-def vitro_run(row: Row, variants: Sequence[Variant]) -> Tensor:
-    """The answers' logits, as in every sweep of Vitro with their log-probabilities, which take the whole softmax."""
-    answers = torch.arange(500, 500 + len(row.prompts))
-
-    def read(finals: Finals) -> dict[str, Tensor]:
-        logit = finals.at(answers[finals.prompts])
-        return {"logit": logit, "log_prob": logit - finals.log_normaliser}
-
-    return sweep(row.model, row.prompts, variants, read)["logit"]
 
 
 def peer_run(
@@ -196,15 +268,16 @@ def machine_rate() -> float:
 
 
 def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dict[str, Any]:
-    n_variants = len(row.variants)
+    n_variants = len(row.keys)
     # As many runs of a prompt in every row, so that a row of many prompts does not take an hour.
-    limit = max(2, min(n_variants, limit * 7 // len(row.prompts)))
+    limit = row.timed or max(2, min(n_variants, limit * 7 // len(row.prompts)))
     with FlopCounterMode(display=False) as counter:
-        vitro_run(row, row.variants)
-    seconds, megabytes, ours = timed(lambda: vitro_run(row, row.variants), repeats)
+        row.run()
+    seconds, megabytes, ours = timed(row.run, row.repeats or repeats)
     median = float(np.median(seconds))
     peers, difference = {}, 0.0
-    for column, (peer, unembed) in PEERS.items():
+    for column in row.peers:
+        peer, unembed = PEERS[column]
         said, found = peer_run(row, peer, unembed, python, limit, repeats)
         peers[column] = {
             "seconds": float(np.median(said["seconds_per_variant"])) * n_variants,
@@ -214,7 +287,7 @@ def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dic
         if peer == "hf":
             difference = max(difference, float((ours[found["variants"]] - found["logits"]).abs().max()))
         versions = said["versions"]
-    plain = min(peers[column]["seconds"] for column, (_, unembed) in PEERS.items() if unembed == "all")
+    plain = min(peers[column]["seconds"] for column in row.peers if PEERS[column][1] == "all")
     multiply_adds = counter.get_total_flops() / 2
     return {
         "row": row.name,
@@ -225,12 +298,35 @@ def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dic
         "peers": peers,
         "ratio": plain / median,
         "target": row.target,
+        "limit": row.limit,
         "max_difference": difference,
         "peak_mb": megabytes,
         "multiply_adds": multiply_adds,
         "share_of_machine": multiply_adds / median / rate,
         "versions": versions,
     }
+
+
+def measure_alone(row: Alone, repeats: int) -> dict[str, Any]:
+    seconds, megabytes, _ = timed(row.run, repeats)
+    return {
+        "row": row.name,
+        "seconds": float(np.median(seconds)),
+        "spread": [min(seconds), max(seconds)],
+        "limit": row.limit,
+        "peak_mb": megabytes,
+    }
+
+
+def missed(row: dict[str, Any]) -> list[str]:
+    """Which of a row's bounds it breaks, in words."""
+    bounds = (
+        ("ratio", (row.get("target") or 0) > row.get("ratio", 0)),
+        ("time", row["seconds"] > (row["limit"] or float("inf"))),
+        ("memory", row["peak_mb"] > 1500),
+        ("difference", row.get("max_difference", 0) > 1e-4),
+    )
+    return [name for name, broken in bounds if broken]
 
 
 def table(result: dict[str, Any]) -> str:
@@ -248,24 +344,30 @@ def table(result: dict[str, Any]) -> str:
     ]
     lines = [head, ["---"] * len(head)]
     for row in result["rows"]:
+        peers = row.get("peers", {})
         lines.append(
             [
                 row["row"],
-                f"{row['variants']:,} x {row['prompts']:,}",
-                _seconds(row["seconds"], row["spread"]),
-                *(_seconds(row["peers"][column]["seconds"], row["peers"][column]["spread"]) for column in PEERS),
-                f"{row['ratio']:.1f}" + (f" (target {row['target']:g})" if row["target"] else ""),
-                f"{row['max_difference']:.1e}",
+                f"{row['variants']:,} x {row['prompts']:,}" if peers else "",
+                _seconds(row) + (f" (at most {row['limit']:g})" if row["limit"] else ""),
+                *(_seconds(peers[column]) if column in peers else "" for column in PEERS),
+                *(_compared(row) if peers else [""] * 2),
                 f"{row['peak_mb']:.0f} MB",
-                f"{row['multiply_adds'] / 1e9:,.0f} G",
-                f"{row['share_of_machine']:.0%}",
+                *([f"{row['multiply_adds'] / 1e9:,.0f} G", f"{row['share_of_machine']:.0%}"] if peers else [""] * 2),
             ]
         )
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _seconds(median: float, spread: Sequence[float]) -> str:
-    return f"{median:.1f} s ({spread[0]:.1f} to {spread[1]:.1f})"
+def _seconds(measured: dict[str, Any]) -> str:
+    """The median and the spread of one column."""
+    first, last = measured["spread"]
+    return f"{measured['seconds']:.1f} s ({first:.1f} to {last:.1f})"
+
+
+def _compared(row: dict[str, Any]) -> list[str]:
+    target = f" (target {row['target']:g})" if row["target"] else ""
+    return [f"{row['ratio']:.1f}{target}", f"{row['max_difference']:.1e}"]
 
 
 def main() -> int:
@@ -287,16 +389,20 @@ def main() -> int:
     }
     result: dict[str, Any] = {"machine": machine, "rows": []}
     for row in rows(arguments.only):
-        result["rows"].append(measure(row, arguments.peers, arguments.variants, arguments.repeats, rate))
-        print(row.name, f"{result['rows'][-1]['ratio']:.1f} times", file=sys.stderr, flush=True)
+        result["rows"].append(
+            measure_alone(row, arguments.repeats)
+            if isinstance(row, Alone)
+            else measure(row, arguments.peers, arguments.variants, arguments.repeats, rate)
+        )
+        print(row.name, f"{result['rows'][-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
     print(f"{machine['processor']}, {machine['threads']} threads, {rate / 1e9:.0f} G float32 multiply-adds a second")
     print(table(result))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    missed = [row for row in result["rows"] if row["max_difference"] > 1e-4 or row["ratio"] < (row["target"] or 0)]
-    for row in missed:
-        print(f"missed: {row['row']}: {row['ratio']:.1f} times, largest difference {row['max_difference']:.1e}")
-    return int(bool(missed))
+    broken = {row["row"]: missed(row) for row in result["rows"] if missed(row)}
+    for name, bounds in broken.items():
+        print(f"missed: {name}: {', '.join(bounds)}")
+    return int(bool(broken))
 
 
 def _processor() -> str:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from vitro.engine import Edit, Finals, Variant, mean_activations, sweep, z
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
+
+Result = TypeVar("Result")
 
 DRAWN: dict[str, dict[str, list[int] | None]] = {
     "days": {"zero": None, "random": [2, 4, 6], "mean": [4]},
@@ -142,7 +145,7 @@ def loop(hf: GPT2LMHeadModel, tokens: Tensor, values: Sequence[Tensor], answers:
     return torch.stack(found)
 
 
-def timed(work: Callable[[], Tensor], repeats: int) -> tuple[list[float], float, Tensor]:
+def timed(work: Callable[[], Result], repeats: int) -> tuple[list[float], float, Result]:
     """Some runs' seconds, the peak memory above where they started in MB, and their result."""
     seconds = []
     with peak_memory() as peak:

@@ -5,12 +5,15 @@
 PEER is hf (transformers with hooks), transformer_lens (`run_with_hooks`) or nnsight (`trace`). It imports nothing of
 Vitro's and needs only the environment of benchmarks/peers.txt. JOB is a folder:
 
-- `job.json`: {"kind": "heads" | "mlps" | "pins", "model": FOLDER, "positions": [[4, 5, 6, 7] | null, ...]}. The model's
-  folder is as `save_pretrained` leaves it, relative to JOB. One entry of `positions` for each method: the positions
-  at which it replaces anything; null: all. Pins have none.
+- `job.json`: {"kind": KIND, "model": FOLDER, "positions": [[4, 5, 6, 7] | null, ...]}. KIND is heads, mlps, pins or
+  edges. The model's folder is as `save_pretrained` leaves it, relative to JOB. One entry of `positions` for each
+  method: the positions at which it replaces anything; null: all. Pins have none.
 - `job.safetensors`: `tokens` int64 [prompt, position], `answers` int64 [prompt], `variants` int64 [variant, 3]: layer,
   head (ignored for mlps), and which method's values (heads, mlps) or which position k is looked at (pins); `values.0`,
   `values.1`, ... one for each method: z [layer, position, head, d_head] (heads), or mlp_out [layer, position, d_model].
+  Edges (GPT-2 by hf alone): `variants` int64 [variant, 5]: the reader's layer (n_layers: the logits), its head (-1: the
+  MLP), which of its inputs (0 q, 1 k, 2 v), the source's layer (-1: the input) and head (-1: the MLP); three values,
+  what a cut source is taken to write: the embedding [1, position, d_model], z, and mlp_out.
 
 It writes `result-PEER.safetensors` into JOB: `logits` float32 [variant, prompt], each prompt's answer logit at the
 final position, and `variants` int64, the rows of the job's `variants` that they are of; and `result-PEER.json`.
@@ -39,7 +42,7 @@ from torch import Tensor
 # Nothing here may wait for a model hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-Run = Callable[[Tensor, tuple[int, int, int]], Tensor]
+Run = Callable[[Tensor, tuple[int, ...]], Tensor]
 """Tokens [prompt, position] and one variant -> the logits at the final position [prompt, d_vocab]."""
 
 
@@ -59,7 +62,7 @@ def hf(model: Any, job: Job) -> Run:
     """Plain transformers: a forward (pre-)hook for each variant."""
     parts = Parts(model)
 
-    def heads(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def heads(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, head, method = variant
         mine, at, new = parts.head(head), job.positions[method], job.values[method][layer, :, head]
 
@@ -72,7 +75,7 @@ def hf(model: Any, job: Job) -> Run:
         handle.remove()
         return logits
 
-    def mlps(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def mlps(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, _, method = variant
         at, new = job.positions[method], job.values[method][layer]
 
@@ -84,7 +87,7 @@ def hf(model: Any, job: Job) -> Run:
         handle.remove()
         return logits
 
-    def pins(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def pins(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, head, k = variant
         mine, value = parts.head(head), parts.value(head)
         seen: list[Tensor] = []
@@ -106,7 +109,67 @@ def hf(model: Any, job: Job) -> Run:
             handle.remove()
         return logits
 
-    return {"heads": heads, "mlps": mlps, "pins": pins}[job.kind]
+    streams = Streams(model, job) if job.kind == "edges" else None
+
+    def edges(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
+        layer, head, which, *source = variant
+        assert streams is not None
+        change = streams.change(*source)
+        body = model.transformer
+        if layer == len(body.h):
+            handle = body.ln_f.register_forward_pre_hook(lambda module, args: (args[0] + change,))
+        elif head < 0:
+            read = body.h[layer].ln_2(streams.mid[layer] + change)
+            handle = body.h[layer].mlp.register_forward_pre_hook(lambda module, args: (read,))
+        else:
+            made, mine = parts.qkv(layer), parts.head(which * parts.n_heads + head)
+            new = body.h[layer].ln_1(streams.pre[layer] + change) @ made.weight[:, mine] + made.bias[mine]
+
+            def replace(module: torch.nn.Module, args: tuple[Tensor], out: Tensor) -> None:
+                out[..., mine] = new
+
+            handle = made.register_forward_hook(replace)
+        logits: Tensor = model(tokens, **job.passed).logits[:, -1]
+        handle.remove()
+        return logits
+
+    return {"heads": heads, "mlps": mlps, "pins": pins, "edges": edges}[job.kind]
+
+
+class Streams:
+    """A plain pass of GPT-2 over all prompts, remembered, and what a source would write differently."""
+
+    @torch.inference_mode()
+    def __init__(self, model: Any, job: Job) -> None:
+        self.job, self.parts = job, Parts(model)
+        self.pre: list[Tensor] = []
+        self.mid: list[Tensor] = []
+        self.z: list[Tensor] = []
+        self.mlp: list[Tensor] = []
+        handles = []
+        for block in model.transformer.h:
+            for module, seen in ((block.ln_1, self.pre), (block.ln_2, self.mid), (block.attn.c_proj, self.z)):
+                handles.append(
+                    module.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0].clone()))
+                )
+            handles.append(block.mlp.register_forward_hook(lambda _, args, out: self.mlp.append(out.clone())))
+        model(job.tokens, use_cache=False)
+        for handle in handles:
+            handle.remove()
+
+    def change(self, layer: int, head: int) -> Tensor:
+        """[prompt, position, d_model]: new minus old."""
+        embed, z, mlp = self.job.values
+        if layer < 0:
+            change = embed[0] - self.pre[0]
+        elif head < 0:
+            change = mlp[layer] - self.mlp[layer]
+        else:
+            mine = self.parts.head(head)
+            change = (z[layer, :, head] - self.z[layer][..., mine]) @ self.parts.out(layer).weight[mine]
+        kept = torch.zeros_like(change)
+        kept[:, self.job.positions[0]] = change[:, self.job.positions[0]]
+        return kept
 
 
 def transformer_lens(model: Any, job: Job) -> Run:
@@ -117,7 +180,7 @@ def transformer_lens(model: Any, job: Job) -> Run:
         model.config.name_or_path, hf_model=model, tokenizer=wordless_tokenizer(), device="cpu"
     )
 
-    def heads(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def heads(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, head, method = variant
         at, new = job.positions[method], job.values[method][layer, :, head]
 
@@ -130,7 +193,7 @@ def transformer_lens(model: Any, job: Job) -> Run:
         )
         return logits[:, -1]
 
-    def mlps(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def mlps(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, _, method = variant
         at, new = job.positions[method], job.values[method][layer]
 
@@ -143,7 +206,7 @@ def transformer_lens(model: Any, job: Job) -> Run:
         )
         return logits[:, -1]
 
-    def pins(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def pins(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, head, k = variant
 
         def replace(pattern: Tensor, hook: Any) -> Tensor:
@@ -167,7 +230,7 @@ def nnsight(model: Any, job: Job) -> Run:
     parts = Parts(traced)
     lm_head = traced.lm_head
 
-    def heads(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def heads(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, head, method = variant
         mine, at, new = parts.head(head), job.positions[method], job.values[method][layer, :, head]
         out = parts.out(layer)
@@ -176,7 +239,7 @@ def nnsight(model: Any, job: Job) -> Run:
             logits: Tensor = lm_head.output.save()
         return logits[:, -1]
 
-    def mlps(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def mlps(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, _, method = variant
         at, new = job.positions[method], job.values[method][layer]
         mlp = parts.mlp(layer)
@@ -185,7 +248,7 @@ def nnsight(model: Any, job: Job) -> Run:
             logits: Tensor = lm_head.output.save()
         return logits[:, -1]
 
-    def pins(tokens: Tensor, variant: tuple[int, int, int]) -> Tensor:
+    def pins(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, head, k = variant
         mine, value = parts.head(head), parts.value(head)
         qkv, out = parts.qkv(layer), parts.out(layer)
@@ -271,10 +334,10 @@ def as_index(at: list[int] | None) -> Tensor | slice:
 def sweep(run: Run, job: Job, chosen: Tensor, prompts_per_pass: int) -> Tensor:
     """The answers' logits [variant, prompt], one full pass for each variant (and each part of the prompts)."""
     logits = torch.empty(len(chosen), len(job.tokens))
-    for row, (layer, head, which) in enumerate(job.variants[chosen].tolist()):
+    for row, variant in enumerate(job.variants[chosen].tolist()):
         for start in range(0, len(job.tokens), prompts_per_pass):
             part = slice(start, start + prompts_per_pass)
-            final = run(job.tokens[part], (layer, head, which))
+            final = run(job.tokens[part], tuple(variant))
             logits[row, part] = final.gather(-1, job.answers[part, None])[:, 0]
     return logits
 

@@ -21,6 +21,7 @@ from vitro.experiments.keep_curve import KEEP_CURVE
 from vitro.models.gpt2 import GPT2
 from vitro.tasks import Task, days
 
+IN_VITRO_SECTIONS = (KEEP_CURVE.name, IN_VITRO.name, CIRCUIT_QUALITY.name)
 SOME_WORDS = " house tree dog sea red north seven walk glass under"
 
 
@@ -30,26 +31,31 @@ def main() -> int:
     parser.add_argument("--at-most", type=float, default=30.0, help="seconds above which the exit code is 1")
     arguments = parser.parse_args()
 
+    print(f"GPT-2 small's size, days, {arguments.samples} samples, {torch.get_num_threads()} threads, seconds:")
+    spent = study(arguments.samples)
+    for name, seconds in spent.items():
+        print(f"  {name:<16}{seconds:>7.2f}")
+    total = sum(seconds for name, seconds in spent.items() if name not in IN_VITRO_SECTIONS)
+    print(f"  {'V0 to V12':<16}{total:>7.2f}")
+    print(f"  {'with in vitro':<16}{sum(spent.values()):>7.2f}")
+    return int(total > arguments.at_most)
+
+
+def study(samples: int) -> dict[str, float]:
+    """Seconds of each measurement of a whole day study, by name."""
     torch.manual_seed(0)
     hf = GPT2LMHeadModel(GPT2Config()).eval().requires_grad_(False)
-    setup = Setup(GPT2.of(hf, word_tokenizer(days())), days(), Options(samples=arguments.samples))
+    setup = Setup(GPT2.of(hf, word_tokenizer(days())), days(), Options(samples=samples))
+    in_vivo = [name for name in EXPERIMENTS if name not in IN_VITRO_SECTIONS]
     spent: dict[str, float] = {}
-    print(f"GPT-2 small's size, days, {arguments.samples} samples, {torch.get_num_threads()} threads, seconds:")
-    in_vitro = [KEEP_CURVE.name, IN_VITRO.name, CIRCUIT_QUALITY.name]
-    in_vivo = ["dataset means", *(name for name in EXPERIMENTS if name not in in_vitro)]
-    for name in (*in_vivo, *in_vitro):
+    for name in ("dataset means", *in_vivo, *IN_VITRO_SECTIONS):
         start = time.perf_counter()
         if name in EXPERIMENTS:
             setup.tables(EXPERIMENTS[name])
         else:
             _ = setup.means
-        seconds = time.perf_counter() - start
-        spent[name] = seconds
-        print(f"  {name:<16}{seconds:>7.2f}")
-    total = sum(spent[name] for name in in_vivo)
-    print(f"  {'V0 to V12':<16}{total:>7.2f}")
-    print(f"  {'with in vitro':<16}{sum(spent.values()):>7.2f}")
-    return int(total > arguments.at_most)
+        spent[name] = time.perf_counter() - start
+    return spent
 
 
 def word_tokenizer(task: Task) -> PreTrainedTokenizerFast:
