@@ -2,11 +2,12 @@
 
     make bench
 
-Each row is a sweep: Vitro runs it whole, the median of some runs; each peer (benchmarks/peers.py, in an environment of
-its own) runs variants drawn from it at random, and its time is its seconds per variant times their number. Answer
-logits are compared one by one with the plain loop's. `rate` is the multiply-adds that Vitro does, counted, over its
-time, as a share of the machine's own float32 matrix product, measured in the same run. `memory` is Vitro's peak above
-the loaded model. The last rows have no peer: edges by their gradients, and the whole day study (benchmarks/study.py).
+A whole run is also put into docs/performance.md. Each row is a sweep: Vitro runs it whole, the median of some runs;
+each peer (benchmarks/peers.py, in an environment of its own) runs variants drawn from it at random, and its time is its
+seconds per variant times their number. Answer logits are compared one by one with the plain loop's. `rate` is the
+multiply-adds that Vitro does, counted, over its time, as a share of the machine's own float32 matrix product, measured
+in the same run. `memory` is Vitro's peak above the loaded model. The last rows have no peer: edges by their gradients,
+and the whole day study (benchmarks/study.py).
 
 Exits with 1 where a row's ratio to the fastest plain peer is below its target, its time above its limit, its memory
 above 1.5 GB, or a difference over 1e-4.
@@ -41,7 +42,9 @@ from vitro.experiments.edges_approx import STEPS
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+RESULT = HERE / "results" / "bench.json"
+MARKS = ("<!-- make bench writes from here -->", "<!-- to here -->")
 PEERS = {
     "hf": ("hf", "all"),
     "TransformerLens": ("transformer_lens", "all"),
@@ -329,34 +332,47 @@ def missed(row: dict[str, Any]) -> list[str]:
     return [name for name, broken in bounds if broken]
 
 
-def table(result: dict[str, Any]) -> str:
-    """The rows as Markdown, the same on the screen and in docs/performance.md."""
-    head = [
-        "sweep",
-        "variants x prompts",
-        "Vitro",
-        *PEERS,
-        "ratio",
-        "max difference",
-        "memory",
-        "multiply-adds",
-        "rate",
-    ]
-    lines = [head, ["---"] * len(head)]
-    for row in result["rows"]:
+def report(result: dict[str, Any]) -> str:
+    """The run as Markdown, the same on the screen and in docs/performance.md."""
+    machine, rows = result["machine"], result["rows"]
+    versions: dict[str, str] = next((row["versions"] for row in rows if "versions" in row), {})
+    where = (
+        f"{machine['processor']}, {machine['threads']} threads, {machine['multiply_adds_per_second'] / 1e9:.0f} G "
+        f"float32 multiply-adds a second in large matrix products; {machine['date']}; "
+        f"{', '.join(f'{name} {version}' for name, version in versions.items())}."
+    )
+    times = [["sweep", "variants x prompts", "Vitro", *PEERS, "ratio"]]
+    work = [["sweep", "largest difference", "memory", "multiply-adds", "rate"]]
+    for row in rows:
         peers = row.get("peers", {})
-        lines.append(
+        limit = f" (at most {row['limit']:g})" if row["limit"] else ""
+        target = f" (at least {row['target']:g})" if row.get("target") else ""
+        times.append(
             [
                 row["row"],
                 f"{row['variants']:,} x {row['prompts']:,}" if peers else "",
-                _seconds(row) + (f" (at most {row['limit']:g})" if row["limit"] else ""),
+                _seconds(row) + limit,
                 *(_seconds(peers[column]) if column in peers else "" for column in PEERS),
-                *(_compared(row) if peers else [""] * 2),
-                f"{row['peak_mb']:.0f} MB",
-                *([f"{row['multiply_adds'] / 1e9:,.0f} G", f"{row['share_of_machine']:.0%}"] if peers else [""] * 2),
+                f"{row['ratio']:.1f}{target}" if peers else "",
             ]
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        counted = [f"{row['multiply_adds'] / 1e9:,.0f} G", f"{row['share_of_machine']:.0%}"] if peers else ["", ""]
+        difference = f"{row['max_difference']:.1e}" if peers else ""
+        work.append([row["row"], difference, f"{row['peak_mb']:.0f} MB", *counted])
+    return "\n\n".join([where, _markdown(times), _markdown(work)])
+
+
+def _markdown(cells: list[list[str]]) -> str:
+    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def render(result: dict[str, Any]) -> None:
+    """Put the run into docs/performance.md, between the marks."""
+    page = HERE.parent / "docs" / "performance.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    page.write_text(f"{before}{MARKS[0]}\n{report(result)}\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 def _seconds(measured: dict[str, Any]) -> str:
@@ -365,18 +381,13 @@ def _seconds(measured: dict[str, Any]) -> str:
     return f"{measured['seconds']:.1f} s ({first:.1f} to {last:.1f})"
 
 
-def _compared(row: dict[str, Any]) -> list[str]:
-    target = f" (target {row['target']:g})" if row["target"] else ""
-    return [f"{row['ratio']:.1f}{target}", f"{row['max_difference']:.1e}"]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=".venv-peers/bin/python", help="the Python of the peers' environment")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each; the median counts")
     parser.add_argument("--variants", type=int, default=36, help="variants that each peer runs of a row")
     parser.add_argument("--only", default="", help="rows whose name holds this")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "bench.json")
+    parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
 
     rate = machine_rate()
@@ -395,10 +406,11 @@ def main() -> int:
             else measure(row, arguments.peers, arguments.variants, arguments.repeats, rate)
         )
         print(row.name, f"{result['rows'][-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
-    print(f"{machine['processor']}, {machine['threads']} threads, {rate / 1e9:.0f} G float32 multiply-adds a second")
-    print(table(result))
+    print(report(result))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    if arguments.out == RESULT and not arguments.only:
+        render(result)
     broken = {row["row"]: missed(row) for row in result["rows"] if missed(row)}
     for name, bounds in broken.items():
         print(f"missed: {name}: {', '.join(bounds)}")

@@ -38,7 +38,7 @@ class Budget:
     used_per_node: int
     """A row's activations within one block."""
     used_per_prompt: int
-    """A row's logits: themselves, their logarithms, and two passing copies."""
+    """A row's logits, should all of them be read: themselves, and three passing copies."""
 
     @classmethod
     def of(cls, model: Model, memory: int | None = None) -> "Budget":
