@@ -16,7 +16,7 @@ from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import answers, positions, subjects
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.figures import Figure, answer_tables, circuit_answers, circuit_drawing, final_attention
+from vitro.figures import Figure, answer_tables, circuit_answers, circuit_attention, circuit_drawing
 from vitro.models import Model
 from vitro.tasks import Task
 
@@ -35,11 +35,13 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     """Tables of some circuits, by their names, each with a row for a circuit and a prompt, but `circuit_wiring`.
 
     circuits: answer_prob, answer_rank (0 = top), subject_prob, top_token, top_prob. circuit_answer_table: the logits of
-    the answers, as in `answer_table`. circuit_attention: the wired heads' weights from the final stream.
-    circuit_wiring: the circuit's text, and how many heads a layer of the model has.
+    the answers, as in `answer_table`. circuit_attention: the weights from the final stream of each circuit's own heads:
+    those wired, and of a stream those that it keeps (`Circuit.kept_heads`). circuit_wiring: the circuit's text, and how
+    many heads a layer of the model has.
     """
     wired = list(circuits.values())
-    heads = sorted({one for circuit in wired for one in circuit.heads})
+    own = {name: (*one.kept_heads(setup.model.shape.n_heads), *one.heads) for name, one in circuits.items()}
+    watch = sorted({one for heads in own.values() for one in heads})
     answer_ids, subject_ids, answer_list = setup.token_ids
 
     def read(finals: Finals) -> dict[str, Tensor]:
@@ -52,10 +54,10 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
             "top": top,
             "top_prob": top_prob,
             "answer_logits": finals.among(answer_list),
-            **{str(one): finals.attention[pattern(one.layer, one.head)] for one in heads},
+            **{str(one): finals.attention[pattern(one.layer, one.head)] for one in watch},
         }
 
-    found = setup.run_circuits(wired, read, "circuits", watch=heads)
+    found = setup.run_circuits(wired, read, "circuits", watch=watch)
     n_prompts = len(setup.prompts.tokens)
     prompt = np.tile(np.arange(n_prompts), len(circuits))
     table = pl.DataFrame(
@@ -69,8 +71,8 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     )
     attention = [
         _attention(name, one.layer, one.head, found[str(one)][number])
-        for number, (name, circuit) in enumerate(circuits.items())
-        for one in circuit.heads
+        for number, (name, heads) in enumerate(own.items())
+        for one in heads
     ]
     rows = [
         answer_rows(setup.task, name, logits) for name, logits in zip(circuits, found["answer_logits"], strict=True)
@@ -198,7 +200,7 @@ def _figures(tables: Tables) -> dict[str, Figure]:
     """What the circuits answer, where their heads look, their answer tables, and a drawing of each."""
     drawn: dict[str, Figure] = {"circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS)}
     if len(tables["circuit_attention"]):
-        drawn["circuit_attention"] = final_attention(tables["circuit_attention"], positions(tables))
+        drawn["circuit_attention"] = circuit_attention(tables["circuit_attention"], positions(tables))
     drawn["circuit_answer_table"] = answer_tables(_drawn(tables), subjects=subjects(tables), answers=answers(tables))
     wiring = tables["circuit_wiring"].select("circuit", "text", "n_heads")
     for number, (name, text, n_heads) in enumerate(wiring.iter_rows(), start=1):
