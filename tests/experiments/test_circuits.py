@@ -91,6 +91,45 @@ def test_the_planted_circuit_is_better_than_chance(model: Model) -> None:
     assert chance(table, "answer_prob")[0] < 0.2
 
 
+def test_what_was_judged_is_told_by_its_wiring(model: Model) -> None:
+    given = Circuit.wire(f"random: a0.h0-1\nresid_post0 -> {head(SUCCESSOR)}\n{head(SUCCESSOR)} -> logits")
+    judged = judge(model, days(), given, OPTIONS)
+    assert judged.tables["judged_circuit"]["text"].to_list() == [str(given)]
+    told = f"The circuit: random: …; resid_post0 -> {head(SUCCESSOR)}; {head(SUCCESSOR)} -> logits"
+    assert to_spec(judged.figures["random_circuits"])["title"]["subtitle"][-1] == told
+    assert "C7" not in judged._repr_html_()
+
+    by_rule = judge(model, days(), options=OPTIONS)
+    wiring = in_vitro(model, days(), options=OPTIONS).tables["circuit_wiring"]
+    assert by_rule.tables["judged_circuit"]["text"].to_list() == wiring.filter(circuit="C7")["text"].to_list()
+
+
+def test_a_long_wiring_is_cut_for_the_figure_and_whole_in_the_table(model: Model) -> None:
+    pairs = [(layer, number) for layer in range(N_LAYERS) for number in range(N_HEADS)]
+    long = Circuit.wire(
+        "".join(f"input -> {head(one)}; " for one in pairs) + f"{', '.join(map(head, pairs))} -> logits"
+    )
+    judged = judge(model, days(), long, OPTIONS)
+    assert len(str(long)) > 150
+    assert judged.tables["judged_circuit"]["text"].item() == str(long)
+    told = to_spec(judged.figures["random_circuits"])["title"]["subtitle"][-1]
+    assert told.endswith("…")
+    assert len(told) < 170
+
+
+def test_a_circuit_with_nothing_to_leave_out_is_judged_by_its_answers_and_chance(model: Model) -> None:
+    circuit = Circuit.within(model, [SUCCESSOR], "mean")
+    judged = judge(model, days(), circuit, OPTIONS)
+    assert judged.tables["completeness"].is_empty()
+    assert judged.tables["minimality"]["left_out"].to_list() == [None] * 7
+    assert {question.split(":")[0] for question in judged.numbers["question"]} == {"faithful", "chance"}
+    assert list(judged.figures) == ["random_circuits"]
+    means = judged.tables["random_circuits"].group_by("number").agg(pl.col("among_answers").mean())
+    # One head in twelve is the successor itself; no other does as well.
+    assert means["among_answers"].max() == pytest.approx(means.filter(number=0)["among_answers"].item(), abs=1e-5)
+    assert chance(judged.tables["random_circuits"], "among_answers")[0] < 0.2
+
+
 def test_paraphrases_are_asked_where_the_tokenizer_knows_them(model: Model) -> None:
     table = EXPERIMENTS["circuit_quality"].measure(model, days(), OPTIONS).tables["faithfulness"]
     assert days().template in table["template"].to_list()

@@ -56,7 +56,7 @@ class Plan:
 
     parallel: bool
     n_heads: int
-    watch: Collection[Node]
+    watch: frozenset[Node]
     """Heads whose attention is asked for: it is made even where nothing reads what they write."""
     steps: list[Step] = field(default_factory=list)
     where: list[Where | None] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Plan:
 
         watch: heads whose attention from the final streams is asked for.
         """
-        plan = cls(parallel, n_heads, watch)
+        plan = cls(parallel, n_heads, frozenset(watch))
         for circuit in circuits:
             _Wiring(plan, circuit).add()
         plan._find_where()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 from torch import Tensor
 
 from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
@@ -135,8 +136,9 @@ def reading(setup: Setup) -> Read:
 
 def circuit_rows(setup: Setup, key: str, circuits: Mapping[Any, Circuit], what: str) -> pl.DataFrame:
     """A row per circuit and prompt: its name (or null) as `key`, and the columns `MEASURES` (see `reading`)."""
-    found = setup.run_circuits(list(circuits.values()), reading(setup), what)
     n_prompts = len(setup.prompts.tokens)
+    none = {name: torch.empty(0, n_prompts) for name in MEASURES}
+    found = setup.run_circuits(list(circuits.values()), reading(setup), what) if circuits else none
     return pl.DataFrame(
         {
             key: pl.Series([name for name in circuits for _ in range(n_prompts)], dtype=pl.String),
@@ -166,7 +168,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
         .agg((pl.col("place") == 1).sum().alias("answer leads the answers in"))
     )
     words = pl.col("circuit").replace_strict(WORDS, default="").alias("what it is")
-    wiring = tables["circuit_wiring"].with_columns(_short(pl.col("text")).alias("wiring"))
+    wiring = tables["circuit_wiring"].with_columns(in_one_line(pl.col("text")).alias("wiring"))
     return (
         by_circuit.join(leads, on="circuit", maintain_order="left")
         .join(wiring, on="circuit", maintain_order="left")
@@ -174,16 +176,16 @@ def numbers(tables: Tables) -> pl.DataFrame:
     )
 
 
-def _short(text: pl.Expr) -> pl.Expr:
-    """A wiring in one line, its constants left to `circuit_wiring`."""
-    return text.str.replace_all(r"(?m)^\w+: .*\n", "").str.replace_all("\n", "; ")
+def in_one_line(text: pl.Expr) -> pl.Expr:
+    """A wiring in one line, which says that there are constants and leaves it to the text to list them."""
+    return text.str.replace_all(r"(?m)^(\w+: ).*$", "${1}…").str.replace_all("\n", "; ")
 
 
 def summary(tables: Tables) -> str:
     """What the post's final circuit does on its own."""
     mine = tables["circuits"].filter(circuit="C7")
     right = (mine["answer_rank"] == 0).sum()
-    wiring = tables["circuit_wiring"].filter(circuit="C7").select(_short(pl.col("text"))).item()
+    wiring = tables["circuit_wiring"].filter(circuit="C7").select(in_one_line(pl.col("text"))).item()
     return (
         f"Taken out of the model, {wiring} answers {right} of {len(mine)} prompts right on its own, with a mean answer "
         f"probability of {mine.select(pl.col('answer_prob').mean()).item():.3g}."
@@ -214,8 +216,8 @@ def _figures(tables: Tables) -> dict[str, Figure]:
 IN_VITRO = Experiment(
     name="circuits",
     title="In vitro: the few components alone",
-    reading="Each row is one circuit of the post's setups, its parts filled by rule with this model's own heads and "
-    "MLPs: how probable the answer is when nothing but what is wired works.",
+    reading="Each row is one circuit: how probable the answer is when nothing but what is wired works. C1 to C9 are "
+    "the post's setups, with this model's own heads and MLPs in their parts.",
     python="vitro.in_vitro(model, task)",
     tables=("circuits", "circuit_answer_table", "circuit_attention", "circuit_wiring"),
     run=run,
