@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from circuits.slow_circuits import slow_logits
+from slow import slow_run
 from small_models import MAKERS, random_model
-from vitro.circuits import Circuit, CircuitError, Constant, Constants, node, resampled, run_circuits
+from vitro.circuits import Circuit, CircuitError, Constant, Constants, Node, node, resampled, run_circuits
 from vitro.engine import Budget, Edit, Finals, mean_activations, pattern, sweep, z
 from vitro.models import Model
 
@@ -164,6 +165,93 @@ def test_watched_attention_is_the_heads_own_and_nan_where_there_is_none() -> Non
     assert bool(free[1].isnan().all())
     assert bool(pinned[0].isnan().all())
     assert pinned[1].tolist() == [[0, 0, 1, 0, 0]] * len(PROMPTS)
+
+
+def watched(
+    model: Model, prompts: list[list[int]], circuits: list[Circuit], watch: list[Node], subject: int | None = SUBJECT
+) -> dict[str, Tensor]:
+    """Each watched head's attention from the final streams: [circuit, prompt, position]."""
+    return run_circuits(
+        model,
+        prompts,
+        circuits,
+        lambda finals: {str(one): finals.attention[pattern(one.layer, one.head)] for one in watch},
+        subject=subject,
+        constants=constants_of(model),
+        watch=watch,
+    )
+
+
+KEPT = {
+    "the model with a few heads kept": "mean: a0.h0-2, a1.h0, a1.h2-3, a2.h0, a2.h2-3; resid_post2 -> logits",
+    "kept heads below a wired one": "mean: a0.h0-2, a1.h0, a1.h2-3; resid_post1 -> a2.h1; a2.h1 -> logits",
+    "a stream that is read at a pin alone": (
+        "mean: a0.h0-2, a1.h0, a1.h2-3; resid_post1 -> a2.h1<v>[1]; a2.h1 -> logits"
+    ),
+}
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama-gqa-3", "mistral-window", "neox-parallel"])
+def test_heads_kept_within_a_stream_look_where_they_do_in_a_model_with_the_others_ablated_by_hooks(family: str) -> None:
+    model, prompts = random_model(family), [*PROMPTS, [1, 2, 9]]
+    circuits = [Circuit.wire(text) for text in KEPT.values()]
+    means = constants_of(model)["mean"].z
+    heads = [node("a0.h3"), node("a1.h1"), node("a2.h1")]
+    found = watched(model, prompts, circuits, heads)
+    for number, circuit in enumerate(circuits):
+        ablated = tuple(Edit(z(one.layer, one.head), means[one.layer, 0, :, one.head]) for one in circuit.constant_of)
+        for place, prompt in enumerate(prompts):
+            seen = slow_run(model, prompt, ablated).attention
+            for one in heads:
+                if one in circuit.pin_of:
+                    continue
+                mine = found[str(one)][number, place]
+                theirs = seen[one.layer, one.head, -1].float()
+                torch.testing.assert_close(mine[: len(prompt)], theirs, atol=1e-5, rtol=0)
+                assert not mine[len(prompt) :].any()
+
+
+def test_a_head_at_a_constant_within_a_stream_looks_nowhere() -> None:
+    model, one = random_model("gpt2"), node("a1.h1")
+    circuits = [Circuit.within(model, [(1, 1)]), Circuit.within(model, [(1, 2)]), Circuit.within(model, [(1, 1)])]
+    first, second, third = watched(model, PROMPTS, circuits, [one])[str(one)]
+    assert bool(second.isnan().all())
+    assert not bool(first.isnan().any())
+    torch.testing.assert_close(first, third)
+
+
+def test_a_watched_head_that_leads_nowhere_looks_as_one_that_is_read() -> None:
+    model, one = random_model("gpt2"), node("a1.h1")
+    circuits = [Circuit.wire(f"input -> m0; m0 -> a1.h1; {read} -> logits") for read in ("input", "a1.h1")]
+    alone = watched(model, PROMPTS, circuits[:1], [one])[str(one)]
+    read = watched(model, PROMPTS, circuits[1:], [one])[str(one)]
+    torch.testing.assert_close(alone, read)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("mean: a0.h0-2, a1.h0, a1.h2-3; resid_post1 -> a2.h1; a2.h1 -> logits", ["a0.h3", "a1.h1"]),
+        # Layer 0 is the model's own; of layer 1 two heads were chosen.
+        ("zero: a1.h0; random: a1.h2; mean: m0; resid_post2 -> logits", ["a1.h1", "a1.h3"]),
+        ("random: a0.h0-3, a1.h0-3; resid_post1 -> a2.h1; a2.h1 -> logits", []),
+        ("resid_post2 -> logits", []),
+        # Constants above the stream are sources of their own.
+        ("mean: a2.h0; resid_post1, a2.h0 -> logits", []),
+        ("input -> a0.h1; a0.h1 -> logits", []),
+    ],
+)
+def test_a_circuit_keeps_the_live_heads_of_layers_in_which_another_is_at_a_constant(text: str, kept: list[str]) -> None:
+    assert [str(one) for one in Circuit.wire(text).kept_heads(n_heads=4)] == kept
+
+
+def test_the_heads_that_within_is_told_to_keep_are_kept() -> None:
+    keep = [(0, 1), (0, 3), (2, 2)]
+    for heads_of in (None, [0, 2]):
+        circuit = Circuit.within(random_model("gpt2"), keep, heads_of=heads_of)
+        assert [(one.layer, one.head) for one in circuit.kept_heads(4)] == keep
+    below = Circuit.within(random_model("gpt2"), keep, until=1)
+    assert [(one.layer, one.head) for one in below.kept_heads(4)] == keep[:2]
 
 
 @pytest.mark.parametrize(

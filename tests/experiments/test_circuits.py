@@ -1,6 +1,5 @@
 """Circuits in a study, on the planted model, whose circuit is known."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,16 @@ import pytest
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from planted import COPY, N_HEADS, N_LAYERS, SUBJECT, SUCCESSOR, planted
+from slow import slow_run
 from vitro.circuits import Circuit
+from vitro.engine import Edit, z
 from vitro.experiments import EXPERIMENTS, Options, Setup, ablate_heads, cast, in_vitro, judge, keep_heads
 from vitro.experiments.in_vitro import IN_VITRO
 from vitro.experiments.statistics import chance, interval
 from vitro.figures import to_spec
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
-from vitro.tasks import days
+from vitro.tasks import Dataset, days
 
 OPTIONS = Options(samples=8)
 
@@ -90,6 +91,45 @@ def test_the_planted_circuit_is_better_than_chance(model: Model) -> None:
     assert chance(table, "answer_prob")[0] < 0.2
 
 
+def test_what_was_judged_is_told_by_its_wiring(model: Model) -> None:
+    given = Circuit.wire(f"random: a0.h0-1\nresid_post0 -> {head(SUCCESSOR)}\n{head(SUCCESSOR)} -> logits")
+    judged = judge(model, days(), given, OPTIONS)
+    assert judged.tables["judged_circuit"]["text"].to_list() == [str(given)]
+    told = f"The circuit: random: …; resid_post0 -> {head(SUCCESSOR)}; {head(SUCCESSOR)} -> logits"
+    assert to_spec(judged.figures["random_circuits"])["title"]["subtitle"][-1] == told
+    assert "C7" not in judged._repr_html_()
+
+    by_rule = judge(model, days(), options=OPTIONS)
+    wiring = in_vitro(model, days(), options=OPTIONS).tables["circuit_wiring"]
+    assert by_rule.tables["judged_circuit"]["text"].to_list() == wiring.filter(circuit="C7")["text"].to_list()
+
+
+def test_a_long_wiring_is_cut_for_the_figure_and_whole_in_the_table(model: Model) -> None:
+    pairs = [(layer, number) for layer in range(N_LAYERS) for number in range(N_HEADS)]
+    long = Circuit.wire(
+        "".join(f"input -> {head(one)}; " for one in pairs) + f"{', '.join(map(head, pairs))} -> logits"
+    )
+    judged = judge(model, days(), long, OPTIONS)
+    assert len(str(long)) > 150
+    assert judged.tables["judged_circuit"]["text"].item() == str(long)
+    told = to_spec(judged.figures["random_circuits"])["title"]["subtitle"][-1]
+    assert told.endswith("…")
+    assert len(told) < 170
+
+
+def test_a_circuit_with_nothing_to_leave_out_is_judged_by_its_answers_and_chance(model: Model) -> None:
+    circuit = Circuit.within(model, [SUCCESSOR], "mean")
+    judged = judge(model, days(), circuit, OPTIONS)
+    assert judged.tables["completeness"].is_empty()
+    assert judged.tables["minimality"]["left_out"].to_list() == [None] * 7
+    assert {question.split(":")[0] for question in judged.numbers["question"]} == {"faithful", "chance"}
+    assert list(judged.figures) == ["random_circuits"]
+    means = judged.tables["random_circuits"].group_by("number").agg(pl.col("among_answers").mean())
+    # One head in twelve is the successor itself; no other does as well.
+    assert means["among_answers"].max() == pytest.approx(means.filter(number=0)["among_answers"].item(), abs=1e-5)
+    assert chance(judged.tables["random_circuits"], "among_answers")[0] < 0.2
+
+
 def test_paraphrases_are_asked_where_the_tokenizer_knows_them(model: Model) -> None:
     table = EXPERIMENTS["circuit_quality"].measure(model, days(), OPTIONS).tables["faithfulness"]
     assert days().template in table["template"].to_list()
@@ -138,6 +178,32 @@ def test_models_with_few_components_have_an_in_vitro_section_too(n_layers: int, 
     assert setup.tables(IN_VITRO)["circuits"]["circuit"].n_unique() == 8
 
 
+def test_c1_and_c2_show_where_the_heads_that_they_keep_look(model: Model) -> None:
+    setup = Setup(model, days(), OPTIONS)
+    parts, table = cast(setup), setup.tables(IN_VITRO)["circuit_attention"]
+    until = max(parts.successor[0], parts.copier[0])
+    both = {parts.successor, parts.copier}
+    kept = {"C1": {*parts.helpers, *both}, "C2": {*parts.helpers, *both, parts.early_copier}}
+    datasets: list[tuple[str, Dataset]] = [("C1", "mean"), ("C2", "random")]
+    for name, dataset in datasets:
+        mine = table.filter(circuit=name)
+        assert set(mine.select("layer", "head").iter_rows()) == {one for one in kept[name] if one[0] <= until}
+        instead = setup.means[dataset].z
+        ablated = tuple(
+            Edit(z(layer, number), instead[layer, :, number])
+            for layer in range(until + 1)
+            for number in range(N_HEADS)
+            if (layer, number) not in kept[name]
+        )
+        for prompt, tokens in enumerate(setup.prompts.tokens.tolist()):
+            seen = slow_run(model, tokens, ablated).attention
+            for (layer, number), rows in mine.filter(prompt=prompt).group_by("layer", "head"):
+                weights = rows.sort("position")["weight"].to_numpy()
+                np.testing.assert_allclose(weights, seen[layer, number, -1].numpy(), atol=1e-5, rtol=0)
+    for name in ("C3", "C5", "C7"):
+        assert set(table.filter(circuit=name).select("layer", "head").iter_rows()) == both
+
+
 def test_every_circuit_is_drawn_and_shows_where_its_heads_look(model: Model) -> None:
     circuits = {
         "free": Circuit.wire(f"input -> {head(COPY)}; {head(COPY)} -> logits"),
@@ -147,6 +213,8 @@ def test_every_circuit_is_drawn_and_shows_where_its_heads_look(model: Model) -> 
     assert set(figures) == {
         *("circuits", "circuit_attention", "circuit_answer_table", "circuit_drawing_1", "circuit_drawing_2")
     }
-    drawn = json.dumps(to_spec(figures["circuit_attention"]))
-    assert f"free {head(COPY)}" in drawn
-    assert f"../pinned {head(SUCCESSOR)}" in drawn
+    (cells,) = to_spec(figures["circuit_attention"])["datasets"].values()
+    assert {(cell["circuit"], cell["name"]) for cell in cells} == {
+        ("free", head(COPY)),
+        ("../pinned", head(SUCCESSOR)),
+    }

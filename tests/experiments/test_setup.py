@@ -53,6 +53,7 @@ COLUMNS = {
     "circuit_answer_table": ["prompt", "circuit", "answer", "logit", "normalized"],
     "circuit_attention": ["circuit", "prompt", "layer", "head", "position", "weight"],
     "circuit_wiring": ["circuit", "text", "n_heads"],
+    "judged_circuit": ["text"],
     "faithfulness": ["template", "prompt", *VALUES, *(f"model_{value}" for value in VALUES), "kl"],
     "minimality": ["left_out", "prompt", *MEASURES],
     "completeness": ["knocked_out", "size", "whole", "prompt", *VALUES, *(f"model_{value}" for value in VALUES)],

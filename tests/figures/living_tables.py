@@ -89,6 +89,14 @@ def attention_table(
     return last.rename({"key": "position"}).drop("query")
 
 
+def circuit_attention_table(circuits: Sequence[str] = ("C7", "C1"), positions: int = 8) -> pl.DataFrame:
+    """Table `circuit_attention`: the same heads in every circuit, and one more in the first."""
+    one = attention_table(positions=positions)
+    more = attention_table([(8, 11)], positions=positions)
+    named = [(circuits[0], more), *((circuit, one) for circuit in circuits)]
+    return pl.concat([table.select(pl.lit(circuit).alias("circuit"), pl.all()) for circuit, table in named])
+
+
 def attention_pin_table(
     heads: Sequence[str] = ("a9.h1", "a10.h3", "a9.h1+a10.h3"), positions: int = 8, prompts: int = 7
 ) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Both pictures of attention: from the final stream, and from every stream."""
+"""The pictures of attention: from the final stream, in circuits, and from every stream."""
 
 import re
 from typing import Any
@@ -7,8 +7,17 @@ import polars as pl
 import pytest
 
 from figures.ablation_tables import HOSTILE
-from figures.living_tables import PROMPT, attention_pattern_table, attention_table
-from vitro.figures import Figure, attention_patterns, final_attention, readable, to_json, to_spec, to_svg
+from figures.living_tables import PROMPT, attention_pattern_table, attention_table, circuit_attention_table
+from vitro.figures import (
+    Figure,
+    attention_patterns,
+    circuit_attention,
+    final_attention,
+    readable,
+    to_json,
+    to_spec,
+    to_svg,
+)
 
 HEADS = [(10, 3), (9, 1), (10, 11)]
 
@@ -44,11 +53,23 @@ def test_a_pattern_is_a_triangle_of_means() -> None:
     assert panel.split("</g>")[0].count("<path") == 36
 
 
+def test_circuits_stand_in_the_tables_order_each_with_its_own_heads_in_the_models() -> None:
+    named = ("the post's last", "a circuit with a name longer than any page is wide, " * 5)
+    svg = to_svg(circuit_attention(circuit_attention_table(named), PROMPT))
+    texts = re.findall(r">(a\d+\.h\d+|the post's last|a circuit with[^<]*)</text>", svg)
+    cut = texts.pop(4)
+    assert cut.startswith("a circuit with a name longer")
+    assert texts == ["the post's last", "a8.h11", "a9.h1", "a10.h3", "a9.h1", "a10.h3"]
+    assert float(svg.split('width="')[1].split('"')[0]) <= 1000
+    assert float(svg.split('width="')[1].split('"')[0]) <= 1000
+
+
 @pytest.mark.parametrize("positions", [3, 8, 40])
-def test_both_fit_a_page_for_every_length_of_prompt(positions: int) -> None:
+def test_all_fit_a_page_for_every_length_of_prompt(positions: int) -> None:
     tokens = (PROMPT * 5)[:positions]
     for svg in (
         to_svg(final_attention(attention_table(HEADS, positions, 2), tokens)),
+        to_svg(circuit_attention(circuit_attention_table(positions=positions), tokens)),
         to_svg(attention_patterns(attention_pattern_table(HEADS, positions, 2), tokens)),
     ):
         assert float(svg.split('width="')[1].split('"')[0]) <= 1000

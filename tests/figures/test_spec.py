@@ -14,6 +14,7 @@ from vitro.figures import (
     Figure,
     answer_tables,
     attention_patterns,
+    circuit_attention,
     circuit_drawing,
     clean_answers,
     final_attention,
@@ -46,6 +47,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "head lens": lambda: head_lens(living.head_lens_table()),
     "answer tables": lambda: answer_tables(living.answer_table(), DAYS, living.next_of(DAYS)),
     "final attention": lambda: final_attention(living.attention_table(), PROMPT),
+    "circuits' attention": lambda: circuit_attention(living.circuit_attention_table(), PROMPT),
     "attention by prompt": lambda: final_attention(living.attention_table(), PROMPT, [PROMPT] * 7),
     "patterns by prompt": lambda: attention_patterns(living.attention_pattern_table(), PROMPT, [PROMPT] * 7),
     "head top tokens": lambda: head_top_tokens(

@@ -121,10 +121,24 @@ class Circuit:
         """The live heads that are nodes of their own, in the model's order."""
         return tuple(one for one in sorted(self.order) if one.kind is Kind.head and one not in self.constant_of)
 
+    def kept_heads(self, n_heads: int) -> tuple[Node, ...]:
+        """The live heads within its streams that it keeps, in the model's order; n_heads: of a layer of the model.
+
+        Those of layers in which another head is at a constant. Of a layer whose heads are all live none was chosen.
+        """
+        layers = sorted({one.layer for one in self.constant_of if one.kind is Kind.head and one.layer <= self.until})
+        every = (head(layer, number) for layer in layers for number in range(n_heads))
+        return tuple(one for one in every if one not in self.constant_of)
+
     @property
     def mlps(self) -> tuple[Node, ...]:
         """The live MLPs that are nodes of their own, in the model's order."""
         return tuple(one for one in sorted(self.order) if one.kind is Kind.mlp and one not in self.constant_of)
+
+    @cached_property
+    def until(self) -> int:
+        """The last layer of which it reads the model's own stream; -1 where it reads none."""
+        return max((one.layer for one in self.order if one.kind is Kind.stream), default=-1)
 
     @cached_property
     def pin_of(self) -> Mapping[Node, Pin]:
@@ -214,10 +228,9 @@ class Circuit:
                 raise CircuitError(f"{value}: {one}: heads and MLPs can be at {', '.join(CONSTANTS)}")
 
     def _check_streams(self) -> None:
-        top = max((one.layer for one in self.order if one.kind is Kind.stream), default=-1)
         for one in self.order:
-            if one.layer <= top and one.kind in (Kind.head, Kind.mlp) and one not in self.constant_of:
-                raise CircuitError(f"{one} is within resid_post{top} already; it cannot be wired a second time")
+            if one.layer <= self.until and one.kind in (Kind.head, Kind.mlp) and one not in self.constant_of:
+                raise CircuitError(f"{one} is within resid_post{self.until} already; it cannot be wired a second time")
 
 
 def _check_in(model: Model, one: Node) -> None:

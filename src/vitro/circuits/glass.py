@@ -1,7 +1,7 @@
 """The vessel in which circuits run: one tree of prompts, one plan, and every step's output while it is needed."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Literal
 
@@ -39,10 +39,10 @@ class Glass:
         self.outputs: dict[int, Tensor] = {}
         self.patterns: dict[int, Float[Tensor, "head prompt position"]] = {}
 
-    def run(self, watch: Collection[Node] = ()) -> Float[Tensor, "circuit prompt d_model"]:
-        """What the logits of each circuit read. watch: heads whose `attention_of` is asked for afterwards."""
+    def run(self) -> Float[Tensor, "circuit prompt d_model"]:
+        """What the logits of each circuit read. It keeps the attention that the plan is told to watch."""
         plan = self.plan
-        self.watched = {mixes[one] for mixes in plan.mixes for one in watch if one in mixes}
+        self.watched = {mix for mixes in plan.mixes for mix in mixes.values()}
         readers: dict[int, list[int]] = defaultdict(list)
         waiting = [len(reads) for reads in plan.reads]
         for number, reads in enumerate(plan.reads):
@@ -72,7 +72,7 @@ class Glass:
         return torch.stack([self._read(number, "final") for number in plan.outputs])
 
     def attention_of(self, head: Node) -> Float[Tensor, "circuit prompt position"]:
-        """A watched head's attention from every prompt's final stream, in each circuit; NaN where it is not live."""
+        """A watched head's attention from every prompt's final stream, after `run`; NaN in circuits that lack it."""
         paths = self.tree.paths
         found = []
         for mixes, pins in zip(self.plan.mixes, self.plan.pins, strict=True):

@@ -1,12 +1,12 @@
 """A circuit as steps: what has to be computed, each thing once however many circuits and readers need it."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
 from vitro.circuits.circuit import Circuit
-from vitro.circuits.nodes import INPUT, INPUTS, LOGITS, CircuitError, Constant, Kind, Node, Pin
+from vitro.circuits.nodes import INPUT, INPUTS, LOGITS, CircuitError, Constant, Kind, Node, Pin, head
 
 
 class Work(IntEnum):
@@ -56,6 +56,8 @@ class Plan:
 
     parallel: bool
     n_heads: int
+    watch: frozenset[Node]
+    """Heads whose attention is asked for: it is made even where nothing reads what they write."""
     steps: list[Step] = field(default_factory=list)
     where: list[Where | None] = field(default_factory=list)
     """The nodes at which each step is needed; None where it is not needed at all."""
@@ -63,14 +65,17 @@ class Plan:
     """What each step has to wait for."""
     outputs: list[int] = field(default_factory=list)
     mixes: list[dict[Node, int]] = field(default_factory=list)
-    """For every circuit: the `mix` of each live head that is a node of its own."""
+    """For every circuit: the `mix` of each watched head that makes its own attention there."""
     pins: list[Mapping[Node, Pin]] = field(default_factory=list)
     _known: dict[Hashable, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, circuits: Sequence[Circuit], n_heads: int, *, parallel: bool) -> "Plan":
-        """The steps of some circuits on a model with so many heads, whose MLPs read beside its heads or after them."""
-        plan = cls(parallel, n_heads)
+    def of(cls, circuits: Sequence[Circuit], n_heads: int, *, parallel: bool, watch: Collection[Node]) -> "Plan":
+        """The steps of some circuits on a model with so many heads, whose MLPs read beside its heads or after them.
+
+        watch: heads whose attention from the final streams is asked for.
+        """
+        plan = cls(parallel, n_heads, frozenset(watch))
         for circuit in circuits:
             _Wiring(plan, circuit).add()
         plan._find_where()
@@ -87,7 +92,7 @@ class Plan:
     def _find_where(self) -> None:
         """From the logits back: what is read, and at which nodes."""
         needed: list[set[Where]] = [set() for _ in self.steps]
-        for number in self.outputs:
+        for number in (*self.outputs, *(mix for mixes in self.mixes for mix in mixes.values())):
             needed[number].add("final")
         self.where, self.reads = [None] * len(self.steps), [()] * len(self.steps)
         for number in reversed(range(len(self.steps))):
@@ -146,8 +151,13 @@ class _Wiring:
         mix = None
         if None not in sums:
             mix = self.plan.step(Work.mix, one.layer, tuple(number for number in sums if number is not None))
-            self.mixes[one] = mix
+            if pin is None:
+                self._watch(one, mix)
         return Part(one.head, mix, values, pin, None)
+
+    def _watch(self, one: Node, mix: int) -> None:
+        if one in self.plan.watch:
+            self.mixes[one] = mix
 
     def _sum(self, reader: Node, name: str | None) -> int:
         """The sum of a reader's sources, the heads of one layer together."""
@@ -194,6 +204,9 @@ class _Wiring:
                 Part(number, mix if constant is None else None, None, None, constant)
                 for number, constant in enumerate(constants)
             )
+            for part in parts:
+                if part.mix is not None:
+                    self._watch(head(layer, part.head), part.mix)
             mid = self._total([resid, self._heads(layer, parts), plan.step(Work.bias, layer)])
             constant = constant_of.get(Node(layer, Kind.mlp))
             mlp = (

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vitro.circuits.circuit import Circuit
-from vitro.circuits.nodes import Edge, Kind, Node, head, mlp
+from vitro.circuits.nodes import Edge, Node, head, mlp
 from vitro.models import Model
 
 
@@ -14,9 +14,8 @@ def recast(model: Model, circuit: Circuit, random: np.random.Generator) -> Circu
     as many heads and MLPs are live, and as many at a constant, as in the circuit.
     """
     shape = model.shape
-    top = max((one.layer for one in circuit.order if one.kind is Kind.stream), default=-1)
     stands_for: dict[Node, Node] = {}
-    for layers in (range(top + 1), range(top + 1, shape.n_layers)):
+    for layers in (range(circuit.until + 1), range(circuit.until + 1, shape.n_layers)):
         heads = [head(layer, number) for layer in layers for number in range(shape.n_heads)]
         for kind in (heads, [mlp(layer) for layer in layers]):
             stands_for |= {one: kind[number] for one, number in zip(kind, random.permutation(len(kind)), strict=True)}

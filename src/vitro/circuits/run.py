@@ -34,8 +34,9 @@ def run_circuits(
 
     prompts: token ids. subject: its position, for pins that name it. constants: what components at a constant put out,
     for each kind that the circuits use. value_bias: whether a head's output has its b_V; where it is excluded, as in
-    TransformerLens' folded weights, `b9` carries the b_V of all heads of layer 9 beside b_O. watch: heads whose
-    attention from the final streams `read` is given too; NaN in circuits without them. memory: as for `sweep`.
+    TransformerLens' folded weights, `b9` carries the b_V of all heads of layer 9 beside b_O. watch: heads, wired or
+    within a stream, whose attention from the final streams `read` is given too; NaN in circuits where they are not
+    live. memory: as for `sweep`.
     `read` gets the model's own logits beside the circuits', and its rows are circuits.
     Raises CircuitError for components that the model does not have, pins beyond a prompt, and missing constants.
     """
@@ -61,9 +62,10 @@ def run_circuits(
         def work(
             batch: Sequence[int], tree: Tree = tree, part: slice = part, clean: Unembedded = clean, n_read: int = n_read
         ) -> Values:
-            plan = Plan.of([circuits[number] for number in batch], model.shape.n_heads, parallel=model.parallel)
+            wired = [circuits[number] for number in batch]
+            plan = Plan.of(wired, model.shape.n_heads, parallel=model.parallel, watch=watch)
             glass = Glass(model, tree, part.start, plan, constants, value_bias, subject)
-            resid = glass.run(watch)
+            resid = glass.run()
             attention = {pattern(one.layer, one.head): glass.attention_of(one) for one in watch}
             found = []
             for start in range(0, len(batch), n_read):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from textwrap import shorten
 
 import numpy as np
 import polars as pl
@@ -10,10 +11,10 @@ import polars as pl
 from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, setups, stream
 from vitro.experiments.cast import cast
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.in_vitro import MEASURES, circuit_rows, reading
+from vitro.experiments.in_vitro import MEASURES, circuit_rows, in_one_line, reading
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
 from vitro.experiments.statistics import chance, interval
-from vitro.figures import completeness_figure, minimality_figure, random_circuits_figure
+from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
 from vitro.models import Model
 from vitro.tasks import Task, TaskError
 
@@ -21,6 +22,8 @@ RANDOM = 200
 """Random circuits."""
 PARTS = 20
 """Parts of a circuit that are knocked out, at most; all of them where there are no more."""
+_LINE = 150
+"""Characters of a wiring that a figure's subtitle has room for."""
 
 
 def run(setup: Setup) -> Tables:
@@ -29,12 +32,16 @@ def run(setup: Setup) -> Tables:
 
 
 def quality_of(setup: Setup, circuit: Circuit) -> Tables:
-    """Tables `faithfulness`, `minimality`, `completeness` and `random_circuits` of a circuit, per prompt."""
+    """Tables `faithfulness`, `minimality`, `completeness` and `random_circuits` of a circuit, per prompt.
+
+    And `judged_circuit`, which says what they are of: its text.
+    """
     return {
         "faithfulness": faithfulness(setup, circuit),
         "minimality": minimality(setup, circuit),
         "completeness": completeness(setup, circuit),
         "random_circuits": random_circuits(setup, circuit),
+        "judged_circuit": pl.DataFrame({"text": [str(circuit)]}),
     }
 
 
@@ -79,6 +86,7 @@ def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """Parts of the circuit knocked out, of the living model (by mean) and of the circuit: the two should fall alike.
 
+    Parts are made of wired heads and MLPs; of a circuit without any (`Circuit.within`) the table is empty.
     Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, answer_prob,
     among_answers and logit_diff of the circuit (null where nothing is left of it), and of the model as model_...
     """
@@ -90,18 +98,12 @@ def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
         setup, "knocked_out", {called[part]: _knocked_out(setup, part) for part in some}, "completeness"
     ).select("knocked_out", "prompt", pl.col(names).name.prefix("model_"))
     smaller = {called[part]: left for part in some if (left := _without(circuit, part)) is not None}
-    mine = circuit_rows(setup, "knocked_out", smaller, "completeness") if smaller else None
-    if mine is None:
-        none = pl.lit(None, dtype=pl.Float32)
-        both = model.with_columns(none.alias(name) for name in names)
-    else:
-        both = model.join(mine.drop("kl"), on=["knocked_out", "prompt"], how="left", maintain_order="left")
+    mine = circuit_rows(setup, "knocked_out", smaller, "completeness").drop("kl")
+    both = model.join(mine, on=["knocked_out", "prompt"], how="left", maintain_order="left")
     sizes = pl.DataFrame(
-        {
-            "knocked_out": list(called.values()),
-            "size": [len(part) for part in some],
-            "whole": [len(part) == len(every) for part in some],
-        }
+        [(called[part], len(part), len(part) == len(every)) for part in some],
+        schema={"knocked_out": pl.String, "size": pl.Int64, "whole": pl.Boolean},
+        orient="row",
     )
     values = [*names, *(f"model_{name}" for name in names)]
     table = both.join(sizes, on="knocked_out", maintain_order="left")
@@ -187,6 +189,8 @@ def _faithful(tables: Tables) -> list[Judgement]:
 
 def _complete(tables: Tables) -> list[Judgement]:
     table = tables["completeness"]
+    if table.is_empty():
+        return []
     model = _mean(tables["faithfulness"].head(table["prompt"].n_unique()), "model_among_answers")
     left = _mean(table.filter("whole"), "model_among_answers")
     words = "the model's answer probability among the answers, without all of the circuit and with it"
@@ -241,19 +245,25 @@ def summary(tables: Tables) -> str:
     )
 
 
+def _figures(tables: Tables) -> dict[str, Figure]:
+    """The circuit among random ones and, where it has components to leave out, what these are worth."""
+    wiring = shorten(tables["judged_circuit"].select(in_one_line(pl.col("text"))).item(), _LINE, placeholder=" …")
+    drawn: dict[str, Figure] = {"random_circuits": random_circuits_figure(tables["random_circuits"], wiring)}
+    if len(tables["completeness"]):
+        drawn["minimality"] = minimality_figure(tables["minimality"])
+        drawn["completeness"] = completeness_figure(tables["completeness"])
+    return drawn
+
+
 CIRCUIT_QUALITY = Experiment(
     name="circuit_quality",
     title="In vitro: how good the circuit is",
-    reading="The circuit C7 against random circuits of its kind, then with each component left out, then beside the "
-    "model when parts of it are knocked out of both.",
+    reading="One circuit against random circuits of its kind, then with each component left out, then beside the model "
+    "when parts of it are knocked out of both.",
     python="vitro.judge(model, task)",
-    tables=("faithfulness", "minimality", "completeness", "random_circuits"),
+    tables=("faithfulness", "minimality", "completeness", "random_circuits", "judged_circuit"),
     run=run,
-    figures=lambda tables: {
-        "random_circuits": random_circuits_figure(tables["random_circuits"]),
-        "minimality": minimality_figure(tables["minimality"]),
-        "completeness": completeness_figure(tables["completeness"]),
-    },
+    figures=_figures,
     numbers=numbers,
     summary=summary,
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 from torch import Tensor
 
 from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
@@ -16,7 +17,7 @@ from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import answers, positions, subjects
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.figures import Figure, answer_tables, circuit_answers, circuit_drawing, final_attention
+from vitro.figures import Figure, answer_tables, circuit_answers, circuit_attention, circuit_drawing
 from vitro.models import Model
 from vitro.tasks import Task
 
@@ -35,11 +36,13 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     """Tables of some circuits, by their names, each with a row for a circuit and a prompt, but `circuit_wiring`.
 
     circuits: answer_prob, answer_rank (0 = top), subject_prob, top_token, top_prob. circuit_answer_table: the logits of
-    the answers, as in `answer_table`. circuit_attention: the wired heads' weights from the final stream.
-    circuit_wiring: the circuit's text, and how many heads a layer of the model has.
+    the answers, as in `answer_table`. circuit_attention: the weights from the final stream of each circuit's own heads:
+    those wired, and of a stream those that it keeps (`Circuit.kept_heads`). circuit_wiring: the circuit's text, and how
+    many heads a layer of the model has.
     """
     wired = list(circuits.values())
-    heads = sorted({one for circuit in wired for one in circuit.heads})
+    own = {name: (*one.kept_heads(setup.model.shape.n_heads), *one.heads) for name, one in circuits.items()}
+    watch = sorted({one for heads in own.values() for one in heads})
     answer_ids, subject_ids, answer_list = setup.token_ids
 
     def read(finals: Finals) -> dict[str, Tensor]:
@@ -52,10 +55,10 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
             "top": top,
             "top_prob": top_prob,
             "answer_logits": finals.among(answer_list),
-            **{str(one): finals.attention[pattern(one.layer, one.head)] for one in heads},
+            **{str(one): finals.attention[pattern(one.layer, one.head)] for one in watch},
         }
 
-    found = setup.run_circuits(wired, read, "circuits", watch=heads)
+    found = setup.run_circuits(wired, read, "circuits", watch=watch)
     n_prompts = len(setup.prompts.tokens)
     prompt = np.tile(np.arange(n_prompts), len(circuits))
     table = pl.DataFrame(
@@ -69,8 +72,8 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     )
     attention = [
         _attention(name, one.layer, one.head, found[str(one)][number])
-        for number, (name, circuit) in enumerate(circuits.items())
-        for one in circuit.heads
+        for number, (name, heads) in enumerate(own.items())
+        for one in heads
     ]
     rows = [
         answer_rows(setup.task, name, logits) for name, logits in zip(circuits, found["answer_logits"], strict=True)
@@ -133,8 +136,9 @@ def reading(setup: Setup) -> Read:
 
 def circuit_rows(setup: Setup, key: str, circuits: Mapping[Any, Circuit], what: str) -> pl.DataFrame:
     """A row per circuit and prompt: its name (or null) as `key`, and the columns `MEASURES` (see `reading`)."""
-    found = setup.run_circuits(list(circuits.values()), reading(setup), what)
     n_prompts = len(setup.prompts.tokens)
+    none = {name: torch.empty(0, n_prompts) for name in MEASURES}
+    found = setup.run_circuits(list(circuits.values()), reading(setup), what) if circuits else none
     return pl.DataFrame(
         {
             key: pl.Series([name for name in circuits for _ in range(n_prompts)], dtype=pl.String),
@@ -164,7 +168,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
         .agg((pl.col("place") == 1).sum().alias("answer leads the answers in"))
     )
     words = pl.col("circuit").replace_strict(WORDS, default="").alias("what it is")
-    wiring = tables["circuit_wiring"].with_columns(_short(pl.col("text")).alias("wiring"))
+    wiring = tables["circuit_wiring"].with_columns(in_one_line(pl.col("text")).alias("wiring"))
     return (
         by_circuit.join(leads, on="circuit", maintain_order="left")
         .join(wiring, on="circuit", maintain_order="left")
@@ -172,16 +176,16 @@ def numbers(tables: Tables) -> pl.DataFrame:
     )
 
 
-def _short(text: pl.Expr) -> pl.Expr:
-    """A wiring in one line, its constants left to `circuit_wiring`."""
-    return text.str.replace_all(r"(?m)^\w+: .*\n", "").str.replace_all("\n", "; ")
+def in_one_line(text: pl.Expr) -> pl.Expr:
+    """A wiring in one line, which says that there are constants and leaves it to the text to list them."""
+    return text.str.replace_all(r"(?m)^(\w+: ).*$", "${1}…").str.replace_all("\n", "; ")
 
 
 def summary(tables: Tables) -> str:
     """What the post's final circuit does on its own."""
     mine = tables["circuits"].filter(circuit="C7")
     right = (mine["answer_rank"] == 0).sum()
-    wiring = tables["circuit_wiring"].filter(circuit="C7").select(_short(pl.col("text"))).item()
+    wiring = tables["circuit_wiring"].filter(circuit="C7").select(in_one_line(pl.col("text"))).item()
     return (
         f"Taken out of the model, {wiring} answers {right} of {len(mine)} prompts right on its own, with a mean answer "
         f"probability of {mine.select(pl.col('answer_prob').mean()).item():.3g}."
@@ -198,7 +202,7 @@ def _figures(tables: Tables) -> dict[str, Figure]:
     """What the circuits answer, where their heads look, their answer tables, and a drawing of each."""
     drawn: dict[str, Figure] = {"circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS)}
     if len(tables["circuit_attention"]):
-        drawn["circuit_attention"] = final_attention(tables["circuit_attention"], positions(tables))
+        drawn["circuit_attention"] = circuit_attention(tables["circuit_attention"], positions(tables))
     drawn["circuit_answer_table"] = answer_tables(_drawn(tables), subjects=subjects(tables), answers=answers(tables))
     wiring = tables["circuit_wiring"].select("circuit", "text", "n_heads")
     for number, (name, text, n_heads) in enumerate(wiring.iter_rows(), start=1):
@@ -212,8 +216,8 @@ def _figures(tables: Tables) -> dict[str, Figure]:
 IN_VITRO = Experiment(
     name="circuits",
     title="In vitro: the few components alone",
-    reading="Each row is one circuit of the post's setups, its parts filled by rule with this model's own heads and "
-    "MLPs: how probable the answer is when nothing but what is wired works.",
+    reading="Each row is one circuit: how probable the answer is when nothing but what is wired works. C1 to C9 are "
+    "the post's setups, with this model's own heads and MLPs in their parts.",
     python="vitro.in_vitro(model, task)",
     tables=("circuits", "circuit_answer_table", "circuit_attention", "circuit_wiring"),
     run=run,

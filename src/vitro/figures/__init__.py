@@ -7,7 +7,7 @@ from vitro.figures.circuit_answers import circuit_answers
 from vitro.figures.circuit_quality import completeness_figure, keep_curve, minimality_figure, random_circuits_figure
 from vitro.figures.clean_answers import clean_answers
 from vitro.figures.edges import EDGE_NAME, edge_agreement, strongest_edges
-from vitro.figures.final_attention import final_attention
+from vitro.figures.final_attention import circuit_attention, final_attention
 from vitro.figures.head_effects import head_effects
 from vitro.figures.head_lens import head_lens
 from vitro.figures.layer_lens import layer_lens
@@ -30,6 +30,7 @@ __all__ = [
     "answer_tables",
     "attention_patterns",
     "circuit_answers",
+    "circuit_attention",
     "circuit_drawing",
     "clean_answers",
     "completeness_figure",

@@ -37,10 +37,11 @@ def keep_curve(table: pl.DataFrame) -> alt.LayerChart:
     )
 
 
-def random_circuits_figure(table: pl.DataFrame) -> alt.LayerChart:
+def random_circuits_figure(table: pl.DataFrame, wiring: str) -> alt.LayerChart:
     """A histogram from the table `random_circuits` of the answer's mean probability among the answers.
 
-    The circuit itself is a line. Among the answers, because small circuits leave most probability to other tokens.
+    The circuit itself is a line; `wiring` says which it is. Among the answers, because small circuits leave most
+    probability to other tokens.
     """
     means = table.group_by("number").agg(pl.col("among_answers").mean().alias("mean")).sort("number")
     mine, others = means.filter(number=0), means.filter(pl.col("number") > 0)
@@ -71,6 +72,7 @@ def random_circuits_figure(table: pl.DataFrame) -> alt.LayerChart:
         alt.LayerChart(layer=[bars, line, label], width=_WIDTH, height=_HEIGHT),
         "The circuit among random ones of its kind",
         f"{others.height} circuits of the same wiring, their heads and MLPs drawn at random.",
+        f"The circuit: {wiring}",
     )
 
 

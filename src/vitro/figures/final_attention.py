@@ -1,4 +1,4 @@
-"""Where heads look from the final stream."""
+"""Where heads look from the final stream, in the model and in circuits."""
 
 from collections.abc import Sequence
 
@@ -15,6 +15,9 @@ _WIDEST_CELL = 90.0
 _HEIGHT, _LOW_HEIGHT = 30, 17
 _READABLE = 30
 """Pixels that a weight with two decimals takes."""
+_GAP = 8
+"""Pixels between two circuits."""
+_NAME = pl.format("a{}.h{}", "layer", "head").alias("name")
 
 
 def final_attention(
@@ -24,35 +27,60 @@ def final_attention(
 
     `tokens` are those of the positions, in order; `each` are every prompt's own, so that on a page one prompt can be
     chosen instead of the mean. Where there is room the weight stands in its cell. Hovering gives the spread over
-    prompts. A table with a column `circuit` (`circuit_attention`) has a row for each circuit's heads.
+    prompts.
     """
     choice = Choice(tokens, each or ())
-    circuit = ["circuit"] if "circuit" in table.columns else []
-    rows = [*circuit, "layer", "head"]
-    head = pl.format("a{}.h{}", "layer", "head")
-    means = table.group_by(*rows, "position").agg(spread("weight")).with_columns(prompt=pl.lit(MEAN))
+    means = table.group_by("layer", "head", "position").agg(spread("weight")).with_columns(prompt=pl.lit(MEAN))
     alone = table.filter(pl.col("prompt").is_in(choice.prompts))
     cells = (
         pl.concat(
-            [means, alone.select(*rows, "position", pl.col("weight").alias("mean"), pl.col("prompt"))],
+            [means, alone.select("layer", "head", "position", pl.col("weight").alias("mean"), pl.col("prompt"))],
             how="diagonal_relaxed",
         )
-        .sort("prompt", *rows, "position")
-        .with_columns((pl.format("{} {}", *circuit, head) if circuit else head).alias("name"))
-        .drop(*rows)
+        .sort("prompt", "layer", "head", "position")
+        .select(_NAME, pl.exclude("layer", "head"))
     )
-    names = cells["name"].unique(maintain_order=True).to_list()
-    width = min(_WIDEST_CELL, (WIDTH - 90) / len(tokens))
-    height = _HEIGHT if len(names) <= 16 else _LOW_HEIGHT
-    x = alt.X(
-        "position:O",
-        axis=choice.named(across(choice.widest, width, title="position attended to")),
-        scale=alt.Scale(domain=[*range(len(tokens))]),
+    n_heads = cells["name"].n_unique()
+    cell = _cell(tokens)
+    axis = choice.named(across(choice.widest, cell, title="position attended to"))
+    figure = (
+        choice.filtered(_heatmap(axis, cell, len(tokens), "Head"))
+        .properties(data=values(cells), height=(_HEIGHT if n_heads <= 16 else _LOW_HEIGHT) * n_heads)
+        .add_params(choice.listed)
     )
-    y = alt.Y("name:N", sort=None, title="Head", axis=alt.Axis(ticks=False, domain=False))
-    cell = choice.filtered(alt.Chart()).encode(
-        x=x,
-        y=y,
+    return dress(figure, "Where the heads look from the final stream", _caption(table))
+
+
+def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetChart:
+    """The same of the table `circuit_attention`: a heatmap for each circuit, in the table's order, of its own heads."""
+    circuits = table["circuit"].unique(maintain_order=True).to_list()
+    cells = (
+        table.group_by("circuit", "layer", "head", "position")
+        .agg(spread("weight"))
+        .sort(pl.col("circuit").cast(pl.Enum(circuits)), "layer", "head", "position")
+        .select(_NAME, pl.exclude("layer", "head"))
+    )
+    cell = _cell(tokens)
+    header = alt.Header(labelOrient="top", labelAnchor="start", labelPadding=4, labelLimit=WIDTH - 90)
+    heatmaps: alt.FacetChart = (
+        _heatmap(across(tokens, cell, title="position attended to"), cell, len(tokens), None)
+        .properties(height=alt.Step(_LOW_HEIGHT))
+        .facet(row=alt.Row("circuit:N", sort=circuits, title=None, header=header), data=values(cells), spacing=_GAP)
+        .resolve_scale(y="independent")
+    )
+    return dress(heatmaps, "Where the circuits' heads look from the final stream", _caption(table))
+
+
+def _cell(tokens: Sequence[str]) -> float:
+    """The pixels of a cell from left to right."""
+    return min(_WIDEST_CELL, (WIDTH - 90) / len(tokens))
+
+
+def _heatmap(axis: alt.Axis, cell: float, positions: int, title: str | None) -> alt.LayerChart:
+    """Heads by positions; `title` is that of the heads' axis."""
+    base = alt.Chart().encode(
+        x=alt.X("position:O", axis=axis, scale=alt.Scale(domain=[*range(positions)])),
+        y=alt.Y("name:N", sort=None, title=title, axis=alt.Axis(ticks=False, domain=False)),
         tooltip=[
             alt.Tooltip("name:N", title="head"),
             alt.Tooltip("position:Q", title="position", format="d"),
@@ -61,17 +89,14 @@ def final_attention(
             alt.Tooltip("max:Q", title="highest", format=".4g"),
         ],
     )
-    painted = cell.mark_rect(stroke="white").encode(color=amount_color(1, "Attention weight"))
-    written = cell.mark_text(fontSize=11).encode(text=alt.Text("mean:Q", format=".2f"), color=ink_on(1))
-    figure = alt.LayerChart(
-        data=values(cells),
-        layer=[painted, written] if width >= _READABLE else [painted],
-        width=round(width * len(tokens)),
-        height=height * len(names),
-    ).add_params(choice.listed)
-    return dress(
-        figure,
-        "Where the heads look from the final stream",
+    painted = base.mark_rect(stroke="white").encode(color=amount_color(1, "Attention weight"))
+    written = base.mark_text(fontSize=11).encode(text=alt.Text("mean:Q", format=".2f"), color=ink_on(1))
+    layers = [painted, written] if cell >= _READABLE else [painted]
+    return alt.LayerChart(layer=layers, width=round(cell * positions))
+
+
+def _caption(table: pl.DataFrame) -> str:
+    return (
         f"Attention weight from the last position to each position, mean over {prompt_count(table)} prompts; a row "
-        "sums to 1.",
+        "sums to 1."
     )
