@@ -1,6 +1,7 @@
 """The command line: what it prints, and every mistake told in one line with exit code 2."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -147,9 +148,14 @@ def test_a_circuit_is_run_from_its_text(vitro: Vitro, planted_folder: Path, plan
     done = vitro("circuit", text, "days", "--model", str(planted_folder), "--samples", "4")
     assert done.code == 0, done.err
     assert "7 of 7 right" in done.out
+    assert "a0.h2 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00" in re.sub(" +", " ", done.out)
     judged = vitro("circuit", text, "days", "--model", str(planted_folder), "--samples", "4", "--judge", "--json")
     said = json.loads(judged.out)
     assert [row["answer_rank"] for row in said["prompts"]] == [0] * 7
+    assert all(row["leading_answer"] == row["answer"] for row in said["prompts"])
+    assert len(said["answer_table"]) == 7 * 7
+    looked = {(row["layer"], row["head"]): row["position"] for row in said["attention"] if row["weight"] == 1.0}
+    assert looked == {(0, 2): 4, (1, 1): 4}
     assert {row["question"].split(":")[0] for row in said["quality"]} == {"faithful", "complete", "minimal", "chance"}
 
 

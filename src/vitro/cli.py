@@ -304,6 +304,7 @@ def circuit(
     from vitro.circuits import Circuit, boxes_and_arrows, from_mib, to_mib
     from vitro.experiments import Options, in_vitro
     from vitro.experiments import judge as judge_circuit
+    from vitro.experiments.labels import head_name, positions
     from vitro.figures import circuit_drawing, to_svg
     from vitro.folder import write_file
     from vitro.models import load
@@ -325,24 +326,39 @@ def circuit(
     if drawing is not None:
         boxes, arrows = boxes_and_arrows(wired, loaded.shape.n_heads)
         write_file(drawing, to_svg(circuit_drawing(boxes, arrows, f"A circuit in {model}")).encode())
-    measured = in_vitro(loaded, chosen, {"circuit": wired}, options)
-    rows = measured.table.drop("circuit").with_columns(
-        subject=measured.tables["clean"]["subject"], answer=measured.tables["clean"]["answer"]
+    tables = in_vitro(loaded, chosen, {"circuit": wired}, options).tables
+    said, attention = (tables[name].drop("circuit") for name in ("circuit_answer_table", "circuit_attention"))
+    leading = said.sort("logit").group_by("prompt").last().rename({"answer": "leading_answer"})
+    rows = (
+        tables["clean"]
+        .select("prompt", "subject", "answer")
+        .join(tables["circuits"].drop("circuit"), on="prompt", maintain_order="left")
+        .join(leading.select("prompt", "leading_answer"), on="prompt", maintain_order="left")
     )
     judged = judge_circuit(loaded, chosen, wired, options).numbers if judge else None
     if as_json:
-        quality = {} if judged is None else {"quality": judged.to_dicts()}
-        print_json({"circuit": str(wired), "task": chosen.name, "prompts": rows.to_dicts(), **quality})
+        found = {"prompts": rows, "answer_table": said, "attention": attention}
+        quality = {} if judged is None else {"quality": judged}
+        dicts = {name: table.to_dicts() for name, table in (found | quality).items()}
+        print_json({"circuit": str(wired), "task": chosen.name, **dicts})
         return
     print(wired, end="\n\n")
     print_table(
-        ("subject", "answer", "answer prob", "rank", "subject prob", "top token", "top prob"),
+        ("subject", "answer", "answer prob", "rank", "leading answer", "top token", "top prob"),
         [
             (row["subject"], row["answer"], f"{row['answer_prob']:.4f}", str(row["answer_rank"]),
-             f"{row['subject_prob']:.4f}", repr(row["top_token"]), f"{row['top_prob']:.4f}")
+             row["leading_answer"], repr(row["top_token"]), f"{row['top_prob']:.4f}")
             for row in rows.to_dicts()
         ],
     )  # fmt: skip
+    if len(attention):
+        weights = attention.group_by(head_name().alias("head"), "position", maintain_order=True).mean()
+        wide = weights.pivot("position", index="head", values="weight")
+        print("Attention of its heads from the final stream, mean over the prompts:\n")
+        print_table(
+            ("head", *map(str.strip, positions(tables))),
+            [(name, *(f"{weight:.2f}" for weight in each)) for name, *each in wide.iter_rows()],
+        )
     if judged is not None:
         print_table(tuple(judged.columns), list(judged.iter_rows()))
     right = int((rows["answer_rank"] == 0).sum())
