@@ -233,7 +233,7 @@ def test_a_watched_head_that_leads_nowhere_looks_as_one_that_is_read() -> None:
     [
         ("mean: a0.h0-2, a1.h0, a1.h2-3; resid_post1 -> a2.h1; a2.h1 -> logits", ["a0.h3", "a1.h1"]),
         # Layer 0 is the model's own; of layer 1 two heads were chosen.
-        ("zero: a1.h0; random: a1.h2; mean: m0; resid_post2 -> logits", ["a1.h1", "a1.h3"]),
+        ("zero: a1.h0; random: a1.h2; mean: m0; resid_post2 -> logits", ["a1.h1", "a1.h3", "m1", "m2"]),
         ("random: a0.h0-3, a1.h0-3; resid_post1 -> a2.h1; a2.h1 -> logits", []),
         ("resid_post2 -> logits", []),
         # Constants above the stream are sources of their own.
@@ -241,17 +241,17 @@ def test_a_watched_head_that_leads_nowhere_looks_as_one_that_is_read() -> None:
         ("input -> a0.h1; a0.h1 -> logits", []),
     ],
 )
-def test_a_circuit_keeps_the_live_heads_of_layers_in_which_another_is_at_a_constant(text: str, kept: list[str]) -> None:
-    assert [str(one) for one in Circuit.wire(text).kept_heads(n_heads=4)] == kept
+def test_a_circuit_keeps_what_is_live_beside_its_like_at_a_constant(text: str, kept: list[str]) -> None:
+    assert [str(one) for one in Circuit.wire(text).kept(n_heads=4)] == kept
 
 
 def test_the_heads_that_within_is_told_to_keep_are_kept() -> None:
     keep = [(0, 1), (0, 3), (2, 2)]
     for heads_of in (None, [0, 2]):
         circuit = Circuit.within(random_model("gpt2"), keep, heads_of=heads_of)
-        assert [(one.layer, one.head) for one in circuit.kept_heads(4)] == keep
+        assert [(one.layer, one.head) for one in circuit.kept(4)] == keep
     below = Circuit.within(random_model("gpt2"), keep, until=1)
-    assert [(one.layer, one.head) for one in below.kept_heads(4)] == keep[:2]
+    assert [(one.layer, one.head) for one in below.kept(4)] == keep[:2]
 
 
 @pytest.mark.parametrize(

@@ -121,19 +121,26 @@ class Circuit:
         """The live heads that are nodes of their own, in the model's order."""
         return tuple(one for one in sorted(self.order) if one.kind is Kind.head and one not in self.constant_of)
 
-    def kept_heads(self, n_heads: int) -> tuple[Node, ...]:
-        """The live heads within its streams that it keeps, in the model's order; n_heads: of a layer of the model.
+    def kept(self, n_heads: int) -> tuple[Node, ...]:
+        """What it keeps of its streams, in the model's order; n_heads: of a layer of the model.
 
-        Those of layers in which another head is at a constant. Of a layer whose heads are all live none was chosen.
+        The live heads of layers in which another head is at a constant, and the live MLPs where another MLP is: of what
+        is live as a whole nothing was chosen.
         """
-        layers = sorted({one.layer for one in self.constant_of if one.kind is Kind.head and one.layer <= self.until})
-        every = (head(layer, number) for layer in layers for number in range(n_heads))
-        return tuple(one for one in every if one not in self.constant_of)
+        beside = {one for one in self.constant_of if one.layer <= self.until}
+        layers = {one.layer for one in beside if one.kind is Kind.head}
+        heads = (head(layer, number) for layer in layers for number in range(n_heads))
+        mlps = (mlp(layer) for layer in range(self.until + 1) if any(one.kind is Kind.mlp for one in beside))
+        return tuple(sorted({*heads, *mlps} - beside))
 
     @property
     def mlps(self) -> tuple[Node, ...]:
         """The live MLPs that are nodes of their own, in the model's order."""
         return tuple(one for one in sorted(self.order) if one.kind is Kind.mlp and one not in self.constant_of)
+
+    def components(self, n_heads: int) -> tuple[Node, ...]:
+        """The live heads and MLPs that it names, wired or kept of its streams; n_heads: of a layer of the model."""
+        return tuple(sorted((*self.kept(n_heads), *self.heads, *self.mlps)))
 
     @cached_property
     def until(self) -> int:
@@ -153,9 +160,12 @@ class Circuit:
     def without(self, *left_out: Node) -> "Circuit":
         """The circuit with some of its nodes left out, with their edges and whatever then reads nothing.
 
-        CircuitError where nothing reaches the logits any more.
+        What it keeps of a stream (`kept`) goes to the constant of what it is kept from.
+        CircuitError where nothing reaches the logits any more, and for what is live within a stream as a whole.
         """
         gone = set(left_out)
+        within = [one for one in left_out if one.constant_kind and one.layer <= self.until]
+        constants = {*self.constants, *((one, self._beside(one)) for one in within if one not in self.constant_of)}
         edges = set(self.edges)
         while True:
             edges = {edge for edge in edges if edge.source not in gone and edge.reader not in gone}
@@ -175,7 +185,16 @@ class Circuit:
         return Circuit(
             frozenset(edges),
             frozenset((one, pin) for one, pin in self.pins if one in used),
-            frozenset((one, value) for one, value in self.constants if one in used or one.layer <= inside),
+            frozenset((one, value) for one, value in constants if one in used or one.layer <= inside),
+        )
+
+    def _beside(self, one: Node) -> Constant:
+        """What the others of its kind within the stream are at: the heads of its layer, or the MLPs."""
+        for other, value in sorted(self.constants):
+            if other.kind is one.kind and (other.layer == one.layer or one.kind is Kind.mlp):
+                return value
+        raise CircuitError(
+            f"{one} is live within resid_post{self.until} as all of its kind are, so it cannot be left out"
         )
 
     def check(self, model: Model) -> None:

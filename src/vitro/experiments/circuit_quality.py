@@ -77,7 +77,7 @@ def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     Columns: left_out, prompt, and the `MEASURES`. A component without which nothing is left has no rows.
     """
     smaller: dict[str | None, Circuit] = {None: circuit}
-    for one in parts(circuit):
+    for one in circuit.components(setup.model.shape.n_heads):
         if (left := _without(circuit, (one,))) is not None:
             smaller[str(one)] = left
     return circuit_rows(setup, "left_out", smaller, "minimality")
@@ -86,11 +86,11 @@ def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """Parts of the circuit knocked out, of the living model (by mean) and of the circuit: the two should fall alike.
 
-    Parts are made of wired heads and MLPs; of a circuit without any (`Circuit.within`) the table is empty.
+    Parts are made of the heads and MLPs that it names (`Circuit.components`); where it names none the table is empty.
     Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, answer_prob,
     among_answers and logit_diff of the circuit (null where nothing is left of it), and of the model as model_...
     """
-    every = parts(circuit)
+    every = circuit.components(setup.model.shape.n_heads)
     some = _some_parts(every, setup.options.seed)
     called = {part: "+".join(map(str, part)) for part in some}
     names = [name for name in MEASURES if name != "kl"]
@@ -126,11 +126,6 @@ def _following(circuit: Circuit, subject: int) -> Circuit | None:
     if {pin for _, pin in circuit.pins} - {subject, "subject"}:
         return None
     return replace(circuit, pins=frozenset((one, "subject") for one, _ in circuit.pins))
-
-
-def parts(circuit: Circuit) -> tuple[Node, ...]:
-    """The live components that a circuit names, in the model's order."""
-    return tuple(sorted((*circuit.heads, *circuit.mlps)))
 
 
 def _without(circuit: Circuit, part: Sequence[Node]) -> Circuit | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
+from vitro.circuits.nodes import Kind
 from vitro.engine import Finals, Read, Unembedded, pattern
 from vitro.experiments.answer_tables import answer_rows
 from vitro.experiments.cast import cast
@@ -36,12 +37,12 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     """Tables of some circuits, by their names, each with a row for a circuit and a prompt, but `circuit_wiring`.
 
     circuits: answer_prob, answer_rank (0 = top), subject_prob, top_token, top_prob. circuit_answer_table: the logits of
-    the answers, as in `answer_table`. circuit_attention: the weights from the final stream of each circuit's own heads:
-    those wired, and of a stream those that it keeps (`Circuit.kept_heads`). circuit_wiring: the circuit's text, and how
-    many heads a layer of the model has.
+    the answers, as in `answer_table`. circuit_attention: the weights from the final stream of the heads that each
+    circuit names (`Circuit.components`). circuit_wiring: the circuit's text, and how many heads a layer of the model has.
     """
     wired = list(circuits.values())
-    own = {name: (*one.kept_heads(setup.model.shape.n_heads), *one.heads) for name, one in circuits.items()}
+    n_heads = setup.model.shape.n_heads
+    own = {name: [one for one in made.components(n_heads) if one.kind is Kind.head] for name, made in circuits.items()}
     watch = sorted({one for heads in own.values() for one in heads})
     answer_ids, subject_ids, answer_list = setup.token_ids
 
