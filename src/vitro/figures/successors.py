@@ -155,7 +155,7 @@ def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
         alt.ConcatChart(concat=panels, columns=3, spacing=30),
         "Does M turn the cycle?",
         "Eigenvalues of M restricted to the span of each cyclic set's centred inputs, over their head's root mean",
-        "square modulus (dashed). Rays: the directions of the n-th roots of 1. A rotation by one step has an eigenvalue",
+        "square modulus (dashed). Rays: the directions of the n-th roots of 1. A rotation by one step has eigenvalues",
         "on every ray but the one at 0, all on the circle; a turn of mode k's plane alone has two, k rays up and down.",
     )
 

@@ -17,7 +17,10 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from vitro.successors.orders import p_values
+from vitro.models import Model
+from vitro.successors.orders import cyclic_orders, p_values
+from vitro.successors.scores import effective_embedding, spoken_by
+from vitro.successors.sets import Known
 
 Space = Literal["input", "output"]
 """Whose planes: those of the words as M reads them, or those of the words' unembedding vectors."""
@@ -56,77 +59,102 @@ class Mode:
 
 
 def modes(
-    x: Float[Tensor, "word d_model"],
-    written: Float[Tensor, "word d_model"],
+    x: Float[Tensor, "head word d_model"],
+    w_value: Float[Tensor, "head d_model d_head"],
+    w_out: Float[Tensor, "head d_head d_model"],
     unembed: Float[Tensor, "word d_model"],
-    orders: Int[Tensor, "order word"],
-) -> tuple[Mode, ...]:
-    """All modes in both spaces, of centred vectors; but none that the targets or what M writes do not have."""
-    found = []
-    spaces: tuple[tuple[Space, Float[Tensor, "word d_model"]], ...] = (("input", x), ("output", unembed))
-    pairs = [(written, written), *((b, b) for _, b in spaces), *((written, b) for _, b in spaces)]
-    own, *spectra = cross_spectra(pairs, orders)
-    written_shares = own.real
-    for (space, target), other, across in zip(spaces, spectra[:2], spectra[2:], strict=True):
-        shares = other.real
-        there = (written_shares > _NOTHING) & (shares > _NOTHING)
-        u = torch.where(there, across / (written_shares * shares).sqrt(), 0)
-        margins = margin(u, len(x))
-        p = p_values(margins)
-        of_written, of_target = torch.fft.fft(written, dim=0), torch.fft.fft(target, dim=0)
-        for row in there[0].nonzero().flatten().tolist():
-            k = row + 1
-            stays = share_in_plane(of_written[k], of_target[k])
-            found.append(
-                Mode(
-                    space=space,
-                    mode=k,
-                    variance=float(shares[0, row]),
-                    written=float(written_shares[0, row]),
-                    stays=stays,
-                    turned=float(u[0, row].abs().square()) / max(stays, 1e-300),
-                    advance=float(u[0, row].angle()) / (math.tau * k / len(x)),
-                    margin=float(margins[0, row]),
-                    p=float(p[row]),
-                )
+    seed: int = 0,
+) -> list[tuple[Mode, ...]]:
+    """What each head makes of a cycle's modes: x holds the words' vectors in order, as the head reads them; unembed
+    what says each word.
+
+    All modes in both spaces, but none that the targets or what M writes do not have.
+    """
+    x, w_value, w_out, unembed = (tensor.double().cpu() for tensor in (x, w_value, w_out, unembed))
+    n = x.shape[1]
+    orders = cyclic_orders(n, seed)
+    x, unembed = x - x.mean(1, keepdim=True), unembed - unembed.mean(0)
+    written = x @ w_value @ w_out
+    found: list[list[Mode]] = [[] for _ in x]
+    spaces: tuple[tuple[Space, Float[Tensor, "head word d_model"]], ...] = (
+        ("input", x),
+        ("output", unembed.expand_as(x)),
+    )
+    for space, target in spaces:
+        tables = torch.cat([products(written, written), products(target, target), products(written, target)])
+        of_written, of_target = torch.fft.fft(written, dim=1), torch.fft.fft(target, dim=1)
+        for k in range(1, (n + 1) // 2):
+            own, theirs, across = spectrum(tables, orders, k).chunk(3, dim=-1)
+            there = (own.real > _NOTHING) & (theirs.real > _NOTHING)
+            u = torch.where(there, across / (own.real * theirs.real).sqrt(), 0)
+            margins = margin(u, k, n)
+            stays = share_in_plane(of_written[:, k], of_target[:, k])
+            numbers = (
+                theirs[0].real,
+                own[0].real,
+                stays,
+                u[0].abs().square() / stays.clamp(min=1e-300),
+                u[0].angle() / (math.tau * k / n),
+                margins[0],
+                p_values(margins),
             )
-    return tuple(found)
+            for head, row in enumerate(torch.stack(numbers, dim=-1).tolist()):
+                if there[0, head]:
+                    found[head].append(Mode(space, k, *row))
+    return [tuple(of_head) for of_head in found]
 
 
-def cross_spectra(
-    pairs: Sequence[tuple[Float[Tensor, "word d_model"], Float[Tensor, "word d_model"]]],
-    orders: Int[Tensor, "order word"],
-) -> Complex[Tensor, "pair order mode"]:
-    """`2 <a^_k, b^_k> / (n |a| |b|)` of every mode in every order: where a is b, the modes' shares of its variance.
+def products(a: Float[Tensor, "head word d"], b: Float[Tensor, "head word d"]) -> Float[Tensor, "head word other"]:
+    """`2 a_i . b_j / (n |a| |b|)` for all i and j, so that the spectrum of a with itself is its modes' shares."""
+    sizes = a.flatten(1).norm(dim=1) * b.flatten(1).norm(dim=1)
+    scaled: Tensor = 2 * a @ b.mT / (a.shape[1] * sizes.clamp(min=1e-300))[:, None, None]
+    return scaled
 
-    It is the Fourier transform of `sum over i of a_(i+lag) . b_i`, so one table of inner products serves all orders.
+
+def spectrum(
+    tables: Float[Tensor, "table word other"], orders: Int[Tensor, "order word"], k: int
+) -> Complex[Tensor, "order table"]:
+    """`<a^_k, b^_k>` of every order, from tables of a_i . b_j: all an order asks for, however long the vectors.
+
+    It is the sum over i and j of `a_i . b_j exp(-2 pi i k (s_i - s_j) / n)`, where word i stands at s_i in the order.
     """
     n = orders.shape[-1]
-    tables = [(a @ b.T / (a.norm() * b.norm()).clamp(min=1e-300)).flatten() for a, b in pairs]
-    by_lag = torch.empty(len(pairs), len(orders), n, dtype=torch.float64)
-    for lag in range(n):
-        places = (orders.roll(-lag, dims=-1) * n + orders).flatten()
-        for number, table in enumerate(tables):
-            by_lag[number, :, lag] = table.index_select(0, places).view(-1, n).sum(-1)
-    spectra: Tensor = torch.fft.rfft(by_lag) * 2 / n
-    # Not that of even n which alternates: it spans no plane.
-    return spectra[..., 1 : (n + 1) // 2]
+    stands = orders.argsort(-1)
+    i, j = torch.triu_indices(n, n, 1)
+    angles = (stands[:, i] - stands[:, j]).double() * (math.tau * k / n)
+    one, other = tables[:, i, j], tables[:, j, i]
+    same = tables.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return torch.complex(same + angles.cos() @ (one + other).T, angles.sin() @ (other - one).T)
 
 
-def margin(u: Complex[Tensor, "order mode"], n: int) -> Float[Tensor, "order mode"]:
+def margin(u: Complex[Tensor, "order head"], k: int, n: int) -> Float[Tensor, "order head"]:
     """By how much u points more along the turn by one word, exp(2 pi i k / n), than along that by any other number."""
-    margins = torch.zeros_like(u.real)
-    for k in range(1, u.shape[-1] + 1):
-        # Numbers of words that differ by a multiple of n / k are the same turn of this plane.
-        turns = sorted({k * words % n for words in range(n)} - {k})
-        angles = torch.tensor([k, *turns], dtype=torch.float64) * math.tau / n
-        fits = torch.view_as_real(u[:, k - 1]) @ torch.stack([angles.cos(), angles.sin()])
-        margins[:, k - 1] = fits[:, 0] - fits[:, 1:].amax(-1)
-    return margins
+    # Numbers of words that differ by a multiple of n / k are the same turn of this plane.
+    turns = sorted({k * words % n for words in range(n)} - {k})
+    angles = torch.tensor([k, *turns], dtype=torch.float64) * math.tau / n
+    fits = torch.view_as_real(u) @ torch.stack([angles.cos(), angles.sin()])
+    return fits[..., 0] - fits[..., 1:].amax(-1)
 
 
-def share_in_plane(y: Complex[Tensor, " d_model"], t: Complex[Tensor, " d_model"]) -> float:
+def share_in_plane(y: Complex[Tensor, "head d_model"], t: Complex[Tensor, "head d_model"]) -> Float[Tensor, " head"]:
     """The share of |y|^2 that lies in the plane of the real and the imaginary part of t."""
-    _, sizes, directions = torch.linalg.svd(torch.stack([t.real, t.imag]), full_matrices=False)
-    plane = directions[sizes > 1e-6 * sizes[0]].to(y.dtype)
-    return float((plane @ y).abs().square().sum() / y.abs().square().sum())
+    _, sizes, directions = torch.linalg.svd(torch.stack([t.real, t.imag], dim=1), full_matrices=False)
+    along = (directions.to(y.dtype) @ y[..., None])[..., 0].abs().square()
+    inside: Tensor = torch.where(sizes > 1e-6 * sizes[:, :1], along, 0).sum(-1)
+    return inside / y.abs().square().sum(-1)
+
+
+@torch.inference_mode()
+def modes_of(
+    model: Model, one: Known, heads: Sequence[tuple[int, int]], seed: int = 0
+) -> dict[tuple[int, int], tuple[Mode, ...]]:
+    """What each of the heads makes of the modes of a cyclic set: x = LN1(embed + m0) of the head's own layer."""
+    inputs = effective_embedding(model, one.tokens)
+    found = modes(
+        torch.stack([model.head_norm(layer)(inputs) for layer, _ in heads]),
+        torch.stack([model.w_value(layer)[head] for layer, head in heads]),
+        torch.stack([model.w_out(layer)[head] for layer, head in heads]),
+        spoken_by(model, one),
+        seed,
+    )
+    return dict(zip(heads, found, strict=True))

@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from vitro.models import Model
-from vitro.successors.modes import Mode, modes
 from vitro.successors.orders import cyclic_orders, p_values
-from vitro.successors.scores import effective_embedding
+from vitro.successors.scores import effective_embedding, spoken_by
 from vitro.successors.sets import Known
 
 
@@ -52,8 +51,6 @@ class Turn:
     """Its cosine forward minus backward."""
     output_p: float
     """Its share."""
-    modes: tuple[Mode, ...]
-    """The same question asked of one plane at a time."""
 
 
 def turn(
@@ -76,8 +73,7 @@ def turn(
     angles = (eigenvalues.angle() % math.tau) / (math.tau / n)
     errors = (angles - torch.arange(1, n)).abs() if len(angles) == n - 1 else None
     moduli = eigenvalues.abs()
-    spoken = unembed - unembed.mean(0)
-    input_cosines, output_cosines = cosines(written, centred), cosines(written, spoken)
+    input_cosines, output_cosines = cosines(written, centred), cosines(written, unembed - unembed.mean(0))
     return Turn(
         n=n,
         eigenvalues=tuple(complex(value) for value in eigenvalues.tolist()),
@@ -90,7 +86,6 @@ def turn(
         output_cosine=in_order(output_cosines),
         output_step=step(output_cosines),
         output_p=p_value(output_cosines, orders),
-        modes=modes(centred, written, spoken, orders),
     )
 
 
@@ -151,10 +146,3 @@ def steps(model: Model, one: Known) -> pl.DataFrame:
         same, other = cosines(written, x.float()), cosines(written, spoken.float())
         rows += [(layer, head, step(same[head]), step(other[head])) for head in range(len(written))]
     return pl.DataFrame(rows, schema=["layer", "head", "input_step", "output_step"], orient="row")
-
-
-def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
-    """The words' unembedding vectors times the final norm's weight: the directions that, written, say each word."""
-    ids = torch.tensor(one.tokens, device=model.device)
-    directions: Tensor = model.w_unembed[ids] * model.norm_module.weight
-    return directions

@@ -16,6 +16,7 @@ from vitro.figures import Figure, to_svg
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.models import Model
 from vitro.report import Page, Section, render
+from vitro.successors.modes import modes_of
 from vitro.successors.rotation import singular_values, steps, turns
 from vitro.successors.scores import head_table, head_words, score_table
 from vitro.successors.sets import SETS, OrderedSet, known_sets
@@ -143,20 +144,21 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
             notes.append(f"{one.name}: words are missing, so it is no cycle and not asked about rotation")
             continue
         of_all = steps(model, one)
-        by_head = turns(model, one, asked, seed)
-        verdicts.append(verdict(_name(best), one.name, by_head[best], [by_head[other] for other in asked[1:]]))
+        by_head, planes = turns(model, one, asked, seed), modes_of(model, one, asked, seed)
+        others_planes = [planes[other] for other in asked[1:]]
+        verdicts.append(verdict(_name(best), one.name, by_head[best], planes[best], others_planes))
         for (layer, head), found in by_head.items():
             role = "best" if (layer, head) == best else "random"
             mine = of_all.filter(layer=layer, head=head).row(0, named=True)
             numbers = asdict(found)
-            values, planes = numbers.pop("eigenvalues"), numbers.pop("modes")
+            values = numbers.pop("eigenvalues")
             ranks = {
                 f"{space}_rank": 1 + int((of_all[f"{space}_step"] > mine[f"{space}_step"]).sum())
                 for space in ("input", "output")
             }
             where = {"set": one.name, "role": role, "layer": layer, "head": head}
             rotation.append({**where, **numbers, **ranks, "heads": len(of_all)})
-            modes += [{**where, **plane} for plane in planes]
+            modes += [{**where, **asdict(mode)} for mode in planes[layer, head]]
             eigenvalues += [
                 {
                     **where,

@@ -32,14 +32,14 @@ def failures(found: Turn) -> list[str]:
     return failed
 
 
-def turned_planes(found: Turn) -> list[Mode]:
+def turned_planes(modes: Sequence[Mode]) -> list[Mode]:
     """The modes whose plane, of the words as M reads them, M turns by one step.
 
     It must keep what it writes of the mode in the plane (`stays` at least 0.5), turn it with little shear (`turned` at
     least 0.8), by an angle within a quarter of 2 pi / n of 2 pi k / n, and by no luck: `p` times the number of modes,
     as each is asked about, at most 0.01.
     """
-    read = _read_planes(found)
+    read = _of_input(modes)
     return [
         mode
         for mode in read
@@ -50,10 +50,10 @@ def turned_planes(found: Turn) -> list[Mode]:
     ]
 
 
-def verdict(name: str, one: str, found: Turn, others: Sequence[Turn]) -> str:
+def verdict(name: str, one: str, found: Turn, modes: Sequence[Mode], others: Sequence[Sequence[Mode]]) -> str:
     """Whether a head (`a9.h1`) turns a set as a rotation does, in a sentence with the numbers that say so.
 
-    others: what random heads do to the same set.
+    modes: what it makes of the set's modes; others: what random heads make of them.
     """
     failed = failures(found)
     if not failed:
@@ -68,24 +68,25 @@ def verdict(name: str, one: str, found: Turn, others: Sequence[Turn]) -> str:
         if found.output_p <= LARGEST_P
         else ""
     )
-    return f"{name} on {one}: not a rotation of the whole span: {'; '.join(failed)}{_of_planes(found, others)}{says}."
+    planes = _of_planes(modes, others)
+    return f"{name} on {one}: not a rotation of the whole span: {'; '.join(failed)}; {planes}{says}."
 
 
-def _of_planes(found: Turn, others: Sequence[Turn]) -> str:
-    turned, read = turned_planes(found), _read_planes(found)
+def _of_planes(modes: Sequence[Mode], others: Sequence[Sequence[Mode]]) -> str:
+    turned, read = turned_planes(modes), _of_input(modes)
     if turned:
+        count = "one plane" if len(turned) == 1 else f"{len(turned)} planes"
         also = sum(bool(turned_planes(other)) for other in others)
         return (
-            f"; but it turns {'one plane' if len(turned) == 1 else f'{len(turned)} planes'} by one step, "
-            f"{' and '.join(map(_told, turned))}, as {also} of {len(others)} random heads do"
+            f"but it turns {count} by one step, {' and '.join(map(_told, turned))}, "
+            f"as {also} of {len(others)} random heads do"
         )
-    if not read:
-        return "; nor does it turn a plane of it"
-    return f"; nor does it turn one plane by one step: the nearest is {_told(min(read, key=lambda mode: mode.p))}"
+    nearest = f": the nearest is {_told(min(read, key=lambda mode: mode.p))}" if read else ""
+    return f"nor does it turn one plane by one step{nearest}"
 
 
-def _read_planes(found: Turn) -> list[Mode]:
-    return [mode for mode in found.modes if mode.space == "input"]
+def _of_input(modes: Sequence[Mode]) -> list[Mode]:
+    return [mode for mode in modes if mode.space == "input"]
 
 
 def _told(mode: Mode) -> str:
