@@ -1,4 +1,5 @@
 import math
+import sys
 from dataclasses import astuple
 from itertools import permutations
 
@@ -10,6 +11,8 @@ from planted import SUCCESSOR
 from successors.test_successors import cycle
 from vitro.models import Model
 from vitro.successors import Mode, modes, successor, turn
+from vitro.successors.modes import products, spectrum
+from vitro.successors.orders import cyclic_orders
 from vitro.successors.verdict import LARGEST_P, failures, turned_planes, verdict
 
 EYE = torch.eye(64, dtype=torch.float64)
@@ -208,6 +211,15 @@ def test_a_reflection_within_the_plane_is_no_turn_of_it() -> None:
     assert not turned_planes(found)
 
 
+def test_a_mode_has_its_even_share_of_the_variance_on_average_over_all_orders() -> None:
+    x = ring(7, noise=0.1)[None]
+    centred = x - x.mean(1, keepdim=True)
+    for k in (1, 2, 3):
+        shares = spectrum(products(centred, centred), cyclic_orders(7), k)
+        assert float(shares.real.mean()) == pytest.approx(2 / 6)
+        assert shares.imag.abs().max() < 1e-9
+
+
 def test_modes_that_the_words_have_not_are_left_out() -> None:
     x = ring(12, noise=0.0)
     found = of_head(x, EYE, EYE, x)
@@ -257,6 +269,16 @@ def test_the_best_head_stands_beside_all_others_of_a_small_model(planted_model: 
     assert best["mode"].to_list() == [1, 2, 3]
     assert best["turned"].to_numpy() == pytest.approx(1, abs=0.01)
     assert best["advance"].to_numpy() == pytest.approx(1, abs=0.01)
+
+
+def test_of_many_heads_the_seed_draws_the_random_ones(planted_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["vitro.successors.successor"], "RANDOM_HEADS", 5)
+    drawn = []
+    for seed in (0, 0, 1):
+        table = successor(planted_model, seed=seed).tables["rotation"]
+        drawn.append(set(table.filter(role="random").select("layer", "head").rows()))
+        assert len(drawn[-1] - {SUCCESSOR}) == 5
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_the_page_shows_the_best_heads_numbers_between_the_random_heads_extremes(planted_model: Model) -> None:

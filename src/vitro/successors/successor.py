@@ -44,7 +44,7 @@ class Successors:
     notes: tuple[str, ...]
     """Words and sets that the tokenizer left out."""
     verdicts: tuple[str, ...]
-    """Whether the best head's M is a rotation: a sentence for each cyclic set."""
+    """Whether the best head's M is a rotation, or turns a plane: a sentence for each cyclic set."""
 
     @property
     def best_name(self) -> str:
