@@ -370,7 +370,7 @@ def successor(
     model: ModelOption,
     out: Annotated[Path | None, typer.Option(help="Write the scores with their figures to this .html file.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the best heads to print.")] = 10,
-    seed: Annotated[int, typer.Option(help="The seed of the shuffled orders and the random head.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of the shuffled orders and the random heads.")] = 0,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     as_json: Json = False,
@@ -399,6 +399,7 @@ def successor(
                 "best": found.best_name,
                 "heads": best.to_dicts(),
                 "rotation": found.tables["rotation"].to_dicts(),
+                "modes": found.tables["modes"].to_dicts(),
                 "verdicts": found.verdicts,
                 "notes": found.notes,
             }

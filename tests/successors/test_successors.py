@@ -1,6 +1,7 @@
 import json
 import math
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from vitro.cli import main
 from vitro.errors import VitroError
 from vitro.models import Model
 from vitro.successors import SETS, OrderedSet, page, successor, turn
-from vitro.successors.rotation import LARGEST_P, failures, singular_values
+from vitro.successors.orders import ORDERS, cyclic_orders, p_values
+from vitro.successors.rotation import singular_values
 from vitro.successors.scores import NORMS, effective_embedding, head_outputs, word_logits
 from vitro.successors.sets import known_sets
+from vitro.successors.verdict import LARGEST_P, failures
 from vitro.tasks import days, numbers
 
 FAMILIES = ["gpt2", "gpt2-untied-one-head", "llama-gqa-3", "llama-gqa-2-biases-wide-heads", "qwen2", "neox-parallel",
@@ -109,8 +112,8 @@ def test_a_shift_of_the_cycle_has_the_nth_roots_and_is_a_rotation(n: int) -> Non
     assert found.eigenvalues == pytest.approx(roots, abs=1e-6)
     assert found.stays == pytest.approx(1)
     assert found.input_cosine == pytest.approx(1)
-    # Of 720 cyclic orders of 7 words one is the right one.
-    assert found.input_p < LARGEST_P
+    # One order is the right one.
+    assert found.input_p == pytest.approx(1 / (720 if n == 7 else 1 + ORDERS))
     assert not failures(found)
     assert found.output_p > LARGEST_P
 
@@ -126,6 +129,24 @@ def test_a_random_m_is_no_rotation(n: int, seed: int) -> None:
     assert failures(found)
     assert found.stays < 0.5
     assert abs(found.input_cosine) < 0.3
+
+
+def test_of_seven_words_all_orders_are_asked_and_of_twelve_ten_thousand() -> None:
+    all_of_them = cyclic_orders(7)
+    assert {tuple(order) for order in all_of_them.tolist()} == {(0, *rest) for rest in permutations(range(1, 7))}
+    assert len(all_of_them) == 720
+    drawn = cyclic_orders(12, seed=3)
+    assert len(drawn) == 1 + ORDERS
+    assert len({tuple(order) for order in drawn.tolist()}) > 0.99 * ORDERS
+    assert (drawn.sort(-1).values == torch.arange(12)).all()
+    for orders in (all_of_them, drawn):
+        assert orders[0].tolist() == list(range(orders.shape[1]))
+    assert not torch.equal(drawn, cyclic_orders(12, seed=4))
+
+
+def test_a_p_value_is_the_share_of_orders_that_do_as_well() -> None:
+    scores = torch.tensor([[0.5, 2.0], [0.5, 1.0], [0.1, 1.0], [0.7, 1.0]], dtype=torch.float64)
+    assert p_values(scores).tolist() == [0.75, 0.25]
 
 
 def test_p_values_of_random_ms_are_spread_over_0_to_1() -> None:
@@ -206,6 +227,7 @@ def test_the_page_shows_scores_words_and_eigenvalues(planted_model: Model) -> No
     html = page(found, "vitro successor --model planted")
     assert html.count("<figure") == 3
     assert found.best_name in html
+    assert "a1.h1's M turn a plane" in html.replace("&#39;", "'")
     assert "left out" in html
     assert "<svg" in found._repr_html_()
 
@@ -246,6 +268,8 @@ def test_the_commands_json_parses(
     assert said["best"] == "a1.h1"
     assert len(said["heads"]) == 3
     assert said["heads"][0]["days"] == 1.0
+    assert len(said["rotation"]) == 12
+    assert {row["mode"] for row in said["modes"]} == {1, 2, 3}
 
 
 def test_an_unknown_model_is_one_line_and_exit_code_2(

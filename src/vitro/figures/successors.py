@@ -8,7 +8,7 @@ import polars as pl
 
 from vitro.figures.axes import name_of
 from vitro.figures.layers import HEAD_NAME, layer_by_head
-from vitro.figures.look import BLUE, FAINT, GRAY, INK, OWN_COLORS, RULE, dress, panel_title, values
+from vitro.figures.look import BLUE, GRAY, INK, OWN_COLORS, RULE, dress, panel_title, values
 from vitro.figures.scales import amount_color, change_color, reach
 from vitro.figures.tiles import Tiles
 
@@ -105,40 +105,40 @@ def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
 
 
 def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
-    """Eigenvalues in the complex plane, a panel per cyclic set, with the directions of the n-th roots of 1."""
+    """Eigenvalues in the complex plane, a panel per cyclic set, with the directions of the n-th roots of 1.
+
+    Each head's are divided by their own root mean square modulus, so that heads which write much and little can be
+    compared: a rotation of any size has them all on one circle.
+    """
+    heads = ["best head", "random heads"]
+    # The best head's dots come last, so they lie on top.
+    dots = eigenvalues.sort("role", descending=True, maintain_order=True).with_columns(
+        pl.col("real", "imag") / (pl.col("modulus") ** 2).mean().sqrt().clip(1e-300).over("set", "layer", "head"),
+        name=pl.format("a{}.h{}", "layer", "head"),
+        of=pl.col("role").replace_strict({"best": heads[0], "random": heads[1]}),
+    )
     panels = []
-    for (name,), part in eigenvalues.group_by("set", maintain_order=True):
+    for name in eigenvalues["set"].unique(maintain_order=True):
+        part = dots.filter(set=name)
         n = int(part["n"][0])
-        # The best head's own scale: a rotation of any size would lie on one circle.
-        radius = float(part.filter(role="best")["modulus"].to_numpy().mean())
-        edge = 1.08 * max(float(part["modulus"].to_numpy().max()), radius)
+        edge = 1.08 * max(1.0, float((part["real"] ** 2 + part["imag"] ** 2).sqrt().to_numpy().max()))
         spokes = _around(edge, n).with_columns(x2=0.0, y2=0.0)
-        circle = _around(radius, 120, closed=True)
+        circle = _around(1.0, 120, closed=True)
         scale = alt.Scale(domain=[-edge, edge], nice=False)
         x = alt.X("x:Q", scale=scale, title="real part", axis=alt.Axis(grid=False, tickCount=5))
         y = alt.Y("y:Q", scale=scale, title="imaginary part", axis=alt.Axis(grid=False, tickCount=5))
         rays = alt.Chart(values(spokes)).mark_rule(color=RULE).encode(x=x, y=y, x2="x2:Q", y2="y2:Q")
         round_ = alt.Chart(values(circle)).mark_line(color=GRAY, strokeDash=[4, 3]).encode(x=x, y=y, order="order:Q")
-        dots = part.with_columns(
-            x=pl.col("real"),
-            y=pl.col("imag"),
-            name=pl.format("a{}.h{}", "layer", "head"),
-            head=pl.col("role") + " head",
-        )
         points = (
-            alt.Chart(values(dots.select("x", "y", "name", "head", "modulus", "steps")))
-            .mark_point(filled=True, size=46, opacity=0.9)
+            alt.Chart(values(part.select("name", "of", "modulus", "steps", x="real", y="imag")))
+            .mark_point(filled=True)
             .encode(
                 x=x,
                 y=y,
-                color=alt.Color(
-                    "head:N", title=None, scale=alt.Scale(domain=["best head", "random head"], range=[BLUE, FAINT])
-                ),
-                shape=alt.Shape(
-                    "head:N",
-                    title=None,
-                    scale=alt.Scale(domain=["best head", "random head"], range=["circle", "triangle-up"]),
-                ),
+                color=alt.Color("of:N", title=None, scale=alt.Scale(domain=heads, range=[BLUE, GRAY])),
+                opacity=alt.Opacity("of:N", title=None, scale=alt.Scale(domain=heads, range=[1.0, 0.45])),
+                shape=alt.Shape("of:N", title=None, scale=alt.Scale(domain=heads, range=["circle", "triangle-up"])),
+                size=alt.Size("of:N", title=None, scale=alt.Scale(domain=heads, range=[46, 22])),
                 tooltip=[
                     alt.Tooltip("name:N", title="head"),
                     alt.Tooltip("modulus:Q", format=".4g"),
@@ -154,9 +154,9 @@ def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
     return dress(
         alt.ConcatChart(concat=panels, columns=3, spacing=30),
         "Does M turn the cycle?",
-        "Eigenvalues of M restricted to the span of each cyclic set's centred inputs: the best head and a random one.",
-        "Rays: the directions of the n-th roots of 1. Dashed: the best head's mean modulus. A rotation by one step has",
-        "one eigenvalue on every ray but the one at 0, all on one circle.",
+        "Eigenvalues of M restricted to the span of each cyclic set's centred inputs, over their head's root mean",
+        "square modulus (dashed). Rays: the directions of the n-th roots of 1. A rotation by one step has eigenvalues",
+        "on every ray but the one at 0, all on the circle; a turn of mode k's plane alone has two, k rays up and down.",
     )
 
 

@@ -9,18 +9,14 @@ from dataclasses import dataclass
 
 import polars as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from vitro.models import Model
-from vitro.successors.scores import effective_embedding
+from vitro.successors.orders import cyclic_orders, p_values
+from vitro.successors.scores import effective_embedding, spoken_by
 from vitro.successors.sets import Known
-
-ORDERS = 10_000
-"""Shuffled orders behind a p-value."""
-LARGEST_P, SMALLEST_STAY, LARGEST_ANGLE_ERROR, LARGEST_SPREAD = 0.01, 0.5, 0.1, 2.0
-"""What a rotation must meet: see `verdict`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Turn:
     """`input_cosine` minus the mean of cos(M x_i, x_(i-1)): neighbours are alike, so a head that copies has the first
     and not this."""
     input_p: float
-    """The share of ORDERS shuffled cyclic orders of the same words with at least this `input_step`."""
+    """The share of the cyclic orders of the same words (all, or 10,000 drawn) with at least this `input_step`."""
     output_cosine: float
     """The same with the next word's unembedding vector in place of x_(i+1): whether M maps each word to saying the
     next, in another space; this a successor head does, rotation or not."""
@@ -67,6 +63,7 @@ def turn(
     """What M does to a cycle: x holds the words' vectors in order, as M reads them; unembed what says each word."""
     x, w_value, w_out, unembed = (tensor.double().cpu() for tensor in (x, w_value, w_out, unembed))
     n = len(x)
+    orders = cyclic_orders(n, seed)
     centred = x - x.mean(0)
     _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
     basis = directions[sizes > 1e-6 * sizes[0]].T
@@ -85,10 +82,10 @@ def turn(
         spread=float(moduli.max() / moduli.min().clamp(min=1e-300)),
         input_cosine=in_order(input_cosines),
         input_step=step(input_cosines),
-        input_p=p_value(input_cosines, seed),
+        input_p=p_value(input_cosines, orders),
         output_cosine=in_order(output_cosines),
         output_step=step(output_cosines),
-        output_p=p_value(output_cosines, seed),
+        output_p=p_value(output_cosines, orders),
     )
 
 
@@ -109,13 +106,10 @@ def step(cosine: Float[Tensor, "word other"]) -> float:
     return in_order(cosine) - in_order(cosine.T)
 
 
-def p_value(cosine: Float[Tensor, "word other"], seed: int = 0) -> float:
-    """The share of shuffled cyclic orders of the words with at least the step of their own order, itself counted."""
-    draw = torch.Generator().manual_seed(seed)
-    orders = torch.rand(ORDERS, len(cosine), generator=draw).argsort(-1)
+def p_value(cosine: Float[Tensor, "word other"], orders: Int[Tensor, "order word"]) -> float:
+    """The share of the orders of the words with at least the step of their own order, the first."""
     following = orders.roll(-1, dims=-1)
-    shuffled = (cosine[orders, following] - cosine[following, orders]).mean(-1)
-    return (1 + int((shuffled >= step(cosine) - 1e-12).sum())) / (1 + ORDERS)
+    return float(p_values((cosine[orders, following] - cosine[following, orders]).mean(-1)))
 
 
 def singular_values(
@@ -152,47 +146,3 @@ def steps(model: Model, one: Known) -> pl.DataFrame:
         same, other = cosines(written, x.float()), cosines(written, spoken.float())
         rows += [(layer, head, step(same[head]), step(other[head])) for head in range(len(written))]
     return pl.DataFrame(rows, schema=["layer", "head", "input_step", "output_step"], orient="row")
-
-
-def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
-    """The words' unembedding vectors times the final norm's weight: the directions that, written, say each word."""
-    ids = torch.tensor(one.tokens, device=model.device)
-    directions: Tensor = model.w_unembed[ids] * model.norm_module.weight
-    return directions
-
-
-def failures(found: Turn) -> list[str]:
-    """What keeps M from being a rotation by one step on the set; nothing where it is one.
-
-    A rotation must follow the order (`input_p` at most 0.01), keep what it writes in the span (`stays` at least 0.5),
-    and have its eigenvalues on a circle (`spread` at most 2) at the steps (`angle_error` at most 0.1).
-    """
-    failed = []
-    if found.input_p > LARGEST_P:
-        failed.append(f"inputs are not mapped to the next (cosine {found.input_cosine:.2f}, p {found.input_p:.2g})")
-    if found.stays < SMALLEST_STAY:
-        failed.append(f"only {found.stays:.0%} of what it writes stays in the span that it reads")
-    if found.angle_error is None or found.angle_error > LARGEST_ANGLE_ERROR:
-        error = "unknown" if found.angle_error is None else f"{found.angle_error:.2f}"
-        failed.append(f"the eigenvalues are {error} steps off the angles of the {found.n}-th roots")
-    if found.spread > LARGEST_SPREAD:
-        failed.append(f"their moduli differ {found.spread:.3g}-fold")
-    return failed
-
-
-def verdict(name: str, one: str, found: Turn) -> str:
-    """Whether a head (`a9.h1`) turns a set as a rotation does, in a sentence with the numbers that say so."""
-    failed = failures(found)
-    if not failed:
-        return (
-            f"{name} on {one}: a rotation (cosine {found.input_cosine:.2f} with the next input, p {found.input_p:.2g}; "
-            f"{found.stays:.0%} stays in the span)."
-        )
-    says = (
-        f"; yet what it writes follows the order (cosine {found.output_cosine:.2f} with the next word's unembedding, "
-        f"{found.output_step:+.2f} beside the one before, "
-        f"p {found.output_p:.2g})"
-        if found.output_p <= LARGEST_P
-        else ""
-    )
-    return f"{name} on {one}: not a rotation: {'; '.join(failed)}{says}."

@@ -29,6 +29,13 @@ def effective_embedding(model: Model, tokens: Sequence[int]) -> Float[Tensor, "w
     return written
 
 
+def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
+    """The words' unembedding vectors times the final norm's weight: the directions that, written, say each word."""
+    ids = torch.tensor(one.tokens, device=model.device)
+    directions: Tensor = model.w_unembed[ids] * model.norm_module.weight
+    return directions
+
+
 def head_outputs(
     model: Model, layer: int, inputs: Float[Tensor, "word d_model"], norms: Norms
 ) -> Float[Tensor, "head word d_model"]:

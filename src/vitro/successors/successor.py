@@ -8,6 +8,7 @@ from functools import cached_property
 from html import escape
 
 import polars as pl
+import polars.selectors as cs
 import torch
 
 from vitro.errors import VitroError
@@ -15,11 +16,15 @@ from vitro.figures import Figure, to_svg
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.models import Model
 from vitro.report import Page, Section, render
-from vitro.successors.rotation import singular_values, steps, turns, verdict
+from vitro.successors.modes import modes_of
+from vitro.successors.rotation import singular_values, steps, turns
 from vitro.successors.scores import head_table, head_words, score_table
 from vitro.successors.sets import SETS, OrderedSet, known_sets
+from vitro.successors.verdict import verdict
 
 Head = tuple[int, int]
+RANDOM_HEADS = 20
+"""Other heads that are asked the same about rotation; all others where there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,9 @@ class Successors:
     """Successor scores of all heads, and the best head taken apart: tables by name, notes, verdicts.
 
     tables: `scores` (every norms, layer, head and set), `heads` (the mean over sets, the highest first), `words` (the
-    best head's words x words tables), `singular_values` (of its M), `rotation` (a row for each cyclic set and each of
-    two heads, the best and a random one) and `eigenvalues` (of the same).
+    best head's words x words tables), `singular_values` (of its M), `rotation` (a row for each cyclic set and head: the
+    best and RANDOM_HEADS random ones), `modes` (of the same, a row for each Fourier mode of the set, in the space of
+    inputs and of outputs) and `eigenvalues` (of the same).
     """
 
     model: str
@@ -38,7 +44,7 @@ class Successors:
     notes: tuple[str, ...]
     """Words and sets that the tokenizer left out."""
     verdicts: tuple[str, ...]
-    """Whether the best head's M is a rotation: a sentence for each cyclic set."""
+    """Whether the best head's M is a rotation, or turns a plane: a sentence for each cyclic set."""
 
     @property
     def best_name(self) -> str:
@@ -61,6 +67,17 @@ class Successors:
         layer, head = self.best
         mine = self.tables["scores"].filter(norms="with", layer=layer, head=head)
         return mine.select("set", "pairs", "right", "score", "chance")
+
+    def beside_random(self, table: str, *keys: str) -> pl.DataFrame:
+        """For each of the keys the best head's row of a table, and the random heads' lowest and highest numbers."""
+        numbers = cs.numeric() - cs.by_name("layer", "head", *keys, require_all=False)
+        parts = []
+        for _, part in self.tables[table].group_by(keys, maintain_order=True):
+            parts.append(part.filter(role="best"))
+            random = part.filter(role="random")
+            for name, extreme in (("lowest", numbers.min()), ("highest", numbers.max())):
+                parts.append(random.group_by(keys).agg(pl.lit(f"random, {name}").alias("role"), extreme))
+        return pl.concat(parts, how="diagonal")
 
     @property
     def numbers(self) -> pl.DataFrame:
@@ -105,7 +122,7 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
     A head's score on a set: the share of words whose successor gets the highest logit among the set's words in
     `unembed(M(LN1(embed + m0)))`, M = W_V W_O (Gould et al. 2023, arXiv 2312.09230). The best head has the highest mean
     score over the sets, norms included. name: what the model is called. seed: of the shuffled orders and of the random
-    head beside the best. Raises VitroError where the tokenizer knows too little of every set.
+    heads beside the best. Raises VitroError where the tokenizer knows too little of every set.
     """
     if model.tokenizer is None:
         raise VitroError("successor scores need the model's tokenizer, and it came without one")
@@ -117,9 +134,9 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
     best: Head = heads.filter(norms="with").select("layer", "head").row(0)
     others = list(heads.filter(norms="with").select("layer", "head").sort("layer", "head").iter_rows())
     others.remove(best)
-    asked = [best, *random.Random(seed).sample(others, min(1, len(others)))]
+    asked = [best, *random.Random(seed).sample(others, min(RANDOM_HEADS, len(others)))]
 
-    rotation, eigenvalues, verdicts = [], [], []
+    rotation, modes, eigenvalues, verdicts = [], [], [], []
     for one in known:
         if not one.cyclic:
             continue
@@ -127,7 +144,10 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
             notes.append(f"{one.name}: words are missing, so it is no cycle and not asked about rotation")
             continue
         of_all = steps(model, one)
-        for (layer, head), found in turns(model, one, asked, seed).items():
+        by_head, planes = turns(model, one, asked, seed), modes_of(model, one, asked, seed)
+        others_planes = [planes[other] for other in asked[1:]]
+        verdicts.append(verdict(_name(best), one.name, by_head[best], planes[best], others_planes))
+        for (layer, head), found in by_head.items():
             role = "best" if (layer, head) == best else "random"
             mine = of_all.filter(layer=layer, head=head).row(0, named=True)
             numbers = asdict(found)
@@ -138,6 +158,7 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
             }
             where = {"set": one.name, "role": role, "layer": layer, "head": head}
             rotation.append({**where, **numbers, **ranks, "heads": len(of_all)})
+            modes += [{**where, **asdict(mode)} for mode in planes[layer, head]]
             eigenvalues += [
                 {
                     **where,
@@ -149,8 +170,6 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
                 }
                 for value in values
             ]
-            if role == "best":
-                verdicts.append(verdict(_name(best), one.name, found))
     layer, head = best
     with torch.inference_mode():
         sizes = singular_values(model.w_value(layer)[head], model.w_out(layer)[head]).tolist()
@@ -160,6 +179,7 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
         "words": head_words(model, known, layer, head),
         "singular_values": pl.DataFrame({"index": range(len(sizes)), "value": sizes}),
         "rotation": pl.DataFrame(rotation, infer_schema_length=None),
+        "modes": pl.DataFrame(modes, infer_schema_length=None),
         "eigenvalues": pl.DataFrame(eigenvalues, infer_schema_length=None),
     }
     return Successors(name, seed, best, tables, tuple(notes), tuple(verdicts))
@@ -200,17 +220,28 @@ def page(found: Successors, command: str, top: int = 10) -> str:
         ),
     ]
     if "eigenvalues" in figures:
-        sections.append(
+        sections += [
             Section(
                 "rotation",
                 f"Is {found.best_name}'s M a rotation?",
                 " ".join(found.verdicts),
                 {"eigenvalues": figures["eigenvalues"]},
-                tables["rotation"],
+                found.beside_random("rotation", "set"),
                 python,
                 command,
-            )
-        )
+            ),
+            Section(
+                "modes",
+                f"Does {found.best_name}'s M turn a plane?",
+                "For each Fourier mode of the cycle: its share of the words' variance and of what M writes; how much "
+                "of what M writes of it stays in its plane, how much of that is a turn, and by how many words (a copy: "
+                "0, the next word: 1); by what margin one word fits best, and how many shuffled orders have as much.",
+                {},
+                found.beside_random("modes", "set", "space", "mode"),
+                python,
+                command,
+            ),
+        ]
     facts = [("Model", found.model), ("Seed", str(found.seed)), *(("Left out", note) for note in found.notes)]
     return render(Page("Successor heads", [found.summary()], facts, sections))
 
