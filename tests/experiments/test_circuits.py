@@ -132,9 +132,9 @@ def test_heads_kept_of_the_model_are_left_out_one_by_one_by_the_constant_of_the_
     table = judged.tables["minimality"]
     assert set(table["left_out"]) == {None, head(SUCCESSOR), head(other)}
     for gone, kept in ((SUCCESSOR, other), (other, SUCCESSOR)):
-        alone = judge(model, days(), Circuit.within(model, [kept], "mean"), OPTIONS).tables["minimality"]
-        mine, theirs = table.filter(left_out=head(gone)), alone.filter(pl.col("left_out").is_null())
-        assert mine["answer_prob"].to_list() == pytest.approx(theirs["answer_prob"].to_list(), abs=1e-6)
+        alone = in_vitro(model, days(), {"alone": Circuit.within(model, [kept], "mean")}, OPTIONS).table["answer_prob"]
+        without = table.filter(left_out=head(gone))["answer_prob"]
+        assert without.to_list() == pytest.approx(alone.to_list(), abs=1e-6)
     assert {question.split(":")[0] for question in judged.numbers["question"]} == {
         "faithful", "complete", "minimal", "chance"
     }  # fmt: skip

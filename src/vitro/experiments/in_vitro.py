@@ -38,7 +38,8 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
 
     circuits: answer_prob, answer_rank (0 = top), subject_prob, top_token, top_prob. circuit_answer_table: the logits of
     the answers, as in `answer_table`. circuit_attention: the weights from the final stream of the heads that each
-    circuit names (`Circuit.components`). circuit_wiring: the circuit's text, and how many heads a layer of the model has.
+    circuit names (`Circuit.components`). circuit_wiring: the circuit's text, and how many heads a layer of the model
+    has.
     """
     wired = list(circuits.values())
     n_heads = setup.model.shape.n_heads
