@@ -45,6 +45,9 @@ WIRINGS = {
     "pinned heads read beside the final stream": (
         "input -> a0.h1[1]; a0.h1, input -> a2.h0; a2.h0, a0.h1, b0, b2 -> logits"
     ),
+    "a pinned head beside one whose attention is needed at the subject alone": (
+        "input -> a0.h0; input -> a0.h1[3]; a0.h0 -> a1.h2<v>[subject]; a0.h1, a1.h2 -> logits"
+    ),
     "values alone for a pinned head": "input -> m0; m0 -> a1.h1<v>[subject]; a1.h1 -> logits",
     "heads of one layer together and apart": (
         "input -> a1.h0, a1.h1, a1.h2; a1.h0, a1.h2 -> m2; a1.h0, a1.h1, m2 -> logits"
