@@ -151,12 +151,12 @@ def _readers(
 def _products(
     change: Float[Tensor, "source node d_model"], gradient: Float[Tensor, "reader node d_model"], lengths: Sequence[int]
 ) -> Float[Tensor, "edge prompt"]:
-    """Change . gradient, summed over each prompt's nodes: for every source, every reader; in float32.
+    """Change . gradient, summed over each prompt's nodes: for every source, every reader.
 
     lengths: how many of the nodes are each prompt's, which lie one prompt after the other.
     """
     pairs = zip(change.split(lengths, dim=1), gradient.split(lengths, dim=1), strict=True)
-    return torch.stack([(new.flatten(1).float() @ one.flatten(1).float().T).flatten() for new, one in pairs], dim=-1)
+    return torch.stack([(new.flatten(1) @ one.flatten(1).T).flatten() for new, one in pairs], dim=-1)
 
 
 def _budget(model: Model, memory: int | None) -> Budget:
