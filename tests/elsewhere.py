@@ -13,10 +13,10 @@ from torch.utils._pytree import tree_leaves
 
 @contextmanager
 def elsewhere() -> Iterator[list[str]]:
-    """What crosses between the CPU and `meta` meanwhile: on a GPU, each crossing makes the host wait for all work.
+    """What crosses between the CPU and `meta` meanwhile: on a GPU, at each crossing the CPU waits for all that runs.
 
-    What is fetched comes back as zeros. An operation on tensors of both devices fails, as on a GPU; so does every read
-    of a number (`.item()`, `nonzero`, a mask as an index), for a meta tensor has none.
+    What is fetched comes back as zeros. An operation on tensors of both devices fails, though a GPU would take an index
+    of the CPU's, and wait. So does every read of a number (`.item()`, `nonzero`, a mask as an index): there is none.
     """
     crossings: list[str] = []
     with _Operations(crossings), _Calls(crossings):
@@ -27,7 +27,7 @@ class _Operations(TorchDispatchMode):
     """Every operation on tensors, those that transformers and torch make themselves included."""
 
     def __init__(self, crossings: list[str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.crossings = crossings
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -151,7 +151,7 @@ class Glass:
     def _z(self, layer: int, parts: Sequence[Part], where: Where) -> Float[Tensor, "node part d_head"]:
         # A pin is a matter of the final row; the others are as the head makes them.
         mixing = {part.mix for part in parts if part.pin is None or where != "final"}
-        mixes = {one: self._read(one, where) for one in mixing if one is not None}
+        mixes: dict[int | None, Tensor] = {one: self._read(one, where) for one in mixing if one is not None}
         constants = {
             one: self._at(self.constants[one].z_at(self.model, layer, self.nodes), where)
             for one in {part.constant for part in parts}

@@ -99,9 +99,7 @@ class Group:
             edit.make(activation, target.at, edit.value[:, target.kept])
 
 
-def _run_block(
-    model: Model, clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping[Site, Tensor]
-) -> None:
+def _run_block(model: Model, clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping[Site, Tensor]) -> None:
     """One block. Groups are ordered by where they entered, so those that need a part of it computed come first."""
     steps, cache = [group.plan.steps[layer] for group in groups], clean.layers[layer]
 
