@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuits.test_run import PROMPTS, SUBJECT, constants_of, final_logits
+from circuits.test_run import constants_of, final_logits
+from circuits.wirings import PROMPTS, SUBJECT
 from small_models import random_model
 from vitro.circuits import Cast, Circuit, Constant, Constants, Kind, recast, run_circuits, setups
 from vitro.engine import mean_activations

@@ -100,6 +100,11 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
     assert "not a readable index" in refused(folder)
 
 
+def configure(folder: Path, **values: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
 def damage(folder: Path, change: Any) -> None:
     weights = load_file(folder / "model.safetensors")
     change(weights)
@@ -111,6 +116,34 @@ def test_missing_weights_are_not_filled_at_random(folder: Path) -> None:
     assert "1 weights are missing or of the wrong shape, transformer.h.1.mlp.c_fc.weight" in refused(folder)
 
 
+def test_a_configuration_of_another_shape_names_a_weight(folder: Path) -> None:
+    configure(folder, n_inner=80)
+    assert "of the wrong shape, transformer.h.0.mlp.c_fc.bias among them" in refused(folder)
+
+
+def test_sizes_that_no_model_has_are_blamed_on_the_configuration(folder: Path) -> None:
+    configure(folder, n_head=5)
+    message = refused(folder)
+    assert "config.json describes no model (ValueError: `embed_dim` must be divisible by num_heads" in message
+    assert "safetensors" not in message
+
+
+@pytest.mark.parametrize("left", [["tokenizer_config.json"], []])
+def test_a_folder_without_a_tokenizer_says_so(folder: Path, left: list[str]) -> None:
+    for file in folder.glob("tokenizer*"):
+        if file.name not in left:
+            file.unlink()
+    message = refused(folder)
+    assert message == f"model {str(folder)!r} has no tokenizer; its folder needs a tokenizer.json"
+
+
+def test_a_model_spread_over_devices_is_refused(folder: Path) -> None:
+    model = load(str(folder))
+    model.hf.transformer.h[1].to("meta")
+    with pytest.raises(ModelError, match=r"several devices \(cpu, meta\); Vitro runs a model on one"):
+        type(model).of(model.hf, model.tokenizer)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_nan_in_the_weights_names_the_layer(folder: Path, value: float) -> None:
     damage(folder, lambda weights: weights["transformer.h.2.attn.c_attn.bias"].fill_(value))
@@ -118,10 +151,7 @@ def test_nan_in_the_weights_names_the_layer(folder: Path, value: float) -> None:
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(
-        json.dumps({**config, "model_type": "mamba", "architectures": ["MambaForCausalLM"]})
-    )
+    configure(folder, model_type="mamba", architectures=["MambaForCausalLM"])
     assert "'mamba' is not known to Vitro; known families: gpt2, llama" in refused(folder)
     (folder / "config.json").write_text("{not json")
     assert "config.json cannot be read" in refused(folder)

@@ -72,27 +72,26 @@ def _attribute(
     steps: int,
 ) -> dict[str, Float[Tensor, "edge prompt"]]:
     """The scores of the prompts on one tree."""
-    shape, where = model.shape, Nodes.of(tree, part.start)
-    nodes = (tree.positions >= since).nonzero()[:, 0]
-    there, finals = nodes.to(model.device), tree.finals.to(model.device)
+    shape, where = model.shape, Nodes.of(tree, part.start, model.device)
+    nodes = (tree.positions >= since).nonzero()[:, 0].to(model.device)
     clean = run(model, tree)
-    embed = clean.layers[0].resid_pre
+    there, embed = clean.there, clean.layers[0].resid_pre
     sources = sources_before(shape.n_heads, shape.n_layers)
     change = source_changes(model, clean, sources, constants, where, nodes)
     del clean
     # Kept apart, the prompts' nodes lie one prompt after the other.
-    lengths = (where.prompt[nodes] - part.start).bincount(minlength=len(tree.paths)).tolist()
+    lengths = ((tree.paths >= 0).sum(1) - since).clamp_min(0).tolist()
     found: dict[str, Tensor] = {}
     for step in range(steps):
-        start = embed.index_add(0, there, change[0], alpha=step / steps)
+        start = embed.index_add(0, nodes, change[0], alpha=step / steps)
         with torch.enable_grad():
-            streams, reads = _run(model, tree, start.requires_grad_())
-            logits = read_out(model, reads[-1][0, finals])
+            streams, reads = _run(model, there, start.requires_grad_())
+            logits = read_out(model, reads[-1][0, there.finals])
             values = metrics(pad(logits, (0, 0, part.start, n_prompts - part.stop)))
             sums = {name: value[part].sum() for name, value in values.items()}
         for name, value in sums.items():
             gradients = torch.autograd.grad(value, reads, retain_graph=True)
-            readers = _readers(model, [one[0, there] for one in streams], [one[0, there] for one in gradients])
+            readers = _readers(model, [one[0, nodes] for one in streams], [one[0, nodes] for one in gradients])
             scores = torch.cat([_products(change[:n], one, lengths) for n, one in readers]) / steps
             found[name] = found[name] + scores if name in found else scores
     return found
@@ -105,15 +104,16 @@ def _run(
 
     What is read: for each layer every head's own q, k and v before rotation and the stream that its MLP reads; then
     the final stream. Each is a tensor of its own, so that its gradient is what passes through this reader alone.
+    tree: on the model's device.
     """
-    positions, resid = tree.positions.to(model.device), embed[None]
+    resid = embed[None]
     group = model.shape.n_heads // model.shape.n_kv_heads
     streams, reads = [], []
     for layer in range(model.shape.n_layers):
         q, k, v = model.project(layer, model.head_norm(layer)(resid))
         k, v = (shared.repeat_interleave(group, dim=2) for shared in (k, v))
-        turned_q, turned_k = model.rotate(q, k, positions)
-        z = attend(model, layer, turned_q, turned_k, v, visible(model, layer, tree).to(model.device))
+        turned_q, turned_k = model.rotate(q, k, tree.positions)
+        z = attend(model, layer, turned_q, turned_k, v, visible(model, layer, tree))
         mid = resid + model.attn_out(layer, z)
         mlp_in = (resid if model.parallel else mid).clone()
         streams.append(resid)

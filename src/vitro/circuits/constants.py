@@ -46,12 +46,12 @@ class Nodes:
     position: Int[Tensor, " node"]
 
     @classmethod
-    def of(cls, tree: Tree, first_prompt: int) -> "Nodes":
-        """All nodes of the tree of the prompts from `first_prompt` on."""
+    def of(cls, tree: Tree, first_prompt: int, device: torch.device) -> "Nodes":
+        """All nodes of the tree of the prompts from `first_prompt` on, on a device."""
         prompt = torch.empty_like(tree.tokens)
         for number, path in enumerate(tree.paths):
             prompt[path[path >= 0]] = first_prompt + number
-        return cls(prompt, tree.positions)
+        return cls(prompt.to(device), tree.positions.to(device))
 
     def pick(self, values: Float[Tensor, "prompt position *width"]) -> Float[Tensor, "node *width"]:
         """The values of these nodes, from an array whose axes are 1 where all agree."""
@@ -73,7 +73,7 @@ def resampled(model: Model, prompts: Sequence[Sequence[int]], seed: int, memory:
     other[order] = order.roll(1)
     embed, z, mlp_out = [], [], []
     for _, clean in clean_runs(model, prompts, memory):
-        paths = clean.tree.paths.to(model.device)
+        paths = clean.there.paths
         embed.append(clean.layers[0].resid_pre[paths])
         z.append(torch.stack([layer.z[paths] for layer in clean.layers]))
         mlp_out.append(torch.stack([layer.mlp_out[paths] for layer in clean.layers]))

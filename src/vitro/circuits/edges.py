@@ -63,7 +63,8 @@ def cut_edges(
         nodes = (tree.positions >= since).nonzero()[:, 0]
         n_sources = budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
-        for placed in _cut(model, clean, layer, Nodes.of(tree, part.start), nodes, constants, n_sources):
+        where = Nodes.of(tree, part.start, model.device)
+        for placed in _cut(model, clean, layer, where, nodes, constants, n_sources):
             for batch, values in run_placed(model, clean, placed, part, read, budget):
                 keep(kept, values, [first + number for number in batch], part, (n_edges, len(prompts)))
                 done += len(batch) * len(tree.finals)
@@ -76,7 +77,10 @@ def cut_edges(
 def source_changes(
     model: Model, clean: Clean, sources: Sequence[Node], constants: Constants, where: Nodes, nodes: Int[Tensor, " node"]
 ) -> Float[Tensor, "source node d_model"]:
-    """What each source would write differently at some nodes of the tree, if it put out its constant: new minus old."""
+    """What each source would write differently at some nodes of the tree, if it put out its constant: new minus old.
+
+    where: all nodes of the tree; it and `nodes` on the model's device.
+    """
     found = []
     for source in sources:
         if source == INPUT:
@@ -86,7 +90,7 @@ def source_changes(
             change = z_change[:, source.head] @ model.w_out(source.layer)[source.head]
         else:
             change = constants.mlp_at(model, source.layer, where) - clean.layers[source.layer].mlp_out
-        found.append(change[nodes.to(model.device)])
+        found.append(change[nodes])
     return torch.stack(found)
 
 
@@ -100,22 +104,23 @@ def _cut(
     n_sources: int,
 ) -> Iterator[list[Placed]]:
     """The edits that cutting amounts to, some sources at a time, in the order of `model_edges`."""
-    n_layers, tree = model.shape.n_layers, clean.tree
+    n_layers = model.shape.n_layers
     before = sources_before(model.shape.n_heads, layer)
 
-    def changes(sources: Sequence[Node], at: Tensor) -> Iterator[Float[Tensor, "source node d_model"]]:
+    # For the logits it matters at the final nodes alone.
+    nodes = clean.tree.finals.unique() if layer == n_layers else nodes
+    at, there = tuple(nodes.tolist()), nodes.to(model.device)
+
+    def changes(sources: Sequence[Node]) -> Iterator[Float[Tensor, "source node d_model"]]:
         for start in range(0, len(sources), n_sources):
-            yield source_changes(model, clean, sources[start : start + n_sources], constants, where, at)
+            yield source_changes(model, clean, sources[start : start + n_sources], constants, where, there)
 
     if layer == n_layers:
-        finals = tree.finals.unique()
-        for change in changes(before, finals):
-            site, at = resid_post(n_layers - 1), tuple(finals.tolist())
-            yield [Placed((Change(site, True, at, one),)) for one in change]
+        for change in changes(before):
+            yield [Placed((Change(resid_post(n_layers - 1), True, at, one),)) for one in change]
         return
-    at = tuple(nodes.tolist())
-    for change in changes(before, nodes):
-        mixed = _mixed(model, clean, layer, nodes, change)
+    for change in changes(before):
+        mixed = _mixed(model, clean, layer, there, change)
         yield [
             Placed((Change(z(layer, number), False, at, mixed[name][source, :, number]),))
             for source in range(len(change))
@@ -124,8 +129,8 @@ def _cut(
         ]
     heads = [] if model.parallel else [head(layer, number) for number in range(model.shape.n_heads)]
     cache = clean.layers[layer]
-    stream = (cache.resid_pre if model.parallel else cache.resid_mid)[nodes.to(model.device)]
-    for change in changes([*before, *heads], nodes):
+    stream = (cache.resid_pre if model.parallel else cache.resid_mid)[there]
+    for change in changes([*before, *heads]):
         yield [Placed((Change(mlp_out(layer), False, at, one),)) for one in model.mlp_out(layer, stream + change)]
 
 
@@ -137,14 +142,14 @@ def _mixed(
     change: Float[Tensor, "source node d_model"],
 ) -> dict[str, Float[Tensor, "source node head d_head"]]:
     """Every head's z where its queries, its keys, or its values alone are made from a changed stream."""
-    tree, cache, there = clean.tree, clean.layers[layer], nodes.to(model.device)
-    stream, positions = cache.resid_pre[there], tree.positions.to(model.device)[there]
+    tree, cache = clean.there, clean.layers[layer]
+    stream, positions = cache.resid_pre[nodes], tree.positions[nodes]
     q = model.qkv(layer, stream[None], positions)[0].expand(len(change), -1, -1, -1)
     k, v = (clean_one.expand(len(change), -1, -1, -1) for clean_one in (cache.k, cache.v))
     new_q, *new_kv = model.qkv(layer, stream + change, positions)
     new_k, new_v = k.clone(), v.clone()
-    new_k[:, there], new_v[:, there] = new_kv
-    mask = visible(model, layer, tree)[nodes].to(model.device)
+    new_k[:, nodes], new_v[:, nodes] = new_kv
+    mask = visible(model, layer, tree)[nodes]
     return {
         "q": attend(model, layer, new_q, k, v, mask),
         "k": attend(model, layer, q, new_k, v, mask),

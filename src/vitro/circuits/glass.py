@@ -6,7 +6,7 @@ from heapq import heapify, heappop, heappush
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
@@ -26,15 +26,15 @@ class Glass:
         self,
         model: Model,
         tree: Tree,
-        first_prompt: int,
+        nodes: Nodes,
         plan: Plan,
         constants: Mapping[Constant, Constants],
         value_bias: Literal["excluded", "included"],
         subject: int | None,
     ) -> None:
+        """tree, nodes: all that the prompts' tree holds, both on the model's device."""
         self.model, self.plan, self.constants, self.subject = model, plan, constants, subject
-        self.tree = tree.to(model.device)
-        self.nodes = Nodes.of(tree, first_prompt)
+        self.tree, self.nodes = tree, nodes
         self.biased = value_bias == "included"
         self.outputs: dict[int, Tensor] = {}
         self.patterns: dict[int, Float[Tensor, "head prompt position"]] = {}
@@ -128,43 +128,57 @@ class Glass:
         trios = [self.plan.steps[number].reads for number in batch]
         sums = sorted({one for trio in trios for one in trio})
         made = model.qkv(layer, torch.stack([self._read(one, "all") for one in sums]), tree.positions)
-        q, k, v = (x[[sums.index(trio[place]) for trio in trios]] for place, x in enumerate(made))
+        q, k, v = (torch.stack([x[sums.index(trio[place])] for trio in trios]) for place, x in enumerate(made))
         mask = visible(model, layer, tree)
         if watched := [row for row, number in enumerate(batch) if number in self.watched]:
-            found = attention(model, layer, q[watched][:, tree.finals], k[watched], mask[tree.finals])
-            weights = at_finals(found, torch.arange(len(tree.finals)), tree.paths)
+            queries, keys = (torch.stack([x[row] for row in watched]) for x in (q[:, tree.finals], k))
+            found = attention(model, layer, queries, keys, mask[tree.finals])
+            weights = at_finals(found, torch.arange(len(tree.finals), device=model.device), tree.paths)
             self.patterns |= {batch[row]: mine for row, mine in zip(watched, weights, strict=True)}
-        queries = self._at(torch.arange(len(tree.tokens), device=model.device), where)
-        return attend(model, layer, q[:, queries], k, v, mask[queries]).unbind()
+        looking = self._at(self._every_node, where)
+        return attend(model, layer, q[:, looking], k, v, mask[looking]).unbind()
 
     def _heads(self, layer: int, steps: Sequence[Step], where: Where) -> Sequence[Tensor]:
         """What some heads of a layer write together, the same heads in every step."""
         numbers = [part.head for part in steps[0].heads]
         z = torch.stack([self._z(layer, step.heads, where) for step in steps])
         if not self.biased:
-            z = z - self.model.value_bias(layer)[numbers]
-        return (z.flatten(-2) @ self.model.w_out(layer)[numbers].flatten(0, 1)).unbind()
+            bias = self.model.value_bias(layer)
+            z = z - torch.stack([bias[number] for number in numbers])
+        w_out = self.model.w_out(layer)
+        return (z.flatten(-2) @ torch.cat([w_out[number] for number in numbers])).unbind()
 
     def _z(self, layer: int, parts: Sequence[Part], where: Where) -> Float[Tensor, "node part d_head"]:
-        shape = self.model.shape
-        nodes = self._at(torch.arange(len(self.tree.tokens), device=self.model.device), where)
-        z = torch.empty(len(nodes), len(parts), shape.d_head, dtype=self.model.dtype, device=self.model.device)
-        alike: dict[tuple[int | None, Constant | None], list[int]] = defaultdict(list)
-        for place, part in enumerate(parts):
-            alike[part.mix, part.constant].append(place)
-        for (mix, constant), places in alike.items():
-            heads = [parts[place].head for place in places]
-            if mix in self.outputs:
-                z[:, places] = self._read(mix, where)[:, heads]
-            elif constant is not None:
-                z[:, places] = self._at(self.constants[constant].z_at(self.model, layer, self.nodes), where)[:, heads]
-        for place, part in enumerate(parts):
-            if part.pin is not None and part.values is not None:
-                group = part.head // (shape.n_heads // shape.n_kv_heads)
-                # A pin is a matter of the final row; the others are as the head makes them.
-                prompt, row = (self.tree.finals[:, None] == nodes).nonzero(as_tuple=True)
-                z[row, place] = self.outputs[part.values][prompt, group]
-        return z
+        # A pin is a matter of the final row; the others are as the head makes them.
+        mixing = {part.mix for part in parts if part.pin is None or where != "final"}
+        mixes: dict[int | None, Tensor] = {one: self._read(one, where) for one in mixing if one is not None}
+        constants = {
+            one: self._at(self.constants[one].z_at(self.model, layer, self.nodes), where)
+            for one in {part.constant for part in parts}
+            if one is not None
+        }
+        found = []
+        for part in parts:
+            if part.constant is not None:
+                z = constants[part.constant][:, part.head]
+            elif part.pin is None:
+                z = mixes[part.mix][:, part.head]
+            else:
+                z = self._pinned(part, mixes.get(part.mix), where)
+            found.append(z)
+        return torch.stack(found, dim=1)
+
+    def _pinned(self, part: Part, mix: Tensor | None, where: Where) -> Float[Tensor, "node d_head"]:
+        """A pinned head's z: its values at the pin in the final row, its own attention's in the others."""
+        assert part.values is not None
+        values = self.outputs[part.values][:, part.head // (self.model.shape.n_heads // self.model.shape.n_kv_heads)]
+        is_final = self.tree.finals[:, None] == self._at(self._every_node, where)
+        z = values[is_final.int().argmax(0)]
+        return z if mix is None else torch.where(is_final.any(0)[:, None], z, mix[:, part.head])
+
+    @property
+    def _every_node(self) -> Int[Tensor, " node"]:
+        return torch.arange(len(self.tree.tokens), device=self.model.device)
 
     def _bias(self, layer: int) -> Float[Tensor, " d_model"]:
         """b_O, and where heads come without their b_V, that of all heads of the layer."""

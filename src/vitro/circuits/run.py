@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vitro.circuits.circuit import Circuit
-from vitro.circuits.constants import Constants
+from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.glass import Glass
 from vitro.circuits.nodes import CircuitError, Constant, Kind, Node
 from vitro.circuits.plan import Plan
@@ -46,9 +46,9 @@ def run_circuits(
     kept: dict[str, Tensor] = {}
     done, total = 0, len(circuits) * len(prompts)
     for part in budget.parts(prompts):
-        tree = pack(prompts[part])
-        finals = tree.finals.to(model.device)
-        clean = Unembedded(model, run(model, tree).resid_final[finals])
+        living = run(model, pack(prompts[part]))
+        tree, nodes = living.there, Nodes.of(living.tree, part.start, model.device)
+        clean = Unembedded(model, living.resid_final[tree.finals])
 
         n_nodes, n_finals = len(tree.tokens), len(tree.finals)
         # Circuits whose heads are all pinned are computed at a stream or two of each prompt, and in a list of them each
@@ -60,11 +60,16 @@ def run_circuits(
         n_read = budget.read_out(n_finals)
 
         def work(
-            batch: Sequence[int], tree: Tree = tree, part: slice = part, clean: Unembedded = clean, n_read: int = n_read
+            batch: Sequence[int],
+            tree: Tree = tree,
+            nodes: Nodes = nodes,
+            part: slice = part,
+            clean: Unembedded = clean,
+            n_read: int = n_read,
         ) -> Values:
             wired = [circuits[number] for number in batch]
             plan = Plan.of(wired, model.shape.n_heads, parallel=model.parallel, watch=watch)
-            glass = Glass(model, tree, part.start, plan, constants, value_bias, subject)
+            glass = Glass(model, tree, nodes, plan, constants, value_bias, subject)
             resid = glass.run()
             attention = {pattern(one.layer, one.head): glass.attention_of(one) for one in watch}
             found = []

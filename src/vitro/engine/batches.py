@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from vitro.engine.budget import MemoryBudgetError
@@ -36,12 +37,18 @@ def in_batches(
         items = items[len(batch) :]
 
 
+def picked(numbers: Sequence[int], device: torch.device) -> Int[Tensor, " number"]:
+    """Some whole numbers as a tensor that is made on the device itself: to be sent one, a GPU would have to wait."""
+    every = torch.arange(max(numbers) + 1, device=device)
+    return torch.stack([every[number] for number in numbers])
+
+
 def keep(kept: dict[str, Tensor], values: Values, rows: Sequence[int], part: slice, size: tuple[int, int]) -> None:
     """Put a batch's results, of some rows and a part of the prompts, in their place among all: (rows, prompts)."""
     for name, value in values.items():
         if name not in kept:
             kept[name] = value.new_empty((*size, *value.shape[2:]))
-        kept[name][torch.tensor(rows, device=value.device), part] = value
+        kept[name][picked(rows, value.device), part] = value
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

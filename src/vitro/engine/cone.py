@@ -1,6 +1,6 @@
 """The light cone of some edits: which nodes have to be computed, and from which layer on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,16 @@ from vitro.models import Model
 
 Signature = frozenset[tuple[int, Hook, tuple[int, ...]]]
 """The layers, places and nodes that a variant edits. Variants with one signature run as rows of one batch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Where an edit at some nodes comes down in a block; at nodes that the block does not hold it is void."""
+
+    kept: Int[Tensor, " kept"] | slice
+    """Which of the edit's nodes are held: all, but in the last block only those that are read."""
+    at: Int[Tensor, " kept"]
+    """Where they lie among the nodes that leave the block; those of `resid_pre` among all that it holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +45,13 @@ class Step:
     """What the leaving nodes attend to."""
     ancestors: Bool[Tensor, "out key"]
     """What a pin can make them attend to: the same, but beyond the layer's window too."""
-    index_held: Int[Tensor, " node"]
-    """Where in `held` a node lies; -1 where it does not. On the CPU, where edits are looked up."""
-    index_out: Int[Tensor, " node"]
-    """The same for the nodes that leave."""
+    targets: Mapping[tuple[Hook, tuple[int, ...]], Target]
+    """By the place and the nodes of an edit made here."""
+
+    @property
+    def keys(self) -> Int[Tensor, " key"]:
+        """The nodes that can be attended to, in the order of `mask`."""
+        return torch.cat([self.context, self.held])
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +63,10 @@ class Plan:
     parts of any block, so a batch is ordered by it."""
     steps: Mapping[int, Step]
     """By layer, from the first one edited on; empty where nothing is edited."""
-
-    def reached(self, tree: Tree) -> tuple[Int[Tensor, " reached"], Int[Tensor, " reached"]]:
-        """The prompts whose final streams may differ, and where among the nodes that leave the last block they lie."""
-        if not self.steps:
-            return torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
-        nodes = self.steps[max(self.steps)].index_out[tree.finals]
-        prompts = (nodes >= 0).nonzero()[:, 0]
-        return prompts, nodes[prompts]
+    prompts: Int[Tensor, " reached"]
+    """The prompts whose final streams may differ from the clean run's."""
+    finals: Int[Tensor, " reached"]
+    """Where these streams lie among the nodes that leave the last block."""
 
     @property
     def widest(self) -> int:
@@ -68,12 +77,14 @@ class Plan:
 def plan(model: Model, tree: Tree, signature: Signature) -> Plan:
     """From the first layer edited on: the edited nodes and, block by block, all that see a changed one.
 
-    Built on the CPU, once for all the batches of a signature, so that the batches themselves never wait for it.
+    Built on the CPU, once for all the batches of a signature. What they need of it lies on the model's device before
+    the first of them: while they run, a GPU is sent nothing and asked nothing, so it never waits for the CPU.
     """
     device, last = model.device, model.shape.n_layers - 1
     read = torch.zeros(len(tree.tokens), dtype=torch.bool)
     read[tree.finals] = True
     leaving = torch.zeros_like(read)
+    index_out = torch.full_like(tree.tokens, -1)
     steps: dict[int, Step] = {}
     entry = min(((at, hook) for at, hook, _ in signature), default=(last + 1, Hook.resid_pre))
     for layer in range(entry[0], last + 1):
@@ -99,11 +110,21 @@ def plan(model: Model, tree: Tree, signature: Signature) -> Plan:
             out=index_held[out].to(device) if layer == last else slice(None),
             mask=sees[out][:, keys].to(device),
             ancestors=tree.visible[out][:, keys].to(device),
-            index_held=index_held,
-            index_out=index_out,
+            targets={
+                (hook, tuple(nodes)): _target(index_held if hook is Hook.resid_pre else index_out, nodes, device)
+                for hook, nodes in edited
+            },
         )
         leaving = out
-    return Plan(entry, steps)
+    finals = index_out[tree.finals]
+    prompts = (finals >= 0).nonzero()[:, 0]
+    return Plan(entry, steps, prompts.to(device), finals[prompts].to(device))
+
+
+def _target(index: Int[Tensor, " node"], nodes: Sequence[int], device: torch.device) -> Target:
+    at = index[nodes]
+    kept = (at >= 0).nonzero()[:, 0]
+    return Target(slice(None) if len(kept) == len(nodes) else kept.to(device), at[kept].to(device))
 
 
 def _index(nodes: Bool[Tensor, " node"]) -> Int[Tensor, " node"]:

@@ -30,6 +30,9 @@ class Clean:
     """The model's run on some prompts with nothing edited: what every variant starts from and is compared with."""
 
     tree: Tree
+    """On the CPU, where it is planned what to compute."""
+    there: Tree
+    """The same on the model's device, where it is computed."""
     layers: tuple[Layer, ...]
     resid_final: Float[Tensor, "node d_model"]
     """The stream after the last block."""
@@ -37,18 +40,18 @@ class Clean:
 
 def run(model: Model, tree: Tree) -> Clean:
     """One pass of the model over a tree, every node once."""
-    tree_there = tree.to(model.device)
-    positions = tree_there.positions
-    resid = model.embed(tree_there.tokens, positions)[None]
+    there = tree.to(model.device)
+    positions = there.positions
+    resid = model.embed(there.tokens, positions)[None]
     layers = []
     for layer in range(model.shape.n_layers):
         q, k, v = model.qkv(layer, resid, positions)
-        z = attend(model, layer, q, k, v, visible(model, layer, tree).to(model.device))
+        z = attend(model, layer, q, k, v, visible(model, layer, there))
         mid = resid + model.attn_out(layer, z)
         mlp = model.mlp_out(layer, resid if model.parallel else mid)
         layers.append(Layer(resid[0], k[0], v[0], z[0], mid[0], mlp[0]))
         resid = mid + mlp
-    return Clean(tree, tuple(layers), resid[0])
+    return Clean(tree, there, tuple(layers), resid[0])
 
 
 def visible(model: Model, layer: int, tree: Tree) -> Bool[Tensor, "node node"]:
@@ -94,6 +97,6 @@ def attention(
 
 def clean_attention(model: Model, clean: Clean, layer: int) -> Float[Tensor, "head query key"]:
     """Every head's attention between the nodes of the clean run's tree, in one layer."""
-    tree = clean.tree.to(model.device)
+    tree = clean.there
     q, k, _ = model.qkv(layer, clean.layers[layer].resid_pre[None], tree.positions)
-    return attention(model, layer, q, k, visible(model, layer, clean.tree).to(model.device))[0]
+    return attention(model, layer, q, k, visible(model, layer, tree))[0]

@@ -35,8 +35,7 @@ def mean_activations(
     embed = torch.zeros(n_positions, shape.d_model, dtype=torch.float64, device=model.device)
     mlp_out = torch.zeros(shape.n_layers, n_positions, shape.d_model, dtype=torch.float64, device=model.device)
     for part, clean in clean_runs(model, sentences, memory):
-        tree = clean.tree
-        position = tree.positions.to(model.device)
+        tree, position = clean.tree, clean.there.positions
         # A node stands for every sentence that passes through it.
         weight = torch.bincount(tree.paths.flatten(), minlength=len(tree.tokens)).to(z)
         embed.index_add_(0, position, clean.layers[0].resid_pre * weight[:, None])

@@ -50,14 +50,11 @@ def place(model: Model, tree: Tree, variant: Variant, rows: Sequence[Int[Tensor,
         nodes = (row_of_node[:-1] >= 0).nonzero()[:, 0]
         if not len(nodes):
             continue
-        change = Change(
-            edit.site,
-            edit.how == "add",
-            tuple(nodes.tolist()),
-            edit.flat_value.to(model.device, model.dtype)[row_of_node[nodes].to(model.device)],
-        )
+        value = edit.flat_value[row_of_node[nodes].to(edit.value.device)]
         if edit.site.hook is Hook.pattern:
-            _check_causal(edit, tree.positions[nodes], change.value)
+            _check_causal(edit, tree.positions[nodes], value)
+        at = tuple(nodes.tolist())
+        change = Change(edit.site, edit.how == "add", at, value.to(model.device, model.dtype))
         if not change.add:
             sites = {(edit.site, node) for node in change.nodes}
             if taken & sites:

@@ -116,8 +116,9 @@ class Finals:
     ) -> "Finals":
         """Rows that have nothing of the clean run: circuits."""
         n_rows, n_prompts = resid.shape[:2]
-        row, prompt = torch.cartesian_prod(torch.arange(n_rows), torch.arange(n_prompts)).to(resid.device).unbind(1)
-        return cls(Unembedded(clean.model, resid.flatten(0, 1)), (row, prompt), n_rows, clean, prompts, attention)
+        row, prompt = (torch.arange(n, device=resid.device) for n in (n_rows, n_prompts))
+        reached = (row.repeat_interleave(n_prompts), prompt.repeat(n_rows))
+        return cls(Unembedded(clean.model, resid.flatten(0, 1)), reached, n_rows, clean, prompts, attention)
 
     @cached_property
     def logits(self) -> Float[Tensor, "row prompt d_vocab"]:

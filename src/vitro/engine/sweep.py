@@ -14,6 +14,7 @@ from vitro.engine.place import Placed, check_site, first_conflict, place
 from vitro.engine.readout import Finals, Unembedded
 from vitro.engine.tree import pack
 from vitro.engine.variants import run_variants
+from vitro.engine.watch import clean_final_attention
 from vitro.models import Model
 
 Read = Callable[[Finals], Values]
@@ -81,14 +82,15 @@ def run_placed(
     """
     signatures = [one.signature for one in placed]
     plans = {signature: plan(model, clean.tree, signature) for signature in dict.fromkeys(signatures)}
-    unedited = Unembedded(model, clean.resid_final[clean.tree.finals.to(model.device)])
+    unedited = Unembedded(model, clean.resid_final[clean.there.finals])
+    watched = {site: clean_final_attention(model, clean, site.layer)[site.head] for site in watch}
     # By entry, and those of one plan together: what a batch is made of.
     rank = {signature: (plans[signature].entry, number) for number, signature in enumerate(plans)}
     order = sorted(range(len(placed)), key=lambda row: rank[signatures[row]])
 
     def work(batch: Sequence[int]) -> Values:
         variants = [(plans[signatures[number]], placed[number]) for number in batch]
-        resid, reached, attention = run_variants(model, clean, variants, watch)
+        resid, reached, attention = run_variants(model, clean, variants, watched)
         return read(Finals(Unembedded(model, resid), reached, len(batch), unedited, part, attention))
 
     widest = max(one.widest for one in plans.values())

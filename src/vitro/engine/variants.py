@@ -11,17 +11,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from vitro.engine.cone import Plan, Step
+from vitro.engine.batches import picked
+from vitro.engine.cone import Plan, Step, Target
 from vitro.engine.edit import Hook, Site
 from vitro.engine.forward import Clean, attend
 from vitro.engine.place import Change, Placed
 from vitro.engine.readout import Reached
-from vitro.engine.watch import clean_final_attention, watched_attention
+from vitro.engine.watch import watched_attention
 from vitro.models import Model
 
 
 def run_variants(
-    model: Model, clean: Clean, variants: Sequence[tuple[Plan, Placed]], watch: Sequence[Site] = ()
+    model: Model,
+    clean: Clean,
+    variants: Sequence[tuple[Plan, Placed]],
+    watch: Mapping[Site, Float[Tensor, "prompt position"]],
 ) -> tuple[Float[Tensor, "stream d_model"], Reached, dict[Site, Float[Tensor, "row prompt position"]]]:
     """The final streams that variants reach, and of which row and prompt each is. Given in the order of plans' entries.
 
@@ -29,10 +33,10 @@ def run_variants(
     for itself (norms, projections, MLPs) is done for all streams of the batch at once, whatever their plans: large
     products are what a matrix library does best. Only attention is done plan by plan.
     watch: patterns whose attention from the final streams is returned too, as the softmax gives it, before any edit of
-    the pattern itself.
+    the pattern itself; each with the clean one.
     """
     groups = [
-        Group.of(model, clean, plan, [variant for _, variant in members], watch)
+        Group.of(model, plan, [variant for _, variant in members], watch)
         for plan, members in groupby(variants, lambda one: one[0])
     ]
     for layer in range(model.shape.n_layers):
@@ -42,14 +46,15 @@ def run_variants(
     final, rows, prompts = [clean.resid_final[:0]], [], []
     first = 0
     for group in groups:
-        mine, nodes = group.plan.reached(clean.tree)
+        mine = group.plan.prompts
         if group.resid is not None:
-            final.append(group.resid[:, nodes.to(model.device)].flatten(0, 1))
-        rows.append(torch.arange(first, first + group.n_rows).repeat_interleave(len(mine)))
+            final.append(group.resid[:, group.plan.finals].flatten(0, 1))
+        last = first + group.n_rows
+        rows.append(torch.arange(first, last, device=model.device).repeat_interleave(len(mine)))
         prompts.append(mine.repeat(group.n_rows))
-        first += group.n_rows
-    reached = (torch.cat(rows).to(model.device), torch.cat(prompts).to(model.device))
-    return torch.cat(final), reached, {site: torch.cat([group.seen[site] for group in groups]) for site in watch}
+        first = last
+    seen = {site: torch.cat([group.seen[site] for group in groups]) for site in watch}
+    return torch.cat(final), (torch.cat(rows), torch.cat(prompts)), seen
 
 
 @dataclass(eq=False)
@@ -64,12 +69,10 @@ class Group:
     """The stream as it left the last block; None before the first."""
 
     @classmethod
-    def of(cls, model: Model, clean: Clean, plan: Plan, members: Sequence[Placed], watch: Sequence[Site]) -> "Group":
+    def of(cls, model: Model, plan: Plan, members: Sequence[Placed], watch: Mapping[Site, Tensor]) -> "Group":
         """Variants before their first block."""
         n_rows = len(members)
-        seen = {
-            site: clean_final_attention(model, clean, site.layer)[site.head].expand(n_rows, -1, -1) for site in watch
-        }
+        seen = {site: weights.expand(n_rows, -1, -1) for site, weights in watch.items()}
         return cls(plan, n_rows, _stack(members, model.device), seen)
 
     def entering(self, clean: Clean, layer: int) -> Float[Tensor, "row held d_model"]:
@@ -80,7 +83,7 @@ class Group:
             pre = _rows(clean.layers[layer].resid_pre, step.held, self.n_rows)
             if self.resid is not None:
                 pre[:, step.carried] = self.resid
-        _apply(pre, self.edits[layer, Hook.resid_pre], step.index_held)
+        self.edit(pre, layer, Hook.resid_pre)
         return pre
 
     def clean_out(self, activation: Float[Tensor, "node *width"], layer: int) -> Float[Tensor, "row out *width"]:
@@ -88,14 +91,21 @@ class Group:
         step = self.plan.steps[layer]
         return _rows(activation, step.held[step.out], self.n_rows)
 
+    def edit(self, activation: Float[Tensor, "row node *head width"], layer: int, hook: Hook) -> None:
+        """Make this group's edits at one place, in the activation itself."""
+        targets = self.plan.steps[layer].targets
+        for edit in self.edits[layer, hook]:
+            target = targets[hook, edit.nodes]
+            edit.make(activation, target.at, edit.value[:, target.kept])
 
-def _run_block(model: Model, clean: Clean, layer: int, groups: Sequence[Group], watch: Sequence[Site]) -> None:
+
+def _run_block(model: Model, clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping[Site, Tensor]) -> None:
     """One block. Groups are ordered by where they entered, so those that need a part of it computed come first."""
     steps, cache = [group.plan.steps[layer] for group in groups], clean.layers[layer]
 
     def edit(hook: Hook, activations: Sequence[Tensor]) -> None:
-        for group, step, activation in zip(groups, steps, activations, strict=True):
-            _apply(activation, group.edits[layer, hook], step.index_out)
+        for group, activation in zip(groups, activations, strict=True):
+            group.edit(activation, layer, hook)
 
     pre = [group.entering(clean, layer) for group in groups]
     resid = [stream[:, step.out] for stream, step in zip(pre, steps, strict=True)]
@@ -148,7 +158,7 @@ def _project(
     """Queries, keys and values of several groups, each [row, held, head, d_head]."""
     if not steps:
         return []
-    positions = clean.tree.positions.to(model.device)
+    positions = clean.there.positions
     places = torch.cat([positions[step.held].repeat(len(rows)) for step, rows in zip(steps, pre, strict=True)])
     q, k, v = (_apart(part, pre) for part in model.qkv(layer, _joined(pre), places))
     return list(zip(q, k, v, strict=True))
@@ -160,7 +170,7 @@ def _mixed_values(
     layer: int,
     group: Group,
     qkv: tuple[Tensor, Tensor, Tensor] | None,
-    watch: Sequence[Site],
+    watch: Mapping[Site, Tensor],
 ) -> Float[Tensor, "row out head d_head"]:
     """z of the leaving nodes, after the edits to patterns and to z itself; what is watched here goes into `seen`.
 
@@ -176,14 +186,12 @@ def _mixed_values(
         if any(site.layer == layer for site in watch):
             group.seen.update(watched_attention(model, clean, step, q[:, step.out], k, watch))
     else:
-        v = cache.v[torch.cat([step.context, step.held])].expand(group.n_rows, -1, -1, -1)
+        v = cache.v[step.keys].expand(group.n_rows, -1, -1, -1)
         z = group.clean_out(cache.z, layer)
-    pinned = group.edits[layer, Hook.pattern]
-    if pinned:
-        keys = clean.tree.positions.to(model.device)[torch.cat([step.context, step.held])]
-        longest = clean.tree.paths.shape[1]
-        _apply(z, [_attended(model, edit, v, keys, longest, step) for edit in pinned], step.index_out)
-    _apply(z, group.edits[layer, Hook.z], step.index_out)
+    for edit in group.edits[layer, Hook.pattern]:
+        target = step.targets[Hook.pattern, edit.nodes]
+        edit.make(z, target.at, _attended(model, clean, step, edit, target, v))
+    group.edit(z, layer, Hook.z)
     return z
 
 
@@ -193,10 +201,21 @@ class Stack:
 
     rows: Int[Tensor, " change"]
     heads: Int[Tensor, " change"] | None
-    nodes: Int[Tensor, " edited"]
-    """On the CPU, where they are looked up."""
+    nodes: tuple[int, ...]
     value: Float[Tensor, "change edited width"]
     add: bool
+
+    def make(
+        self,
+        activation: Float[Tensor, "row node *head width"],
+        at: Int[Tensor, " kept"],
+        value: Float[Tensor, "change kept width"],
+    ) -> None:
+        """Make the changes in place. at: where in the activation those of the nodes lie that it holds."""
+        where: tuple[Tensor, ...] = (self.rows[:, None], at[None])
+        if self.heads is not None:
+            where = (*where, self.heads[:, None])
+        activation.index_put_(where, value, accumulate=self.add)
 
 
 Stacks = Mapping[tuple[int, Hook], list[Stack]]
@@ -215,9 +234,9 @@ def _stack(variants: Sequence[Placed], device: torch.device) -> Stacks:
         heads = [change.site.head for _, change in changes if change.site.head is not None]
         stacks[first.site.layer, first.site.hook].append(
             Stack(
-                rows=torch.tensor([row for row, _ in changes]).to(device),
-                heads=torch.tensor(heads).to(device) if heads else None,
-                nodes=torch.tensor(first.nodes),
+                rows=picked([row for row, _ in changes], device),
+                heads=picked(heads, device) if heads else None,
+                nodes=first.nodes,
                 value=torch.stack([change.value for _, change in changes]),
                 add=first.add,
             )
@@ -230,33 +249,14 @@ def _rows(activation: Float[Tensor, "node *width"], nodes: Tensor, n_rows: int) 
     return activation[nodes].repeat(n_rows, *(1,) * activation.ndim)
 
 
-def _apply(
-    activation: Float[Tensor, "row held *head width"], edits: Sequence[Stack], index: Int[Tensor, " node"]
-) -> None:
-    """Make edits in place. index: where a node lies in the activation; edits at nodes that are not held are void."""
-    for edit in edits:
-        where = index[edit.nodes]
-        kept = where >= 0
-        value = edit.value if bool(kept.all()) else edit.value[:, kept.to(edit.value.device)]
-        at: tuple[Tensor, ...] = (edit.rows[:, None], where[kept].to(edit.value.device)[None])
-        if edit.heads is not None:
-            at = (*at, edit.heads[:, None])
-        activation.index_put_(at, value, accumulate=edit.add)
-
-
 def _attended(
-    model: Model,
-    edit: Stack,
-    v: Float[Tensor, "row key kv_head d_head"],
-    key_positions: Int[Tensor, " key"],
-    n_positions: int,
-    step: Step,
-) -> Stack:
-    """The edit of z that an edited row of attention amounts to: the values of the positions, weighted and summed."""
+    model: Model, clean: Clean, step: Step, edit: Stack, target: Target, v: Float[Tensor, "row key kv_head d_head"]
+) -> Float[Tensor, "change kept d_head"]:
+    """What z becomes where a row of attention is edited: the values of the positions, weighted and summed."""
     assert edit.heads is not None
-    where = step.index_out[edit.nodes]
-    kept = where >= 0
+    positions = clean.there.positions[step.keys]
+    longest = clean.there.paths.shape[1]
     # Positions that the value leaves out have weight 0; so has every position that is not this node's own ancestor.
-    weights = pad(edit.value[:, kept], (0, n_positions))[:, :, key_positions] * step.ancestors[where[kept]]
+    weights = pad(edit.value[:, target.kept], (0, longest))[:, :, positions] * step.ancestors[target.at]
     kv_heads = edit.heads // (model.shape.n_heads // model.shape.n_kv_heads)
-    return Stack(edit.rows, edit.heads, edit.nodes[kept], weights @ v[edit.rows, :, kv_heads], add=False)
+    return weights @ v[edit.rows, :, kv_heads]

@@ -1,6 +1,5 @@
 """Approximate effects of every edge, from gradients: attribution patching and its integrated form."""
 
-import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
@@ -45,7 +44,7 @@ def run(setup: Setup) -> Tables:
             memory=setup.options.memory,
         )
         named = edge_columns(edges, len(prompts), method).with_columns(approximation=pl.lit(approximation))
-        frames.append(named.with_columns(**{name: np.asarray(values).ravel() for name, values in found.items()}))
+        frames.append(named.with_columns(**{name: values.float().numpy().ravel() for name, values in found.items()}))
     return {"edges_approx": pl.concat(frames)}
 
 

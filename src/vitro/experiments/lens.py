@@ -18,7 +18,7 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """What the lens shows of some vectors, each of which belongs to a prompt."""
+    """What the lens shows of some vectors, each of which belongs to a prompt. `logit_lens` returns it on the CPU."""
 
     answer_prob: Float[Tensor, " vector"]
     subject_prob: Float[Tensor, " vector"]
@@ -55,7 +55,8 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
     """
     answers, subjects, answer_list = setup.token_ids
     parts = []
-    for some, whose in zip(vectors.split(_AT_ONCE), prompt.split(_AT_ONCE), strict=True):
+    prompts = prompt.to(setup.model.device)
+    for some, whose in zip(vectors.split(_AT_ONCE), prompts.split(_AT_ONCE), strict=True):
         logits = read_out(setup.model, some)
         probs = logits.softmax(-1)
         among = logits[:, answer_list]
@@ -63,12 +64,12 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
         top_prob, top = probs.topk(min(TOP, probs.shape[-1]))
         parts.append(
             Lens(
-                answer_prob=probs.gather(-1, answer)[:, 0].cpu(),
-                subject_prob=probs.gather(-1, subjects[whose][:, None])[:, 0].cpu(),
-                answer_rank_among_answers=((among >= logits.gather(-1, answer)).sum(-1) - 1).cpu(),
-                answer_logits=among.cpu(),
-                top=top.cpu(),
-                top_prob=top_prob.cpu(),
+                answer_prob=probs.gather(-1, answer)[:, 0],
+                subject_prob=probs.gather(-1, subjects[whose][:, None])[:, 0],
+                answer_rank_among_answers=(among >= logits.gather(-1, answer)).sum(-1) - 1,
+                answer_logits=among,
+                top=top,
+                top_prob=top_prob,
             )
         )
-    return Lens(*(torch.cat([getattr(part, name) for part in parts]) for name in Lens.__dataclass_fields__))
+    return Lens(*(torch.cat([getattr(part, name) for part in parts]).cpu() for name in Lens.__dataclass_fields__))

@@ -28,7 +28,7 @@ def clean_streams(model: Model, prompts: Sequence[Sequence[int]], memory: int | 
     """The model's clean run on some prompts of one length."""
     parts: dict[str, list[Tensor]] = {name: [] for name in Streams.__dataclass_fields__}
     for _, clean in clean_runs(model, prompts, memory):
-        finals, paths = clean.tree.finals.to(model.device), clean.tree.paths.to(model.device)
+        finals, paths = clean.there.finals, clean.there.paths
         layers = clean.layers
         after = [layer.resid_pre for layer in layers[1:]] + [clean.resid_final]
         parts["resid_pre"].append(torch.stack([layer.resid_pre[paths] for layer in layers], dim=1))

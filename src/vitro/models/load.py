@@ -16,6 +16,7 @@ from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
 
 FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -36,10 +37,8 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
     with _quiet_transformers():
         config = _read(checkpoint, "config.json", transformers.AutoConfig)
         family = family_of(config.model_type)
-        tokenizer = _read(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
-        if len(tokenizer) <= len(tokenizer.all_special_ids):
-            # Where its files are missing, transformers makes one that knows no word.
-            raise ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
+        _check_config(checkpoint, config)
+        tokenizer = _read_tokenizer(checkpoint, config)
         hf = _read_weights(checkpoint, config, DTYPES[dtype])
     check_finite(hf)
     try:
@@ -100,8 +99,29 @@ def _read(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
         ) from error
 
 
+def _check_config(checkpoint: Checkpoint, config: Any) -> None:
+    """ModelError where no model has the sizes that the configuration gives: else the weights would be blamed."""
+    try:
+        with torch.device("meta"):
+            transformers.AutoModelForCausalLM.from_config(config)
+    except Exception as error:
+        source = checkpoint.gguf or "config.json"
+        raise ModelError(f"model {checkpoint.name!r}: {source} describes no model ({_first_line(error)})") from error
+
+
+def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
+    none = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
+    if checkpoint.gguf is None and not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
+        raise none
+    tokenizer = _read(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # Where a file is missing beside others, transformers makes one that knows no word.
+        raise none
+    return tokenizer
+
+
 def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
-    options: dict[str, Any] = {"use_safetensors": True}
+    options: dict[str, Any] = {"use_safetensors": True, "ignore_mismatched_sizes": True}
     if checkpoint.gguf is not None:
         # Plain dense weights: packed ones would compute with kernels of their own.
         options = {"quantization_config": transformers.GgufConfig(dequantize=True)}
@@ -114,8 +134,8 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
         output_loading_info=True,
         **options,
     )
-    if wrong := sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"]):
-        # transformers would fill these at random and go on.
+    if wrong := sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"]):
+        # transformers fills these at random and goes on.
         raise ModelError(
             f"model {checkpoint.name!r}: {len(wrong)} weights are missing or of the wrong shape, {wrong[0]} among them"
         )

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vitro.models.checkpoint import ModelError
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -39,6 +41,12 @@ class Model(ABC):
     """The `model_type`s of transformers' configurations that this family reads."""
 
     def __init__(self, hf: Any, tokenizer: Any, shape: Shape) -> None:
+        places = sorted({str(weight.device) for weight in hf.parameters()})
+        if len(places) > 1:
+            raise ModelError(
+                f"the model's weights lie on several devices ({', '.join(places)}); Vitro runs a model on one: load it "
+                "without device_map"
+            )
         self.hf = hf
         self.tokenizer = tokenizer
         self.shape = shape
@@ -46,7 +54,10 @@ class Model(ABC):
     @classmethod
     @abstractmethod
     def of(cls, hf: Any, tokenizer: Any) -> "Model":
-        """The model made of a loaded transformers model of this family and its tokenizer (None: tokens only)."""
+        """The model made of a loaded transformers model of this family and its tokenizer (None: tokens only).
+
+        ModelError where its weights lie on several devices.
+        """
 
     @property
     def device(self) -> torch.device:

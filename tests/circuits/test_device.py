@@ -1,0 +1,87 @@
+"""Circuits and edges of a model on another device: `meta` stands for a GPU (see elsewhere.py)."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from circuits.wirings import PROMPTS, SENTENCES, SUBJECT, WIRINGS
+from elsewhere import elsewhere
+from small_models import random_model
+from vitro.circuits import (
+    Circuit,
+    Constant,
+    Constants,
+    attribute_edges,
+    cut_edges,
+    model_edges,
+    node,
+    resampled,
+    run_circuits,
+)
+from vitro.engine import Finals, mean_activations
+from vitro.engine.budget import BATCH_NODES
+from vitro.models import Model
+
+CIRCUITS = [Circuit.wire(wiring) for wiring in WIRINGS.values()]
+FAMILIES = ["gpt2", "llama-gqa-3", "neox-parallel", "mistral-window"]
+
+
+def there(name: str) -> Model:
+    model = random_model(name)
+    model.hf.to("meta")
+    return model
+
+
+def reading(finals: Finals) -> dict[str, Tensor]:
+    return {"logits": finals.logits, "kl": finals.kl, **{str(site): one for site, one in finals.attention.items()}}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_while_circuits_run_nothing_is_sent_to_the_device(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def sent(batch_nodes: int) -> tuple[int, int]:
+        monkeypatch.setitem(BATCH_NODES, "meta", batch_nodes)
+        told: list[int] = []
+        with elsewhere() as crossings:
+            model = there(name)
+            means = Constants.of(mean_activations(model, SENTENCES))
+            constants: dict[Constant, Constants] = {
+                "zero": means,
+                "mean": means,
+                "resample": resampled(model, PROMPTS, seed=3),
+            }
+            found = run_circuits(
+                model,
+                PROMPTS,
+                CIRCUITS,
+                reading,
+                subject=SUBJECT,
+                constants=constants,
+                watch=[node("a1.h1")],
+                progress=lambda done, total: told.append(done),
+            )
+        assert found["logits"].shape[:2] == (len(CIRCUITS), len(PROMPTS))
+        assert crossings[-len(found) :] == ["fetched"] * len(found)
+        assert crossings.count("fetched") == len(found) == 3
+        return len(crossings), len(told)
+
+    (at_once, few), (one_by_one, many) = sent(10**6), sent(1)
+    assert (few, many) == (2, len(CIRCUITS))
+    assert at_once == one_by_one
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_edges_are_cut_and_estimated_where_the_model_is(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(BATCH_NODES, "meta", 64)
+    model = there(name)
+    n_edges = 0
+    with elsewhere() as crossings:
+        means = Constants.of(mean_activations(model, SENTENCES))
+        for layer in range(model.shape.n_layers + 1):
+            crossings.clear()
+            cut = cut_edges(model, PROMPTS, layer, means, reading, since=SUBJECT)
+            assert len(cut["kl"]) == len(model_edges(model, layer))
+            assert (crossings[-2:], crossings.count("fetched")) == (["fetched"] * 2, 2)
+            n_edges += len(cut["kl"])
+        found = attribute_edges(model, PROMPTS, means, lambda logits: {"first": logits[:, 0]}, since=SUBJECT)
+    assert found["first"].shape == (n_edges, len(PROMPTS))
+    assert found["first"].device == torch.device("cpu")

@@ -1,0 +1,56 @@
+"""Every measurement of a model on another device (`meta` stands for a GPU, see elsewhere.py) and in half precision."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elsewhere import elsewhere
+from planted import COPY, SUCCESSOR
+from vitro.engine.budget import BATCH_NODES
+from vitro.experiments import EXPERIMENTS, ON_REQUEST, Options, Setup, Tables
+from vitro.models import Model, load
+from vitro.tasks import days
+
+OPTIONS = Options(samples=8, heads=(SUCCESSOR, COPY))
+ALL = {**EXPERIMENTS, **ON_REQUEST}
+
+
+def measured(model: Model) -> Tables:
+    setup = Setup(model, days(), OPTIONS)
+    return {name: table for experiment in ALL.values() for name, table in setup.tables(experiment).items()}
+
+
+@pytest.fixture(scope="module")
+def tables(planted_model: Model) -> Tables:
+    return measured(planted_model)
+
+
+def test_every_measurement_is_made_where_the_model_is(
+    planted_model: Model, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BATCH_NODES, "meta", 1024)
+    model = copy.copy(planted_model)
+    model.hf = copy.deepcopy(planted_model.hf).to("meta")
+    with elsewhere() as crossings:
+        found = measured(model)
+    assert {name: table.schema for name, table in found.items()} == {
+        name: table.schema for name, table in tables.items()
+    }
+    assert "fetched" in crossings
+
+
+@pytest.mark.parametrize(("dtype", "within"), [("bfloat16", 0.05), ("float16", 0.005)])
+def test_every_measurement_in_half_precision_is_near_the_full_one(
+    planted_folder: Path, tables: Tables, dtype: str, within: float
+) -> None:
+    found = measured(load(str(planted_folder), dtype=dtype))
+    for name, full in tables.items():
+        half = found[name]
+        assert half.schema == full.schema, name
+        # Which circuit it is, which token comes tenth, is decided by small differences.
+        for column in ("answer_prob", "subject_prob", "answer_prob_change", "weight"):
+            if column in full.columns and name != "random_circuits":
+                apart = np.abs(half[column].to_numpy() - full[column].to_numpy())
+                assert np.nanmax(apart) < within, (name, column)
