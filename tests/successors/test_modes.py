@@ -112,7 +112,7 @@ def test_a_map_that_turns_one_plane_is_known_as_that_and_no_full_rotation(n: int
         assert list(of_input(found)) == [k]
     said = verdict("a1.h1", "days", whole, found, [of_head(x, EYE, EYE, unembed)])
     assert "not a rotation of the whole span" in said
-    assert f"but it turns one plane by one step, that of mode {k}" in said
+    assert f"But it turns one plane by one step, that of mode {k}" in said
     assert "as 0 of 1 random heads do" in said
 
 
@@ -228,7 +228,7 @@ def test_modes_that_the_words_have_not_are_left_out() -> None:
     nothing = torch.zeros(64, 2), torch.zeros(2, 64)
     assert not of_head(x, *nothing, x)
     said = verdict("a1.h1", "months", turn(x, *nothing, x), of_head(x, *nothing, x), [])
-    assert "nor does it turn one plane by one step" in said
+    assert "Nor does it turn one plane by one step" in said
 
 
 @pytest.mark.parametrize("n", [7, 12])

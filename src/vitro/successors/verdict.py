@@ -51,7 +51,7 @@ def turned_planes(modes: Sequence[Mode]) -> list[Mode]:
 
 
 def verdict(name: str, one: str, found: Turn, modes: Sequence[Mode], others: Sequence[Sequence[Mode]]) -> str:
-    """Whether a head (`a9.h1`) turns a set as a rotation does, in a sentence with the numbers that say so.
+    """Whether a head (`a9.h1`) turns a set as a rotation does, in sentences with the numbers that say so.
 
     modes: what it makes of the set's modes; others: what random heads make of them.
     """
@@ -62,14 +62,13 @@ def verdict(name: str, one: str, found: Turn, modes: Sequence[Mode], others: Seq
             f"{found.stays:.0%} stays in the span)."
         )
     says = (
-        f"; yet what it writes follows the order (cosine {found.output_cosine:.2f} with the next word's unembedding, "
-        f"{found.output_step:+.2f} beside the one before, "
-        f"p {found.output_p:.2g})"
+        f" Yet what it writes follows the order (cosine {found.output_cosine:.2f} with the next word's unembedding, "
+        f"{found.output_step:+.2f} beside the one before, p {found.output_p:.2g})."
         if found.output_p <= LARGEST_P
         else ""
     )
     planes = _of_planes(modes, others)
-    return f"{name} on {one}: not a rotation of the whole span: {'; '.join(failed)}; {planes}{says}."
+    return f"{name} on {one}: not a rotation of the whole span: {'; '.join(failed)}. {planes}.{says}"
 
 
 def _of_planes(modes: Sequence[Mode], others: Sequence[Sequence[Mode]]) -> str:
@@ -78,11 +77,11 @@ def _of_planes(modes: Sequence[Mode], others: Sequence[Sequence[Mode]]) -> str:
         count = "one plane" if len(turned) == 1 else f"{len(turned)} planes"
         also = sum(bool(turned_planes(other)) for other in others)
         return (
-            f"but it turns {count} by one step, {' and '.join(map(_told, turned))}, "
+            f"But it turns {count} by one step, {' and '.join(map(_told, turned))}, "
             f"as {also} of {len(others)} random heads do"
         )
     nearest = f": the nearest is {_told(min(read, key=lambda mode: mode.p))}" if read else ""
-    return f"nor does it turn one plane by one step{nearest}"
+    return f"Nor does it turn one plane by one step{nearest}"
 
 
 def _of_input(modes: Sequence[Mode]) -> list[Mode]:
