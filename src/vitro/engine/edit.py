@@ -74,7 +74,8 @@ class Edit:
 
     value: [width], [position, width] or [prompt, position, width], each axis full or 1, as in broadcasting. Position p
     of the value belongs to position p of the prompt. Width is d_head at a head's z and d_model at an MLP or the
-    stream; at a pattern it holds the weights on positions 0, 1, ..., and those that it leaves out are 0.
+    stream; at a pattern it holds the weights on positions 0, 1, ..., and those that it leaves out are 0. It may lie on
+    any device and have any number format: what of it is used is brought to the model's, once.
     positions: which positions are edited, negative ones counted from each prompt's end; None: all.
     prompts: which prompts are edited; None: all.
     """

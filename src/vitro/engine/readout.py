@@ -92,6 +92,7 @@ Reached = tuple[Int[Tensor, " stream"], Int[Tensor, " stream"]]
 class Finals:
     """A batch of variants (rows) at the final stream of some of the prompts, on the model's device.
 
+    The tokens that it is asked about are to lie there too.
     What is read off is the clean run's own, to the last bit, where no edit reaches.
     """
 
