@@ -2,12 +2,13 @@
 
     make bench
 
-A whole run is also put into docs/performance.md. Each row is a sweep: Vitro runs it whole, the median of some runs;
-each peer (benchmarks/peers.py, in an environment of its own) runs variants drawn from it at random, and its time is its
-seconds per variant times their number. Answer logits are compared one by one with the plain loop's. `rate` is the
-multiply-adds that Vitro does, counted, over its time, as a share of the machine's own float32 matrix product, measured
-in the same run. `memory` is Vitro's peak above the loaded model. The last rows have no peer: edges by their gradients,
-and the whole day study (benchmarks/study.py).
+A whole run is also put into docs/performance.md and the README.
+
+Each row is a sweep: Vitro runs it whole, the median of some runs; each peer (benchmarks/peers.py, in an environment of
+its own) runs variants drawn from it at random, and its time is its seconds per variant times their number. Answer
+logits are compared one by one with the plain loop's. `rate` is the multiply-adds that Vitro does, counted, over its
+time, as a share of the machine's own float32 matrix product, measured in the same run. `memory` is Vitro's peak above
+the loaded model. The last rows have no peer: edges by their gradients, and the whole day study (benchmarks/study.py).
 
 Exits with 1 where a row's ratio to the fastest plain peer is below its target, its time above its limit, its memory
 above 1.5 GB, or a difference over 1e-4.
@@ -367,12 +368,35 @@ def _markdown(cells: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def headline(result: dict[str, Any]) -> str:
+    """The run in a few columns, for the README."""
+    cells = [["sweep", "variants x prompts", "Vitro", "fastest peer", "ratio", "largest difference", "memory"]]
+    for row in result["rows"]:
+        if peers := row.get("peers"):
+            plain = {column: peers[column]["seconds"] for column in peers if PEERS[column][1] == "all"}
+            fastest = min(plain, key=lambda column: plain[column])
+            cells.append(
+                [
+                    row["row"],
+                    f"{row['variants']:,} x {row['prompts']:,}",
+                    f"{row['seconds']:.1f} s",
+                    f"{plain[fastest]:.1f} s ({fastest})",
+                    f"{row['ratio']:.1f}",
+                    f"{row['max_difference']:.1e}",
+                    f"{row['peak_mb']:.0f} MB",
+                ]
+            )
+    machine = result["machine"]
+    return f"On {machine['processor']}, {machine['threads']} threads, float32:\n\n{_markdown(cells)}"
+
+
 def render(result: dict[str, Any]) -> None:
-    """Put the run into docs/performance.md, between the marks."""
-    page = HERE.parent / "docs" / "performance.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    page.write_text(f"{before}{MARKS[0]}\n{report(result)}\n{MARKS[1]}{after}", encoding="utf-8")
+    """Put the run into docs/performance.md and the README, between the marks."""
+    root = HERE.parent
+    for page, text in ((root / "docs" / "performance.md", report(result)), (root / "README.md", headline(result))):
+        before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+        _, _, after = rest.partition(MARKS[1])
+        page.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 def _seconds(measured: dict[str, Any]) -> str:
@@ -388,8 +412,12 @@ def main() -> int:
     parser.add_argument("--variants", type=int, default=36, help="variants that each peer runs of a row")
     parser.add_argument("--only", default="", help="rows whose name holds this")
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--render", action="store_true", help="measure nothing; put the last whole run into the docs")
     arguments = parser.parse_args()
 
+    if arguments.render:
+        render(json.loads(RESULT.read_text()))
+        return 0
     rate = machine_rate()
     machine = {
         "system": f"{platform.system()} {platform.machine()}",

@@ -1,5 +1,6 @@
 """How much is done at once, so that a sweep of any size runs in the same memory."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from vitro.models import Model
 
 # Nodes (streams) times rows of one batch. On two CPU cores, GPT-2-small size, a head sweep of 7 prompts took 13.8 s
 # with 256, 12.4 s with 512, 10.4 s with 1024, 12.1 s with 2048: small products are slow, large ones leave the caches.
-# A GPU needs many more to be busy. Prompts are cut into trees of at most TREE_NODES, for attention costs their square.
-BATCH_NODES = {"cpu": 1024, "cuda": 32768, "mps": 4096}
+# A GPU has no such limit: its batches are filled as the memory allows.
+BATCH_NODES = {"cpu": 1024}
+# Prompts are cut into trees of so many nodes, for attention costs their square.
 TREE_NODES = 256
 # Final streams unembedded at once, where more rows are ready: a vocabulary's worth of logits soon leaves the caches.
 READ_OUT = 512
@@ -50,7 +52,7 @@ class Budget:
         attention = (shape.n_heads + 2 * shape.n_kv_heads) * shape.d_head
         return cls(
             memory=memory,
-            batch_nodes=BATCH_NODES[device.type],
+            batch_nodes=BATCH_NODES.get(device.type, sys.maxsize),
             kept_per_node=shape.n_layers * (3 * shape.d_model + attention) * size,
             used_per_node=(6 * shape.d_model + 2 * attention + 3 * shape.d_mlp) * size,
             used_per_prompt=4 * shape.d_vocab * 4,
