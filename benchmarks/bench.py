@@ -275,9 +275,8 @@ def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dic
     n_variants = len(row.keys)
     # As many runs of a prompt in every row, so that a row of many prompts does not take an hour.
     limit = row.timed or max(2, min(n_variants, limit * 7 // len(row.prompts)))
-    with FlopCounterMode(display=False) as counter:
-        row.run()
-    seconds, megabytes, ours = timed(row.run, row.repeats or repeats)
+    multiply_adds, megabytes = counted(row)
+    seconds, _, ours = timed(row.run, row.repeats or repeats)
     median = float(np.median(seconds))
     peers, difference = {}, 0.0
     for column in row.peers:
@@ -292,7 +291,6 @@ def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dic
             difference = max(difference, float((ours[found["variants"]] - found["logits"]).abs().max()))
         versions = said["versions"]
     plain = min(peers[column]["seconds"] for column in row.peers if PEERS[column][1] == "all")
-    multiply_adds = counter.get_total_flops() / 2
     return {
         "row": row.name,
         "variants": n_variants,
@@ -306,9 +304,27 @@ def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dic
         "max_difference": difference,
         "peak_mb": megabytes,
         "multiply_adds": multiply_adds,
+        "loop_multiply_adds": loop_multiply_adds(row),
         "share_of_machine": multiply_adds / median / rate,
         "versions": versions,
     }
+
+
+def counted(row: Row) -> tuple[float, float]:
+    """Multiply-adds of Vitro's sweep, and its peak memory above the loaded model in MB: of the row's first run."""
+    with FlopCounterMode(display=False) as counter:
+        _, megabytes, _ = timed(row.run, 1)
+    return counter.get_total_flops() / 2, megabytes
+
+
+@torch.inference_mode()
+def loop_multiply_adds(row: Row) -> float:
+    """Multiply-adds of a loop of full passes, as a plain call makes them: all positions unembedded."""
+    tokens = torch.tensor(row.prompts[: row.prompts_per_pass])
+    with FlopCounterMode(display=False) as counter:
+        row.model.hf(tokens, use_cache=False)
+    once: float = counter.get_total_flops() / 2
+    return once * len(row.keys) * len(row.prompts) / len(tokens)
 
 
 def measure_alone(row: Alone, repeats: int) -> dict[str, Any]:
@@ -343,7 +359,7 @@ def report(result: dict[str, Any]) -> str:
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}."
     )
     times = [["sweep", "variants x prompts", "Vitro", *PEERS, "ratio"]]
-    work = [["sweep", "largest difference", "memory", "multiply-adds", "rate"]]
+    work = [["sweep", "largest difference", "memory", "multiply-adds", "a loop's", "times fewer", "rate"]]
     for row in rows:
         peers = row.get("peers", {})
         limit = f" (at most {row['limit']:g})" if row["limit"] else ""
@@ -357,9 +373,11 @@ def report(result: dict[str, Any]) -> str:
                 f"{row['ratio']:.1f}{target}" if peers else "",
             ]
         )
-        counted = [f"{row['multiply_adds'] / 1e9:,.0f} G", f"{row['share_of_machine']:.0%}"] if peers else ["", ""]
+        mine, loop = row.get("multiply_adds", 1), row.get("loop_multiply_adds", 1)
+        numbers = [f"{mine / 1e9:,.0f} G", f"{loop / 1e9:,.0f} G", f"{loop / mine:.1f}"]
+        counts = [*numbers, f"{row['share_of_machine']:.0%}"] if peers else [""] * 4
         difference = f"{row['max_difference']:.1e}" if peers else ""
-        work.append([row["row"], difference, f"{row['peak_mb']:.0f} MB", *counted])
+        work.append([row["row"], difference, f"{row['peak_mb']:.0f} MB", *counts])
     return "\n\n".join([where, _markdown(times), _markdown(work)])
 
 

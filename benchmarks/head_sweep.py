@@ -12,14 +12,13 @@ the 100 final streams, which every probability needs, is a third of the work tha
 """
 
 import argparse
+import ctypes
 import platform
 import resource
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
@@ -27,6 +26,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from peers import forget_peak, memory
 from vitro.engine import Edit, Finals, Variant, mean_activations, sweep, z
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
@@ -146,40 +146,22 @@ def loop(hf: GPT2LMHeadModel, tokens: Tensor, values: Sequence[Tensor], answers:
 
 
 def timed(work: Callable[[], Result], repeats: int) -> tuple[list[float], float, Result]:
-    """Some runs' seconds, the peak memory above where they started in MB, and their result."""
+    """Some runs' seconds, the peak memory above where they started in MB, and the last result."""
     seconds = []
-    with peak_memory() as peak:
-        for _ in range(repeats):
-            start = time.perf_counter()
-            result = work()
-            seconds.append(time.perf_counter() - start)
-    return seconds, peak[0], result
+    trim()
+    before = memory("VmRSS")
+    forget_peak()
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = work()
+        seconds.append(time.perf_counter() - start)
+    return seconds, memory("VmHWM") - before, result
 
 
-@contextmanager
-def peak_memory() -> Iterator[list[float]]:
-    """The highest resident memory above the one at entry, in MB, sampled every 5 ms (Linux; 0 elsewhere)."""
-    peak = [0.0]
-    if not Path("/proc/self/statm").exists():
-        yield peak
-        return
-
-    def resident() -> float:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-    start, stop = resident(), threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.005):
-            peak[0] = max(peak[0], resident() - start)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        thread.join()
+def trim() -> None:
+    """Give freed memory back to the system, or what earlier work has left behind would hide what this one needs."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":
