@@ -183,7 +183,7 @@ def test_answer_tables_of_heads_follow_the_value_bias(with_words: Model) -> None
     outs = torch.stack([slow_head_out(with_words, one, 1, 1, "included") for one in seen])
     assert_near(
         torch.from_numpy(table["logit"].to_numpy().copy()).reshape(7, 7),
-        slow_read_out(with_words, outs)[:, prompts.answer_list_ids],
+        slow_read_out(with_words, outs)[:, prompts.answer_list_ids.tolist()],
     )
 
 

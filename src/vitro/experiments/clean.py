@@ -1,9 +1,8 @@
 """V1, the clean run: what the model answers when nothing is edited."""
 
 import polars as pl
-from torch import Tensor
 
-from vitro.engine import Finals
+from vitro.experiments.effects import answered
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
 from vitro.figures import clean_answers
@@ -12,26 +11,9 @@ from vitro.tasks import Task
 
 
 def run(setup: Setup) -> Tables:
-    """Table `clean`: per prompt the answer's logit, probability and rank (0 = top), the subject's probability, the top.
-
-    Subject and answer are tokens as the prompt continues with them, so with their leading space.
-    """
+    """Table `clean`, a row for each prompt: its subject and answer, and what is `answered`."""
     prompts = setup.prompts
-    answers, subjects, _ = setup.token_ids
-
-    def read(finals: Finals) -> dict[str, Tensor]:
-        answer, subject = answers[finals.prompts], subjects[finals.prompts]
-        top, top_prob = finals.top()
-        return {
-            "answer_logit": finals.at(answer),
-            "answer_prob": finals.prob(answer),
-            "answer_rank": finals.rank(answer),
-            "subject_prob": finals.prob(subject),
-            "top": top,
-            "top_prob": top_prob,
-        }
-
-    found = {name: value[0].numpy() for name, value in setup.sweep([()], read, "clean run").items()}
+    found = {name: value[0].numpy() for name, value in setup.sweep([()], answered(setup), "clean run").items()}
     return {
         "clean": pl.DataFrame(
             {

@@ -1,4 +1,4 @@
-"""How a variant's answers differ from the clean run's: the columns that all ablations share."""
+"""What is read off final streams: what they answer, and how that differs from the clean run's."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +26,29 @@ def effects(setup: Setup) -> Read:
             "answer_prob_change": finals.prob(answer) - clean.prob(answer),
             "logit_diff_change": logit_change - (finals.at(subject) - clean.at(subject)),
             "kl": finals.kl,
+        }
+
+    return read
+
+
+def answered(setup: Setup) -> Read:
+    """A reading of what is answered, each [variant, prompt].
+
+    answer_logit; answer_prob, subject_prob: probabilities; answer_rank (0 = top); top: the most probable token, and its
+    top_prob. Subject and answer are tokens as the prompt continues with them, so with their leading space.
+    """
+    answers, subjects, _ = setup.token_ids
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        answer, subject = answers[finals.prompts], subjects[finals.prompts]
+        top, top_prob = finals.top()
+        return {
+            "answer_logit": finals.at(answer),
+            "answer_prob": finals.prob(answer),
+            "answer_rank": finals.rank(answer),
+            "subject_prob": finals.prob(subject),
+            "top": top,
+            "top_prob": top_prob,
         }
 
     return read

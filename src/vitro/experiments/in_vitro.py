@@ -14,6 +14,7 @@ from vitro.engine import Finals, Read, Unembedded, pattern
 from vitro.experiments.answer_tables import answer_rows
 from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
+from vitro.experiments.effects import answered
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import answers, positions, subjects
 from vitro.experiments.prompts import PROMPTS
@@ -45,20 +46,11 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     n_heads = setup.model.shape.n_heads
     own = {name: [one for one in made.components(n_heads) if one.kind is Kind.head] for name, made in circuits.items()}
     watch = sorted({one for heads in own.values() for one in heads})
-    answer_ids, subject_ids, answer_list = setup.token_ids
+    answers_of, answer_list = answered(setup), setup.token_ids[2]
 
-    def read(finals: Finals) -> dict[str, Tensor]:
-        answer, subject = answer_ids[finals.prompts], subject_ids[finals.prompts]
-        top, top_prob = finals.top()
-        return {
-            "answer_prob": finals.prob(answer),
-            "answer_rank": finals.rank(answer),
-            "subject_prob": finals.prob(subject),
-            "top": top,
-            "top_prob": top_prob,
-            "answer_logits": finals.among(answer_list),
-            **{str(one): finals.attention[pattern(one.layer, one.head)] for one in watch},
-        }
+    def read(finals: Finals) -> Mapping[str, Tensor]:
+        watched = {str(one): finals.attention[pattern(one.layer, one.head)] for one in watch}
+        return {**answers_of(finals), "answer_logits": finals.among(answer_list), **watched}
 
     found = setup.run_circuits(wired, read, "circuits", watch=watch)
     n_prompts = len(setup.prompts.tokens)
