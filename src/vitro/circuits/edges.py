@@ -15,6 +15,7 @@ from vitro.engine import (
     Placed,
     Progress,
     Read,
+    Unembedded,
     attend,
     keep,
     mlp_out,
@@ -60,12 +61,13 @@ def cut_edges(
     for part in budget.parts(prompts):
         tree = pack(prompts[part])
         clean = run(model, tree)
+        unedited = Unembedded(model, clean.resid_final[clean.there.finals])
         nodes = (tree.positions >= since).nonzero()[:, 0]
         n_sources = budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
         where = Nodes.of(tree, part.start, model.device)
         for placed in _cut(model, clean, layer, where, nodes, constants, n_sources):
-            for batch, values in run_placed(model, clean, placed, part, read, budget):
+            for batch, values in run_placed(model, clean, unedited, placed, part, read, budget):
                 keep(kept, values, [first + number for number in batch], part, (n_edges, len(prompts)))
                 done += len(batch) * len(tree.finals)
                 if progress is not None:

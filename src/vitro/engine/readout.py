@@ -57,9 +57,7 @@ class Unembedded:
 
     def at(self, tokens: Int[Tensor, " stream"]) -> Float[Tensor, " stream"]:
         """The logit of one token in each stream."""
-        logits = (self.normed * self.model.w_unembed[tokens].float()).sum(-1)
-        bias = self.model.b_unembed
-        return logits if bias is None else logits + bias[tokens].float()
+        return self._biased((self.normed * self.model.w_unembed[tokens].float()).sum(-1), tokens)
 
     def prob(self, tokens: Int[Tensor, " stream"]) -> Float[Tensor, " stream"]:
         """The probability of one token in each stream."""
@@ -67,7 +65,9 @@ class Unembedded:
 
     def among(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "stream token"]:
         """The logits of some tokens, the same in every stream."""
-        logits = self.normed @ self.model.w_unembed[tokens].float().T
+        return self._biased(self.normed @ self.model.w_unembed[tokens].float().T, tokens)
+
+    def _biased(self, logits: Float[Tensor, "*stream token"], tokens: Int[Tensor, " token"]) -> Tensor:
         bias = self.model.b_unembed
         return logits if bias is None else logits + bias[tokens].float()
 

@@ -58,8 +58,9 @@ def sweep(
         if conflicts:
             tree = pack(prompts[part], apart=min(at for at in conflicts if at is not None))
         clean = run(model, tree)
+        unedited = Unembedded(model, clean.resid_final[clean.there.finals])
         placed = [place(model, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
-        for batch, values in run_placed(model, clean, placed, part, read, budget, watch):
+        for batch, values in run_placed(model, clean, unedited, placed, part, read, budget, watch):
             keep(kept, values, batch, part, (len(variants), len(prompts)))
             done += len(batch) * len(tree.finals)
             if progress is not None:
@@ -70,6 +71,7 @@ def sweep(
 def run_placed(
     model: Model,
     clean: Clean,
+    unedited: Unembedded,
     placed: Sequence[Placed],
     part: slice,
     read: Read,
@@ -78,11 +80,10 @@ def run_placed(
 ) -> Iterator[tuple[Sequence[int], Values]]:
     """Variants on a tree in batches, whatever their plans: the numbers of some of them, and what is read off those.
 
-    part: which of all prompts are on the tree.
+    unedited: the clean run's final streams. part: which of all prompts are on the tree.
     """
     signatures = [one.signature for one in placed]
     plans = {signature: plan(model, clean.tree, signature) for signature in dict.fromkeys(signatures)}
-    unedited = Unembedded(model, clean.resid_final[clean.there.finals])
     watched = {site: clean_final_attention(model, clean, site.layer)[site.head] for site in watch}
     # By entry, and those of one plan together: what a batch is made of.
     rank = {signature: (plans[signature].entry, number) for number, signature in enumerate(plans)}
