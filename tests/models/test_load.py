@@ -178,6 +178,36 @@ def test_one_hash_stands_for_one_set_of_weights(folder: Path, tmp_path: Path) ->
     assert find(str(folder)).weights_hash() != find(str(copy)).weights_hash()
 
 
+def test_one_hash_stands_for_one_configuration_wherever_and_however_written(folder: Path, tmp_path: Path) -> None:
+    before = find(str(folder)).config_hash()
+    folder = shutil.copytree(folder, tmp_path / "copy")
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=None, sort_keys=True))
+    configure(folder, transformers_version="5.0.0", scale_attn_by_inverse_layer_idx=False)
+    assert find(str(folder)).config_hash() == before
+    configure(folder, layer_norm_epsilon=1e-3)
+    assert find(str(folder)).config_hash() != before
+    path.write_text("{")
+    with pytest.raises(ModelError, match=r"config\.json cannot be read"):
+        find(str(folder)).config_hash()
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "added_tokens.json", "tokenizer.5.0.json"])
+def test_one_hash_stands_for_one_tokenizer_before_it_is_loaded(folder: Path, file: str) -> None:
+    checkpoint, path = find(str(folder)), folder / file
+    before = checkpoint.tokenizer_hash()
+    configure(folder, n_ctx=10)
+    assert checkpoint.tokenizer_hash() == before
+    path.write_text((path.read_text() if path.is_file() else "{}") + "\n")
+    assert checkpoint.tokenizer_hash() != before
+
+
+def test_a_gguf_file_is_its_configuration_and_its_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    checkpoint = find(str(tmp_path / "tiny.gguf"))
+    assert checkpoint.config_hash() == checkpoint.tokenizer_hash() == checkpoint.weights_hash()
+
+
 def test_bfloat16_is_the_streams_format_and_logits_come_in_float32(folder: Path) -> None:
     from vitro.engine import sweep
 

