@@ -20,9 +20,9 @@ from vitro.engine import MemoryBudgetError
 from vitro.errors import VitroError
 from vitro.experiments import EXPERIMENTS, Experiment, Options
 from vitro.folder import FolderError, write_file
-from vitro.models import ModelError
+from vitro.models import ModelError, load_checkpoint
 from vitro.study import StudyError, open_study, run_study, summary, write_report
-from vitro.tasks import Task, TaskError, days, months, numbers
+from vitro.tasks import TaskError, days, months, numbers
 
 OPTIONS = Options(samples=8)
 
@@ -279,15 +279,13 @@ def test_another_number_format_is_another_study(finished: Path, planted_folder: 
 def test_a_slow_loader_does_not_undo_what_another_finished(
     planted_folder: Path, planted_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import vitro.study
-
-    loads, out = vitro.study.load_checkpoint, tmp_path / "study"
+    out = tmp_path / "study"
 
     def slow(*given: Any, **options: Any) -> Any:
-        monkeypatch.setattr("vitro.study.load_checkpoint", loads)
+        monkeypatch.setattr("vitro.study.load_checkpoint", load_checkpoint)
         with pytest.raises(FolderError, match="being written by another vitro"):
             run_study(days(), str(planted_folder), out, OPTIONS, experiments=["prompts"])
-        return loads(*given, **options)
+        return load_checkpoint(*given, **options)
 
     monkeypatch.setattr("vitro.study.load_checkpoint", slow)
     run_study(days(), str(planted_folder), out, OPTIONS, experiments=["clean"])
