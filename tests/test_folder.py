@@ -12,7 +12,7 @@ from vitro.errors import VitroError
 from vitro.folder import FolderError, sole_writer, write_file
 
 ENTER = """
-import os, sys, time
+import os, random, sys, time
 from pathlib import Path
 from vitro.folder import FolderError, sole_writer
 
@@ -31,6 +31,7 @@ while time.monotonic() < end:
             os.unlink(inside)
     except FolderError as error:
         assert "another vitro" in str(error), error
+    time.sleep(random.random() / 1000)
 print(entries, overlaps)
 """
 
@@ -46,6 +47,24 @@ def test_of_four_processes_one_is_inside(tmp_path: Path, is_there: bool) -> None
     assert [one.returncode for one in crowd] == [0] * 4
     assert sum(entries for entries, _ in counts) > 100
     assert [overlaps for _, overlaps in counts] == [0] * 4
+
+
+def test_nobody_comes_in_before_the_lock_of_the_last_is_unlinked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink, tried = Path.unlink, []
+
+    def looked_at(path: Path, missing_ok: bool = False) -> None:
+        monkeypatch.setattr(Path, "unlink", unlink)
+        tried.append(path.name)
+        with pytest.raises(FolderError, match="being written by another vitro"), sole_writer(tmp_path):
+            pass
+        path.unlink(missing_ok)
+
+    with sole_writer(tmp_path):
+        monkeypatch.setattr(Path, "unlink", looked_at)
+    assert tried == [".lock"]
+    assert list(tmp_path.iterdir()) == []
 
 
 WRITE = """
