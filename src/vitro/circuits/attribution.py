@@ -11,7 +11,21 @@ from torch.nn.functional import pad
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.edges import source_changes
 from vitro.circuits.nodes import sources_before
-from vitro.engine import Budget, Tree, attend, pack, read_out, run, visible
+from vitro.engine import (
+    Budget,
+    Prompts,
+    Tree,
+    alone,
+    attend,
+    checked_prompts,
+    clean_begins,
+    in_parts,
+    pack,
+    read_out,
+    refuse_broken,
+    run,
+    visible,
+)
 from vitro.models import Model
 
 Metrics = Callable[[Float[Tensor, "prompt d_vocab"]], Mapping[str, Float[Tensor, " prompt"]]]
@@ -24,7 +38,7 @@ logits only. Where prompts are worked on in parts, the logits of the others are 
 @torch.no_grad()
 def attribute_edges(
     model: Model,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     constants: Constants,
     metrics: Metrics,
     *,
@@ -46,19 +60,29 @@ def attribute_edges(
     among them, the ablated one is not, and one step is EAP.
 
     memory: bytes for everything but the model; more prompts than fit are worked on in parts.
-    Raises ValueError for fewer steps than one, MemoryBudgetError where not even one prompt fits.
+    Raises ValueError for fewer steps than one, MemoryBudgetError where not even one prompt fits, and what `cut_edges`
+    does.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
+    prompts = checked_prompts(model, prompts)
+    constants.check(prompts)
     parts: dict[str, list[Tensor]] = {}
     # Prompts are kept apart from their first token on: to the budget they share no beginning.
     unshared = [[number] * len(prompt) for number, prompt in enumerate(prompts)]
-    for part in _budget(model, memory).parts(unshared):
+    for part, here in in_parts(model, unshared, _budget(model, memory)):
         # A stream that two prompts share would get the sum of their gradients.
         tree = pack(prompts[part], apart=0)
-        for name, scores in _attribute(model, tree, part, len(prompts), constants, metrics, since, steps).items():
+        for name, scores in _attribute(here, tree, part, len(prompts), constants, metrics, since, steps).items():
             parts.setdefault(name, []).append(scores.cpu())
-    return {name: torch.cat(scores, dim=1) for name, scores in parts.items()}
+    found = {name: torch.cat(scores, dim=1) for name, scores in parts.items()}
+    refuse_broken(
+        model,
+        torch.stack([~scores.isfinite().all(0) for scores in found.values()]),
+        lambda row, prompt: clean_begins(alone(model, prompts[prompt])) or "the gradients",
+        lambda row: f"scores of edges by {list(found)[row]}",
+    )
+    return found
 
 
 def _attribute(
@@ -77,7 +101,7 @@ def _attribute(
     clean = run(model, tree)
     there, embed = clean.there, clean.layers[0].resid_pre
     sources = sources_before(shape.n_heads, shape.n_layers)
-    change = source_changes(model, clean, sources, constants, where, nodes)
+    change = source_changes(clean, sources, constants, where, nodes)
     del clean
     # Kept apart, the prompts' nodes lie one prompt after the other.
     lengths = ((tree.paths >= 0).sum(1) - since).clamp_min(0).tolist()

@@ -7,9 +7,31 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vitro.engine.budget import MemoryBudgetError
+from vitro.errors import VitroError
 
 Values = Mapping[str, Tensor]
 """Results by name, each [row, prompt, ...]."""
+
+
+class ReadError(VitroError):
+    """A reading of a run that gives something else than a tensor per row and prompt."""
+
+
+def checked_values(values: Values, n_rows: int, n_prompts: int) -> Values:
+    """What was read, if each of it has a row for every row of the batch and a column for every prompt; else ReadError.
+
+    Anything else would be put in other rows' places by broadcasting, or fail deep inside.
+    """
+    if not isinstance(values, Mapping):
+        raise ReadError(f"read gives a {type(values).__name__}; it should give tensors by name, as {{'top': ...}}")
+    for name, value in values.items():
+        if not isinstance(value, Tensor) or value.shape[:2] != (n_rows, n_prompts):
+            found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise ReadError(
+                f"what is read as {name!r} is {found}; it should be a tensor [row, prompt, ...], here of "
+                f"{n_rows} rows and {n_prompts} prompts"
+            )
+    return values
 
 
 def in_batches(

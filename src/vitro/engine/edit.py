@@ -92,12 +92,21 @@ class Edit:
         whose = "" if self.prompts is None else f" of prompts {self.prompts}"
         return f"{self.how} {self.site} at {where}{whose}"
 
+    def __post_init__(self) -> None:
+        if self.how not in ("set", "add"):
+            raise EditError(f"edit of {self.site}: how must be set or add, not {self.how!r}")
+        if not isinstance(self.value, Tensor) or not self.value.ndim:
+            raise EditError(f"edit of {self.site}: its value must be a tensor [..., width], not {str(self.value)[:40]}")
+
     def rows(self, lengths: Sequence[int]) -> Int[Tensor, "prompt position"]:
         """Which row of `flat_value` each prompt's positions get; -1 where nothing is edited.
 
-        lengths: every prompt's number of tokens. EditError where the value's shape does not fit the prompts.
+        lengths: every prompt's number of tokens. EditError where the value's shape does not fit the prompts, or a
+        prompt or position is named that there is none of.
         """
         n_prompts, longest = len(lengths), max(lengths)
+        _check_named(self, "position", self.positions, -longest, longest)
+        _check_named(self, "prompt", self.prompts, 0, n_prompts)
         by_prompt, by_position = (1, 1, *self.value.shape[:-1])[-2:]
         if by_prompt not in (1, n_prompts) or (by_position != 1 and by_position < longest) or self.value.ndim > 3:
             raise EditError(
@@ -124,6 +133,16 @@ class Edit:
 
 Variant = tuple[Edit, ...]
 """Edits made together in one run of the model; the empty variant is the clean run."""
+
+
+def _check_named(edit: Edit, what: str, named: Sequence[int] | None, first: int, end: int) -> None:
+    """EditError where an edit names what is not there, which would be to edit nothing without a word."""
+    if named is None:
+        return
+    if not named:
+        raise EditError(f"edit ({edit}): it names no {what}, so it edits nothing; None stands for all")
+    if wrong := [one for one in named if not first <= one < end]:
+        raise EditError(f"edit ({edit}): there is no {what} {wrong[0]}; there are {first} to {end - 1}")
 
 
 def pin(layer: int, head: int, to: int, *, at: int = -1) -> Edit:

@@ -74,7 +74,18 @@ def first_conflict(tree: Tree, rows: Int[Tensor, "prompt position"]) -> int | No
     return int(conflicts.min()) if len(conflicts) else None
 
 
-def check_site(model: Model, edit: Edit) -> None:
+def check_variant(model: Model, number: int, variant: Variant) -> None:
+    """EditError where a variant is no tuple of edits, or one of them does not fit the model."""
+    if not isinstance(variant, Sequence) or not all(isinstance(edit, Edit) for edit in variant):
+        raise EditError(f"variant {number} is {str(variant)[:60]!r}; a variant is a tuple of edits, of one as (edit,)")
+    for edit in variant:
+        _check_site(model, edit)
+        # To read a value that lies on a GPU, the CPU would wait for it; what comes of it is checked after the run.
+        if edit.value.device.type == "cpu" and not edit.value.isfinite().all():
+            raise EditError(f"edit ({edit}): its value holds NaN or infinity")
+
+
+def _check_site(model: Model, edit: Edit) -> None:
     """EditError where the model has no such site, or the value has another width than the site."""
     site, shape = edit.site, model.shape
     of_head = site.hook in (Hook.z, Hook.pattern)

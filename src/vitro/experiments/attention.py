@@ -32,7 +32,7 @@ def _patterns(setup: Setup) -> pl.DataFrame:
     frames: dict[Head, list[pl.DataFrame]] = {head: [] for head in heads}
     for part, clean in clean_runs(setup.model, setup.prompts.tokens.tolist(), setup.options.memory):
         paths = clean.tree.paths
-        layers = {layer: clean_attention(setup.model, clean, layer).cpu() for layer, _ in heads}
+        layers = {layer: clean_attention(clean, layer).cpu() for layer, _ in heads}
         n_positions = paths.shape[1]
         query, key = np.tril_indices(n_positions)
         for layer, head in heads:
