@@ -17,7 +17,7 @@ from vitro.models import Model
 from vitro.successors import SETS, OrderedSet, page, successor, turn
 from vitro.successors.orders import ORDERS, cyclic_orders, p_values
 from vitro.successors.rotation import singular_values
-from vitro.successors.scores import NORMS, effective_embedding, head_outputs, word_logits
+from vitro.successors.scores import NORMS, effective_embedding, head_outputs, leading, word_logits
 from vitro.successors.sets import known_sets
 from vitro.successors.verdict import LARGEST_P, failures
 from vitro.tasks import days, numbers
@@ -72,6 +72,12 @@ def explicit_logits(model: Model, layer: int, head: int, norms: str) -> Tensor:
     out = final(norm(x) @ m) if norms == "with" else x @ m
     logits: Tensor = hf.get_output_embeddings()(out)[:, TOKENS]
     return logits
+
+
+def test_a_word_leads_only_where_no_other_says_as_much_and_all_are_numbers() -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [3.0, 3.0, 2.0], [1.0, torch.nan, 2.0], [0.0, 0.0, 0.0]])
+    assert leading(logits).tolist() == [1, -1, -1, -1]
+    assert leading(logits[None].expand(2, -1, -1)).tolist() == [[1, -1, -1, -1]] * 2
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import polars as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.models import Model
@@ -60,10 +60,15 @@ def word_logits(
     """What the outputs say about these tokens: the columns of the unembedding for them, and no others."""
     ids = torch.tensor(tokens, device=model.device)
     normed = model.final_norm(outputs) if norms == "with" else outputs
-    logits = normed @ model.w_unembed[ids].T
-    if model.b_unembed is not None:
-        logits = logits + model.b_unembed[ids]
-    return logits.float()
+    # In float32 in every number format: in bfloat16 words tie that the head tells apart.
+    logits = normed.float() @ model.w_unembed[ids].float().T
+    return logits if model.b_unembed is None else logits + model.b_unembed[ids].float()
+
+
+def leading(logits: Float[Tensor, "*row word"]) -> Int[Tensor, "*row"]:
+    """The word of the highest logit in each row; -1 where two share it, or a logit is NaN, for then none leads."""
+    top, word = logits.max(-1, keepdim=True)
+    return torch.where((logits >= top).sum(-1) == 1, word[..., 0], -1)
 
 
 @torch.inference_mode()
@@ -93,7 +98,7 @@ def score_table(model: Model, sets: Sequence[Known]) -> pl.DataFrame:
     for norms, layer, logits in all_logits(model, sets):
         for one, mine in zip(sets, places, strict=True):
             words, successors = torch.tensor(one.pairs).T
-            top = logits[:, mine, mine].argmax(-1)
+            top = leading(logits[:, mine, mine])
             right = (top[:, words] == successors).sum(-1).tolist()
             rows += [
                 (norms, layer, head, one.name, len(one.pairs), count, count / len(one.pairs), 1 / len(one.words))
@@ -123,7 +128,7 @@ def head_words(model: Model, sets: Sequence[Known], layer: int, head: int) -> pl
         logits = word_logits(model, outputs, one.tokens, "with")[0].cpu()
         n = len(one.words)
         after = dict(one.pairs)
-        top = logits.argmax(-1).tolist()
+        top = leading(logits).tolist()
         frames.append(
             pl.DataFrame(
                 {
