@@ -11,6 +11,7 @@ from small_models import random_model
 from vitro.circuits import Circuit, Constant, Constants, attribute_edges, cut_edges, resampled, run_circuits
 from vitro.circuits.nodes import CircuitError
 from vitro.engine import (
+    Budget,
     Edit,
     EditError,
     Finals,
@@ -131,6 +132,13 @@ def test_a_reading_that_is_no_tensor_per_row_and_prompt_is_refused(read: Any, sa
         sweep(MODEL, PROMPTS, [()], read)
     with pytest.raises(ReadError, match=says):
         run_circuits(MODEL, PROMPTS, [Circuit.wire("input -> logits")], read)
+
+
+def test_a_reading_that_changes_its_width_is_refused() -> None:
+    widths = iter(range(1, 9))
+    least = Budget.of(MODEL).need(4, 1)
+    with pytest.raises(ReadError, match="all axes after row and prompt must stay"):
+        sweep(MODEL, PROMPTS, [()], lambda finals: {"some": finals.logits[..., : next(widths)]}, memory=least)
 
 
 def test_no_variants_are_no_results() -> None:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slow import parts_of, slow_logits
+from slow import parts_of, slow_logits, slow_run
 from small_models import random_model
 from vitro.engine import (
     Budget,
@@ -184,3 +184,21 @@ def test_many_prompts_are_cut_into_trees_that_fit() -> None:
     assert parts[0].start == 0
     assert parts[-1].stop == 8 * N_NUMBERS
     assert all(before.stop == after.start for before, after in itertools.pairwise(parts))
+
+
+def test_watched_attention_is_as_wide_as_the_longest_of_all_prompts_however_they_are_cut_into_trees() -> None:
+    prompts = [[7], [0, 5, 9, 3], [0, 5], [8], [0, 5, 9, 3, 7, 8]]
+    site = pattern(1, 2)
+
+    def watched(memory: int | None) -> torch.Tensor:
+        return sweep(MODEL, prompts, [()], lambda finals: {"it": finals.attention[site]}, watch=[site], memory=memory)[
+            "it"
+        ]
+
+    whole, cut = watched(None), watched(Budget.of(MODEL).need(6, 1))
+    assert whole.shape == (1, 5, 6)
+    torch.testing.assert_close(cut, whole, atol=1e-6, rtol=0)
+    for number, prompt in enumerate(prompts):
+        expected = slow_run(MODEL, prompt).attention[1, 2, -1]
+        torch.testing.assert_close(whole[0, number, : len(prompt)].double(), expected, atol=1e-5, rtol=0)
+        assert not whole[0, number, len(prompt) :].any()

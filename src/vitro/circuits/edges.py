@@ -69,9 +69,9 @@ def cut_edges(
     budget = Budget.of(model, memory)
     edges = model_edges(model, layer)
     kept: dict[str, Tensor] = {}
-    done, total = 0, len(edges) * len(ids)
+    done, total, longest = 0, len(edges) * len(ids), max(map(len, ids))
     for part, here in in_parts(model, ids, budget):
-        tree = pack(ids[part], constants.apart())
+        tree = pack(ids[part], constants.apart(), positions=longest)
         clean = run(here, tree)
         unedited = Unembedded(here, clean.resid_final[clean.there.finals])
         nodes = (tree.positions >= since).nonzero()[:, 0]

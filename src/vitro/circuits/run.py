@@ -68,9 +68,9 @@ def run_circuits(
     _check(model, ids, circuits, subject, constants)
     budget = Budget.of(model, memory)
     kept: dict[str, Tensor] = {}
-    done, total = 0, len(circuits) * len(ids)
+    done, total, longest = 0, len(circuits) * len(ids), max(map(len, ids))
     for part, here in in_parts(model, ids, budget):
-        living = run(here, _apart(ids[part], circuits, constants))
+        living = run(here, _apart(ids[part], circuits, constants, positions=longest))
         tree, nodes = living.there, Nodes.of(living.tree, part.start, model.device)
         clean = Unembedded(here, living.resid_final[tree.finals])
 
@@ -126,21 +126,25 @@ def run_circuits(
 
 
 def _apart(
-    prompts: Sequence[Sequence[int]], circuits: Sequence[Circuit], constants: Mapping[Constant, Constants]
+    prompts: Sequence[Sequence[int]],
+    circuits: Sequence[Circuit],
+    constants: Mapping[Constant, Constants],
+    *,
+    positions: int,
 ) -> Tree:
     """The prompts' tree, those kept apart that share a beginning but not what the circuits do there.
 
     That is where a constant differs from prompt to prompt, and where one prompt ends, so that a head is pinned, and
     another goes on.
     """
-    tree = pack(prompts)
+    tree = pack(prompts, positions=positions)
     used = {kind for circuit in circuits for _, kind in circuit.constants}
     found = [constants[kind].apart() for kind in used]
     if any(circuit.pins for circuit in circuits):
         ends = torch.arange(tree.paths.shape[1]) == (tree.paths >= 0).sum(1, keepdim=True) - 1
         found.append(first_conflict(tree, torch.where(ends, 0, -1)))
     at = [position for position in found if position is not None]
-    return pack(prompts, min(at)) if at else tree
+    return pack(prompts, min(at), positions=positions) if at else tree
 
 
 def _attends(circuit: Circuit) -> bool:

@@ -70,6 +70,11 @@ def keep(kept: dict[str, Tensor], values: Values, rows: Sequence[int], part: sli
     for name, value in values.items():
         if name not in kept:
             kept[name] = value.new_empty((*size, *value.shape[2:]))
+        if value.shape[2:] != kept[name].shape[2:]:
+            raise ReadError(
+                f"what is read as {name!r} is of shape {tuple(value.shape)}, and was {tuple(kept[name].shape)} in an "
+                "earlier batch; all axes after row and prompt must stay as they are"
+            )
         kept[name][picked(rows, value.device), part] = value
 
 

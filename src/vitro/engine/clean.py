@@ -19,9 +19,9 @@ def clean_runs(model: Model, prompts: Prompts, memory: int | None = None) -> Ite
     holds NaN or infinity.
     """
     ids = checked_prompts(model, prompts)
-    broken = []
+    broken, longest = [], max(map(len, ids))
     for part, here in in_parts(model, ids, Budget.of(model, memory)):
-        clean = run(here, pack(ids[part]))
+        clean = run(here, pack(ids[part], positions=longest))
         tree = clean.there
         broken.append(((~clean.resid_final.isfinite().all(-1))[tree.paths] & (tree.paths >= 0)).any(-1))
         yield part, clean

@@ -59,10 +59,10 @@ def sweep(
     done, total = 0, len(variants) * len(ids)
     for part, here in in_parts(model, ids, budget):
         rows = [[row[part] for row in edits] for edits in edited]
-        tree = pack(ids[part])
+        tree = pack(ids[part], positions=max(lengths))
         conflicts = {first_conflict(tree, row) for edits in rows for row in edits} - {None}
         if conflicts:
-            tree = pack(ids[part], apart=min(at for at in conflicts if at is not None))
+            tree = pack(ids[part], min(at for at in conflicts if at is not None), positions=max(lengths))
         clean = run(here, tree)
         unedited = Unembedded(here, clean.resid_final[clean.there.finals])
         placed = [place(here, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
