@@ -17,7 +17,7 @@ def written(model: Model, seen: Seen, edge: Edge, constants: Constants, prompt: 
     source = edge.source
 
     def of(values: Tensor) -> Tensor:
-        return values[prompt if len(values) > 1 else 0].double()
+        return values[prompt if len(values) > 1 else 0][: seen.resid_pre.shape[1]].double()
 
     if str(source) == "input":
         return of(constants.embed) - seen.resid_pre[0]
@@ -92,7 +92,7 @@ def slow_gradient(model: Model, edge: Any, inputs: Tensor, answer: int) -> Tenso
 
         handles = [last.register_forward_hook(keep_stream)]
     elif edge.reader.head < 0:
-        block, _, _, mlp = parts_of(model, edge.reader.layer)
+        block, _, _, _ = parts_of(model, edge.reader.layer)
         norm = block.ln_2 if type(model).__name__ == "GPT2" else block.post_attention_layernorm
 
         def read(module: Any, args: Any) -> tuple[Tensor]:

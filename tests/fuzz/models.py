@@ -30,7 +30,7 @@ transformers.utils.logging.set_verbosity_error()
 ROPES = ("default", "linear", "yarn", "llama3", *(() if "rope by length" in AWAITED else ("dynamic", "longrope")))
 
 
-def draw_model(draw: Draw, *, max_layers: int = 3) -> Model:
+def draw_model(draw: Draw, *, max_layers: int = 4) -> Model:
     """A model of any family with every parameter drawn, large enough that attention is far from uniform."""
     hf = draw.one_of(MAKERS)(draw, draw.integer(1, max_layers)).eval().requires_grad_(False)
     scale = draw.real(0.1, 0.4)
@@ -51,6 +51,23 @@ def plain(model: Model) -> Model:
         if "dynamic" in str(getattr(module, "rope_type", "")):
             module.register_forward_pre_hook(_forget)
     return family_of(hf.config.model_type).of(hf, tokenizer=None)
+
+
+def ungrouped(model: Model) -> Model:
+    """The same function as a model in which every head has keys and values of its own, to tell a group's heads apart."""
+    shape, hf = model.shape, model.hf
+    if shape.n_kv_heads == shape.n_heads:
+        return model
+    config = copy.deepcopy(hf.config)
+    config.num_key_value_heads = shape.n_heads
+    wide = type(hf)(config).eval().requires_grad_(False)
+    weights = hf.state_dict()
+    for name, weight in weights.items():
+        if "k_proj" in name or "v_proj" in name:
+            heads = weight.unflatten(0, (shape.n_kv_heads, shape.d_head))
+            weights[name] = heads.repeat_interleave(shape.n_heads // shape.n_kv_heads, 0).flatten(0, 1)
+    wide.load_state_dict(weights)
+    return type(model).of(wide, tokenizer=None)
 
 
 def _forget(rotary: Any, args: Any) -> None:

@@ -4,10 +4,10 @@ from fuzz.draw import Draw
 from vitro.models import Model
 
 Tokens = list[list[int]]
-LONGEST = 12
+LONGEST = 16
 
 
-def draw_prompts(draw: Draw, model: Model, *, at_least: int = 1, at_most: int = 5, shortest: int = 1) -> Tokens:
+def draw_prompts(draw: Draw, model: Model, *, at_least: int = 1, at_most: int = 6, shortest: int = 1) -> Tokens:
     """Prompts of any lengths that the model takes."""
     longest = min(LONGEST, model.shape.n_ctx)
     prompts: Tokens = []
