@@ -21,7 +21,7 @@ more than twice another such draw, and never four times in ten thousand."""
 
 
 def check_halves(draw: Draw) -> list[Check]:
-    """Edits in bfloat16 and float16. The limit is what plain transformers' own rounding comes to, `ORDERS` times over."""
+    """Edits in bfloat16 and float16. The limit: `ORDERS` times plain transformers' own rounding."""
     whole = draw_model(draw)
     dtype = draw.one_of((torch.bfloat16, torch.float16))
     model = _in(whole, dtype)

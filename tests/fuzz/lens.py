@@ -27,8 +27,9 @@ def check_lens(draw: Draw) -> list[Check]:
             "resid_post": (streams.resid_post[:, layer], [one.resid_post[layer, -1] for one in seen]),
             "mlp_out": (streams.mlp_out[:, layer], [one.mlp_out[layer, -1] for one in seen]),
         }
-        for stage, (mine, its) in stages.items():
-            checks.append(compare(f"{stage} {layer}", read_out(model, mine), slow_read_out(slow, torch.stack(its))))
+        for stage, (mine, seen_there) in stages.items():
+            there = slow_read_out(slow, torch.stack(seen_there))
+            checks.append(compare(f"{stage} {layer}", read_out(model, mine), there))
     for layer, head in draw.some(every_head(model), at_most=3):
         mine = streams.z[:, layer, head] @ model.w_out(layer)[head]
         its = torch.stack([one.z[layer, -1, head] @ w_out_of(slow, layer, head) for one in seen])

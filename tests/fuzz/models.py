@@ -54,7 +54,7 @@ def plain(model: Model) -> Model:
 
 
 def ungrouped(model: Model) -> Model:
-    """The same function as a model in which every head has keys and values of its own, to tell a group's heads apart."""
+    """The same function as a model in which every head has its own keys and values, to tell a group's heads apart."""
     shape, hf = model.shape, model.hf
     if shape.n_kv_heads == shape.n_heads:
         return model

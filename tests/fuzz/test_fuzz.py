@@ -4,7 +4,7 @@ import pytest
 
 from fuzz.kinds import KINDS, run_case
 
-CASES = {kind: 40 if kind == "circuits" else 3 for kind in KINDS}
+CASES = {kind: 40 if kind == "circuits" else 2 for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,7 @@
 """Random circuits: pins, inputs by q, k and v, constants, bias nodes and streams, freely mixed."""
 
+from collections.abc import Mapping
+
 from fuzz.awaited import AWAITED
 from fuzz.draw import Draw
 from vitro.circuits import INPUT, LOGITS, Circuit, Constant, Edge, Kind, Node, Pin
@@ -78,7 +80,7 @@ def _varied(draw: Draw, circuit: Circuit, shortest: int, pins: Pins) -> Circuit:
     return _made(edges, pinned, circuit.constant_of, circuit.until)
 
 
-def _made(edges: set[Edge], pinned: dict[Node, Pin], at_constants: dict[Node, Constant], until: int) -> Circuit:
+def _made(edges: set[Edge], pinned: dict[Node, Pin], at_constants: Mapping[Node, Constant], until: int) -> Circuit:
     used = {edge.source for edge in edges}
     inside = max((one.layer for one in used if one.kind is Kind.stream), default=-1)
     constants = {(one, kind) for one, kind in at_constants.items() if one in used or one.layer <= inside}
