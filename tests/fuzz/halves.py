@@ -15,9 +15,9 @@ from vitro.engine import Variant, sweep
 from vitro.models import Model
 
 ORDERS = 4
-"""Vitro and transformers round as often, in another order of summation, so each is about as far from the exact result as
+"""Vitro and transformers round as often, in another order of summation, so one is about as far from the exact result as
 the other. How far transformers is was measured for this very case; the largest of some hundred differences seldom is
-more than twice another such draw, and never four times in ten thousand."""
+more than twice another such draw."""
 
 
 def check_halves(draw: Draw) -> list[Check]:

@@ -42,7 +42,7 @@ def check_lens(draw: Draw) -> list[Check]:
 def check_means(draw: Draw) -> list[Check]:
     """Means over sentences, some of which come more than once."""
     model = draw_model(draw)
-    sentences = draw_alike(draw, model, at_most=8)
+    sentences = draw_alike(draw, model, at_least=3, at_most=8)
     sentences += [draw.one_of(sentences) for _ in range(draw.integer(0, 3))]
     means = mean_activations(model, sentences, memory=draw_memory(draw, model, sentences))
     slow = plain(model)
