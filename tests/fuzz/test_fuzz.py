@@ -7,7 +7,7 @@ import torch
 
 from fuzz.kinds import KINDS, run_case
 
-CASES = {kind: 40 if kind == "circuits" else 2 for kind in KINDS}
+CASES = {kind: 50 if kind == "circuits" else 3 for kind in KINDS}
 
 
 @pytest.fixture(autouse=True)
