@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuits.slow_edges import projection, written
-from slow import parts_of, slow_run
+from circuits.slow_edges import slow_gradient, written
+from slow import slow_run
 from small_models import random_model
 from vitro.circuits import Constants, attribute_edges, cut_edges, model_edges, resampled
 from vitro.engine import Finals, MemoryBudgetError, pack, run
@@ -97,39 +97,6 @@ def slow_score(model: Model, edge: Any, constants: Constants, prompt: int, steps
         with torch.enable_grad():
             total += float((change * slow_gradient(model, edge, inputs, int(ANSWERS[prompt]))).sum()) / steps
     return total
-
-
-def slow_gradient(model: Model, edge: Any, inputs: Tensor, answer: int) -> Tensor:
-    """d (answer's logit) / d (the stream that a reader reads): [position, d_model]."""
-    seen: list[Tensor] = []
-    if str(edge.reader) == "logits":
-        last = parts_of(model, model.shape.n_layers - 1)[0]
-
-        def keep_stream(module: Any, args: Any, out: Any) -> None:
-            seen.append(out[0] if isinstance(out, tuple) else out)
-
-        handles = [last.register_forward_hook(keep_stream)]
-    else:
-        block, attention, _, _ = parts_of(model, edge.reader.layer)
-        made, own = projection(type(model).__name__, attention, model.shape, edge.reader.head, str(edge.input))
-
-        def fork(module: Any, args: Any) -> None:
-            seen.append(args[0].detach().requires_grad_())
-
-        def splice(module: Any, args: Any, out: Tensor) -> Tensor | None:
-            if len(seen) != 1:
-                return None
-            stream = seen[0]
-            seen.append(stream)
-            mine = made(model.head_norm(edge.reader.layer)(stream))
-            return torch.cat([out[..., : own.start], mine[..., own], out[..., own.stop :]], dim=-1)
-
-        handles = [block.register_forward_pre_hook(fork), made.register_forward_hook(splice)]
-    logit = model.hf(inputs_embeds=inputs).logits[0, -1, answer]
-    for handle in handles:
-        handle.remove()
-    gradient: Tensor = torch.autograd.grad(logit, seen[0])[0][0]
-    return gradient
 
 
 def test_scores_do_not_depend_on_the_memory_budget() -> None:
