@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from fuzz.awaited import AWAITED
 from fuzz.check import Check, compare
-from fuzz.constants import share_from
 from fuzz.draw import Draw
 from fuzz.edits import all_logits, draw_memory
 from fuzz.models import draw_model, plain
@@ -26,8 +24,6 @@ def check_ablations(draw: Draw) -> list[Check]:
     seed = draw.integer(0, 1000)
     memory = draw_memory(draw, model, prompts)
     if kind == "resample":
-        if "shared nodes" in AWAITED and share_from(prompts, 0):
-            prompts = [[number, *prompt[1:]] for number, prompt in enumerate(prompts)]
         constants = resampled(model, prompts, seed, memory)
         values = _resampled(slow, prompts, seed)
     elif kind == "zero":

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from circuits.slow_circuits import SlowCircuit
-from fuzz.awaited import AWAITED
 from fuzz.check import Check, compare, largest
 from fuzz.constants import draw_kinds
 from fuzz.draw import Draw
@@ -24,15 +23,12 @@ CIRCUITS = 6
 def check_circuits(draw: Draw) -> list[Check]:
     """Final logits of every circuit, and the attention of watched heads; moved: from what the model itself says."""
     model = draw_model(draw)
-    # A prompt that ends within another one shares its last node, and a pin is a matter of the last node.
-    alike = "shared nodes" in AWAITED or draw.chance(0.5)
-    prompts = draw_alike(draw, model, at_most=4) if alike else draw_prompts(draw, model, at_most=4)
+    prompts = draw.one_of((draw_alike, draw_prompts))(draw, model, at_most=4)
     constants = draw_kinds(draw, model, prompts)
     shortest = min(map(len, prompts))
     circuits = draw_circuits(draw, model.shape, CIRCUITS, shortest, list(constants))
     subject = draw.integer(0, shortest - 1)
     biased = draw.chance(0.5)
-    cut = "watched parts" not in AWAITED or len({len(prompt) for prompt in prompts}) == 1
     watch = [Node(layer, Kind.head, head) for layer, head in draw.some(every_head(model), at_most=2)]
 
     def read(finals: Finals) -> dict[str, Tensor]:
@@ -48,7 +44,7 @@ def check_circuits(draw: Draw) -> list[Check]:
         constants=constants,
         value_bias="included" if biased else "excluded",
         watch=watch,
-        memory=draw_memory(draw, model, prompts) if cut else None,
+        memory=draw_memory(draw, model, prompts),
     )
     slow = plain(model)
     living = slow_logits(slow, prompts, [()])[0]

@@ -2,7 +2,6 @@
 
 import torch
 
-from fuzz.awaited import AWAITED
 from fuzz.draw import Draw
 from fuzz.prompts import Tokens
 from vitro.circuits import Constant, Constants
@@ -10,11 +9,10 @@ from vitro.circuits.nodes import CONSTANTS
 from vitro.models import Model
 
 
-def draw_constants(draw: Draw, model: Model, prompts: Tokens, since: int = 0) -> Constants:
-    """Of any shape: the axes prompt and position are whole or 1. since: prompts share nothing from there on."""
+def draw_constants(draw: Draw, model: Model, prompts: Tokens) -> Constants:
+    """Of any shape: the axes prompt and position are whole or 1."""
     shape, longest = model.shape, max(map(len, prompts))
-    own = "shared nodes" not in AWAITED or not share_from(prompts, since)
-    n_prompts = draw.one_of((1, len(prompts))) if own else 1
+    n_prompts = draw.one_of((1, len(prompts)))
     n_positions = draw.one_of((1, longest))
     size = draw.one_of((0.3, 1.0))
     return Constants(
@@ -30,9 +28,3 @@ def draw_kinds(draw: Draw, model: Model, prompts: Tokens) -> dict[Constant, Cons
     zero = kinds["zero"]
     kinds["zero"] = Constants(*(torch.zeros_like(getattr(zero, name)) for name in ("embed", "z", "mlp_out")))
     return kinds
-
-
-def share_from(prompts: Tokens, since: int) -> bool:
-    """Whether two prompts have the same tokens up to a position beyond `since`, and so share its node."""
-    beginnings = [tuple(prompt[: since + 1]) for prompt in prompts if len(prompt) > since]
-    return len(set(beginnings)) < len(beginnings)

@@ -20,7 +20,7 @@ def check_edges(draw: Draw) -> list[Check]:
     model = draw_model(draw)
     prompts = draw_prompts(draw, model, at_most=3)
     since = draw.integer(0, min(map(len, prompts)) - 1)
-    constants = draw_constants(draw, model, prompts, since)
+    constants = draw_constants(draw, model, prompts)
     layer = draw.integer(0, model.shape.n_layers)
     edges = model_edges(model, layer)
     memory = draw_memory(draw, model, prompts)
@@ -41,7 +41,7 @@ def check_attributions(draw: Draw) -> list[Check]:
     model = draw_model(draw)
     prompts = draw_prompts(draw, model, at_most=3)
     since = draw.integer(0, min(map(len, prompts)) - 1)
-    constants = draw_constants(draw, model, prompts, since)
+    constants = draw_constants(draw, model, prompts)
     tokens = [draw.integer(0, model.shape.d_vocab - 1) for _ in prompts]
 
     def metrics(logits: Tensor) -> dict[str, Tensor]:

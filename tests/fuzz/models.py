@@ -19,7 +19,6 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from fuzz.awaited import AWAITED
 from fuzz.draw import Draw
 from vitro.models import Model
 from vitro.models.load import family_of
@@ -27,7 +26,7 @@ from vitro.models.load import family_of
 # Its remarks on parameters that no trained model would have.
 transformers.utils.logging.set_verbosity_error()
 
-ROPES = ("default", "linear", "yarn", "llama3", *(() if "rope by length" in AWAITED else ("dynamic", "longrope")))
+ROPES = ("default", "linear", "yarn", "llama3", "dynamic", "longrope")
 
 
 def draw_model(draw: Draw, *, max_layers: int = 4) -> Model:

@@ -4,12 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fuzz.awaited import AWAITED
 from fuzz.check import Check, compare
 from fuzz.draw import Draw
 from fuzz.edits import draw_edit, draw_memory, every_head, every_site
 from fuzz.models import draw_model, plain
-from fuzz.prompts import draw_alike, draw_prompts
+from fuzz.prompts import draw_prompts
 from slow import slow_run
 from vitro.engine import Finals, Hook, Variant, pattern, sweep
 
@@ -17,8 +16,7 @@ from vitro.engine import Finals, Hook, Variant, pattern, sweep
 def check_watched(draw: Draw) -> list[Check]:
     """Heads watched while something is edited: before them, after them, and on them beside their attention."""
     model = draw_model(draw)
-    parts = "watched parts" not in AWAITED or draw.chance(0.3)
-    prompts = draw_prompts(draw, model, at_most=3) if parts else draw_alike(draw, model, at_most=3)
+    prompts = draw_prompts(draw, model, at_most=3)
     last = model.shape.n_layers - 1
     heads = draw.some([head for head in every_head(model) if head[0] >= last - 1], at_most=3)
     watch = [pattern(*head) for head in heads]
@@ -30,8 +28,7 @@ def check_watched(draw: Draw) -> list[Check]:
     def read(finals: Finals) -> dict[str, Tensor]:
         return {str(site): finals.attention[site] for site in watch}
 
-    alike = len({len(prompt) for prompt in prompts}) == 1
-    memory = draw_memory(draw, model, prompts) if alike or "watched parts" not in AWAITED else None
+    memory = draw_memory(draw, model, prompts)
     ours = sweep(model, prompts, variants, read, watch=watch, memory=memory)
     slow, longest = plain(model), max(map(len, prompts))
     checks = []

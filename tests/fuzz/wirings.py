@@ -2,29 +2,24 @@
 
 from collections.abc import Mapping
 
-from fuzz.awaited import AWAITED
 from fuzz.draw import Draw
 from vitro.circuits import INPUT, LOGITS, Circuit, Constant, Edge, Kind, Node, Pin
 from vitro.circuits.nodes import INPUTS
 from vitro.models import Shape
 
-Pins = dict[int, Pin]
-"""While two pins in one layer are awaited: the one pin of each layer in a run."""
-
 
 def draw_circuits(draw: Draw, shape: Shape, number: int, shortest: int, constants: list[Constant]) -> list[Circuit]:
     """Circuits of one run, some of which share much: what several ask for is computed once."""
-    pins: Pins = {}
     circuits: list[Circuit] = []
     while len(circuits) < number:
         if circuits and draw.chance(0.4):
-            circuits.append(_varied(draw, draw.one_of(circuits), shortest, pins))
+            circuits.append(_varied(draw, draw.one_of(circuits), shortest))
         else:
-            circuits.append(draw_circuit(draw, shape, shortest, constants, pins))
+            circuits.append(draw_circuit(draw, shape, shortest, constants))
     return draw.shuffled(circuits)
 
 
-def draw_circuit(draw: Draw, shape: Shape, shortest: int, constants: list[Constant], pins: Pins) -> Circuit:
+def draw_circuit(draw: Draw, shape: Shape, shortest: int, constants: list[Constant]) -> Circuit:
     """A wiring in a random order, which need not be the model's: an MLP may read a later head.
 
     shortest: of the prompts, which bounds the pins. constants: the kinds that there are values of.
@@ -49,7 +44,7 @@ def draw_circuit(draw: Draw, shape: Shape, shortest: int, constants: list[Consta
             same = draw.some(ready, at_most=4) if draw.chance(0.6) else None
             edges |= {Edge(source, one, name) for name in INPUTS for source in same or draw.some(ready, at_most=4)}
             if draw.chance(0.45):
-                pinned[one] = draw_pin(draw, one, shortest, pins)
+                pinned[one] = draw_pin(draw, shortest)
         else:
             edges |= {Edge(source, one) for source in draw.some(ready, at_most=4)}
         ready.append(one)
@@ -60,14 +55,14 @@ def draw_circuit(draw: Draw, shape: Shape, shortest: int, constants: list[Consta
     return _values_alone(draw, _made(edges, pinned, at_constants, until))
 
 
-def draw_pin(draw: Draw, one: Node, shortest: int, pins: Pins) -> Pin:
-    pin = draw.one_of([*range(shortest), "subject"])
-    return pins.setdefault(one.layer, pin) if "pins" in AWAITED else pin
+def draw_pin(draw: Draw, shortest: int) -> Pin:
+    pin: Pin = draw.one_of([*range(shortest), "subject"])
+    return pin
 
 
-def _varied(draw: Draw, circuit: Circuit, shortest: int, pins: Pins) -> Circuit:
+def _varied(draw: Draw, circuit: Circuit, shortest: int) -> Circuit:
     """The same wiring with other pins, and without some of its edges to the logits."""
-    pinned = {one: draw_pin(draw, one, shortest, pins) for one in circuit.heads if draw.chance(0.5)}
+    pinned = {one: draw_pin(draw, shortest) for one in circuit.heads if draw.chance(0.5)}
     to_logits = [edge for edge in circuit.edges if edge.reader == LOGITS]
     kept = set(draw.some(sorted(to_logits)))
     edges = {edge for edge in circuit.edges if edge.reader != LOGITS or edge in kept}

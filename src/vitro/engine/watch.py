@@ -27,6 +27,9 @@ def watched_attention(
 
     watch: the clean one of each pattern, which prompts out of reach keep.
     """
+    if not q.shape[1]:
+        # Where no final stream sees what is edited, in the last block nothing leaves that is read.
+        return {}
     tree = clean.there
     leaves = _places(step.held[step.out], len(tree.tokens))[tree.finals]
     keys = _places(step.keys, len(tree.tokens))[tree.paths]
