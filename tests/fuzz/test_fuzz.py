@@ -1,22 +1,10 @@
 """A hundred random checks and some hundred circuits against plain transformers: the beginning of `make fuzz`."""
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 from fuzz.kinds import KINDS, run_case
 
 CASES = {kind: 50 if kind == "circuits" else 3 for kind in KINDS}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """More would only wait for each other in models this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
