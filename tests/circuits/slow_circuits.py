@@ -142,5 +142,7 @@ class _Slow:
         return slice(start, start + self.d_head)
 
     def value_bias(self, layer: int, head: int) -> Tensor:
-        bias: Tensor = self.hf.transformer.h[layer].attn.c_attn.bias
-        return bias[self.columns(2, head)]
+        """What its values are whatever it reads: those of ln_1's bias."""
+        block, mine = self.hf.transformer.h[layer], self.columns(2, head)
+        values: Tensor = block.ln_1.bias @ block.attn.c_attn.weight[:, mine] + block.attn.c_attn.bias[mine]
+        return values
