@@ -33,7 +33,7 @@ KINDS: dict[ValueBias, str] = {"excluded": "folded", "included": "raw"}
 @cache
 def stored(name: str) -> tuple[Model, dict[str, Tensor]]:
     """A model and what TransformerLens made of it."""
-    with safe_open(STORED / f"{name}.safetensors", framework="pt") as file:  # type: ignore[no-untyped-call]
+    with safe_open(STORED / f"{name}.safetensors", framework="pt") as file:
         config = json.loads(file.metadata()["config"])
         values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     hf = AutoModelForCausalLM.from_config(AutoConfig.for_model(config.pop("model_type"), **config))
