@@ -26,7 +26,10 @@ ModelOption = Annotated[
     str, typer.Option(help="A hub id (gpt2, gpt2@main), a folder, a .gguf file, or smollm2 (see vitro models).")
 ]
 ValueBiasOption = Annotated[
-    str, typer.Option(help="Whether a head's output has its b_V: excluded (the post's way) or included.")
+    str,
+    typer.Option(
+        help="Whether a head's output has what it adds everywhere alike: excluded (the post's way) or included."
+    ),
 ]
 UnembedOption = Annotated[
     str, typer.Option(help="The steering direction: folded (the post's way: normed and centred) or raw.")

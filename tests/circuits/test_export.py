@@ -137,7 +137,7 @@ def test_a_stream_is_written_as_the_edges_that_it_stands_for(name: str) -> None:
     one = model(name)
     zero = Constants(
         torch.zeros(1, 1, one.shape.d_model),
-        torch.stack([one.value_bias(layer) for layer in range(one.shape.n_layers)])[:, None, None],
+        torch.stack([one.folded_value_bias(layer) for layer in range(one.shape.n_layers)])[:, None, None],
         torch.zeros(one.shape.n_layers, 1, 1, one.shape.d_model),
     )
     inside = Circuit.within(one, ["1.1", "2.0", "2.3", "m2"], "zero", mlps="ablated", heads_of=range(1, 3))

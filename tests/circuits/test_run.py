@@ -21,7 +21,7 @@ def final_logits(finals: Finals) -> dict[str, Tensor]:
 
 def constants_of(model: Model) -> dict[Constant, Constants]:
     shape = model.shape
-    bias = torch.stack([model.value_bias(layer) for layer in range(shape.n_layers)])[:, None, None]
+    bias = torch.stack([model.folded_value_bias(layer) for layer in range(shape.n_layers)])[:, None, None]
     return {
         "zero": Constants(torch.zeros(1, 1, shape.d_model), bias, torch.zeros(shape.n_layers, 1, 1, shape.d_model)),
         "mean": Constants.of(mean_activations(model, SENTENCES)),

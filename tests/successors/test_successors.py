@@ -69,7 +69,8 @@ def explicit_logits(model: Model, layer: int, head: int, norms: str) -> Tensor:
     embedded = embedding.weight[TOKENS]
     x = embedded + mlp(mlp_norm(embedded))
     m = w_v @ w_o
-    out = final(norm(x) @ m) if norms == "with" else x @ m
+    shift = getattr(norm, "bias", torch.zeros(shape.d_model))
+    out = final((norm(x) - shift) @ m) if norms == "with" else x @ m
     logits: Tensor = hf.get_output_embeddings()(out)[:, TOKENS]
     return logits
 
@@ -98,7 +99,7 @@ def test_values_are_the_normed_stream_times_w_value_plus_b_v(family: str) -> Non
     for layer in range(model.shape.n_layers):
         _, _, values = model.qkv(layer, stream, torch.arange(5))
         values = values[0].repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=1).transpose(0, 1)
-        made = model.head_norm(layer)(stream) @ model.w_value(layer) + model.value_bias(layer)[:, None]
+        made = model.head_norm(layer)(stream) @ model.w_value(layer) + model.b_value(layer)[:, None]
         torch.testing.assert_close(made, values, rtol=1e-4, atol=1e-4)
 
 

@@ -37,6 +37,8 @@ class Glass:
         self.tree, self.nodes = tree, nodes
         self.biased = value_bias == "included"
         self.outputs: dict[int, Tensor] = {}
+        # Kept, for a layer's heads may be asked for one by one.
+        self.value_biases: dict[int, Float[Tensor, "head d_head"]] = {}
         self.patterns: dict[int, Float[Tensor, "head prompt position"]] = {}
 
     def run(self) -> Float[Tensor, "circuit prompt d_model"]:
@@ -162,7 +164,7 @@ class Glass:
         numbers = [part.head for part in steps[0].heads]
         z = torch.stack([self._z(layer, step.heads, where) for step in steps])
         if not self.biased:
-            bias = self.model.value_bias(layer)
+            bias = self._value_bias(layer)
             z = z - torch.stack([bias[number] for number in numbers])
         w_out = self.model.w_out(layer)
         return (z.flatten(-2) @ torch.cat([w_out[number] for number in numbers])).unbind()
@@ -200,13 +202,15 @@ class Glass:
         return torch.arange(len(self.tree.tokens), device=self.model.device)
 
     def _bias(self, layer: int) -> Float[Tensor, " d_model"]:
-        """b_O, and where heads come without their b_V, that of all heads of the layer."""
-        shape = self.model.shape
-        none = torch.zeros(1, 1, shape.n_heads, shape.d_head, dtype=self.model.dtype, device=self.model.device)
-        bias = self.model.attn_out(layer, none)[0, 0]
-        if self.biased:
-            return bias
-        return bias + torch.einsum("hd,hdm->m", self.model.value_bias(layer), self.model.w_out(layer))
+        """b_O, and where heads come without their folded value biases, those of all heads of the layer."""
+        bias = self._value_bias(layer)
+        z = torch.zeros_like(bias) if self.biased else bias
+        return self.model.attn_out(layer, z[None, None])[0, 0]
+
+    def _value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+        if layer not in self.value_biases:
+            self.value_biases[layer] = self.model.folded_value_bias(layer)
+        return self.value_biases[layer]
 
     def _constant(self, step: Step) -> Constants:
         assert step.constant is not None

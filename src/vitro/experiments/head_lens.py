@@ -17,7 +17,8 @@ from vitro.tasks import Task
 def run(setup: Setup) -> Tables:
     """Tables `head_lens` and `head_lens_top` (the ten most probable tokens), per prompt, layer and head.
 
-    The lens reads the head's own output, without b_O, and without b_V unless the options include it.
+    The lens reads the head's own output, without b_O, and without its folded value bias unless the options
+    include it.
     """
     shape, n_prompts = setup.model.shape, len(setup.prompts.tokens)
     frames, tops = [], []

@@ -47,9 +47,10 @@ class Options:
     """What a measurement leaves open; every choice is recorded with its results.
 
     seed, samples: of the random and the mean dataset (the post does not give N; a replication used 256).
-    value_bias: whether a head's output contains its b_V. "excluded" is the post's, who made it with TransformerLens'
-    folded weights: a zero-ablated head still passes b_V on. "included" is the raw model's. Without b_V (Llama) the two
-    are one; random and mean ablation do not depend on it.
+    value_bias: whether a head's output contains what it adds at every position alike, b_V + b_LN W_V (b_LN: the bias of
+    the norm before the heads). "excluded" is the post's, made with TransformerLens' folded weights: a zero-ablated head
+    still passes that on. "included" is the raw model's. Where there is neither bias (Llama) the two are one; random and
+    mean ablation do not depend on it.
     heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
     steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the last
     content word of the task, and the layer before the first key head's.
@@ -171,10 +172,10 @@ class Setup:
         return clean_streams(self.model, self.prompts.tokens.tolist(), self.options.memory)
 
     def head_out(self, layer: int) -> Float[Tensor, "prompt head d_model"]:
-        """What each head writes to the final stream, b_O apart, and b_V too where the options exclude it."""
+        """What each head writes to the final stream, b_O apart, and its folded value bias where that is excluded."""
         z = self.streams.z[:, layer]
         if self.options.value_bias == "excluded":
-            z = z - self.model.value_bias(layer)
+            z = z - self.model.folded_value_bias(layer)
         return torch.einsum("phd,hdm->phm", z, self.model.w_out(layer))
 
     @cached_property
@@ -200,7 +201,7 @@ class Setup:
         """What ablation puts in the place of every head's z in a layer; the position axis is 1 where all are alike."""
         if method != "zero":
             return self.means[method].z[layer]
-        bias = self.model.value_bias(layer)[None]
+        bias = self.model.folded_value_bias(layer)[None]
         return bias if self.options.value_bias == "excluded" else torch.zeros_like(bias)
 
     def ablated_positions(self, method: Constant) -> tuple[int, ...] | None:

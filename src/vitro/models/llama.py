@@ -91,7 +91,7 @@ class Llama(Model):
     def norm_module(self) -> Any:
         return self.hf.model.norm
 
-    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
         proj = self.hf.model.layers[layer].self_attn.v_proj
         bias = proj.bias if proj.bias is not None else torch.zeros_like(proj.weight[:, 0])
         grouped: Tensor = bias.unflatten(0, (self.shape.n_kv_heads, self.shape.d_head))

@@ -175,8 +175,22 @@ class Model(ABC):
         """The norm between the last block and the unembedding."""
 
     @abstractmethod
-    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
-        """b_V of every head; zeros where the checkpoint has none."""
+    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
+        """b_V of every head, heads that share one repeated; zeros where the checkpoint has none."""
+
+    def folded_value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+        """b_V + b_LN W_V of every head: the part of its values that is the same whatever stream it reads.
+
+        b_LN is the bias of the norm before the heads; an RMSNorm has none. It is what TransformerLens folds into b_O by
+        default (`fold_ln`, then `fold_value_biases`).
+        """
+        bias = self.b_value(layer)
+        shift: Tensor | None = getattr(self.head_norm(layer), "bias", None)
+        if shift is None:
+            return bias
+        # In float32 at least, and rounded once: in a short format the two may be large and nearly cancel.
+        precise = torch.promote_types(bias.dtype, torch.float32)
+        return (bias.to(precise) + shift.to(precise) @ self.w_value(layer).to(precise)).to(bias.dtype)
 
     def final_norm(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """The stream as the unembedding reads it."""

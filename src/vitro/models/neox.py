@@ -90,7 +90,7 @@ class GPTNeoX(Model):
     def norm_module(self) -> Any:
         return self.hf.gpt_neox.final_layer_norm
 
-    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
         proj = self.hf.gpt_neox.layers[layer].attention.query_key_value
         bias = proj.bias if proj.bias is not None else torch.zeros_like(proj.weight[:, 0])
         grouped: Tensor = bias.unflatten(0, (self.shape.n_heads, 3, self.shape.d_head))

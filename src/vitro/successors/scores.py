@@ -39,15 +39,15 @@ def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
 def head_outputs(
     model: Model, layer: int, inputs: Float[Tensor, "word d_model"], norms: Norms
 ) -> Float[Tensor, "head word d_model"]:
-    """`LN1(x) W_V W_O` of every head of a layer, or `x W_V W_O` without the norm; no bias of values or outputs.
+    """`LN1(x) W_V W_O` of every head of a layer, LN1 without its bias, or `x W_V W_O` without the norm; no other bias.
 
-    With the norm, the values are the model's own (`Model.qkv`) minus b_V, which it adds after a linear map.
+    With the norm, the values are the model's own (`Model.qkv`) minus what they are whatever the word: b_V + b_LN W_V.
     """
     shape = model.shape
     if norms == "with":
         positions = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
         _, _, values = model.qkv(layer, inputs[None], positions)
-        values = values[0].repeat_interleave(shape.n_heads // shape.n_kv_heads, dim=1) - model.value_bias(layer)
+        values = values[0].repeat_interleave(shape.n_heads // shape.n_kv_heads, dim=1) - model.folded_value_bias(layer)
         values = values.transpose(0, 1)
     else:
         values = inputs @ model.w_value(layer)
