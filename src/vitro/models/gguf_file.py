@@ -1,7 +1,7 @@
-"""What a GGUF file says of its model, held against the model that transformers makes of it.
+"""What a GGUF file says of its model, as a configuration.
 
-transformers reads a handful of the file's keys, and the tensors that its model has a place for; the rest it drops
-without a word. Here every key of the architecture and every tensor is carried by the configuration, applied to it,
+transformers' own reader takes a handful of the file's keys, and the tensors that its model has a place for; the rest it
+drops without a word. So the configuration is made here: every key of the architecture and every tensor is carried,
 known to change nothing, or refused by name. What a key means, and what its absence means, is llama.cpp's reading of it
 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and src/llama-model.cpp in llama.cpp).
 """
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from jaxtyping import Float
 from torch import Tensor
 
 from vitro.models.checkpoint import Checkpoint, ModelError
+from vitro.models.config import first_line
 
 _ROTARY = {
     "context_length": "max_position_embeddings",
@@ -176,9 +178,9 @@ def _parse(path: Path, content: mmap.mmap) -> Header:
     return Header(path, keys, {name: (shape, kind, start + place) for name, (shape, kind, place) in tensors.items()})
 
 
-def check_header(checkpoint: Checkpoint, header: Header) -> None:
-    """ModelError, by name, where a file holds what no configuration here can carry."""
-    architecture = header.architecture
+def config_of(checkpoint: Checkpoint, header: Header) -> Any:
+    """The configuration that a GGUF file describes; ModelError, by name, where no configuration here can carry it."""
+    architecture, said = header.architecture, header.describing()
     if architecture not in _CARRIED:
         raise _refusal(
             checkpoint,
@@ -189,11 +191,27 @@ def check_header(checkpoint: Checkpoint, header: Header) -> None:
         raise _refusal(checkpoint, "is one of several parts of a model; merge them with llama.cpp's gguf-split --merge")
     if header.keys.get("general.type", "model") != "model":
         raise _refusal(checkpoint, f"holds no model but a thing of the type {header.keys['general.type']!r}")
-    said = header.describing()
-    for key in _CARRIED[architecture]:
-        if key not in said:
-            raise _refusal(checkpoint, f"does not say {architecture}.{key}, without which its model is not known")
+    carried = _CARRIED[architecture]
+    for key in carried:
+        if not isinstance(said.get(key), int | float) or said[key] <= 0:
+            raise _refusal(checkpoint, f"does not give {architecture}.{key} as a number, and so describes no model")
     _check_tensors(checkpoint, header, said["block_count"])
+    _check_keys(checkpoint, header)
+    fields = {field: said[key] for key, field in carried.items()}
+    fields["vocab_size"] = header.tensors["token_embd.weight"][0][0]
+    fields["tie_word_embeddings"] = "output.weight" not in header.tensors
+    for token in ("bos", "eos"):
+        fields[f"{token}_token_id"] = header.keys.get(f"tokenizer.ggml.{token}_token_id")
+    if architecture != "gpt2":
+        fields |= _rotation(checkpoint, header)
+    if architecture == "llama":
+        biased = {name.split(".")[2] for name in header.tensors if name.endswith(".bias")}
+        fields["attention_bias"] = any(part.startswith("attn") for part in biased)
+        fields["mlp_bias"] = any(part.startswith("ffn") for part in biased)
+    try:
+        return transformers.AutoConfig.for_model(architecture, **fields)
+    except Exception as error:  # of many classes: huggingface_hub's own, ValueError, TypeError
+        raise _refusal(checkpoint, f"describes no model ({first_line(error)})") from error
 
 
 def _check_tensors(checkpoint: Checkpoint, header: Header, n_layers: int) -> None:
@@ -209,44 +227,29 @@ def _check_tensors(checkpoint: Checkpoint, header: Header, n_layers: int) -> Non
             f"holds {len(strange)} tensors that a {header.architecture} model has no place for "
             f"({', '.join(strange[:3])}); without them it would be another model",
         )
+    if "token_embd.weight" not in header.tensors:
+        raise _refusal(checkpoint, "holds no token_embd.weight, the embedding of its tokens")
 
 
-def carry(checkpoint: Checkpoint, header: Header, config: Any) -> None:
-    """Put into a configuration what transformers dropped of the file, and hold the rest of it against the file.
-
-    Raises ModelError, by name, where the file says what the configuration does not and cannot.
-    """
+def _check_keys(checkpoint: Checkpoint, header: Header) -> None:
+    """ModelError for a key that is neither carried nor without effect."""
     architecture, said = header.architecture, header.describing()
-    if config.model_type != architecture:
-        raise _refusal(
-            checkpoint, f"is read by transformers as a {config.model_type}, and says that it is a {architecture}"
-        )
-    if architecture == "gpt2":
-        config.n_positions, config.n_inner = said["context_length"], said["feed_forward_length"]
-    else:
-        _carry_rotation(checkpoint, header, config)
-    if architecture == "llama":
-        biased = {name.split(".")[2] for name in header.tensors if name.endswith(".bias")}
-        config.attention_bias = any(part.startswith("attn") for part in biased)
-        config.mlp_bias = any(part.startswith("ffn") for part in biased)
-
-    carried = _CARRIED[architecture] | {"vocab_size": "vocab_size"}
+    same = {
+        "vocab_size": header.tensors["token_embd.weight"][0][0],
+        "attention.head_count_kv": said.get("attention.head_count"),
+    }
     window = said.pop("attention.sliding_window", 0)
+    # A window as wide as the longest prompt hides nothing.
     if 0 < window < said["context_length"]:
         raise _not_carried(checkpoint, f"{architecture}.attention.sliding_window", window)
     for key, value in said.items():
-        if key in carried:
-            same = getattr(config, carried[key]) == value
-        elif key == "attention.head_count_kv":
-            same = value == said["attention.head_count"]
-        else:
-            same = value in _NEUTRAL.get(key, ()) or (key in _ROPE and architecture != "gpt2")
-        if not same:
+        used = key in _CARRIED[architecture] or (key in _ROPE and architecture != "gpt2")
+        if not used and value not in _NEUTRAL.get(key, (same.get(key),)):
             raise _not_carried(checkpoint, f"{architecture}.{key}", value)
 
 
-def _carry_rotation(checkpoint: Checkpoint, header: Header, config: Any) -> None:
-    """Head width, frequencies and their scaling; those beyond what the model can turn are refused."""
+def _rotation(checkpoint: Checkpoint, header: Header) -> dict[str, Any]:
+    """The width of heads, their frequencies and the scaling of these; what the model cannot turn so is refused."""
     architecture, said = header.architecture, header.describing()
     width = said.get("attention.key_length", said["embedding_length"] // said["attention.head_count"])
     for key in ("attention.value_length", "rope.dimension_count"):
@@ -258,8 +261,8 @@ def _carry_rotation(checkpoint: Checkpoint, header: Header, config: Any) -> None
     freqs = header.tensors.get(ROPE_FREQS)
     if freqs is not None and freqs[:2] != ((width // 2,), _FLOAT32):
         raise _not_carried(checkpoint, ROPE_FREQS, f"a tensor of shape {freqs[0]} and ggml type {freqs[1]}")
-    config.head_dim = width
-    config.rope_parameters = {"rope_theta": said.get("rope.freq_base", 10000.0)} | _scaling(checkpoint, header, said)
+    theta = {"rope_theta": said.get("rope.freq_base", 10000.0)}
+    return {"head_dim": width, "rope_parameters": theta | _scaling(checkpoint, header, said)}
 
 
 def _scaling(checkpoint: Checkpoint, header: Header, said: Mapping[str, Any]) -> dict[str, Any]:

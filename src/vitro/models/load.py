@@ -10,7 +10,7 @@ import transformers
 from vitro.models.checkpoint import Checkpoint, ModelError, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.fields import check_fields
-from vitro.models.gguf_file import Header, carry, check_header, divide_frequencies, read_header
+from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
 from vitro.models.gpt2 import GPT2
 from vitro.models.llama import Llama
 from vitro.models.model import Model
@@ -37,11 +37,9 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is not known; what works: {', '.join(DTYPES)}")
     header = _read_gguf(checkpoint)
-    config = read_config(checkpoint)
+    config = read_config(checkpoint) if header is None else config_of(checkpoint, header)
     family = family_of(config.model_type)
     check_fields(checkpoint.name, config)
-    if header is not None:
-        carry(checkpoint, header, config)
     with quiet_transformers():
         skeleton = _skeleton(checkpoint, config)
         if header is None:
@@ -93,13 +91,11 @@ def _device(device: str) -> torch.device:
 
 
 def _read_gguf(checkpoint: Checkpoint) -> Header | None:
-    """What a GGUF file says, if it can be carried into a model; None for safetensors."""
+    """What a GGUF file says of itself; None for safetensors."""
     if checkpoint.gguf is None:
         return None
-    header = read_header(checkpoint)
-    check_header(checkpoint, header)
     _need(checkpoint, checkpoint.gguf, "gguf", "accelerate")
-    return header
+    return read_header(checkpoint)
 
 
 def _need(checkpoint: Checkpoint, file: str, *packages: str) -> None:
