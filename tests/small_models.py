@@ -1,5 +1,6 @@
 """Small random models of every family, with every weight random: default initialisations leave biases at zero."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token
 
 def _gpt2(**options: Any) -> Any:
     sizes = {"n_layer": 3, "n_head": 4, "n_embd": 32, "n_positions": 32}
-    return GPT2LMHeadModel(GPT2Config(**_TOKENS, **{**sizes, **options}))
+    return GPT2LMHeadModel(GPT2Config(**{**_TOKENS, **sizes, **options}))
 
 
 def _llama(model: Any = LlamaForCausalLM, config: Any = LlamaConfig, **options: Any) -> Any:
@@ -38,7 +39,7 @@ def _llama(model: Any = LlamaForCausalLM, config: Any = LlamaConfig, **options: 
         "intermediate_size": 80,
         "max_position_embeddings": 32,
     }
-    return model(config(**_TOKENS, **{**sizes, **options}))
+    return model(config(**{**_TOKENS, **sizes, **options}))
 
 
 def _neox(**options: Any) -> Any:
@@ -49,7 +50,7 @@ def _neox(**options: Any) -> Any:
         "intermediate_size": 96,
         "max_position_embeddings": 32,
     }
-    return GPTNeoXForCausalLM(GPTNeoXConfig(**_TOKENS, **{**sizes, **options}))
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**{**_TOKENS, **sizes, **options}))
 
 
 MAKERS = {
@@ -76,7 +77,7 @@ MAKERS = {
 """Name -> a function that makes the model: shapes, biases or none, tied or not, grouped keys 1:1, 2:1 and 3:1."""
 
 
-KINDS = {
+KINDS: dict[str, Callable[..., Any]] = {
     "gpt2": _gpt2,
     "llama": _llama,
     "mistral": partial(_llama, MistralForCausalLM, MistralConfig),

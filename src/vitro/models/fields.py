@@ -44,28 +44,29 @@ _TEXT = "bos_token_id eos_token_id pad_token_id"
 _PROVENANCE = "architectures auto_map dtype transformers_version name_or_path is_decoder"
 # How the same attention is computed by transformers itself, whose attention the engine does not call.
 _KERNELS = "reorder_and_upcast_attn attn_implementation experts_implementation"
-# Where a model type does not use them, only transformers' cache of keys and values reads these, or no one.
-_CACHE = "sliding_window layer_types attention_chunk_size mlp_layer_types mtp_layer_types"
+# Used by some model types, as USED says; of the others read by the cache of keys and values, or by no one.
+_ELSEWHERE = "sliding_window layer_types rope_parameters head_dim"
+_CACHE = "attention_chunk_size mlp_layer_types mtp_layer_types"
 _OTHER_KINDS = "vision_aspect_ratio vision_feature_layer vision_feature_select_strategy num_heads"
-WITHOUT_EFFECT = _fields(_ANSWERS, _TRAINING, _OTHER_HEADS, _TEXT, _PROVENANCE, _KERNELS, _CACHE, _OTHER_KINDS)
+WITHOUT_EFFECT = _fields(
+    _ANSWERS, _TRAINING, _OTHER_HEADS, _TEXT, _PROVENANCE, _KERNELS, _ELSEWHERE, _CACHE, _OTHER_KINDS
+)
 """Fields that change no logit of a model in evaluation, or not those that Vitro computes, where USED has them not."""
 
 ONLY: Mapping[str, tuple[Any, ...]] = {
     "is_causal": (True,),
     "is_encoder_decoder": (False,),
-    "is_heterogeneous": (False,),
     "add_cross_attention": (False,),
     "decoder": (None,),
     "fusion_config": (None,),
     "generator": (None,),
     "kv_sharing_modes": (None,),
+    "per_layer_config": (None,),
     "quantization_config": (None,),
     "text_config": (None,),
     "transformers_weights": (None,),
 }
 """Fields that Vitro does not follow, with the values at which there is nothing to follow."""
-_WRITTEN = {"is_heterogeneous": "per_layer_config"}
-"""Fields -> the names under which they stand in a file."""
 
 
 def check_fields(name: str, config: Any) -> None:
@@ -73,10 +74,10 @@ def check_fields(name: str, config: Any) -> None:
 
     name: what the person typed.
     """
+    said = config.to_dict()
     for field, allowed in ONLY.items():
-        value = getattr(config, field, allowed[0])
-        if value not in allowed:
-            _refuse(name, _WRITTEN.get(field, field), value, f"models where it is {allowed[0]}, or not there")
+        if said.get(field, allowed[0]) not in allowed:
+            _refuse(name, field, said[field], f"models where it is {allowed[0]}, or not there")
     if config.model_type in ("mistral", "qwen2"):
         _check_windows(name, config)
     rope = getattr(config, "rope_parameters", None) or {}
