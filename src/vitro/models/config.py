@@ -13,7 +13,10 @@ from vitro.models.checkpoint import Checkpoint, ModelError
 def read_config(checkpoint: Checkpoint) -> Any:
     """The configuration as transformers resolves it; ModelError where it cannot be read."""
     with quiet_transformers():
-        return read_part(checkpoint, "config.json", transformers.AutoConfig)
+        config = read_part(checkpoint, "config.json", transformers.AutoConfig)
+    # Kernels for transformers' own attention, which the engine never calls: code would be looked for, or fetched.
+    config._attn_implementation = config._experts_implementation = None
+    return config
 
 
 def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
