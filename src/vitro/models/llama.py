@@ -99,6 +99,8 @@ class Llama(Model):
 
     def window(self, layer: int) -> int | None:
         config = self.hf.config
-        kinds = getattr(config, "layer_types", None)
-        sliding = kinds is None or kinds[layer] == "sliding_attention"
-        return getattr(config, "sliding_window", None) if sliding else None
+        # Llama has no window, also where its configuration has a field for one; Mistral's is every layer's.
+        sliding = config.model_type == "mistral" or (
+            config.model_type == "qwen2" and config.layer_types[layer] == "sliding_attention"
+        )
+        return config.sliding_window if sliding else None

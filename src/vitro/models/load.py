@@ -1,19 +1,21 @@
 """Reading a checkpoint into memory, once, and refusing what would give wrong numbers."""
 
-import io
+import importlib.metadata
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
 import transformers
 
 from vitro.models.checkpoint import Checkpoint, ModelError, find
+from vitro.models.config import first_line, quiet_transformers, read_config, read_part
+from vitro.models.fields import check_fields
+from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
 from vitro.models.gpt2 import GPT2
 from vitro.models.llama import Llama
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
+from vitro.models.places import check_places
 
 FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -34,12 +36,18 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
     place = _device(device)
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is not known; what works: {', '.join(DTYPES)}")
-    with _quiet_transformers():
-        config = _read(checkpoint, "config.json", transformers.AutoConfig)
-        family = family_of(config.model_type)
-        _check_config(checkpoint, config)
+    header = _read_gguf(checkpoint)
+    config = read_config(checkpoint) if header is None else config_of(checkpoint, header)
+    family = family_of(config.model_type)
+    check_fields(checkpoint.name, config)
+    with quiet_transformers():
+        skeleton = _skeleton(checkpoint, config)
+        if header is None:
+            check_places(checkpoint, skeleton)
         tokenizer = _read_tokenizer(checkpoint, config)
         hf = _read_weights(checkpoint, config, DTYPES[dtype])
+    if header is not None:
+        divide_frequencies(header, hf)
     check_finite(hf)
     try:
         hf.to(place)
@@ -82,39 +90,45 @@ def _device(device: str) -> torch.device:
     return place
 
 
-def _read(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
-    """One part of a checkpoint through transformers; whatever goes wrong there is told in one line."""
-    try:
-        return auto.from_pretrained(
-            checkpoint.folder,
-            gguf_file=checkpoint.gguf,
-            trust_remote_code=False,
-            local_files_only=True,
-            **options,
-        )
-    except Exception as error:
-        # transformers raises a dozen unrelated classes for damaged files; all mean this to the person who asked.
-        source = checkpoint.gguf or what
+def _read_gguf(checkpoint: Checkpoint) -> Header | None:
+    """What a GGUF file says of itself; None for safetensors."""
+    if checkpoint.gguf is None:
+        return None
+    _need(checkpoint, checkpoint.gguf, "gguf", "accelerate")
+    return read_header(checkpoint)
+
+
+def _need(checkpoint: Checkpoint, file: str, *packages: str) -> None:
+    """ModelError where a file that is sound needs packages that are not installed."""
+    installed = {distribution.name for distribution in importlib.metadata.distributions()}
+    if missing := [package for package in packages if package not in installed]:
         raise ModelError(
-            f"model {checkpoint.name!r}: {source} cannot be read, it may be damaged or cut short ({_first_line(error)})"
-        ) from error
+            f"model {checkpoint.name!r}: reading {file} needs packages that are not installed: pip install "
+            + " ".join(missing)
+        )
 
 
-def _check_config(checkpoint: Checkpoint, config: Any) -> None:
-    """ModelError where no model has the sizes that the configuration gives: else the weights would be blamed."""
+def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
+    """The model of a configuration, its weights without values.
+
+    ModelError where no model has the sizes that the configuration gives: else the weights would be blamed.
+    """
     try:
         with torch.device("meta"):
-            transformers.AutoModelForCausalLM.from_config(config)
+            return transformers.AutoModelForCausalLM.from_config(config)
     except Exception as error:
         source = checkpoint.gguf or "config.json"
-        raise ModelError(f"model {checkpoint.name!r}: {source} describes no model ({_first_line(error)})") from error
+        raise ModelError(f"model {checkpoint.name!r}: {source} describes no model ({first_line(error)})") from error
 
 
 def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
     none = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
     if checkpoint.gguf is None and not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
         raise none
-    tokenizer = _read(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
+    if checkpoint.gguf is None and not (checkpoint.folder / "tokenizer.json").is_file():
+        for file in sorted(checkpoint.folder.glob("*.model")):
+            _need(checkpoint, file.name, "sentencepiece", "protobuf")
+    tokenizer = read_part(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # Where a file is missing beside others, transformers makes one that knows no word.
         raise none
@@ -126,7 +140,7 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
     if checkpoint.gguf is not None:
         # Plain dense weights: packed ones would compute with kernels of their own.
         options = {"quantization_config": transformers.GgufConfig(dequantize=True)}
-    hf, report = _read(
+    hf, report = read_part(
         checkpoint,
         "model.safetensors",
         transformers.AutoModelForCausalLM,
@@ -135,31 +149,15 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
         output_loading_info=True,
         **options,
     )
-    if wrong := sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"]):
+    missing = set(report["missing_keys"])
+    if checkpoint.gguf is not None and config.model_type == "llama":
+        # A GGUF Llama has the biases that it has; transformers' has all of a kind or none.
+        for name in [name for name in missing if name.endswith("_proj.bias")]:
+            hf.get_parameter(name).data.zero_()
+            missing.remove(name)
+    if wrong := sorted(missing) + sorted(name for name, *_ in report["mismatched_keys"]):
         # transformers fills these at random and goes on.
         raise ModelError(
             f"model {checkpoint.name!r}: {len(wrong)} weights are missing or of the wrong shape, {wrong[0]} among them"
         )
     return hf
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No warnings and bars from transformers while a model is read; its own settings are put back after."""
-    logging = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        # Its GGUF reader draws a bar that knows no switch.
-        with redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -1,0 +1,65 @@
+"""The configuration of a checkpoint, and how any part of one is read through transformers."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import Any
+
+import transformers
+
+from vitro.models.checkpoint import Checkpoint, ModelError
+
+
+def read_config(checkpoint: Checkpoint) -> Any:
+    """The configuration as transformers resolves it; ModelError where it cannot be read."""
+    with quiet_transformers():
+        config = read_part(checkpoint, "config.json", transformers.AutoConfig)
+    # Kernels for transformers' own attention, which the engine never calls: code would be looked for, or fetched.
+    config._attn_implementation = config._experts_implementation = None
+    return config
+
+
+def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
+    """One part of a checkpoint through transformers; whatever goes wrong there is told in one line."""
+    try:
+        return auto.from_pretrained(
+            checkpoint.folder,
+            gguf_file=checkpoint.gguf,
+            trust_remote_code=False,
+            local_files_only=True,
+            **options,
+        )
+    except ImportError as error:
+        raise ModelError(
+            f"model {checkpoint.name!r}: reading {checkpoint.gguf or what} needs a package that is not installed "
+            f"({first_line(error)})"
+        ) from error
+    except Exception as error:
+        # transformers raises a dozen unrelated classes for damaged files; all mean this to the person who asked.
+        source = checkpoint.gguf or what
+        raise ModelError(
+            f"model {checkpoint.name!r}: {source} cannot be read, it may be damaged or cut short ({first_line(error)})"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in the words of whoever raised it, cut to a line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No warnings and bars from transformers while a model is read; its own settings are put back after."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        # Its GGUF reader draws a bar that knows no switch.
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
