@@ -1,9 +1,9 @@
 """Heads and MLPs at zero, mean, random and resampled values, whose values plain passes give."""
 
 import torch
-from torch import Tensor
 
 from fuzz.check import Check, compare
+from fuzz.constants import zeroed
 from fuzz.draw import Draw
 from fuzz.edits import all_logits, draw_memory
 from fuzz.models import draw_model, plain
@@ -27,7 +27,7 @@ def check_ablations(draw: Draw) -> list[Check]:
         constants = resampled(model, prompts, seed, memory)
         values = _resampled(slow, prompts, seed)
     elif kind == "zero":
-        values = Constants(*(torch.zeros_like(part) for part in _parts(_means(slow, sentences))))
+        values = zeroed(_means(slow, sentences))
         constants = values
     else:
         constants = Constants.of(mean_activations(model, sentences, memory=memory))
@@ -65,10 +65,6 @@ def _edits(chosen: list[Node], constants: Constants) -> Variant:
 def _without(model: Model, chosen: list[Node], kind: Constant) -> Circuit:
     kept = [str(one) for one in _components(model) if one not in chosen]
     return Circuit.within(model, kept, kind, mlps="ablated")
-
-
-def _parts(constants: Constants) -> tuple[Tensor, Tensor, Tensor]:
-    return constants.embed, constants.z, constants.mlp_out
 
 
 def _seen(slow: Model, prompts: Tokens) -> list[Seen]:

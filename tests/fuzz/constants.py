@@ -25,6 +25,11 @@ def draw_constants(draw: Draw, model: Model, prompts: Tokens) -> Constants:
 def draw_kinds(draw: Draw, model: Model, prompts: Tokens) -> dict[Constant, Constants]:
     """One for each kind; zero is zero."""
     kinds = {kind: draw_constants(draw, model, prompts) for kind in CONSTANTS}
-    zero = kinds["zero"]
-    kinds["zero"] = Constants(*(torch.zeros_like(getattr(zero, name)) for name in ("embed", "z", "mlp_out")))
+    kinds["zero"] = zeroed(kinds["zero"])
     return kinds
+
+
+def zeroed(constants: Constants) -> Constants:
+    """Zeros in the place of every value."""
+    embed, z, mlp_out = map(torch.zeros_like, (constants.embed, constants.z, constants.mlp_out))
+    return Constants(embed, z, mlp_out)
