@@ -1,10 +1,10 @@
 """The command line: a thin skin over `vitro.study`. What is slow to import is imported where it is used."""
 
-import json
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vitro.errors import VitroError
+from vitro.strict_json import to_json
 
 app = typer.Typer(
     name="vitro",
@@ -51,6 +52,19 @@ MemoryOption = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
+class StoppedError(Exception):
+    """Ctrl-C in a command that keeps what is finished."""
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """For what keeps on disk all that is finished: Ctrl-C says so."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError from error
+
+
 def print_version(wanted: bool) -> None:
     """The version, and the end of the command, where it is asked for."""
     if wanted:
@@ -71,6 +85,7 @@ def options(
 
 
 @app.command()
+@resumable()
 def study(
     task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file (see vitro tasks).")],
     model: ModelOption,
@@ -133,6 +148,7 @@ def study(
 
 
 @app.command()
+@resumable()
 def edges(
     task: Annotated[str, typer.Argument(help="days, months, numbers, numbers:N, or a .toml file (see vitro tasks).")],
     model: ModelOption,
@@ -219,9 +235,11 @@ def reproduce(
 
     from vitro.experiments import Options
     from vitro.folder import check_writable, write_file
-    from vitro.models import load
+    from vitro.identity import identity
+    from vitro.models import find, load_checkpoint
+    from vitro.parts import kept_beside
     from vitro.progress import bar
-    from vitro.reproduce import check_shape, compare_conventions, page
+    from vitro.reproduce import check_shape, compare_conventions, page, posts_own
     from vitro.reproduce import reproduce as check_claims
 
     options = Options(
@@ -235,8 +253,9 @@ def reproduce(
     )
     if out is not None:
         check_writable(out.parent)
+    checkpoint = find(model)
     with bar(f"loading {model}"):
-        loaded = load(model, device=device, dtype=dtype)
+        loaded = load_checkpoint(checkpoint, device=device, dtype=dtype)
     check_shape(loaded)
     if conventions == "all":
         compared = compare_conventions(loaded, options)
@@ -257,11 +276,14 @@ def reproduce(
         else:
             print(f"{len(names)} combinations reproduce as much; the closest of them: {names[0]}")
         return
-    made = check_claims(loaded, model, options)
-    if out is not None:
-        write_file(
-            out, page(made, f"vitro reproduce --model {shlex.quote(model)} --out {shlex.quote(str(out))}").encode()
-        )
+    if out is None:
+        made = check_claims(loaded, model, options)
+    else:
+        command = f"vitro reproduce --model {shlex.quote(model)} --out {shlex.quote(str(out))}"
+        settings = identity(checkpoint, posts_own(options), device, dtype)
+        with resumable(), kept_beside(out, settings) as part:
+            made = check_claims(loaded, model, options, part)
+            write_file(out, page(made, command).encode())
     if as_json:
         print_json({"model": model, "claims": made.table.to_dicts(), "differ": made.differing})
     else:
@@ -325,7 +347,7 @@ def circuit(
         loaded = load(model, device=device, dtype=dtype)
     wired.check(loaded)
     if export is not None:
-        write_file(export, json.dumps(to_mib(wired, loaded)).encode())
+        write_file(export, to_json(to_mib(wired, loaded)).encode())
     if drawing is not None:
         boxes, arrows = boxes_and_arrows(wired, loaded.shape.n_heads)
         write_file(drawing, to_svg(circuit_drawing(boxes, arrows, f"A circuit in {model}")).encode())
@@ -499,8 +521,8 @@ def parse_numbers(text: str) -> tuple[float, ...]:
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """JSON on stdout: null for what is no number."""
+    print(to_json(value, indent=2, ensure_ascii=False))
 
 
 def print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -532,8 +554,11 @@ def main() -> NoReturn:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         print(f"vitro: {message}", file=sys.stderr)
         sys.exit(2)
-    if code == INTERRUPTED:
+    except StoppedError:
         print("vitro: stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if code == INTERRUPTED:
+        print("vitro: stopped", file=sys.stderr)
     sys.exit(code)
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,9 @@ from filelock import FileLock, Timeout
 from vitro.errors import VitroError
 
 _LOCK, _UNFINISHED = ".lock", ".unfinished-"
+_PATIENCE = 0.2
+"""Seconds for a lock to become free: enough for another process that is just leaving."""
+_RETRIES = 100
 
 
 class FolderError(VitroError):
@@ -24,19 +26,24 @@ def write_file(path: Path, content: bytes) -> None:
 
     FolderError where the disk is full or the folder cannot be written.
     """
+    absent = _absent(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes files for one's own eyes; a report is to be shown.
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                # mkstemp makes files for one's own eyes; a report is to be shown.
+                os.chmod(name, 0o644)
+                os.replace(name, path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            _remove_empty(absent)
             raise
     except OSError as error:
         raise _told(path, error) from error
@@ -44,26 +51,60 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """The folder, made if need be, for this process alone; what a killed process left unfinished is removed."""
-    made = not folder.exists()
+    """The folder, made if need be, for this process alone. A folder that was made and stays empty is removed again.
+
+    FolderError where another process writes it, or it cannot be made.
+    """
+    absent = _absent(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / _LOCK, timeout=0)
-        lock.acquire()
+        lock = _locked(folder)
     except Timeout as error:
         raise FolderError(f"{folder} is being written by another vitro; wait for it or choose another --out") from error
     except OSError as error:
+        _remove_empty(absent)
         raise _told(folder, error) from error
     try:
-        for leftover in folder.rglob(f"{_UNFINISHED}*"):
-            leftover.unlink(missing_ok=True)
         yield
     finally:
-        lock.release()
+        # While it is still held: a process that waits with this very file open finds it without a name and opens anew,
+        # whereas unlinking it afterwards would take away the name of a file that the next process holds by then.
         with suppress(OSError):
             (folder / _LOCK).unlink()
-        if made and not any(path.is_file() for path in folder.rglob("*")):
-            shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+        _remove_empty(absent)
+
+
+def _locked(folder: Path) -> FileLock:
+    """The folder's lock, held. Timeout where another process holds it."""
+    lock = FileLock(folder / _LOCK)
+    for retries in reversed(range(_RETRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=_PATIENCE)
+            break
+        except (FileNotFoundError, FileExistsError):
+            # Another process has just removed the folder, which it had made in vain.
+            if not retries:
+                raise
+    return lock
+
+
+def _absent(folder: Path) -> list[Path]:
+    """Those of the folder and the ones above it that are not there yet, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    # rmdir alone: it leaves a folder in which anybody has put a file meanwhile, a lock too.
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left half-written. For the folder's sole writer."""
+    for leftover in folder.rglob(f"{_UNFINISHED}*"):
+        leftover.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -84,10 +125,7 @@ def check_writable(folder: Path) -> None:
 
 def _told(path: Path, error: OSError) -> FolderError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FolderError(
-            f"the disk is full: {path} was not written; free some space and give the same command again, "
-            "which keeps what is finished"
-        )
+        return FolderError(f"the disk is full: {path} was not written; free some space and give the same command again")
     if isinstance(error, FileExistsError | NotADirectoryError):
         return FolderError(f"{path} cannot be made, for a file is in its way; choose another --out")
     return FolderError(f"{path} cannot be written ({error.strerror or error}); choose another --out")

@@ -13,7 +13,8 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with the time left, gone when the work is done. Tell it (done, total); until then it only turns."""
     # The stream is given outright: libraries that are silenced by redirecting sys.stderr must not silence the bar.
     console = Console(file=sys.stderr)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    # No markup, for names of models hold brackets.
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as progress:

@@ -14,7 +14,7 @@ from vitro.errors import VitroError
 from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
 from vitro.experiments.answer_tables import table_of
 from vitro.experiments.in_vitro import tables_of
-from vitro.experiments.setup import SteerPositions, UnembedDirection, ValueBias
+from vitro.experiments.setup import Part, SteerPositions, UnembedDirection, ValueBias, anew
 from vitro.figures import Figure
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
@@ -96,11 +96,17 @@ class Reproduction:
         return self.table._repr_html_()
 
 
-def reproduce(model: Model, name: str = "gpt2", options: Options = Options()) -> Reproduction:  # noqa: B008 (frozen)
+def reproduce(
+    model: Model,
+    name: str = "gpt2",
+    options: Options = Options(),  # noqa: B008 (frozen)
+    part: Part = anew,
+) -> Reproduction:
     """Check the post's claims, 0 to 39, on a model of GPT-2 small's shape.
 
     name: what the model is called in the result. options: seed, samples and conventions; heads and steering are the
-    post's. Raises VitroError for a model of another shape, about which the post says nothing.
+    post's. part: makes every task's experiments, or finds them where an earlier run left them. Raises VitroError for a
+    model of another shape, about which the post says nothing.
     """
     check_shape(model)
     options = posts_own(options)
@@ -108,7 +114,7 @@ def reproduce(model: Model, name: str = "gpt2", options: Options = Options()) ->
     missing: dict[str, str] = {}
     for task in NEEDS:
         try:
-            found[task] = measured(model, task, options)
+            found[task] = measured(model, task, options, part)
         except TaskError as error:
             missing[task] = str(error)
     if not found:
@@ -129,12 +135,12 @@ def posts_own(options: Options) -> Options:
     )
 
 
-def measured(model: Model, task: str, options: Options) -> Tables:
+def measured(model: Model, task: str, options: Options, part: Part = anew) -> Tables:
     """All tables that the claims about a task are checked on."""
-    setup = Setup(model, named(task), options)
     if task != "days":
         # Its sentence has no tomorrow to steer by, and no claim does.
-        setup = Setup(model, named(task), replace(options, steer_token=None))
+        options = replace(options, steer_token=None)
+    setup = Setup(model, named(task), options, part=part)
     setup.check()
     experiments, circuits = NEEDS[task]
     wired = setups(model, POST, options.output_bias)
@@ -143,7 +149,8 @@ def measured(model: Model, task: str, options: Options) -> Tables:
         "circuits": lambda: tables_of(setup, {name: wired[name] for name in circuits}),
     }
     for name in experiments:
-        setup.measured[name] = made.get(name, partial(setup.tables, EXPERIMENTS[name]))()
+        make = made.get(name, partial(setup.tables, EXPERIMENTS[name]))
+        setup.measured[name] = part(f"{setup.task.name}/{name}", make)
     return {name: table for tables in setup.measured.values() for name, table in tables.items()}
 
 

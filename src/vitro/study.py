@@ -1,12 +1,10 @@
 """A study: one task on one model, every measurement, in a folder that can be stopped and gone on with at any time."""
 
-import io
 import json
 import platform
 import shlex
-import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -15,20 +13,23 @@ from typing import Any
 
 import polars as pl
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from vitro.errors import VitroError
-from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Options, Part, Setup, Tables
+from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Options, Setup, Tables
 from vitro.figures import to_svg
-from vitro.folder import check_writable, sole_writer, write_file
-from vitro.models import Model, find, load_checkpoint
+from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
+from vitro.identity import identity
+from vitro.models import find, load_checkpoint
+from vitro.models.checkpoint import Checkpoint
+from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
-from vitro.report import Page, Section, render
+from vitro.report import GENERATOR, Page, Section, render
 from vitro.tasks import Task, argument
 
 PARTS = "parts"
 """Where a long experiment keeps what it has done until it is finished."""
-FORMAT = 1
+FORMAT = 2
 """Of study.json; raised when a folder written before can no longer be gone on with."""
 
 
@@ -44,9 +45,12 @@ class Settings(BaseModel):
     model: str
     revision: str | None
     weights_sha256: str
+    config_sha256: str
+    """Of the configuration as transformers resolves it."""
+    tokenizer_sha256: str
     task: dict[str, Any]
     options: dict[str, Any]
-    """Those of the measurements, but for the memory budget: it decides how the work is cut, not what is measured."""
+    """Those of the measurements, but for the memory budget."""
     device: str
     dtype: str
 
@@ -55,7 +59,8 @@ class Done(BaseModel):
     """An experiment that is finished."""
 
     seconds: float
-    tables: list[str]
+    tables: dict[str, str]
+    """The SHA-256 of each table's file, by the table's name."""
 
 
 class Record(BaseModel):
@@ -70,7 +75,6 @@ class Record(BaseModel):
     versions: dict[str, str]
     model: dict[str, str | int]
     """Family and sizes."""
-    tokenizer_sha256: str
     absorbed: list[str]
     """How this tokenizer's cuts were told apart from the task's words; mostly nothing."""
     experiments: dict[str, Done] = {}
@@ -90,12 +94,25 @@ class Study:
 
     def tables(self, experiment: Experiment) -> Tables:
         """The tables of one experiment, and of those that its figures need beside it, read from disk."""
-        shown = (name for one in (*experiment.needs, experiment) for name in one.tables)
-        return {name: _read_table(self.folder, name) for name in shown}
+        return {name: self.table(name) for one in (*experiment.needs, experiment) for name in one.tables}
 
     def table(self, name: str) -> pl.DataFrame:
-        """One table by its name, read from disk."""
-        return _read_table(self.folder, name)
+        """One table by its name, read from disk.
+
+        StudyError where the study has no such table, or the file is no longer the one that the study wrote.
+        """
+        hashes = {table: one for done in self.record.experiments.values() for table, one in done.tables.items()}
+        if name not in hashes:
+            raise StudyError(f"{self.folder} holds no table {name!r}; it holds {', '.join(sorted(hashes)) or 'none'}")
+        path = _table_path(self.folder, name)
+        again = "give the study's command again, which makes it anew"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StudyError(f"{path} cannot be read ({error.strerror}); {again}") from error
+        if sha256(content).hexdigest() != hashes[name]:
+            raise StudyError(f"{path} is not what the study wrote: it was changed or damaged; remove it and {again}")
+        return from_parquet(content)
 
 
 def run_study(
@@ -115,53 +132,60 @@ def run_study(
     call does only what is missing. Raises StudyError where the folder holds something else, and whatever the model
     (ModelError), the task (TaskError) or the folder (FolderError) make impossible, before anything is written.
     """
+    if unknown := sorted(set(experiments) - set(_all())):
+        raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(_all())}")
     folder = Path(out)
     check_writable(folder)
     checkpoint = find(model)
     with bar(f"reading {model}"):
-        settings = Settings(
-            model=checkpoint.name,
-            revision=checkpoint.revision,
-            weights_sha256=checkpoint.weights_hash(),
-            # As it comes back from study.json, where there are no tuples.
-            task=json.loads(json.dumps(asdict(task))),
-            options=json.loads(json.dumps({k: v for k, v in asdict(options).items() if k != "memory"})),
-            device=device,
-            dtype=dtype,
-        )
-    found = _found(folder, settings)
-    asked = [experiment for name, experiment in _all().items() if name in experiments]
-    missing = [one for one in asked if found is None or not _finished(folder, found, one)]
-    if found is not None and not missing:
-        with sole_writer(folder):
-            _show(folder, found)
-        return Study(folder, found)
-
-    with bar(f"loading {model}"):
-        loaded = load_checkpoint(checkpoint, device=device, dtype=dtype)
-        setup = Setup(loaded, task, options, part=_kept_parts(folder, settings))
-    tokenizer = _tokenizer_hash(setup.model)
-    if found is not None and found.tokenizer_sha256 != tokenizer:
-        raise StudyError(f"{folder} holds a study with another tokenizer; choose another --out")
-    setup.check()
-    if found is not None:
-        for one in _done(found):
-            if one not in missing:
-                setup.measured[one.name] = {table: _read_table(folder, table) for table in one.tables}
-    record = found or _new_record(settings, setup, tokenizer)
+        # As it comes back from study.json, where there are no tuples.
+        asked = json.loads(json.dumps(asdict(task)))
+        settings = Settings(task=asked, **identity(checkpoint, options, device, dtype))
     with sole_writer(folder):
-        for one in missing:
-            start = time.perf_counter()
-            tables = setup.tables(one)
-            for table, frame in tables.items():
-                write_file(_table_path(folder, table), _parquet(frame))
-            done = Done(seconds=round(time.perf_counter() - start, 3), tables=sorted(tables))
-            record = record.model_copy(update={"experiments": {**record.experiments, one.name: done}})
-            # Last, so that what the record calls finished is on the disk.
-            write_file(folder / "study.json", (record.model_dump_json(indent=2) + "\n").encode())
-            shutil.rmtree(folder / PARTS, ignore_errors=True)
+        record = _found(folder, settings)
+        remove_unfinished(folder)
+        missing = [
+            one for name, one in _all().items() if name in experiments and not (record and name in record.experiments)
+        ]
+        if record is None or missing:
+            record = _measured(folder, record, missing, checkpoint, task, options, settings)
+        _write_record(folder, record)
         _show(folder, record)
     return Study(folder, record)
+
+
+def _measured(
+    folder: Path,
+    record: Record | None,
+    missing: Collection[Experiment],
+    checkpoint: Checkpoint,
+    task: Task,
+    options: Options,
+    settings: Settings,
+) -> Record:
+    """The record with what was missing of it, measured and written, one experiment after the other."""
+    measured: dict[str, Tables] = {}
+    if record is not None:
+        study = Study(folder, record)
+        measured = {one.name: {name: study.table(name) for name in one.tables} for one in _done(record)}
+    parts = Parts.of(folder / PARTS, settings.model_dump(mode="json"))
+    with bar(f"loading {settings.model}"):
+        loaded = load_checkpoint(checkpoint, device=settings.device, dtype=settings.dtype)
+        setup = Setup(loaded, task, options, measured, parts)
+    setup.check()
+    record = record or _new_record(settings, setup)
+    for one in missing:
+        start = time.perf_counter()
+        tables = {name: (frame, to_parquet(frame)) for name, frame in setup.tables(one).items()}
+        for name, (_, content) in tables.items():
+            write_file(_table_path(folder, name), content)
+        hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
+        done = Done(seconds=round(time.perf_counter() - start, 3), tables=hashes)
+        record = record.model_copy(update={"experiments": {**record.experiments, one.name: done}})
+        # Last, so that what the record calls finished is on the disk.
+        _write_record(folder, record)
+        parts.remove(one.name)
+    return record
 
 
 def _all() -> Mapping[str, Experiment]:
@@ -171,21 +195,6 @@ def _all() -> Mapping[str, Experiment]:
 
 def _done(record: Record) -> list[Experiment]:
     return [experiment for name, experiment in _all().items() if name in record.experiments]
-
-
-def _kept_parts(folder: Path, settings: Settings) -> Part:
-    """Parts of a long experiment on disk, for the next run of the same study to find. They carry its settings' hash."""
-    mark = sha256(settings.model_dump_json().encode()).hexdigest()[:16]
-
-    def part(name: str, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
-        path = folder / PARTS / f"{name}-{mark}.parquet"
-        if path.is_file():
-            return _read_parquet(path)
-        made = make()
-        write_file(path, _parquet(made))
-        return made
-
-    return part
 
 
 def open_study(folder: str | Path) -> Study:
@@ -200,14 +209,18 @@ def open_study(folder: str | Path) -> Study:
 
 def write_report(folder: str | Path) -> Study:
     """Draw figures and report again from the tables of a study, without the model."""
-    study = open_study(folder)
-    with sole_writer(study.folder):
+    with sole_writer(Path(folder)):
+        study = open_study(folder)
+        remove_unfinished(study.folder)
         _show(study.folder, study.record)
     return study
 
 
 def _found(folder: Path, settings: Settings) -> Record | None:
-    """The record of this very study; None in a folder that is new or empty; StudyError where another one is."""
+    """The record of this very study, as far as its tables are there; None where the folder holds nothing yet.
+
+    StudyError where it holds another study, or what is none.
+    """
     record = _read_record(folder)
     if record is None:
         if strangers := _strangers(folder):
@@ -218,16 +231,31 @@ def _found(folder: Path, settings: Settings) -> Record | None:
         name = next(name for name in ours if ours[name] != theirs[name])
         short = _difference(name, theirs[name], ours[name])
         raise StudyError(f"{folder} holds another study: {short}; choose another --out")
-    return record
+    here = {name: done for name, done in record.experiments.items() if _is_here(folder, done)}
+    return record.model_copy(update={"experiments": here})
 
 
 def _strangers(folder: Path) -> list[str]:
-    """What a study that was stopped before its first experiment's end has not left in a folder without study.json."""
-    tables = folder / "tables"
-    ours = {tables, folder / PARTS}
+    """What no study wrote, in a folder without study.json, as one that was stopped early or removed half-way is."""
+    tables, figures, parts = folder / "tables", folder / "figures", folder / PARTS
+    ours = {tables, figures, parts, *(parts / name for name in _all())}
     ours |= {_table_path(folder, name) for experiment in _all().values() for name in experiment.tables}
-    found = [*folder.glob("*"), *tables.glob("*")]
-    return sorted(str(path.relative_to(folder)) for path in found if path not in ours and path.name[0] != ".")
+    found = [path for place in (folder, tables, figures, parts) if place.is_dir() for path in place.iterdir()]
+    strange = [path for path in found if path not in ours and path.name[0] != "." and not _is_drawn(folder, path)]
+    return sorted(str(path.relative_to(folder)) for path in strange)
+
+
+def _is_drawn(folder: Path, path: Path) -> bool:
+    """Whether a file is a study's page or one of its figures, told by how it begins: another's is not written over."""
+    if path == folder / "report.html":
+        mark = GENERATOR
+    elif path.parent == folder / "figures" and path.suffix == ".svg":
+        # What Vega draws.
+        mark = 'class="marks"'
+    else:
+        return False
+    with path.open("rb") as file:
+        return mark.encode() in file.read(2048)
 
 
 def _difference(name: str, theirs: Any, ours: Any) -> str:
@@ -242,15 +270,24 @@ def _read_record(folder: Path) -> Record | None:
     if not path.is_file():
         return None
     try:
-        record = Record.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise StudyError(f"{path} is damaged, or of another version of vitro; choose another --out") from error
-    if record.format != FORMAT:
-        raise StudyError(f"{path} has format {record.format}, and this vitro reads {FORMAT}; choose another --out")
-    return record
+        fields = json.loads(path.read_bytes())
+        found = fields["format"]
+        if found == FORMAT:
+            return Record.model_validate(fields)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise StudyError(f"{path} is damaged; choose another --out, or remove {folder} to measure anew") from error
+    whose = "an older" if found in range(FORMAT) else "a newer"
+    raise StudyError(
+        f"{path} has format {found}, of {whose} vitro, and this one reads {FORMAT}; choose another --out, or remove "
+        f"{folder} to measure anew"
+    )
 
 
-def _new_record(settings: Settings, setup: Setup, tokenizer: str) -> Record:
+def _write_record(folder: Path, record: Record) -> None:
+    write_file(folder / "study.json", (record.model_dump_json(indent=2) + "\n").encode())
+
+
+def _new_record(settings: Settings, setup: Setup) -> Record:
     packages = ("vitro", "torch", "transformers", "numpy", "polars")
     return Record(
         settings=settings,
@@ -263,7 +300,6 @@ def _new_record(settings: Settings, setup: Setup, tokenizer: str) -> Record:
         },
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         model={"family": type(setup.model).__name__, **asdict(setup.model.shape)},
-        tokenizer_sha256=tokenizer,
         absorbed=list(setup.prompts.absorbed),
     )
 
@@ -296,35 +332,12 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
-def _tokenizer_hash(model: Model) -> str:
-    """SHA-256 of what the tokenizer does, in the tokenizers library's own words."""
-    return sha256(model.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
-
-
-def _finished(folder: Path, record: Record, experiment: Experiment) -> bool:
-    done = record.experiments.get(experiment.name)
-    return done is not None and all(_table_path(folder, name).is_file() for name in experiment.tables)
+def _is_here(folder: Path, done: Done) -> bool:
+    return all(_table_path(folder, name).is_file() for name in done.tables)
 
 
 def _table_path(folder: Path, name: str) -> Path:
     return folder / "tables" / f"{name}.parquet"
-
-
-def _read_table(folder: Path, name: str) -> pl.DataFrame:
-    return _read_parquet(_table_path(folder, name))
-
-
-def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise StudyError(f"{path} cannot be read; remove it and give the study's command again") from error
-
-
-def _parquet(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()
 
 
 def _show(folder: Path, record: Record) -> None:
@@ -366,7 +379,8 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         ("Model", f"{settings.model}{f'@{settings.revision}' if settings.revision else ''}"),
         ("Family and sizes", ", ".join(f"{name} {value}" for name, value in record.model.items())),
         ("Weights, SHA-256", settings.weights_sha256),
-        ("Tokenizer, SHA-256", record.tokenizer_sha256),
+        ("Configuration, SHA-256", settings.config_sha256),
+        ("Tokenizer, SHA-256", settings.tokenizer_sha256),
         ("Template", task["template"]),
         ("Words", ", ".join(task["words"]) + (" (cyclic)" if task["cyclic"] else "")),
         ("Content words", ", ".join(task["content"])),

@@ -25,10 +25,11 @@ def run(setup: Setup) -> Tables:
     everything after the reader follows. Made block by block, so that a study that is stopped goes on with the next one.
     """
     blocks = range(setup.model.shape.n_layers + 1)
-    return {"edges": pl.concat([setup.part(f"edges-{layer}", partial(_into, setup, layer)) for layer in blocks])}
+    parts = [setup.part(f"edges/{layer}", partial(_into, setup, layer)) for layer in blocks]
+    return {"edges": pl.concat([part["edges"] for part in parts])}
 
 
-def _into(setup: Setup, layer: int) -> pl.DataFrame:
+def _into(setup: Setup, layer: int) -> Tables:
     """The edges into one block, or into the logits."""
     n_layers, method, prompts = setup.model.shape.n_layers, setup.options.edge_ablation, setup.prompts.tokens
     where = f"layer {layer} of 0 to {n_layers - 1}" if layer < n_layers else "the logits"
@@ -44,7 +45,7 @@ def _into(setup: Setup, layer: int) -> pl.DataFrame:
             progress=progress,
         )
     named = edge_columns(model_edges(setup.model, layer), len(prompts), method)
-    return named.with_columns(**{name: found[name].numpy().ravel() for name in CHANGES})
+    return {"edges": named.with_columns(**{name: found[name].numpy().ravel() for name in CHANGES})}
 
 
 def since(setup: Setup) -> int:

@@ -102,7 +102,13 @@ class Options:
 DEFAULT_OPTIONS = Options()
 
 
-Part = Callable[[str, Callable[[], pl.DataFrame]], pl.DataFrame]
+Part = Callable[[str, Callable[[], Tables]], Tables]
+"""Makes a part of a long run, by its name, or finds it where an earlier run left it."""
+
+
+def anew(name: str, make: Callable[[], Tables]) -> Tables:
+    """A part made, and kept nowhere."""
+    return make()
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +120,8 @@ class Setup:
     options: Options = DEFAULT_OPTIONS
     measured: dict[str, Tables] = field(default_factory=dict)
     """The tables of the experiments that are done, by experiment."""
-    part: "Part" = lambda name, make: make()
-    """Makes a part of a long experiment, or finds it where an earlier run left it: a study keeps parts on disk."""
+    part: Part = anew
+    """Of a long experiment: a study keeps parts on disk."""
 
     def tables(self, experiment: "Experiment") -> Tables:
         """What an experiment found here; it is run the first time that anything asks."""

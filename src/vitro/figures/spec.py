@@ -1,13 +1,15 @@
 """A chart as Vega-Lite JSON and as static SVG, byte for byte the same for the same table."""
 
 import itertools
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import vl_convert
+
+from vitro.strict_json import finite
+from vitro.strict_json import to_json as strict_json
 
 Spec = Mapping[str, Any]
 Figure = alt.TopLevelMixin | Spec
@@ -16,18 +18,18 @@ VEGALITE_VERSION = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 
 
 def to_spec(figure: Figure) -> dict[str, Any]:
-    """The Vega-Lite specification of a figure as plain JSON values; the data travels inside."""
+    """The Vega-Lite specification of a figure as plain JSON values, null for NaN; the data travels inside."""
     if isinstance(figure, Mapping):
-        return dict(figure)
+        return dict(finite(figure))
     # A theme that the reader has switched on in a notebook must not leak into a study's files.
     with alt.theme.enable("none"):
-        spec: dict[str, Any] = figure.to_dict()
+        spec: dict[str, Any] = finite(figure.to_dict())
     return spec
 
 
 def to_json(figure: Figure) -> str:
     """The specification as compact JSON with sorted keys."""
-    return json.dumps(to_spec(figure), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return strict_json(to_spec(figure), sort_keys=True, separators=(",", ":"))
 
 
 def to_svg(figure: Figure) -> str:

@@ -15,6 +15,9 @@ from markupsafe import Markup
 from vitro.figures.spec import VEGALITE_VERSION, Figure, to_spec
 from vitro.report.numbers import table
 
+GENERATOR = '<meta name="generator" content="Vitro">'
+"""Within the first bytes of every page: whose it is."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -53,6 +56,7 @@ def render(page: Page) -> str:
         page=page,
         specs={name: to_spec(figure) for section in page.sections for name, figure in section.figures.items()},
         tables={section.name: table(section.numbers) for section in page.sections},
+        generator=Markup(GENERATOR),
         policy=_policy(library, drawing),
         style=Markup(_asset("page.css")),
         library=Markup(library),
