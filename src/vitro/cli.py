@@ -269,8 +269,9 @@ def reproduce(
     if as_json:
         print_json({"model": model, "claims": made.table.to_dicts(), "differ": made.differing})
     else:
-        columns = ("id", "verdict", "claim", "post", "here")
-        print_table(columns, [tuple(map(str, row)) for row in made.table.select(columns).iter_rows()])
+        columns = ("id", "verdict", "claim", "post", "here", "by_chance")
+        rows = [tuple(map(str, row)) for row in made.table.select(columns).iter_rows()]
+        print_table((*columns[:-1], "by chance"), rows)
         print(made.summary())
         if out is not None:
             print(f"The page: {out}")

