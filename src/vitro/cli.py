@@ -44,6 +44,9 @@ OutputBiasOption = Annotated[
 EdgeAblationOption = Annotated[
     str, typer.Option(help="What a cut edge's source is taken to write: mean, random, zero, resample.")
 ]
+IgEndpointsOption = Annotated[
+    str, typer.Option(help="Where EAP-IG takes its gradients: mib (0 to (m-1)/m, as its code), paper (1/m to 1).")
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16.")]
 MemoryOption = Annotated[
@@ -109,6 +112,7 @@ def study(
     steer_positions: SteerPositionsOption = "final",
     output_bias: OutputBiasOption = "excluded",
     edge_ablation: EdgeAblationOption = "mean",
+    ig_endpoints: IgEndpointsOption = "mib",
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     memory: MemoryOption = None,
@@ -136,6 +140,7 @@ def study(
         steer_positions=steer_positions,  # type: ignore[arg-type]
         output_bias=output_bias,  # type: ignore[arg-type]
         edge_ablation=edge_ablation,  # type: ignore[arg-type]
+        ig_endpoints=ig_endpoints,  # type: ignore[arg-type]
         memory=n_bytes,
     )
     made = run_study(chosen, model, folder, chosen_options, device=device, dtype=dtype)
@@ -159,6 +164,7 @@ def edges(
     samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
     value_bias: ValueBiasOption = "excluded",
     edge_ablation: EdgeAblationOption = "mean",
+    ig_endpoints: IgEndpointsOption = "mib",
     approx: Annotated[
         bool, typer.Option("--approx", help="Only the estimates from gradients (EAP, EAP-IG): seconds, not minutes.")
     ] = False,
@@ -182,6 +188,7 @@ def edges(
         samples=samples,
         value_bias=value_bias,  # type: ignore[arg-type]
         edge_ablation=edge_ablation,  # type: ignore[arg-type]
+        ig_endpoints=ig_endpoints,  # type: ignore[arg-type]
         memory=n_bytes,
     )
     asked = ["edges_approx"] if approx else list(ON_REQUEST)
@@ -287,8 +294,9 @@ def reproduce(
     if as_json:
         print_json({"model": model, "claims": made.table.to_dicts(), "differ": made.differing})
     else:
-        columns = ("id", "verdict", "claim", "post", "here")
-        print_table(columns, [tuple(map(str, row)) for row in made.table.select(columns).iter_rows()])
+        columns = ("id", "verdict", "claim", "post", "here", "by_chance")
+        rows = [tuple(map(str, row)) for row in made.table.select(columns).iter_rows()]
+        print_table((*columns[:-1], "by chance"), rows)
         print(made.summary())
         if out is not None:
             print(f"The page: {out}")

@@ -40,6 +40,17 @@ def test_gradients_rank_the_planted_edges_first_too(planted_model: Model) -> Non
         assert {f"{SUCCEEDER}->logits", f"input->{SUCCEEDER}<v>"} <= set(strongest)
 
 
+def test_endpoints_are_an_option_of_eap_ig_and_eap_is_the_same_under_both(planted_model: Model) -> None:
+    mib, paper = (
+        approximate_edges(planted_model, days(), Options(samples=8, ig_endpoints=endpoints)).table
+        for endpoints in ("mib", "paper")
+    )
+    assert approximate_edges(planted_model, days(), Options(samples=8)).table.equals(mib)
+    assert mib.filter(approximation="EAP").equals(paper.filter(approximation="EAP"))
+    differences = (mib["logit_diff_change"] - paper["logit_diff_change"]).abs()
+    assert differences.max() > 1e-3  # type: ignore[operator]
+
+
 def test_agreement_pairs_every_edge_with_its_own_estimate(planted_model: Model) -> None:
     found = ON_REQUEST["edges_agreement"].measure(planted_model, days(), Options(samples=8)).table
     exact = by_edge(ablate_edges(planted_model, days(), Options(samples=8)).table)

@@ -141,19 +141,31 @@ def _cut(
         for change in changes(before):
             yield [Placed((Change(resid_post(n_layers - 1), True, at, one),)) for one in change]
         return
-    for change in changes(before):
-        mixed = _mixed(clean, layer, there, change)
-        yield [
-            Placed((Change(z(layer, number), False, at, mixed[name][source, :, number]),))
-            for source in range(len(change))
-            for number in range(model.shape.n_heads)
-            for name in INPUTS
-        ]
-    heads = [] if model.parallel else [head(layer, number) for number in range(model.shape.n_heads)]
     cache = clean.layers[layer]
     stream = (cache.resid_pre if model.parallel else cache.resid_mid)[there]
-    for change in changes([*before, *heads]):
-        yield [Placed((Change(mlp_out(layer), False, at, one),)) for one in model.mlp_out(layer, stream + change)]
+
+    def into_mlp(change: Float[Tensor, "source node d_model"]) -> list[Placed]:
+        return [Placed((Change(mlp_out(layer), False, at, one),)) for one in model.mlp_out(layer, stream + change)]
+
+    for change in changes(before):
+        mixed = _mixed(clean, layer, there, change)
+        beside = [[one] for one in into_mlp(change)] if model.parallel else [[]] * len(change)
+        yield [
+            placed
+            for source in range(len(change))
+            for placed in (
+                *(
+                    Placed((Change(z(layer, number), False, at, mixed[name][source, :, number]),))
+                    for number in range(model.shape.n_heads)
+                    for name in INPUTS
+                ),
+                *beside[source],
+            )
+        ]
+    if not model.parallel:
+        heads = [head(layer, number) for number in range(model.shape.n_heads)]
+        for change in changes([*before, *heads]):
+            yield into_mlp(change)
 
 
 def _mixed(

@@ -34,6 +34,7 @@ ValueBias = Literal["excluded", "included"]
 UnembedDirection = Literal["folded", "raw"]
 SteerPositions = Literal["final", "all"]
 OutputBias = Literal["excluded", "included"]
+IgEndpoints = Literal["mib", "paper"]
 Head = tuple[int, int]
 """(layer, head)"""
 
@@ -60,6 +61,8 @@ class Options:
     read (C3 to C9); the post does not say.
     steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
     edge_ablation: what a cut edge's source is taken to write.
+    ig_endpoints: where EAP-IG takes its m gradients between the ablated embedding (0) and the clean one (1): "mib" at
+    0 ... (m-1)/m, as MIB and the main branch of EAP-IG's code; "paper" at 1/m ... 1, as its paper.
     memory: bytes for everything but the model; None: the engine's default.
     """
 
@@ -74,6 +77,7 @@ class Options:
     steer_positions: SteerPositions = "final"
     output_bias: OutputBias = "excluded"
     edge_ablation: Constant = "mean"
+    ig_endpoints: IgEndpoints = "mib"
     memory: int | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +91,7 @@ class Options:
             ("steer_positions", SteerPositions),
             ("output_bias", OutputBias),
             ("edge_ablation", Constant),
+            ("ig_endpoints", IgEndpoints),
         ):
             if getattr(self, name) not in get_args(choices):
                 listed = " or ".join(get_args(choices))
