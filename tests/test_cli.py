@@ -131,6 +131,23 @@ def test_ctrl_c_says_that_the_same_command_goes_on(vitro: Vitro, monkeypatch: py
 
 
 @pytest.mark.parametrize(
+    "command",
+    [("circuit", "input -> a0.h2; a0.h2 -> logits", "days", "--model", "M"), ("reproduce", "--model", "M")],
+    ids=["circuit", "reproduce"],
+)
+def test_ctrl_c_promises_nothing_where_nothing_is_kept(
+    vitro: Vitro, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    def interrupted(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vitro.tasks.named", interrupted)
+    monkeypatch.setattr("vitro.models.find", interrupted)
+    done = vitro(*command)
+    assert (done.code, done.err) == (130, "vitro: stopped\n")
+
+
+@pytest.mark.parametrize(
     ("text", "n_bytes"), [("500MB", 5 * 10**8), ("2GB", 2 * 10**9), ("1.5GiB", 3 * 2**29), ("7", 7), ("1 kb", 1000)]
 )
 def test_sizes_are_read(text: str, n_bytes: int) -> None:

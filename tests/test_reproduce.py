@@ -3,8 +3,10 @@
 import json
 import sys
 from dataclasses import asdict
+from functools import partialmethod
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,7 +19,7 @@ from task_tokenizers import whole_words
 from vitro.claims import CLAIMS, by_chance
 from vitro.cli import main
 from vitro.errors import VitroError
-from vitro.experiments import Options
+from vitro.experiments import Experiment, Options, Setup
 from vitro.models.gpt2 import GPT2
 from vitro.reproduce import Reproduction, compare_conventions, page, posts_own, ranked, reproduce
 from vitro.tasks import days
@@ -150,6 +152,51 @@ def test_the_command_says_in_its_exit_code_whether_all_hold(
     assert said["differ"] == sum(claim["verdict"] == "differs" for claim in said["claims"]) > 0
     assert said["claims"][6]["by_chance"] == "20 of 20"
     assert "Attention patterns" in out.read_text()
+
+
+def test_stopped_half_way_the_command_goes_on_where_it_was(
+    random_gpt2: GPT2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "gpt2", tmp_path / "claims[1].html"
+    random_gpt2.hf.save_pretrained(folder)
+    random_gpt2.tokenizer.save_pretrained(folder)
+    monkeypatch.setattr("vitro.reproduce.NEEDS", {"days": (("prompts", "clean", "head_lens"), ())})
+    monkeypatch.setattr("vitro.reproduce.CLAIMS", [claim for claim in CLAIMS if claim.id in (0, 15)])
+    monkeypatch.setattr("vitro.reproduce.FIGURES", {})
+    asked: list[str] = []
+
+    def counted(setup: Setup, experiment: Experiment, stop: str = "") -> Any:
+        asked.append(experiment.name)
+        if experiment.name == stop:
+            raise KeyboardInterrupt
+        return experiment.run(setup)
+
+    def run(*more: str) -> tuple[int, str, str]:
+        command = ["vitro", "reproduce", "--model", str(folder), "--samples", "2", "--json", *more]
+        monkeypatch.setattr(sys, "argv", command)
+        asked.clear()
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return int(str(end.value.code)), said.out, said.err
+
+    monkeypatch.setattr(Setup, "tables", partialmethod(counted, stop="head_lens"))
+    assert run("--out", str(out))[::2] == (
+        130,
+        "vitro: stopped; what is finished is kept, and the same command goes on from there\n",
+    )
+    assert not out.exists()
+    # Another seed is another run, and finds nothing of this one; without a page nothing is kept.
+    assert run("--out", str(out), "--seed", "1")[0] == 130
+    assert asked == ["prompts", "clean", "head_lens"]
+    assert run()[::2] == (130, "vitro: stopped\n")
+    assert run("--out", str(out))[0] == 130
+    monkeypatch.setattr(Setup, "tables", partialmethod(counted))
+    code, said, _ = run("--out", str(out))
+    assert asked == ["head_lens"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["claims[1].html", "gpt2"]
+    once = run()
+    assert (code, json.loads(said)) == (once[0], json.loads(once[1]))
 
 
 def test_a_checkpoint_that_can_ask_no_task_is_an_error(random_gpt2: GPT2) -> None:

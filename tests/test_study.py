@@ -1,5 +1,6 @@
 """A study's folder: resumable at any time, never a mix, and the same bytes for the same seed."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from vitro.circuits import cut_edges
 from vitro.engine import MemoryBudgetError
 from vitro.errors import VitroError
 from vitro.experiments import EXPERIMENTS, Experiment, Options
-from vitro.folder import FolderError, sole_writer, write_file
+from vitro.folder import FolderError, write_file
 from vitro.models import ModelError
 from vitro.study import StudyError, open_study, run_study, summary, write_report
 from vitro.tasks import TaskError, days, months, numbers
@@ -200,15 +202,146 @@ def test_a_damaged_record_and_a_missing_study_are_told(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(StudyError, match="damaged"):
         open_study(tmp_path)
+    for number, whose in ((1, "an older"), (99, "a newer")):
+        (tmp_path / "study.json").write_text(json.dumps({"format": number}))
+        with pytest.raises(StudyError, match=rf"has format {number}, of {whose} vitro.*remove .* to measure anew"):
+            open_study(tmp_path)
 
 
-def test_a_damaged_table_is_named(finished: Path, tmp_path: Path) -> None:
-    import shutil
+def test_a_table_that_the_study_did_not_write_is_named_on_every_read(
+    finished: Path, planted_folder: Path, tmp_path: Path
+) -> None:
+    import polars as pl
 
     copy = shutil.copytree(finished, tmp_path / "copy")
-    (copy / "tables" / "clean.parquet").write_bytes(b"PAR1")
-    with pytest.raises(StudyError, match=r"clean.parquet cannot be read"):
+    table = copy / "tables" / "clean.parquet"
+    pl.read_parquet(table).with_columns(pl.lit(0).alias("answer_rank")).write_parquet(table)
+    reads: list[Callable[[], object]] = [
+        lambda: open_study(copy).table("clean"),
+        lambda: write_report(copy),
+        lambda: run_study(days(), str(planted_folder), copy, OPTIONS),
+        lambda: run_study(days(), str(planted_folder), copy, OPTIONS, experiments=["edges_approx"]),
+    ]
+    for read in reads:
+        with pytest.raises(StudyError, match=r"clean.parquet is not what the study wrote: .* remove it and give"):
+            read()
+    table.write_bytes(b"PAR1")
+    with pytest.raises(StudyError, match=r"clean.parquet is not what the study wrote"):
         write_report(copy)
+    table.unlink()
+    with pytest.raises(StudyError, match=r"clean.parquet cannot be read \(No such file"):
+        write_report(copy)
+    run_study(days(), str(planted_folder), copy, OPTIONS)
+    assert contents(copy) == contents(finished)
+    with pytest.raises(StudyError, match=r"holds no table 'nix'; it holds .*clean"):
+        open_study(copy).table("nix")
+
+
+def test_a_folder_whose_name_is_a_pattern_is_read_itself(
+    planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    three = dataclasses.replace(days(), n=3)
+    model = str(shutil.copytree(planted_folder, tmp_path / "model[1]*[/b]"))
+    run_study(days(), model, tmp_path / "run1", OPTIONS, experiments=["clean"])
+    for name in ("run[1]", "run*[/b]{a}"):
+        run_study(three, model, tmp_path / name, OPTIONS, experiments=["clean"])
+        # Gone on with: what is there is read, and shown.
+        run_study(three, model, tmp_path / name, OPTIONS, experiments=["prompts"])
+        write_report(tmp_path / name)
+        assert len(open_study(tmp_path / name).table("clean")) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    [
+        ("config.json", {"layer_norm_epsilon": 1e-3}, "its config sha256 is"),
+        ("tokenizer_config.json", {"clean_up_tokenization_spaces": True}, "its tokenizer sha256 is"),
+    ],
+)
+def test_a_model_whose_files_were_corrected_is_another_study(
+    planted_folder: Path, planted_model: object, tmp_path: Path, file: str, change: dict[str, Any], says: str
+) -> None:
+    model, out = shutil.copytree(planted_folder, tmp_path / "model"), tmp_path / "study"
+    run_study(days(), str(model), out, OPTIONS, experiments=["prompts"])
+    path = model / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    # Of a finished study and of one to go on with.
+    for asked in (["prompts"], ["clean"]):
+        with pytest.raises(StudyError, match=says):
+            run_study(days(), str(model), out, OPTIONS, experiments=asked)
+
+
+def test_another_number_format_is_another_study(finished: Path, planted_folder: Path) -> None:
+    with pytest.raises(StudyError, match="its dtype is 'float32', not 'bfloat16'"):
+        run_study(days(), str(planted_folder), finished, OPTIONS, dtype="bfloat16")
+
+
+def test_a_slow_loader_does_not_undo_what_another_finished(
+    planted_folder: Path, planted_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import vitro.study
+
+    loads, out = vitro.study.load_checkpoint, tmp_path / "study"
+
+    def slow(*given: Any, **options: Any) -> Any:
+        monkeypatch.setattr("vitro.study.load_checkpoint", loads)
+        with pytest.raises(FolderError, match="being written by another vitro"):
+            run_study(days(), str(planted_folder), out, OPTIONS, experiments=["prompts"])
+        return loads(*given, **options)
+
+    monkeypatch.setattr("vitro.study.load_checkpoint", slow)
+    run_study(days(), str(planted_folder), out, OPTIONS, experiments=["clean"])
+    assert list(open_study(out).record.experiments) == ["clean"]
+
+
+def test_a_study_leaves_the_parts_of_unfinished_edges(
+    planted_folder: Path, planted_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def limited(model: Any, prompts: Any, layer: int, *rest: Any, **options: Any) -> Any:
+        asked.append(layer)
+        if asked == [0, 1]:
+            raise KeyboardInterrupt
+        return cut_edges(model, prompts, layer, *rest, **options)
+
+    monkeypatch.setattr("vitro.experiments.edges.cut_edges", limited)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["edges"])
+    for asked_for in ("prompts", "edges"):
+        run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=[asked_for])
+    assert asked == [0, 1, 1, 2, 3]
+
+
+def test_a_folder_removed_half_way_is_filled_again(finished: Path, planted_folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    for gone in ("study.json", "tables"):
+        (copy / gone).unlink() if gone == "study.json" else shutil.rmtree(copy / gone)
+    run_study(days(), str(planted_folder), copy, OPTIONS, experiments=["prompts"])
+    assert (copy / "study.json").is_file()
+    # A page or a picture that is not a study's is somebody else's.
+    for name in ("report.html", "figures/mine.svg", "parts/mine"):
+        (path := tmp_path / name.replace("/", "-") / name).parent.mkdir(parents=True)
+        path.write_text("mine")
+        with pytest.raises(StudyError, match=rf"holds no study \({name}\)"):
+            run_study(days(), str(planted_folder), tmp_path / name.replace("/", "-"), OPTIONS)
+        assert path.read_text() == "mine"
+
+
+def test_a_table_of_edges_that_is_gone_does_not_stop_the_study(
+    planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["prompts", "edges_approx"])
+    (tmp_path / "tables" / "edges_approx.parquet").unlink()
+    study = run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["prompts"])
+    assert list(study.record.experiments) == ["prompts"]
+    write_report(tmp_path)
+
+
+def test_an_experiment_that_is_not_known_is_named(planted_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="there is no experiment 'edgez'; there are prompts"):
+        run_study(days(), str(planted_folder), tmp_path / "out", OPTIONS, experiments=["edgez"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_on_a_full_disk_nothing_is_half_written(
@@ -229,15 +362,6 @@ def test_on_a_full_disk_nothing_is_half_written(
             write_file(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_two_writers_of_one_folder_are_told_apart(tmp_path: Path) -> None:
-    with (
-        sole_writer(tmp_path),
-        pytest.raises(FolderError, match="being written by another vitro"),
-        sole_writer(tmp_path),
-    ):
-        pass
 
 
 def test_the_record_is_plain_json(finished: Path) -> None:
