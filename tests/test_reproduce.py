@@ -65,8 +65,9 @@ def test_every_claim_says_how_many_random_models_satisfy_it(checked: Reproductio
 
 def test_the_random_models_that_are_stored_were_run_as_reproduce_runs() -> None:
     made = json.loads(files("vitro.claims").joinpath("null.json").read_text("utf-8"))
-    assert made["options"] == json.loads(json.dumps({**asdict(posts_own(Options())), **made["options"]}))
-    assert made["options"]["samples"] == Options().samples
+    # Options that came later are none of the claims'.
+    today = json.loads(json.dumps(asdict(posts_own(Options()))))
+    assert made["options"] == {name: today[name] for name in made["options"]}
     assert made["seeds"] == list(range(20))
     assert all(set(seeds) <= set(made["seeds"]) for seeds in made["holds"].values())
 

@@ -41,7 +41,7 @@ def main() -> None:
     drawing.get_color = drawing.generate_random_color = None
     sys.modules["eap.visualization"] = drawing
     zeros = torch.zeros
-    torch.zeros = lambda *size, device=None, **options: zeros(*size, **options)  # type: ignore[assignment]
+    torch.zeros = lambda *size, device=None, **options: zeros(*size, **options)
 
     import eap.attribute
     from eap.graph import Graph

@@ -69,9 +69,9 @@ def attribute_edges(
 
     weights: the gradients are averaged over runs whose embedding at those positions is w embed + (1 - w)
     constants.embed, one for each w. `CLEAN`: edge attribution patching, the first order of `cut_edges` (EAP, Syed et
-    al. 2023, arXiv 2310.10348). `mib_weights(m)`, `paper_weights(m)`: EAP-IG-inputs (Hanna et al. 2024, arXiv 2403.17806)
-    with the endpoints of its code and of its paper. EAP-IG's own score of an edge, where its metric is a sum over the
-    batch, is the mean over prompts of the scores here.
+    al. 2023, arXiv 2310.10348). `mib_weights(m)`, `paper_weights(m)`: EAP-IG-inputs (Hanna et al. 2024, arXiv
+    2403.17806) with the endpoints of its code and of its paper. EAP-IG's own score of an edge, where its metric is a
+    sum over the batch, is the mean over prompts of the scores here.
 
     memory: bytes for everything but the model; more prompts than fit are worked on in parts.
     Raises ValueError for no weights, MemoryBudgetError where not even one prompt fits, and what `cut_edges` does.
