@@ -35,7 +35,10 @@ COLUMNS = {
         "logit_diff_change",
         "kl",
     ],
-    "head_lens": ["prompt", "layer", "head", "answer_prob", "subject_prob", "answer_rank_among_answers"],
+    "head_lens": [
+        *("prompt", "layer", "head", "answer_prob", "subject_prob", "answer_rank_among_answers"),
+        *("subject_rank_among_words", "subject_last_among_words"),
+    ],
     "head_lens_top": ["prompt", "layer", "head", "rank", "token", "prob"],
     "layer_lens": ["prompt", "layer", "stage", "answer_prob", "subject_prob", "answer_rank_among_answers"],
     "layer_lens_top": ["prompt", "layer", "stage", "rank", "token", "prob"],

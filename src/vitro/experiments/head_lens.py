@@ -27,7 +27,7 @@ def run(setup: Setup) -> Tables:
         for layer in range(shape.n_layers):
             lens = logit_lens(setup, setup.head_out(layer).flatten(0, 1), torch.from_numpy(prompt))
             where = {"prompt": prompt, "layer": np.full_like(prompt, layer), "head": head}
-            frames.append(pl.DataFrame({**where, **lens.answer_columns()}))
+            frames.append(pl.DataFrame({**where, **lens.answer_columns(), **lens.subject_columns()}))
             tops.append(lens.top_table(setup, where))
             progress(layer + 1, shape.n_layers)
     return {"head_lens": pl.concat(frames), "head_lens_top": pl.concat(tops)}
@@ -46,21 +46,44 @@ def selective_heads(head_lens: pl.DataFrame, misses: int = 0) -> list[Head]:
     return [(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
 
 
-def copying_heads(head_lens: pl.DataFrame) -> list[Head]:
-    """All heads by the mean lens probability of the subject, highest first."""
+def subject_heads(head_lens: pl.DataFrame) -> list[Head]:
+    """All heads by the mean lens probability of the subject, highest first: the post's measure of copying."""
     by_head = head_lens.group_by("layer", "head").agg(pl.col("subject_prob").mean())
     order = by_head.sort("subject_prob", "layer", "head", descending=[True, False, False])
     return [(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
 
 
+def copying_heads(head_lens: pl.DataFrame) -> list[Head]:
+    """Heads that say this subject and not its neighbours, by its mean probability, highest first; often none.
+
+    The subject is above the task's other words in at least six of seven prompts. A head may make a subject probable
+    because it promotes every weekday: that is no copying.
+    """
+    return _in_six_of_seven(head_lens, pl.col("subject_rank_among_words") == 0)
+
+
+def suppressing_heads(head_lens: pl.DataFrame) -> list[Head]:
+    """Heads that push the subject below all other words of the task in at least six of seven prompts."""
+    return _in_six_of_seven(head_lens, pl.col("subject_last_among_words"))
+
+
+def _in_six_of_seven(head_lens: pl.DataFrame, holds: pl.Expr) -> list[Head]:
+    counted = head_lens.group_by("layer", "head").agg(holds.sum().alias("n"), pl.len().alias("of"))
+    mine = set(counted.filter(7 * pl.col("n") >= 6 * pl.col("of")).select("layer", "head").iter_rows())
+    return [head for head in subject_heads(head_lens) if head in mine]
+
+
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The heads that most often rank the answer first, and the five that copy most."""
+    """Heads that most often rank the answer first, that copy, show the subject, or suppress it; five of each."""
     table = tables["head_lens"]
-    chosen = dict.fromkeys([*selective_heads(table, misses=table["prompt"].n_unique())[:5], *copying_heads(table)[:5]])
+    groups = selective_heads(table, misses=table["prompt"].n_unique()), copying_heads(table), subject_heads(table)
+    chosen = dict.fromkeys(head for heads in (*groups, suppressing_heads(table)) for head in heads[:5])
     by_head = table.group_by("layer", "head").agg(
         (pl.col("answer_rank_among_answers") == 0).sum().alias("answer first in"),
         pl.col("answer_prob").mean().alias("mean answer prob"),
         pl.col("subject_prob").mean().alias("mean subject prob"),
+        (pl.col("subject_rank_among_words") == 0).sum().alias("subject first of the words in"),
+        pl.col("subject_last_among_words").sum().alias("last in"),
     )
     wanted = pl.DataFrame(
         list(chosen), schema={"layer": table.schema["layer"], "head": table.schema["head"]}, orient="row"
@@ -70,22 +93,49 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """Which heads are selective, and which one copies most."""
+    """Which heads are selective, which copy, and which suppress the subject; how many prompts say so."""
     table = tables["head_lens"]
-    selective = [f"a{layer}.h{head}" for layer, head in selective_heads(table)]
-    layer, head = copying_heads(table)[0]
+    n_prompts = table["prompt"].n_unique()
+    selective = _listed(selective_heads(table))
+    copying, suppressing = copying_heads(table), suppressing_heads(table)
+    parts = [
+        f"By the logit lens, {selective or 'no head'} alone puts the answer above all other answers in every one of "
+        f"{n_prompts} prompts",
+        _counted(table, copying, "copies the subject (above the task's other words in {} of {} prompts, {})")
+        or "no head copies the subject, which would lead the task's other words in six of seven prompts",
+        _counted(table, suppressing, "suppresses it (below all of them in {} of {}, {})"),
+    ]
+    return "; ".join(part for part in parts if part) + "."
+
+
+def _listed(heads: list[Head]) -> str:
+    names = [f"a{layer}.h{head}" for layer, head in heads]
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _counted(table: pl.DataFrame, heads: list[Head], words: str) -> str:
+    """The head of several of whose kind the most prompts speak, with its numbers; empty where there is none."""
+    if not heads:
+        return ""
+    column = "subject_last_among_words" if "below" in words else "subject_rank_among_words"
+    count = {head: _count(table, head, column) for head in heads}
+    layer, head = max(heads, key=lambda one: count[one])
     prob = table.filter(layer=layer, head=head).select(pl.col("subject_prob").mean()).item()
-    listed = ", ".join(selective[:6]) + (f" and {len(selective) - 6} more" if len(selective) > 6 else "")
-    verb = "ranks" if len(selective) == 1 else "rank"
-    first = f"By the logit lens, {listed or 'no head'} {verb if selective else 'ranks'} the answer first"
-    return f"{first} among the answers in every prompt; a{layer}.h{head} copies the subject most (mean {prob:.3g})."
+    others = f", as do {len(heads) - 1} more heads in six of seven" if len(heads) > 1 else ""
+    said = words.format(count[layer, head], table["prompt"].n_unique(), f"mean probability {prob:.2g}")
+    return f"a{layer}.h{head} {said}{others}"
+
+
+def _count(table: pl.DataFrame, head: Head, column: str) -> int:
+    mine = table.filter(layer=head[0], head=head[1])[column]
+    return int((mine if mine.dtype == pl.Boolean else mine == 0).sum())
 
 
 HEAD_LENS = Experiment(
     name="head_lens",
     title="Logit lens on heads",
     reading="Each cell reads one head's output as if the model ended there: how probable the answer is, how probable "
-    "the subject (copying), and in how many prompts the answer is above all other answers (selective heads).",
+    "the subject, and in how many prompts the answer is above all other answers (selective heads).",
     python="vitro.head_lens(model, task)",
     tables=("head_lens", "head_lens_top"),
     run=run,

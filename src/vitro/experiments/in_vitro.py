@@ -17,6 +17,7 @@ from vitro.experiments.clean import CLEAN
 from vitro.experiments.effects import answered
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import answers, positions, subjects
+from vitro.experiments.layer_lens import LAYER_LENS
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
 from vitro.figures import Figure, answer_tables, circuit_answers, circuit_attention, circuit_drawing
@@ -27,11 +28,28 @@ MEASURES = ("answer_prob", "among_answers", "logit_diff", "kl")
 """By which circuits are compared."""
 SHOWN = ("C6", "C7", "C9")
 """The setups whose answer tables are drawn."""
+READABLE = 0.01
+"""Of the model's own answer probability, what the lens must give it where C1 and C2 read."""
 
 
 def run(setup: Setup) -> Tables:
     """The tables of `tables_of` for the setups, whose parts are chosen by rule (see `cast`)."""
-    return tables_of(setup, setups(setup.model, cast(setup), setup.options.output_bias))
+    return tables_of(setup, wired(setup))
+
+
+def wired(setup: Setup, parts: Cast | None = None) -> Mapping[str, Circuit]:
+    """The post's setups in a model, for a cast or by rule; C1 and C2 read where the model's own answer can be read.
+
+    That is after the later of the two heads, as in the post, unless the lens there gives the whole model's answer less
+    than a hundredth of what the model gives it: then no circuit could succeed there, and they read after the last
+    layer.
+    """
+    parts = parts or cast(setup)
+    after = setup.tables(LAYER_LENS)["layer_lens"].filter(stage="post")
+    probs = after.group_by("layer").agg(pl.col("answer_prob").mean()).sort("layer")["answer_prob"]
+    until = max(parts.successor[0], parts.copier[0])
+    read_after = until if probs[until] >= probs[-1] * READABLE else setup.model.shape.n_layers - 1
+    return setups(setup.model, parts, setup.options.output_bias, read_after)
 
 
 def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
@@ -235,7 +253,7 @@ def in_vitro(
     setup = Setup(model, task, options)
     setup.check()
     if isinstance(circuits, Cast):
-        circuits = setups(model, circuits, options.output_bias)
+        circuits = wired(setup, circuits)
     if circuits is not None:
         setup.measured[IN_VITRO.name] = tables_of(setup, circuits)
     return Measurement(IN_VITRO, IN_VITRO.shown(setup))
