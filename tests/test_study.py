@@ -20,7 +20,7 @@ from vitro.engine import MemoryBudgetError
 from vitro.errors import VitroError
 from vitro.experiments import EXPERIMENTS, Experiment, Options
 from vitro.folder import FolderError, write_file
-from vitro.models import ModelError
+from vitro.models import ModelError, load_checkpoint
 from vitro.study import StudyError, open_study, run_study, summary, write_report
 from vitro.tasks import TaskError, days, months, numbers
 
@@ -279,9 +279,7 @@ def test_another_number_format_is_another_study(finished: Path, planted_folder: 
 def test_a_slow_loader_does_not_undo_what_another_finished(
     planted_folder: Path, planted_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import vitro.study
-
-    loads, out = vitro.study.load_checkpoint, tmp_path / "study"
+    loads, out = load_checkpoint, tmp_path / "study"
 
     def slow(*given: Any, **options: Any) -> Any:
         monkeypatch.setattr("vitro.study.load_checkpoint", loads)
