@@ -337,6 +337,7 @@ def circuit(
     from vitro.circuits import Circuit, boxes_and_arrows, from_mib, to_mib
     from vitro.experiments import Options, in_vitro
     from vitro.experiments import judge as judge_circuit
+    from vitro.experiments.answer_tables import leading
     from vitro.experiments.labels import head_name, positions
     from vitro.figures import circuit_drawing, to_svg
     from vitro.folder import write_file
@@ -361,12 +362,12 @@ def circuit(
         write_file(drawing, to_svg(circuit_drawing(boxes, arrows, f"A circuit in {model}")).encode())
     tables = in_vitro(loaded, chosen, {"circuit": wired}, options).tables
     said, attention = (tables[name].drop("circuit") for name in ("circuit_answer_table", "circuit_attention"))
-    leading = said.sort("logit").group_by("prompt").last().rename({"answer": "leading_answer"})
+    leads = leading(tables["circuit_answer_table"], "circuit").rename({"answer": "leading_answer"})
     rows = (
         tables["clean"]
         .select("prompt", "subject", "answer")
         .join(tables["circuits"].drop("circuit"), on="prompt", maintain_order="left")
-        .join(leading.select("prompt", "leading_answer"), on="prompt", maintain_order="left")
+        .join(leads.select("prompt", "leading_answer"), on="prompt", how="left", maintain_order="left")
     )
     judged = judge_circuit(loaded, chosen, wired, options).numbers if judge else None
     if as_json:
@@ -380,7 +381,7 @@ def circuit(
         ("subject", "answer", "answer prob", "rank", "leading answer", "top token", "top prob"),
         [
             (row["subject"], row["answer"], f"{row['answer_prob']:.4f}", str(row["answer_rank"]),
-             row["leading_answer"], repr(row["top_token"]), f"{row['top_prob']:.4f}")
+             row["leading_answer"] or "none", repr(row["top_token"]), f"{row['top_prob']:.4f}")
             for row in rows.to_dicts()
         ],
     )  # fmt: skip

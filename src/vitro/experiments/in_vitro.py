@@ -11,7 +11,7 @@ from torch import Tensor
 from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
 from vitro.circuits.nodes import Kind
 from vitro.engine import Finals, Read, Unembedded, pattern
-from vitro.experiments.answer_tables import answer_rows
+from vitro.experiments.answer_tables import answer_rows, leading
 from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
 from vitro.experiments.effects import answered
@@ -172,17 +172,16 @@ def numbers(tables: Tables) -> pl.DataFrame:
         )
     )
     leads = (
-        tables["circuit_answer_table"]
+        leading(tables["circuit_answer_table"], "circuit")
         .join(tables["clean"].select("prompt", pl.col("answer").alias("correct")), on="prompt")
-        .with_columns(pl.col("logit").rank("min", descending=True).over("circuit", "prompt").alias("place"))
-        .filter(pl.col("answer") == pl.col("correct"))
         .group_by("circuit")
-        .agg((pl.col("place") == 1).sum().alias("answer leads the answers in"))
+        .agg((pl.col("answer") == pl.col("correct")).sum().alias("answer leads the answers in"))
     )
     words = pl.col("circuit").replace_strict(WORDS, default="").alias("what it is")
     wiring = tables["circuit_wiring"].with_columns(in_one_line(pl.col("text")).alias("wiring"))
     return (
-        by_circuit.join(leads, on="circuit", maintain_order="left")
+        by_circuit.join(leads, on="circuit", how="left", maintain_order="left")
+        .fill_null(0)
         .join(wiring, on="circuit", maintain_order="left")
         .select("circuit", words, pl.exclude("circuit", "text", "n_heads", "wiring"), "wiring")
     )
