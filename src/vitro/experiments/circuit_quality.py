@@ -233,7 +233,9 @@ def summary(tables: Tables) -> str:
     (_, mine, model, _), *_ = _faithful(tables)
     (_, rank, among, p), *_ = _chance(tables)
     templates = tables["faithfulness"]["template"].n_unique()
-    verdict = "" if chance(tables["random_circuits"], "among_answers")[0] <= 0.05 else ", so no better than chance"
+    verdict = (
+        "" if chance(tables["random_circuits"], "among_answers")[0] <= 0.05 else ", not clearly better than chance"
+    )
     return (
         f"Asked in {templates} ways, that circuit gives the answer {mine} of what all answers get (mean, 95 % "
         f"interval), the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]}){verdict}."

@@ -59,7 +59,7 @@ def summary(tables: Tables) -> str:
     peaks = (
         f"the answer is most probable after layer {peak.key[0]} (mean {peak.mean:.3g} over {n_prompts} prompts)"
         if peak.stands_out
-        else f"of the layers after which the answer is most probable, {peak.doubt}"
+        else f"where the answer is most probable is not clear ({peak.doubt})"
     )
     overtaken = {"the subject": "answer above subject in", "all other answers": "answer first of answers in"}
     since = [
@@ -69,7 +69,7 @@ def summary(tables: Tables) -> str:
         for words, column in overtaken.items()
     ]
     first = f"of the layers that give it a mean above {FLOOR:g} (the first is {table['layer'][0]})"
-    return f"Along the layers {peaks}; {first}, {since[0]} and {since[1]}."
+    return f"Along the layers, {peaks}; {first}, {since[0]} and {since[1]}."
 
 
 LAYER_LENS = Experiment(

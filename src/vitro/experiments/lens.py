@@ -63,7 +63,8 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
     Source: the post, "Logit lens"; a head's own output is read the same way as the whole stream.
     """
     answers, subjects, answer_list = setup.token_ids
-    words = torch.cat([subjects, answer_list]).unique()
+    every = np.union1d(setup.prompts.subject_ids, setup.prompts.answer_list_ids)
+    words = torch.from_numpy(every).to(setup.model.device)
     parts = []
     prompts = prompt.to(setup.model.device)
     for some, whose in zip(vectors.split(_AT_ONCE), prompts.split(_AT_ONCE), strict=True):

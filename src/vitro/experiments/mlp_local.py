@@ -40,9 +40,11 @@ def summary(tables: Tables) -> str:
     said = [
         f"m{one.key[0]} {verb} the answer's probability most ({sign}{one.mean:.3g} on average)"
         if one.stands_out
-        else f"of those that {verb[:-1]} it, {one.doubt}"
+        else f"of the MLPs that may {verb[:-1]} it, {one.doubt}"
         for one, verb, sign in ((raises, "raises", "+"), (lowers, "lowers", "-"))
     ]
+    if not (raises.stands_out or lowers.stands_out):
+        return f"Of what each MLP does to the answer's probability on the spot, {raises.doubt}."
     return f"By the lens on the spot, {said[0]}; {said[1]}."
 
 
