@@ -114,6 +114,12 @@ def lens(first: int, last: int, prob: float = 0.2, prompts: int = 7) -> pl.DataF
     )
 
 
+def test_of_so_few_prompts_that_some_head_leads_by_chance_none_is_said_to_copy_or_suppress() -> None:
+    """Of two words one leads in both of two prompts in every fourth head."""
+    assert copying_heads(lens(first=2, last=0, prompts=2)) == []
+    assert suppressing_heads(lens(first=0, last=2, prompts=2)) == []
+
+
 def test_a_head_copies_where_this_subject_leads_and_not_where_all_its_kind_are_probable() -> None:
     assert copying_heads(lens(first=6, last=0)) == [(0, 0)]
     assert copying_heads(lens(first=5, last=0)) == []

@@ -12,7 +12,7 @@ from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, st
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.in_vitro import MEASURES, circuit_rows, in_one_line, reading, wired
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.experiments.statistics import chance, interval
+from vitro.experiments.statistics import RARE, chance, interval
 from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
 from vitro.models import Model
 from vitro.tasks import Task, TaskError
@@ -233,9 +233,8 @@ def summary(tables: Tables) -> str:
     (_, mine, model, _), *_ = _faithful(tables)
     (_, rank, among, p), *_ = _chance(tables)
     templates = tables["faithfulness"]["template"].n_unique()
-    verdict = (
-        "" if chance(tables["random_circuits"], "among_answers")[0] <= 0.05 else ", not clearly better than chance"
-    )
+    share, _ = chance(tables["random_circuits"], "among_answers")
+    verdict = "" if share <= RARE else ", not clearly better than chance"
     return (
         f"Asked in {templates} ways, that circuit gives the answer {mine} of what all answers get (mean, 95 % "
         f"interval), the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]}){verdict}."

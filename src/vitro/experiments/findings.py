@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.setup import Tables
-from vitro.experiments.statistics import luck
+from vitro.experiments.statistics import RARE, luck
 
 
 def does_task(tables: Tables) -> bool:
     """Whether the model does the task: all prompts right, or more than one of the answers named at random would be."""
     clean = tables["clean"]
     right = int((clean["answer_rank"] == 0).sum())
-    return right == len(clean) or luck(right, len(clean), 1 / clean["answer"].n_unique()) <= 0.05
+    return right == len(clean) or luck(right, len(clean), 1 / clean["answer"].n_unique()) <= RARE
 
 
 def findings(done: Sequence[Experiment], tables: Tables) -> list[str]:

@@ -8,6 +8,7 @@ from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import head_name
 from vitro.experiments.lens import logit_lens
 from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
+from vitro.experiments.statistics import RARE, luck
 from vitro.figures import head_lens as figure
 from vitro.models import Model
 from vitro.progress import bar
@@ -68,8 +69,16 @@ def suppressing_heads(head_lens: pl.DataFrame) -> list[Head]:
 
 
 def _in_six_of_seven(head_lens: pl.DataFrame, holds: pl.Expr) -> list[Head]:
+    """Heads of which it holds in six of seven prompts, which of so few prompts chance gives no head of the model.
+
+    By chance one word of the task in as many as there are prompts would be the one that leads, or the last.
+    """
     counted = head_lens.group_by("layer", "head").agg(holds.sum().alias("n"), pl.len().alias("of"))
-    mine = set(counted.filter(7 * pl.col("n") >= 6 * pl.col("of")).select("layer", "head").iter_rows())
+    mine = {
+        (layer, head)
+        for layer, head, n, of in counted.iter_rows()
+        if 7 * n >= 6 * of and luck(n, of, 1 / of) * len(counted) <= RARE
+    }
     return [head for head in subject_heads(head_lens) if head in mine]
 
 

@@ -14,6 +14,8 @@ FLOOR = 1e-4
 """Changes of a probability below this are called nothing: well above float32's rounding, and below any use."""
 RIVALS = 500
 """Components, by their means, among which the bootstrap looks for the first."""
+RARE = 0.05
+"""How probable by chance what is called a finding may be, of all that was looked at together."""
 FEWEST = 5
 """Prompts: of fewer, even all alike are no rare chance (a sign test of four gives 1 in 16)."""
 
@@ -78,6 +80,6 @@ def leader(table: pl.DataFrame, keys: Sequence[str], effect: pl.Expr, floor: flo
     drawn = np.random.default_rng(0).multinomial(n_prompts, [1 / n_prompts] * n_prompts, size=RESAMPLES)
     again = values @ drawn.T / n_prompts
     wins = (again.argmax(0) == first) & (again[first] > floor)
-    stands_out = n_prompts >= FEWEST and means[first] > floor and wins.mean() >= 0.95
+    stands_out = n_prompts >= FEWEST and means[first] > floor and wins.mean() >= 1 - RARE
     key = rows.select(keys).row(int(near[first]) * n_prompts)
     return Leader(key, float(means[first]), n_prompts, bool(stands_out))
