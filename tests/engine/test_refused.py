@@ -3,25 +3,31 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from small_models import random_model
 from vitro.circuits import Circuit, Constant, Constants, attribute_edges, cut_edges, resampled, run_circuits
-from vitro.circuits.nodes import CircuitError
+from vitro.circuits.nodes import CircuitError, node
 from vitro.engine import (
+    BROKEN,
     Budget,
     Edit,
     EditError,
     Finals,
+    Hook,
     NotFiniteError,
     PromptError,
     ReadError,
+    Site,
     Variant,
     clean_runs,
     mean_activations,
     mlp_out,
+    pattern,
+    pin,
     resid_post,
     sweep,
     z,
@@ -94,6 +100,11 @@ def zeros() -> Constants:
         ([], "prompts are one or more lists of token ids"),
         ([[0, 5], []], "prompt 1 is empty"),
         ([0, 5, 9], "prompt 0 is no list of token ids"),
+        (None, "prompts are one or more lists of token ids"),
+        (5, "prompts are one or more lists of token ids"),
+        ({(0, 5)}, "prompts are one or more lists of token ids"),
+        ([{0, 5}], "prompt 0 is no list of token ids"),
+        ([{0: 5}], "prompt 0 is no list of token ids"),
         ([[0, 5.5]], "prompt 0 is no list of token ids"),
         ([[0, 5], [0, 60]], "prompt 1 has the token 60, and the model knows 0 to 59"),
         ([[0, -1]], "prompt 0 has the token -1"),
@@ -113,9 +124,11 @@ def test_what_is_taken_position_by_position_wants_prompts_of_one_length(name: st
         RUNS[name](PROMPTS)
 
 
-def test_prompts_as_tensors_are_the_same_prompts() -> None:
-    same = torch.tensor(PROMPTS[:2])
-    assert torch.equal(RUNS["sweep"](same)["logits"], RUNS["sweep"](PROMPTS[:2])["logits"])
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize("same", [torch.tensor, np.array, lambda ids: (one for one in ids)])
+def test_prompts_of_any_library_are_the_same_prompts(run: Callable[[Any], Any], same: Callable[[Any], Any]) -> None:
+    run(same(PROMPTS[:2]))
+    assert torch.equal(RUNS["sweep"](same(PROMPTS[:2]))["logits"], RUNS["sweep"](PROMPTS[:2])["logits"])
 
 
 @pytest.mark.parametrize(
@@ -139,6 +152,70 @@ def test_a_reading_that_changes_its_width_is_refused() -> None:
     least = Budget.of(MODEL).need(4, 1)
     with pytest.raises(ReadError, match="all axes after row and prompt must stay"):
         sweep(MODEL, PROMPTS, [()], lambda finals: {"some": finals.logits[..., : next(widths)]}, memory=least)
+
+
+@pytest.mark.parametrize(
+    "positions", [torch.tensor([0, -1]), np.array([0, -1]), [0, -1], (torch.tensor(0), np.int64(-1)), range(-1, 1)]
+)
+def test_positions_are_whole_numbers_of_any_library(positions: Any) -> None:
+    value = torch.ones(D_MODEL)
+    same, other = Edit(mlp_out(0), value, positions=(0, -1)), Edit(mlp_out(0), value, positions=positions)
+    found = sweep(MODEL, PROMPTS, [(same,), (other,)], logits)["logits"]
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Edit(mlp_out(0), torch.ones(D_MODEL), positions=3),  # type: ignore[arg-type]
+        lambda: Edit(mlp_out(0), torch.ones(D_MODEL), positions=(1.5,)),  # type: ignore[arg-type]
+        lambda: Edit(mlp_out(0), torch.ones(D_MODEL), positions="1"),  # type: ignore[arg-type]
+        lambda: Edit(mlp_out(0), torch.ones(D_MODEL), prompts=(None,)),  # type: ignore[arg-type]
+        lambda: Edit("m0", torch.ones(D_MODEL)),  # type: ignore[arg-type]
+        lambda: Site(0, "z", 0),  # type: ignore[arg-type]
+        lambda: Site("0", Hook.z, 0),  # type: ignore[arg-type]
+        lambda: pin(0, 0, to=-1),
+        lambda: pin(0, 0, to=1.5),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_site_position_or_prompt_is_refused_as_the_edit_is_made(make: Callable[[], Any]) -> None:
+    with pytest.raises(EditError):
+        make()
+
+
+def test_a_site_of_a_bool_is_that_of_its_number() -> None:
+    """As an index a bool is a mask."""
+    assert Site(True, Hook.z, False) == z(1, 0)
+    assert type(Site(True, Hook.z, False).layer) is int
+
+
+@pytest.mark.parametrize(
+    ("watch", "says"),
+    [
+        ([z(0, 0)], "watch is a list of patterns"),
+        (["a0.h0"], "watch is a list of patterns"),
+        ([mlp_out(0)], "watch is a list of patterns"),
+        (pattern(0, 0), "not the one blocks.0"),
+        ([pattern(9, 0)], "there is no blocks.9"),
+        ([pattern(-1, 0)], "there is no blocks.-1"),
+        ([pattern(0, 9)], "there is no"),
+        ([Site(0, Hook.pattern)], "there is no"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(watch: Any, says: str) -> None:
+    with pytest.raises(EditError, match=says):
+        sweep(MODEL, PROMPTS, [()], logits, watch=watch)
+
+
+@pytest.mark.parametrize("watch", [["a0.h0"], [node("m0")], [node("a9.h0")]])
+def test_what_cannot_be_watched_in_a_circuit_is_refused(watch: Any) -> None:
+    with pytest.raises(CircuitError, match=r"watch is a list of heads|there is no a9\.h0"):
+        run_circuits(MODEL, PROMPTS, [Circuit.wire("input -> logits")], logits, watch=watch)
+
+
+def test_a_reading_under_a_name_that_is_taken_is_refused() -> None:
+    with pytest.raises(ReadError, match="is taken"):
+        sweep(MODEL, PROMPTS, [()], lambda finals: {BROKEN: finals.logits})
 
 
 def test_no_variants_are_no_results() -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vitro.circuits.circuit import Circuit
+from vitro.circuits.circuit import Circuit, check_node
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.glass import Glass
 from vitro.circuits.nodes import CircuitError, Constant, Kind, Node
@@ -66,6 +66,10 @@ def run_circuits(
     """
     ids, constants = checked_prompts(model, prompts), constants or {}
     _check(model, ids, circuits, subject, constants)
+    for one in watch:
+        if not isinstance(one, Node) or one.kind is not Kind.head:
+            raise CircuitError(f"watch is a list of heads, as [node('a9.h1')]; {str(one)!r} is none")
+        check_node(model, one)
     budget = Budget.of(model, memory)
     kept: dict[str, Tensor] = {}
     done, total, longest = 0, len(circuits) * len(ids), max(map(len, ids))

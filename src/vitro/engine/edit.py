@@ -1,15 +1,20 @@
 """Interventions as values: what is changed, where, and into what."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from operator import index
+from typing import Literal, SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.errors import VitroError
+
+
+class EditError(VitroError):
+    """An edit that fits neither the model nor the prompts."""
 
 
 class Hook(IntEnum):
@@ -30,6 +35,14 @@ class Site:
     layer: int
     hook: Hook
     head: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.hook, Hook):
+            raise EditError(f"a site's place is one of {', '.join(map(str, Hook.__members__))}, not {self.hook!r}")
+        # A bool would index as a mask, and not as the number that it is equal to.
+        object.__setattr__(self, "layer", _whole(self.layer, "a site's layer"))
+        if self.head is not None:
+            object.__setattr__(self, "head", _whole(self.head, "a site's head"))
 
     def __str__(self) -> str:
         """TransformerLens' name, with the head: `blocks.9.attn.hook_z[1]`."""
@@ -78,6 +91,7 @@ class Edit:
     any device and have any number format: what of it is used is brought to the model's, once.
     positions: which positions are edited, negative ones counted from each prompt's end; None: all.
     prompts: which prompts are edited; None: all.
+    EditError for what is no edit of this kind; what the model or the prompts do not have is found when it is run.
     """
 
     site: Site
@@ -93,10 +107,14 @@ class Edit:
         return f"{self.how} {self.site} at {where}{whose}"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.site, Site):
+            raise EditError(f"an edit is made at a site, as z(9, 1) or resid_post(8), not at {self.site!r}")
         if self.how not in ("set", "add"):
             raise EditError(f"edit of {self.site}: how must be set or add, not {self.how!r}")
         if not isinstance(self.value, Tensor) or not self.value.ndim:
             raise EditError(f"edit of {self.site}: its value must be a tensor [..., width], not {str(self.value)[:40]}")
+        for name in ("positions", "prompts"):
+            object.__setattr__(self, name, _numbers(getattr(self, name), f"edit of {self.site}: {name}"))
 
     def rows(self, lengths: Sequence[int]) -> Int[Tensor, "prompt position"]:
         """Which row of `flat_value` each prompt's positions get; -1 where nothing is edited.
@@ -150,8 +168,23 @@ def pin(layer: int, head: int, to: int, *, at: int = -1) -> Edit:
 
     Source: the post, "setting the k-th stream's attention to 1 w.r.t. the final stream"; other rows are untouched.
     """
-    return Edit(pattern(layer, head), torch.eye(to + 1)[to], positions=(at,))
+    if (position := _whole(to, "the position that a head is pinned to")) < 0:
+        raise EditError(f"a head is pinned to a position from 0 on, not to {position}")
+    return Edit(pattern(layer, head), torch.eye(position + 1)[position], positions=(at,))
 
 
-class EditError(VitroError):
-    """An edit that fits neither the model nor the prompts."""
+def _whole(number: SupportsIndex, what: str) -> int:
+    """A whole number as an int, of whatever library it is."""
+    try:
+        return int(index(number))
+    except TypeError as error:
+        raise EditError(f"{what} must be a whole number, not {str(number)[:40]!r}") from error
+
+
+def _numbers(numbers: Iterable[SupportsIndex] | None, what: str) -> tuple[int, ...] | None:
+    """Some whole numbers as a tuple; None stands for all."""
+    if numbers is None:
+        return None
+    if isinstance(numbers, str) or not isinstance(numbers, Iterable):
+        raise EditError(f"{what} must be whole numbers, as (3,), or None for all, not {str(numbers)[:40]!r}")
+    return tuple(_whole(number, what) for number in numbers)

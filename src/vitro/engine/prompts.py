@@ -1,7 +1,11 @@
 """Prompts as every run of a model takes them: checked at the door, and cut into parts that fit into the memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
 from itertools import groupby
+from operator import index
+from typing import Any
+
+from torch import Tensor
 
 from vitro.engine.budget import Budget
 from vitro.errors import VitroError
@@ -35,9 +39,16 @@ def checked_prompts(model: Model, prompts: Prompts) -> list[list[int]]:
     PromptError where there are none, or one is text, empty, longer than the model's context, or has a token that the
     model does not know: what indexing would take for another token, or leave out, without a word.
     """
-    if isinstance(prompts, str) or not len(prompts):
-        raise PromptError(f"prompts are one or more lists of token ids, not {prompts!r}; {_WHAT_WORKS}")
-    return [_checked(model, number, prompt) for number, prompt in enumerate(prompts)]
+    each = _in_order(prompts)
+    if not each:
+        raise PromptError(f"prompts are one or more lists of token ids, not {str(prompts)[:40]!r}; {_WHAT_WORKS}")
+    return [_checked(model, number, prompt) for number, prompt in enumerate(each)]
+
+
+def _in_order(values: Iterable[Any]) -> list[Any]:
+    """What can be gone through in an order of its own; none of text, whose letters are no tokens, and of the rest."""
+    unordered = isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable)
+    return [] if unordered or (isinstance(values, Tensor) and not values.ndim) else list(values)
 
 
 def of_one_length(model: Model, prompts: Prompts, why: str) -> list[list[int]]:
@@ -51,12 +62,14 @@ def of_one_length(model: Model, prompts: Prompts, why: str) -> list[list[int]]:
 def _checked(model: Model, number: int, prompt: Sequence[int]) -> list[int]:
     if isinstance(prompt, str):
         raise PromptError(f"prompt {number} is text ({prompt[:40]!r}), not token ids; {_WHAT_WORKS}")
-    try:
-        tokens = [token.__index__() for token in prompt]
-    except (TypeError, AttributeError) as error:
-        raise PromptError(f"prompt {number} is no list of token ids ({str(prompt)[:40]}); {_WHAT_WORKS}") from error
-    if not tokens:
+    if isinstance(prompt, Sized) and not len(prompt):
         raise PromptError(f"prompt {number} is empty; a prompt has one token or more")
+    try:
+        tokens = [int(index(token)) for token in _in_order(prompt)]
+    except TypeError:
+        tokens = []
+    if not tokens:
+        raise PromptError(f"prompt {number} is no list of token ids ({str(prompt)[:40]}); {_WHAT_WORKS}")
     if len(tokens) > model.shape.n_ctx:
         raise PromptError(
             f"prompt {number} has {len(tokens)} tokens, and the model's context is {model.shape.n_ctx}; shorten it"

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from vitro.engine.batches import Values, checked_values, in_batches, keep
+from vitro.engine.batches import ReadError, Values, checked_values, in_batches, keep
 from vitro.engine.budget import Budget
 from vitro.engine.cone import plan
-from vitro.engine.edit import Site, Variant
+from vitro.engine.edit import Edit, EditError, Site, Variant
 from vitro.engine.finite import alone, refuse_broken, variant_begins
 from vitro.engine.forward import Clean, run
-from vitro.engine.place import Placed, check_variant, first_conflict, place
+from vitro.engine.place import Placed, check_variant, check_watch, first_conflict, place
 from vitro.engine.prompts import Prompts, checked_prompts, in_parts
 from vitro.engine.readout import Finals, Unembedded
 from vitro.engine.tree import pack
@@ -50,6 +50,10 @@ def sweep(
     NotFiniteError where a run comes to NaN or infinity, MemoryBudgetError where not even one row fits.
     """
     ids = checked_prompts(model, prompts)
+    check_watch(model, watch)
+    if isinstance(variants, Edit):
+        raise EditError(f"variants are a list of tuples of edits, not the edit ({variants}); of one as [(edit,)]")
+    variants = list(variants)
     for number, variant in enumerate(variants):
         check_variant(model, number, variant)
     budget = Budget.of(model, memory)
@@ -122,4 +126,7 @@ def run_placed(
 
 def read_checked(read: Read, finals: Finals) -> Values:
     """What is read off a batch, checked for its shape, and beside it what is `BROKEN`."""
-    return {**checked_values(read(finals), finals.n_rows, len(finals.clean.resid)), BROKEN: finals.broken}
+    values = checked_values(read(finals), finals.n_rows, len(finals.clean.resid))
+    if BROKEN in values:
+        raise ReadError(f"the name {BROKEN!r} is taken, for the rows whose runs are not; read it under another")
+    return {**values, BROKEN: finals.broken}
