@@ -70,6 +70,8 @@ def test_without_network_a_hub_id_says_so_and_names_what_works(tmp_path: Path, m
 def test_an_unknown_name_says_what_works() -> None:
     assert "no such file or folder; what works: a hub id" in refused("./nowhere/at/all")
     assert "no such file or folder" in refused("missing.gguf")
+    assert "no such file or folder" in refused("x" * 300)
+    assert "no such file or folder" in refused("~nobody-has-this-name/model")
 
 
 def test_a_folder_without_a_model_or_weights_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from planted import SUCCESSOR
 from small_models import random_model
 from task_tokenizers import digit_by_digit, gpt2
 from vitro.cli import main
+from vitro.engine import NotFiniteError
 from vitro.errors import VitroError
-from vitro.models import Model
+from vitro.models import Model, load
 from vitro.successors import SETS, OrderedSet, page, successor, turn
 from vitro.successors.orders import ORDERS, cyclic_orders, p_values
 from vitro.successors.rotation import singular_values
@@ -277,6 +278,13 @@ def test_the_commands_json_parses(
     assert said["heads"][0]["days"] == 1.0
     assert len(said["rotation"]) == 12
     assert {row["mode"] for row in said["modes"]} == {1, 2, 3}
+
+
+def test_words_that_overflow_are_refused_with_what_works(planted_folder: Path, planted_model: Model) -> None:
+    model = load(str(planted_folder), dtype="float16")
+    model.hf.transformer.h[0].mlp.c_proj.weight[:] = 6e4
+    with pytest.raises(NotFiniteError, match=r"layer 0.*bfloat16"):
+        successor(model)
 
 
 def test_an_unknown_model_is_one_line_and_exit_code_2(

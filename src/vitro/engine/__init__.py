@@ -17,7 +17,15 @@ from vitro.engine.edit import (
     resid_pre,
     z,
 )
-from vitro.engine.finite import NotFiniteError, alone, clean_begins, is_finite, refuse_broken, variant_begins
+from vitro.engine.finite import (
+    NotFiniteError,
+    alone,
+    clean_begins,
+    is_finite,
+    not_finite,
+    refuse_broken,
+    variant_begins,
+)
 from vitro.engine.forward import Clean, attend, attention, clean_attention, run, visible
 from vitro.engine.means import Means, mean_activations
 from vitro.engine.place import Change, Placed, first_conflict
@@ -66,6 +74,7 @@ __all__ = [
     "keep",
     "mean_activations",
     "mlp_out",
+    "not_finite",
     "of_one_length",
     "pack",
     "pattern",

@@ -33,19 +33,19 @@ def refuse_broken(
     pairs = broken.nonzero().tolist()
     for row, prompt in pairs:
         if (where := begins(row, prompt)) is not None:
-            raise NotFiniteError(
-                f"{row_name(row)}, prompt {prompt}: NaN or infinity from {where} on, so its logits say nothing; "
-                + _what_works(model)
-            )
+            raise not_finite(model, f"{row_name(row)}, prompt {prompt}", f"from {where} on")
     if pairs:
         row, prompt = pairs[0]
-        raise NotFiniteError(f"{row_name(row)}, prompt {prompt}: NaN or infinity in its logits; {_what_works(model)}")
+        raise not_finite(model, f"{row_name(row)}, prompt {prompt}", "at its end")
 
 
-def _what_works(model: Model) -> str:
+def not_finite(model: Model, what: str, where: str) -> NotFiniteError:
+    """The error that says what holds NaN or infinity, where, and what would work."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    works = f"what is put into the model there leaves {dtype}: look at its values"
     if model.dtype is torch.float16:
-        return "float16 ends at 65504; what works: --dtype bfloat16, or float32"
-    return f"what is put into the model there leaves {str(model.dtype).removeprefix('torch.')}: look at its values"
+        works = "float16 ends at 65504; what works: --dtype bfloat16, or float32"
+    return NotFiniteError(f"{what}: NaN or infinity {where}, so its logits say nothing; {works}")
 
 
 def alone(model: Model, prompt: Sequence[int]) -> Clean:

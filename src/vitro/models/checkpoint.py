@@ -99,14 +99,19 @@ def find(name: str) -> Checkpoint:
     Nothing is fetched but what a hub id names; pickled weights are never opened.
     Raises ModelError, in one line, where there is no such model or its files cannot be read.
     """
-    path = Path(name).expanduser()
     if not name.strip():
         raise ModelError(f"no model was named; what works: {_WHAT_WORKS}")
     if name == SMOLLM2:
         return _smollm2()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError) as error:
+        # A name that no disk can hold, or a home of nobody's.
+        raise ModelError(f"model {name[:60]!r}: no such file or folder; what works: {_WHAT_WORKS}") from error
+    if is_folder:
         return _in_folder(name, path, revision=None)
-    if path.is_file():
+    if is_file:
         if path.suffix == ".gguf":
             return _gguf(name, path)
         raise ModelError(f"model {name!r} is a file of a kind that is not read; what works: {_WHAT_WORKS}")

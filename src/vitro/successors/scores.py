@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vitro.engine import is_finite, not_finite
 from vitro.models import Model
 from vitro.successors.sets import Known
 
@@ -21,11 +22,13 @@ def effective_embedding(model: Model, tokens: Sequence[int]) -> Float[Tensor, "w
     """Each token's embedding plus what MLP 0 makes of it alone: `embed + m0`.
 
     The embedding is that of the token; where positions are learned (GPT-2) they are left out, for a word's meaning has
-    none. Gould et al. 2023, arXiv 2312.09230, section 3.
+    none. Gould et al. 2023, arXiv 2312.09230, section 3. NotFiniteError where it leaves the number format.
     """
     ids = torch.tensor(tokens, device=model.device)
     embedded: Tensor = model.hf.get_input_embeddings()(ids)
     written: Tensor = embedded + model.mlp_out(0, embedded[None])[0]
+    if not is_finite(written):
+        raise not_finite(model, "embedding and MLP 0 of the words", "in layer 0")
     return written
 
 
@@ -73,12 +76,18 @@ def leading(logits: Float[Tensor, "*row word"]) -> Int[Tensor, "*row"]:
 
 @torch.inference_mode()
 def all_logits(model: Model, sets: Sequence[Known]) -> Iterator[tuple[Norms, int, Float[Tensor, "head word word"]]]:
-    """The logits of all words of all sets for all words of all sets, layer by layer, with and without the norms."""
+    """The logits of all words of all sets for all words of all sets, layer by layer, with and without the norms.
+
+    NotFiniteError where they hold NaN or infinity.
+    """
     tokens = [token for one in sets for token in one.tokens]
     inputs = effective_embedding(model, tokens)
     for norms in NORMS:
         for layer in range(model.shape.n_layers):
-            yield norms, layer, word_logits(model, head_outputs(model, layer, inputs, norms), tokens, norms).cpu()
+            logits = word_logits(model, head_outputs(model, layer, inputs, norms), tokens, norms).cpu()
+            if not is_finite(logits):
+                raise not_finite(model, f"the heads' words {norms} norms", f"in layer {layer}")
+            yield norms, layer, logits
 
 
 def slices(sets: Sequence[Known]) -> list[slice]:
