@@ -88,7 +88,7 @@ def test_no_layer_leads_where_the_answer_has_no_probability() -> None:
     said = LAYER_LENS.summary({"layer_lens": pl.DataFrame(rows, schema=names, orient="row")})
     assert "after layer 0" not in said
     assert "most probable after layer 2" in said
-    assert "leads the subject in most prompts after layer 1" in said
+    assert "leads the subject first after layer 1" in said
 
 
 def curve(values: Mapping[int, float]) -> Tables:

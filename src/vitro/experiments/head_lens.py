@@ -14,6 +14,11 @@ from vitro.models import Model
 from vitro.progress import bar
 from vitro.tasks import Task
 
+COPIES = pl.col("subject_rank_among_words") == 0
+"""The subject leads the task's other words."""
+SUPPRESSES = pl.col("subject_last_among_words")
+"""It is below all of them."""
+
 
 def run(setup: Setup) -> Tables:
     """Tables `head_lens` and `head_lens_top` (the ten most probable tokens), per prompt, layer and head.
@@ -60,12 +65,12 @@ def copying_heads(head_lens: pl.DataFrame) -> list[Head]:
     The subject is above the task's other words in at least six of seven prompts. A head may make a subject probable
     because it promotes every weekday: that is no copying.
     """
-    return _in_six_of_seven(head_lens, pl.col("subject_rank_among_words") == 0)
+    return _in_six_of_seven(head_lens, COPIES)
 
 
 def suppressing_heads(head_lens: pl.DataFrame) -> list[Head]:
     """Heads that push the subject below all other words of the task in at least six of seven prompts."""
-    return _in_six_of_seven(head_lens, pl.col("subject_last_among_words"))
+    return _in_six_of_seven(head_lens, SUPPRESSES)
 
 
 def _in_six_of_seven(head_lens: pl.DataFrame, holds: pl.Expr) -> list[Head]:
@@ -91,8 +96,8 @@ def numbers(tables: Tables) -> pl.DataFrame:
         (pl.col("answer_rank_among_answers") == 0).sum().alias("answer first in"),
         pl.col("answer_prob").mean().alias("mean answer prob"),
         pl.col("subject_prob").mean().alias("mean subject prob"),
-        (pl.col("subject_rank_among_words") == 0).sum().alias("subject first of the words in"),
-        pl.col("subject_last_among_words").sum().alias("last in"),
+        COPIES.sum().alias("subject first of the words in"),
+        SUPPRESSES.sum().alias("last in"),
     )
     wanted = pl.DataFrame(
         list(chosen), schema={"layer": table.schema["layer"], "head": table.schema["head"]}, orient="row"
@@ -104,15 +109,14 @@ def numbers(tables: Tables) -> pl.DataFrame:
 def summary(tables: Tables) -> str:
     """Which heads are selective, which copy, and which suppress the subject; how many prompts say so."""
     table = tables["head_lens"]
-    n_prompts = table["prompt"].n_unique()
     selective = _listed(selective_heads(table))
-    copying, suppressing = copying_heads(table), suppressing_heads(table)
+    copies = _most(table, copying_heads(table), COPIES, "copies the subject (above the task's other words")
+    suppresses = _most(table, suppressing_heads(table), SUPPRESSES, "suppresses it (below all of them")
     parts = [
         f"By the logit lens, {selective or 'no head'} alone puts the answer above all other answers in every one of "
-        f"{n_prompts} prompts",
-        _counted(table, copying, "copies the subject (above the task's other words in {} of {} prompts, {})")
-        or "no head copies the subject, which would lead the task's other words in six of seven prompts",
-        _counted(table, suppressing, "suppresses it (below all of them in {} of {}, {})"),
+        f"{table['prompt'].n_unique()} prompts",
+        copies or "no head copies the subject, which would lead the task's other words in six of seven prompts",
+        suppresses,
     ]
     return "; ".join(part for part in parts if part) + "."
 
@@ -122,22 +126,17 @@ def _listed(heads: list[Head]) -> str:
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
-def _counted(table: pl.DataFrame, heads: list[Head], words: str) -> str:
-    """The head of several of whose kind the most prompts speak, with its numbers; empty where there is none."""
+def _most(table: pl.DataFrame, heads: list[Head], holds: pl.Expr, does: str) -> str:
+    """The head of a kind of which it holds in the most prompts, with both its numbers; empty where there is none."""
     if not heads:
         return ""
-    column = "subject_last_among_words" if "below" in words else "subject_rank_among_words"
-    count = {head: _count(table, head, column) for head in heads}
-    layer, head = max(heads, key=lambda one: count[one])
-    prob = table.filter(layer=layer, head=head).select(pl.col("subject_prob").mean()).item()
-    others = f", as do {len(heads) - 1} more heads in six of seven" if len(heads) > 1 else ""
-    said = words.format(count[layer, head], table["prompt"].n_unique(), f"mean probability {prob:.2g}")
-    return f"a{layer}.h{head} {said}{others}"
-
-
-def _count(table: pl.DataFrame, head: Head, column: str) -> int:
-    mine = table.filter(layer=head[0], head=head[1])[column]
-    return int((mine if mine.dtype == pl.Boolean else mine == 0).sum())
+    counted = [table.filter(layer=layer, head=head).select(holds.sum()).item() for layer, head in heads]
+    count = max(counted)
+    layer, head = heads[counted.index(count)]
+    prob = table.filter(layer=layer, head=head)["subject_prob"].to_numpy().mean()
+    others = f", as do {len(heads) - 1} more in six of seven or more" if len(heads) > 1 else ""
+    n_prompts = table["prompt"].n_unique()
+    return f"a{layer}.h{head} {does} in {count} of {n_prompts} prompts, mean probability {prob:.2g}){others}"
 
 
 HEAD_LENS = Experiment(

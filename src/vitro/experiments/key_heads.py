@@ -3,7 +3,7 @@
 import polars as pl
 
 from vitro.experiments.head_ablation import HEAD_ABLATION
-from vitro.experiments.head_lens import HEAD_LENS, copying_heads, selective_heads, subject_heads
+from vitro.experiments.head_lens import HEAD_LENS, copying_heads, selective_heads, subject_heads, suppressing_heads
 from vitro.experiments.setup import Head, Setup
 
 AT_MOST = 8
@@ -24,7 +24,7 @@ def key_heads(setup: Setup) -> tuple[Head, ...]:
 
 
 def reasons(head_lens: pl.DataFrame, head_ablation: pl.DataFrame) -> dict[Head, list[str]]:
-    """The heads that stand out, and in a word or two each rule that says so."""
+    """The heads that stand out, and in a word or two each rule that says so; that one is suppressing is said too."""
     copying = copying_heads(head_lens)
     by_rule = {
         "selective": (selective_heads(head_lens) or selective_heads(head_lens, misses=1))[:2],
@@ -36,6 +36,9 @@ def reasons(head_lens: pl.DataFrame, head_ablation: pl.DataFrame) -> dict[Head, 
     for rule, heads in by_rule.items():
         for head in heads:
             found.setdefault(head, []).append(rule)
+    for head in suppressing_heads(head_lens):
+        if head in found:
+            found[head].append("suppressing")
     return found
 
 

@@ -63,13 +63,15 @@ def summary(tables: Tables) -> str:
     )
     overtaken = {"the subject": "answer above subject in", "all other answers": "answer first of answers in"}
     since = [
-        f"it leads {words} in most prompts after layer {min(layers)} first"
+        f"{words} first after layer {min(layers)}"
         if len(layers := table.filter(pl.col(column) > n_prompts / 2)["layer"])
-        else f"it leads {words} in most prompts after none"
+        else f"{words} after none"
         for words, column in overtaken.items()
     ]
-    first = f"of the layers that give it a mean above {FLOOR:g} (the first is {table['layer'][0]})"
-    return f"Along the layers, {peaks}; {first}, {since[0]} and {since[1]}."
+    return (
+        f"Along the layers, {peaks}; of those that give it a mean above {FLOOR:g} (from layer {table['layer'][0]} on), "
+        f"in most prompts it leads {' and '.join(since)}."
+    )
 
 
 LAYER_LENS = Experiment(
