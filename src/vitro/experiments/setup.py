@@ -148,9 +148,14 @@ class Setup:
         return answers, subjects, answer_list
 
     def check(self) -> None:
-        """Raise what would stop a measurement half-way: a task or option that does not fit, a budget too small."""
+        """Raise what would stop a measurement half-way.
+
+        That is a task or option that does not fit, a budget too small, a model whose own run comes to NaN or infinity.
+        """
         list(Budget.of(self.model, self.options.memory).parts(self.prompts.tokens.tolist()))
         _ = self.datasets
+        # What is not finite here is so in every measurement.
+        _ = self.streams
         shape = self.model.shape
         for layer, head in self.options.heads or ():
             if not (0 <= layer < shape.n_layers and 0 <= head < shape.n_heads):
