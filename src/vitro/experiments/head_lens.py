@@ -143,7 +143,8 @@ HEAD_LENS = Experiment(
     name="head_lens",
     title="Logit lens on heads",
     reading="Each cell reads one head's output as if the model ended there: how probable the answer is, how probable "
-    "the subject, and in how many prompts the answer is above all other answers (selective heads).",
+    "the subject, in how many prompts the answer is above all other answers (selective heads), and the subject above "
+    "the task's other words (copying) or below them all (suppressing).",
     python="vitro.head_lens(model, task)",
     tables=("head_lens", "head_lens_top"),
     run=run,
