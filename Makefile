@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
 
-.PHONY: study test check bench clean
+.PHONY: study test check fuzz bench clean
 .DEFAULT_GOAL := study
 
 study: $(READY)  ## a real model, the task of the post, a report: studies/days-smollm2/report.html
@@ -17,6 +17,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+fuzz: $(READY)  ## 10,000 random checks and 5,000 random circuits against plain transformers
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz.run
 
 bench: $(READY) $(PEERS)  ## Vitro against its peers, in one run: benchmarks/results/bench.json
 	$(BIN)/python benchmarks/bench.py

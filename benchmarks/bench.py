@@ -36,7 +36,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import vitro
 from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
 from study import study
-from vitro.circuits import Constants, Edge, attribute_edges, cut_edges, model_edges
+from vitro.circuits import CLEAN, Constants, Edge, attribute_edges, cut_edges, mib_weights, model_edges
 from vitro.circuits.nodes import INPUTS, Kind
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
 from vitro.experiments.edges_approx import STEPS
@@ -193,7 +193,8 @@ def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
         return {"logit": answer, "prob": (answer - logits.logsumexp(-1)).exp(), "diff": answer - other}
 
     return lambda: [
-        attribute_edges(model, prompts, constants, metrics, since=SUBJECT, steps=steps) for steps in STEPS.values()
+        attribute_edges(model, prompts, constants, metrics, since=SUBJECT, weights=weights)
+        for weights in (CLEAN, mib_weights(STEPS))
     ]
 
 

@@ -110,10 +110,11 @@ def number_prompts() -> list[list[int]]:
 def ablation(model: Model, prompt: Sequence[int], drawn: Sequence[int] | None) -> tuple[Tensor, tuple[int, ...] | None]:
     """What a method puts in the place of z, [layer, position, head, d_head], and from which position on it differs.
 
-    drawn: the positions at which the sentences, whose mean it is, have random tokens; None: by zero (that is, by b_V).
+    drawn: the positions at which the sentences, whose mean it is, have random tokens; None: by zero, which
+    leaves its folded value bias.
     """
     if drawn is None:
-        return torch.stack([model.value_bias(layer) for layer in range(12)])[:, None].expand(
+        return torch.stack([model.folded_value_bias(layer) for layer in range(12)])[:, None].expand(
             -1, len(prompt), -1, -1
         ), None
     sentences = torch.tensor(prompt).repeat(256, 1)

@@ -9,7 +9,8 @@ import torch
 from planted import planted
 from vitro.models import Model, load
 
-torch.set_num_threads(2)
+# A process for each core runs a file of tests: threads of their own would only get in each other's way.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

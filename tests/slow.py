@@ -256,16 +256,24 @@ def w_out_of(model: Model, layer: int, head: int) -> Tensor:
 
 
 def value_bias_of(model: Model, layer: int, head: int) -> Tensor:
-    """One head's b_V: [d_head]."""
+    """One head's values where the norm before it puts out its bias alone, part of every stream's values: [d_head].
+
+    An RMSNorm has no bias, so there it is b_V.
+    """
     shape, kind = model.shape, type(model).__name__
-    _, attention, _, _ = parts_of(model, layer)
+    block, attention, _, _ = parts_of(model, layer)
     if kind == "GPT2":
-        bias, start = attention.c_attn.bias, 2 * shape.d_model + head * shape.d_head
+        weight, bias, norm = attention.c_attn.weight, attention.c_attn.bias, block.ln_1
+        start = 2 * shape.d_model + head * shape.d_head
     elif kind == "GPTNeoX":
-        bias, start = attention.query_key_value.bias, (3 * head + 2) * shape.d_head
+        made = attention.query_key_value
+        weight, bias, norm, start = made.weight.T, made.bias, block.input_layernorm, (3 * head + 2) * shape.d_head
     else:
-        bias, start = attention.v_proj.bias, head // (shape.n_heads // shape.n_kv_heads) * shape.d_head
-    return torch.zeros(shape.d_head).double() if bias is None else bias[start : start + shape.d_head].double()
+        made, start = attention.v_proj, head // (shape.n_heads // shape.n_kv_heads) * shape.d_head
+        weight, bias, norm = made.weight.T, made.bias, None
+    mine = slice(start, start + shape.d_head)
+    value = torch.zeros(shape.d_head).double() if bias is None else bias[mine].double()
+    return value if norm is None else value + norm.bias.double() @ weight[:, mine].double()
 
 
 def slow_head_out(

@@ -1,5 +1,7 @@
 """Small random models of every family, with every weight random: default initialisations leave biases at zero."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,7 +27,7 @@ _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token
 
 def _gpt2(**options: Any) -> Any:
     sizes = {"n_layer": 3, "n_head": 4, "n_embd": 32, "n_positions": 32}
-    return GPT2LMHeadModel(GPT2Config(**_TOKENS, **{**sizes, **options}))
+    return GPT2LMHeadModel(GPT2Config(**{**_TOKENS, **sizes, **options}))
 
 
 def _llama(model: Any = LlamaForCausalLM, config: Any = LlamaConfig, **options: Any) -> Any:
@@ -37,7 +39,7 @@ def _llama(model: Any = LlamaForCausalLM, config: Any = LlamaConfig, **options: 
         "intermediate_size": 80,
         "max_position_embeddings": 32,
     }
-    return model(config(**_TOKENS, **{**sizes, **options}))
+    return model(config(**{**_TOKENS, **sizes, **options}))
 
 
 def _neox(**options: Any) -> Any:
@@ -48,7 +50,7 @@ def _neox(**options: Any) -> Any:
         "intermediate_size": 96,
         "max_position_embeddings": 32,
     }
-    return GPTNeoXForCausalLM(GPTNeoXConfig(**_TOKENS, **{**sizes, **options}))
+    return GPTNeoXForCausalLM(GPTNeoXConfig(**{**_TOKENS, **sizes, **options}))
 
 
 MAKERS = {
@@ -75,12 +77,32 @@ MAKERS = {
 """Name -> a function that makes the model: shapes, biases or none, tied or not, grouped keys 1:1, 2:1 and 3:1."""
 
 
+KINDS: dict[str, Callable[..., Any]] = {
+    "gpt2": _gpt2,
+    "llama": _llama,
+    "mistral": partial(_llama, MistralForCausalLM, MistralConfig),
+    "qwen2": partial(_llama, Qwen2ForCausalLM, Qwen2Config),
+    "gpt_neox": _neox,
+}
+"""Model type -> a function of fields of its configuration that makes the model."""
+
+
+def made(model_type: str, seed: int = 0, **fields: Any) -> Any:
+    """transformers' own small model of a type, with these fields and random weights."""
+    return _filled(KINDS[model_type](**fields), seed)
+
+
 def random_model(name: str, seed: int = 0) -> Model:
     """One of MAKERS with every parameter drawn anew, large enough that attention is far from uniform."""
-    hf = MAKERS[name]().eval().requires_grad_(False)
+    hf = _filled(MAKERS[name](), seed)
+    return family_of(hf.config.model_type).of(hf, tokenizer=None)
+
+
+def _filled(hf: Any, seed: int) -> Any:
+    hf.eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for parameter_name, weight in hf.named_parameters():
         noise = torch.randn(weight.shape, generator=generator)
         norm = "norm" in parameter_name or "ln_" in parameter_name
         weight.copy_(1.0 + 0.2 * noise if norm and "weight" in parameter_name else 0.2 * noise)
-    return family_of(hf.config.model_type).of(hf, tokenizer=None)
+    return hf

@@ -25,7 +25,7 @@ def stop() -> Tables:
 
 def made(parts: Parts, name: str) -> bool:
     """Whether the part is made, not found."""
-    return parts(name, lambda: {"one": pl.DataFrame({"x": [-1]})})["one"]["x"].to_list() == [-1]
+    return bool(parts(name, lambda: {"one": pl.DataFrame({"x": [-1]})})["one"]["x"].item() == -1)
 
 
 def test_a_part_is_found_as_it_was_left(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from dataclasses import asdict
 from functools import partialmethod
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,12 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from claims.posts_tables import tables
 from planted import planted
 from task_tokenizers import whole_words
-from vitro.claims import CLAIMS
+from vitro.claims import CLAIMS, by_chance
 from vitro.cli import main
 from vitro.errors import VitroError
 from vitro.experiments import Experiment, Options, Setup
 from vitro.models.gpt2 import GPT2
-from vitro.reproduce import Reproduction, compare_conventions, page, ranked, reproduce
+from vitro.reproduce import Reproduction, compare_conventions, page, posts_own, ranked, reproduce
 from vitro.tasks import days
 
 WORDS = " ".join(["house tree dog her sea red tomorrow", *days().words])
@@ -44,6 +46,30 @@ def test_claims_that_a_random_model_cannot_meet_differ(checked: Reproduction) ->
     assert verdicts[0] == verdicts[15] == verdicts[18] == "differs"
     assert checked.differing > 10
     assert set(verdicts) == {*range(10), *range(14, 40)}
+
+
+def test_every_claim_says_how_many_random_models_satisfy_it(checked: Reproduction) -> None:
+    satisfied, models = by_chance()
+    assert models == 20
+    assert set(satisfied) == {claim.id for claim in CLAIMS}
+    assert all(0 <= count <= models for count in satisfied.values())
+    said = dict(checked.table.select("id", "by_chance").iter_rows())
+    assert said == {claim: f"{count} of 20" for claim, count in satisfied.items()}
+    # A sparse model is any model whose heads do little; a head copies by 0.8075 only where it was taught to.
+    assert (said[6], said[16]) == ("20 of 20", "0 of 20")
+    assert "hold for one or more of 20 models with random weights too" in checked.summary()
+    html = page(checked, "vitro reproduce")
+    assert "by chance" in html
+    assert "20 of 20" in html
+
+
+def test_the_random_models_that_are_stored_were_run_as_reproduce_runs() -> None:
+    made = json.loads(files("vitro.claims").joinpath("null.json").read_text("utf-8"))
+    # Options that came later are none of the claims'.
+    today = json.loads(json.dumps(asdict(posts_own(Options()))))
+    assert made["options"] == {name: today[name] for name in made["options"]}
+    assert made["seeds"] == list(range(20))
+    assert all(set(seeds) <= set(made["seeds"]) for seeds in made["holds"].values())
 
 
 def test_a_task_that_the_tokenizer_cannot_ask_is_not_applicable(checked: Reproduction) -> None:
@@ -125,6 +151,7 @@ def test_the_command_says_in_its_exit_code_whether_all_hold(
     assert end.value.code == 1
     said = json.loads(capsys.readouterr().out)
     assert said["differ"] == sum(claim["verdict"] == "differs" for claim in said["claims"]) > 0
+    assert said["claims"][6]["by_chance"] == "20 of 20"
     assert "Attention patterns" in out.read_text()
 
 
@@ -150,6 +177,8 @@ def test_stopped_half_way_the_command_goes_on_where_it_was(
         command = ["vitro", "reproduce", "--model", str(folder), "--samples", "2", "--json", *more]
         monkeypatch.setattr(sys, "argv", command)
         asked.clear()
+        # A progress bar of what went before is none of the command's.
+        capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main()
         said = capsys.readouterr()

@@ -279,13 +279,13 @@ def test_another_number_format_is_another_study(finished: Path, planted_folder: 
 def test_a_slow_loader_does_not_undo_what_another_finished(
     planted_folder: Path, planted_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "study"
+    loads, out = load_checkpoint, tmp_path / "study"
 
     def slow(*given: Any, **options: Any) -> Any:
-        monkeypatch.setattr("vitro.study.load_checkpoint", load_checkpoint)
+        monkeypatch.setattr("vitro.study.load_checkpoint", loads)
         with pytest.raises(FolderError, match="being written by another vitro"):
             run_study(days(), str(planted_folder), out, OPTIONS, experiments=["prompts"])
-        return load_checkpoint(*given, **options)
+        return loads(*given, **options)
 
     monkeypatch.setattr("vitro.study.load_checkpoint", slow)
     run_study(days(), str(planted_folder), out, OPTIONS, experiments=["clean"])

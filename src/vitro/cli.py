@@ -27,7 +27,10 @@ ModelOption = Annotated[
     str, typer.Option(help="A hub id (gpt2, gpt2@main), a folder, a .gguf file, or smollm2 (see vitro models).")
 ]
 ValueBiasOption = Annotated[
-    str, typer.Option(help="Whether a head's output has its b_V: excluded (the post's way) or included.")
+    str,
+    typer.Option(
+        help="Whether a head's output has what it adds everywhere alike: excluded (the post's way) or included."
+    ),
 ]
 UnembedOption = Annotated[
     str, typer.Option(help="The steering direction: folded (the post's way: normed and centred) or raw.")
@@ -40,6 +43,9 @@ OutputBiasOption = Annotated[
 ]
 EdgeAblationOption = Annotated[
     str, typer.Option(help="What a cut edge's source is taken to write: mean, random, zero, resample.")
+]
+IgEndpointsOption = Annotated[
+    str, typer.Option(help="Where EAP-IG takes its gradients: mib (0 to (m-1)/m, as its code), paper (1/m to 1).")
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 DtypeOption = Annotated[str, typer.Option(help="float32, bfloat16, float16.")]
@@ -106,6 +112,7 @@ def study(
     steer_positions: SteerPositionsOption = "final",
     output_bias: OutputBiasOption = "excluded",
     edge_ablation: EdgeAblationOption = "mean",
+    ig_endpoints: IgEndpointsOption = "mib",
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
     memory: MemoryOption = None,
@@ -133,6 +140,7 @@ def study(
         steer_positions=steer_positions,  # type: ignore[arg-type]
         output_bias=output_bias,  # type: ignore[arg-type]
         edge_ablation=edge_ablation,  # type: ignore[arg-type]
+        ig_endpoints=ig_endpoints,  # type: ignore[arg-type]
         memory=n_bytes,
     )
     made = run_study(chosen, model, folder, chosen_options, device=device, dtype=dtype)
@@ -156,6 +164,7 @@ def edges(
     samples: Annotated[int, typer.Option(help="Drawn sentences in each dataset.")] = 256,
     value_bias: ValueBiasOption = "excluded",
     edge_ablation: EdgeAblationOption = "mean",
+    ig_endpoints: IgEndpointsOption = "mib",
     approx: Annotated[
         bool, typer.Option("--approx", help="Only the estimates from gradients (EAP, EAP-IG): seconds, not minutes.")
     ] = False,
@@ -179,6 +188,7 @@ def edges(
         samples=samples,
         value_bias=value_bias,  # type: ignore[arg-type]
         edge_ablation=edge_ablation,  # type: ignore[arg-type]
+        ig_endpoints=ig_endpoints,  # type: ignore[arg-type]
         memory=n_bytes,
     )
     asked = ["edges_approx"] if approx else list(ON_REQUEST)
@@ -284,8 +294,9 @@ def reproduce(
     if as_json:
         print_json({"model": model, "claims": made.table.to_dicts(), "differ": made.differing})
     else:
-        columns = ("id", "verdict", "claim", "post", "here")
-        print_table(columns, [tuple(map(str, row)) for row in made.table.select(columns).iter_rows()])
+        columns = ("id", "verdict", "claim", "post", "here", "by_chance")
+        rows = [tuple(map(str, row)) for row in made.table.select(columns).iter_rows()]
+        print_table((*columns[:-1], "by chance"), rows)
         print(made.summary())
         if out is not None:
             print(f"The page: {out}")
@@ -326,6 +337,7 @@ def circuit(
     from vitro.circuits import Circuit, boxes_and_arrows, from_mib, to_mib
     from vitro.experiments import Options, in_vitro
     from vitro.experiments import judge as judge_circuit
+    from vitro.experiments.answer_tables import leading
     from vitro.experiments.labels import head_name, positions
     from vitro.figures import circuit_drawing, to_svg
     from vitro.folder import write_file
@@ -350,12 +362,12 @@ def circuit(
         write_file(drawing, to_svg(circuit_drawing(boxes, arrows, f"A circuit in {model}")).encode())
     tables = in_vitro(loaded, chosen, {"circuit": wired}, options).tables
     said, attention = (tables[name].drop("circuit") for name in ("circuit_answer_table", "circuit_attention"))
-    leading = said.sort("logit").group_by("prompt").last().rename({"answer": "leading_answer"})
+    leads = leading(tables["circuit_answer_table"], "circuit").rename({"answer": "leading_answer"})
     rows = (
         tables["clean"]
         .select("prompt", "subject", "answer")
         .join(tables["circuits"].drop("circuit"), on="prompt", maintain_order="left")
-        .join(leading.select("prompt", "leading_answer"), on="prompt", maintain_order="left")
+        .join(leads.select("prompt", "leading_answer"), on="prompt", how="left", maintain_order="left")
     )
     judged = judge_circuit(loaded, chosen, wired, options).numbers if judge else None
     if as_json:
@@ -369,7 +381,7 @@ def circuit(
         ("subject", "answer", "answer prob", "rank", "leading answer", "top token", "top prob"),
         [
             (row["subject"], row["answer"], f"{row['answer_prob']:.4f}", str(row["answer_rank"]),
-             row["leading_answer"], repr(row["top_token"]), f"{row['top_prob']:.4f}")
+             row["leading_answer"] or "none", repr(row["top_token"]), f"{row['top_prob']:.4f}")
             for row in rows.to_dicts()
         ],
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import polars as pl
 
 from vitro.circuits import POST, setups
-from vitro.claims import CLAIMS, Claim, Finding, Verdict
+from vitro.claims import CLAIMS, Claim, Finding, Verdict, by_chance
 from vitro.errors import VitroError
 from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
 from vitro.experiments.answer_tables import table_of
@@ -70,7 +70,11 @@ class Reproduction:
 
     @property
     def table(self) -> pl.DataFrame:
-        """A row per claim: id, section, claim, the post's value, the value here, verdict."""
+        """A row per claim: id, section, claim, the post's value, the value here, verdict, by chance.
+
+        By chance: how many models with random weights satisfy the claim, as "3 of 20" (see `by_chance`).
+        """
+        satisfied, models = by_chance()
         return pl.DataFrame(
             {
                 "id": [one.claim.id for one in self.checked],
@@ -79,6 +83,7 @@ class Reproduction:
                 "post": [one.claim.expected for one in self.checked],
                 "here": [one.finding.value if one.finding else one.why for one in self.checked],
                 "verdict": [one.verdict for one in self.checked],
+                "by_chance": [f"{satisfied[one.claim.id]} of {models}" for one in self.checked],
             }
         )
 
@@ -88,9 +93,14 @@ class Reproduction:
         return sum(one.verdict == "differs" for one in self.checked)
 
     def summary(self) -> str:
-        """How many claims hold."""
+        """How many claims hold, and how many of those hold for random weights too."""
         counts = [sum(one.verdict == verdict for one in self.checked) for verdict in get_args(Verdict)]
-        return f"{counts[0]} of {len(self.checked)} claims reproduced, {counts[1]} differ, {counts[2]} not applicable."
+        satisfied, models = by_chance()
+        easy = sum(one.verdict == "reproduced" and satisfied[one.claim.id] > 0 for one in self.checked)
+        return (
+            f"{counts[0]} of {len(self.checked)} claims reproduced, {counts[1]} differ, {counts[2]} not applicable. "
+            f"Of those reproduced, {easy} hold for one or more of {models} models with random weights too."
+        )
 
     def _repr_html_(self) -> str:
         return self.table._repr_html_()
@@ -233,7 +243,7 @@ def page(reproduction: Reproduction, command: str) -> str:
                 title=title,
                 reading=f"{holding} of {len(mine)} claims of this section are reproduced.",
                 figures=figures,
-                numbers=mine.select("id", "verdict", "claim", "post", "here"),
+                numbers=mine.select("id", "verdict", "claim", "post", "here", pl.col("by_chance").alias("by chance")),
                 python="vitro.reproduce(model)",
                 command=command,
             )

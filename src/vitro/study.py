@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vitro.errors import VitroError
 from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Options, Setup, Tables
+from vitro.experiments.findings import findings
 from vitro.figures import to_svg
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
@@ -397,4 +398,4 @@ def summary(study: Study) -> list[str]:
     """What a study found, in a sentence for each measurement that has one."""
     done = _done(study.record)
     tables = {name: study.table(name) for experiment in done for name in experiment.tables}
-    return [sentence for experiment in done if (sentence := experiment.summary(tables))]
+    return findings(done, tables)

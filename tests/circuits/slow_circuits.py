@@ -1,10 +1,14 @@
-"""Circuits the slow, obvious way: GPT-2's weights as plain tensors, one prompt and one circuit at a time."""
+"""Circuits the slow, obvious way: a checkpoint's own modules, one prompt, one circuit and one head at a time."""
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from circuits.slow_edges import projection
+from slow import final_norm_of, parts_of, unembedding_of, value_bias_of, w_out_of
 from vitro.circuits import INPUT, LOGITS, Circuit, Constant, Constants, Kind, Node
 from vitro.models import Model
 
@@ -20,31 +24,37 @@ def slow_logits(
 ) -> Tensor:
     """Logits [prompt, d_vocab] at the final stream."""
     slow = [
-        _Slow(model, list(prompt), number, circuit, subject, constants or {}, with_value_bias)
+        SlowCircuit(model, prompt, number, circuit, subject, constants or {}, with_value_bias)
         for number, prompt in enumerate(prompts)
     ]
     return torch.stack([one.logits() for one in slow])
 
 
-class _Slow:
+class SlowCircuit:
+    """One circuit on one prompt, by the words of `Circuit`; `number` is the prompt's, for constants of its own."""
+
     def __init__(
         self,
         model: Model,
-        prompt: list[int],
+        prompt: Sequence[int],
         number: int,
         circuit: Circuit,
         subject: int,
         constants: Mapping[Constant, Constants],
         with_value_bias: bool,
     ) -> None:
-        self.hf, self.prompt, self.number, self.circuit, self.subject = model.hf, prompt, number, circuit, subject
+        self.model, self.hf, self.family = model, model.hf, type(model).__name__
+        self.prompt, self.number, self.circuit, self.subject = list(prompt), number, circuit, subject
         self.constants, self.with_value_bias = constants, with_value_bias
-        self.d_head, self.n_heads, self.d_model = model.shape.d_head, model.shape.n_heads, model.shape.d_model
+        self.d_model, self.n_heads = model.shape.d_model, model.shape.n_heads
+        self.patterns: dict[Node, Tensor] = {}
+        """Of every live head that was computed, from the final stream: [position]."""
+        self._found: dict[Node, Tensor] = {}
 
+    @torch.no_grad()
     def logits(self) -> Tensor:
         total = self.sum_of(LOGITS, None)[-1]
-        normed: Tensor = self.hf.transformer.ln_f(total)
-        logits: Tensor = normed @ self.hf.get_output_embeddings().weight.T
+        logits: Tensor = final_norm_of(self.model)(total) @ unembedding_of(self.model)
         return logits
 
     def sum_of(self, reader: Node, name: str | None) -> Tensor:
@@ -54,6 +64,11 @@ class _Slow:
         )
 
     def output(self, node: Node) -> Tensor:
+        if node not in self._found:
+            self._found[node] = self._output(node)
+        return self._found[node]
+
+    def _output(self, node: Node) -> Tensor:
         constant = dict(self.circuit.constants).get(node)
         if node == INPUT:
             return self.embedding()
@@ -72,36 +87,62 @@ class _Slow:
         return self.head(node.layer, node.head, q, k, v, self.subject if pin == "subject" else pin)
 
     def embedding(self) -> Tensor:
-        body = self.hf.transformer
-        resid: Tensor = body.wte.weight[self.prompt] + body.wpe.weight[: len(self.prompt)]
-        return resid
+        resid: Tensor = self.hf.get_input_embeddings().weight[self.prompt]
+        return resid + self.hf.transformer.wpe.weight[: len(self.prompt)] if self.family == "GPT2" else resid
 
     def mlp(self, layer: int, resid: Tensor) -> Tensor:
-        block = self.hf.transformer.h[layer]
-        out: Tensor = block.mlp(block.ln_2(resid))
+        block, _, _, mlp = parts_of(self.model, layer)
+        out: Tensor = mlp((block.ln_2 if self.family == "GPT2" else block.post_attention_layernorm)(resid))
         return out
 
-    def head(self, layer: int, head: int, q_sum: Tensor, k_sum: Tensor, v_sum: Tensor, pin: int | str | None) -> Tensor:
-        block = self.hf.transformer.h[layer]
-        weight, bias = block.attn.c_attn.weight, block.attn.c_attn.bias
-        q, k, v = (
-            block.ln_1(total) @ weight[:, self.columns(place, head)] + bias[self.columns(place, head)]
-            for place, total in enumerate((q_sum, k_sum, v_sum))
-        )
-        scores = q @ k.T * block.attn.scaling
-        later = torch.triu(torch.ones_like(scores), diagonal=1).bool()
-        pattern = scores.masked_fill(later, -torch.inf).softmax(-1)
+    def head(self, layer: int, head: int, q_sum: Tensor, k_sum: Tensor, v_sum: Tensor, pin: int | None) -> Tensor:
+        block, attention, _, _ = parts_of(self.model, layer)
+        norm = block.ln_1 if self.family == "GPT2" else block.input_layernorm
+        made = []
+        for name, total in zip("qkv", (q_sum, k_sum, v_sum), strict=True):
+            project, mine = projection(self.family, attention, self.model.shape, head, name)
+            made.append(project(norm(total))[:, mine])
+        q, k = self.turned(made[0], made[1])
+        at = torch.arange(len(self.prompt))
+        back = at[:, None] - at
+        hidden = (back < 0) | (back >= self.window(layer))
+        pattern = (q @ k.T * self.scale(layer)).masked_fill(hidden, -torch.inf).softmax(-1)
         if pin is not None:
-            pattern[-1] = 0.0
-            pattern[-1, int(pin)] = 1.0
-        return self.written(layer, head, pattern @ v)
+            pattern[-1] = torch.eye(len(self.prompt))[pin]
+        self.patterns[Node(layer, Kind.head, head)] = pattern[-1]
+        return self.written(layer, head, pattern @ made[2])
+
+    def turned(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys, [position, d_head], turned by transformers' own functions."""
+        if self.family == "GPT2":
+            return q, k
+        body = self.hf.gpt_neox if self.family == "GPTNeoX" else self.hf.model
+        cos, sin = body.rotary_emb(q, torch.arange(len(self.prompt))[None])
+        turn: Any = import_module(type(self.hf).__module__).apply_rotary_pos_emb
+        q, k = turn(q[None, None], k[None, None], cos, sin)
+        return q[0, 0], k[0, 0]
+
+    def scale(self, layer: int) -> float:
+        """What q.k is multiplied by, from the configuration."""
+        config, scale = self.hf.config, float(self.model.shape.d_head**-0.5)
+        if self.family != "GPT2":
+            return scale
+        scale = scale if config.scale_attn_weights else 1.0
+        return scale / (layer + 1) if config.scale_attn_by_inverse_layer_idx else scale
+
+    def window(self, layer: int) -> int:
+        """How many positions a head sees, its own among them, from the configuration."""
+        config, all_of_them = self.hf.config, len(self.prompt)
+        if config.model_type == "mistral":
+            return config.sliding_window or all_of_them
+        if config.model_type == "qwen2" and config.layer_types[layer] == "sliding_attention":
+            return int(config.sliding_window)
+        return all_of_them
 
     def written(self, layer: int, head: int, z: Tensor) -> Tensor:
         if not self.with_value_bias:
             z = z - self.value_bias(layer, head)
-        rows = slice(head * self.d_head, (head + 1) * self.d_head)
-        out: Tensor = z @ self.hf.transformer.h[layer].attn.c_proj.weight[rows]
-        return out
+        return z @ w_out_of(self.model, layer, head).float()
 
     def constant_head(self, layer: int, head: int, constant: Constant) -> Tensor:
         return self.written(layer, head, self.picked(self.constants[constant].z[layer])[:, head])
@@ -114,12 +155,15 @@ class _Slow:
         return mine.expand(len(self.prompt), *mine.shape[1:]) if len(mine) == 1 else mine[: len(self.prompt)]
 
     def bias(self, layer: int) -> Tensor:
-        bias: Tensor = self.hf.transformer.h[layer].attn.c_proj.bias.clone()
+        own = parts_of(self.model, layer)[2].bias
+        bias = torch.zeros(self.d_model) if own is None else own.clone()
         if not self.with_value_bias:
             for head in range(self.n_heads):
-                rows = slice(head * self.d_head, (head + 1) * self.d_head)
-                bias += self.value_bias(layer, head) @ self.hf.transformer.h[layer].attn.c_proj.weight[rows]
+                bias += self.value_bias(layer, head) @ w_out_of(self.model, layer, head).float()
         return bias
+
+    def value_bias(self, layer: int, head: int) -> Tensor:
+        return value_bias_of(self.model, layer, head).float()
 
     def stream(self, last: int) -> Tensor:
         constants = dict(self.circuit.constants)
@@ -134,13 +178,8 @@ class _Slow:
                     else self.head(layer, head, resid, resid, resid, None)
                 )
             constant = constants.get(Node(layer, Kind.mlp))
-            resid = mid + (self.constant_mlp(layer, constant) if constant else self.mlp(layer, mid))
+            parallel = getattr(self.hf.config, "use_parallel_residual", False)
+            resid = mid + (
+                self.constant_mlp(layer, constant) if constant else self.mlp(layer, resid if parallel else mid)
+            )
         return resid
-
-    def columns(self, place: int, head: int) -> slice:
-        start = place * self.d_model + head * self.d_head
-        return slice(start, start + self.d_head)
-
-    def value_bias(self, layer: int, head: int) -> Tensor:
-        bias: Tensor = self.hf.transformer.h[layer].attn.c_attn.bias
-        return bias[self.columns(2, head)]

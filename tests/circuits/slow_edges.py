@@ -1,11 +1,14 @@
-"""Edges the slow way: what a source writes differently, and where in a checkpoint a head's inputs are made."""
+"""Edges the slow way: what a source writes differently, one edge cut by plain hooks, and a reader's own gradient."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from slow import Seen
+from slow import Seen, parts_of, slow_logits, slow_run
 from vitro.circuits import Constants, Edge
+from vitro.engine import Edit, mlp_out, resid_post, z
 from vitro.models import Model, Shape
 
 
@@ -14,7 +17,7 @@ def written(model: Model, seen: Seen, edge: Edge, constants: Constants, prompt: 
     source = edge.source
 
     def of(values: Tensor) -> Tensor:
-        return values[prompt if len(values) > 1 else 0].double()
+        return values[prompt if len(values) > 1 else 0][: seen.resid_pre.shape[1]].double()
 
     if str(source) == "input":
         return of(constants.embed) - seen.resid_pre[0]
@@ -35,3 +38,87 @@ def projection(family: str, attention: Any, shape: Shape, number: int, name: str
         module = getattr(attention, f"{name}_proj")
         start = (number if name == "q" else number * shape.n_kv_heads // shape.n_heads) * shape.d_head
     return module, slice(start, start + shape.d_head)
+
+
+def slow_cut(model: Model, tokens: Sequence[int], prompt: int, edge: Edge, constants: Constants, since: int) -> Tensor:
+    """Final logits of one prompt with one edge cut. prompt: its number, for constants of its own."""
+    seen = slow_run(model, tokens)
+    change = written(model, seen, edge, constants, prompt).expand(len(tokens), -1).float().clone()
+    change[:since] = 0.0
+    layer, shape = edge.reader.layer, model.shape
+    if str(edge.reader) == "logits":
+        edit = Edit(resid_post(shape.n_layers - 1), change, how="add")
+    elif edge.reader.head < 0:
+        stream = seen.resid_pre if model.parallel else seen.resid_mid
+        edit = Edit(mlp_out(layer), model.mlp_out(layer, stream[layer].float()[None] + change)[0])
+    else:
+        edit = Edit(z(layer, edge.reader.head), slow_z(model, edge, seen.resid_pre[layer].float() + change, tokens))
+    return slow_logits(model, [tokens], [(edit,)])[0, 0]
+
+
+def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: Sequence[int]) -> Tensor:
+    """A head's z in a plain pass whose projection is made to put out one part that was made from another stream."""
+    layer, number, shape = edge.reader.layer, edge.reader.head, model.shape
+    _, attention, out, _ = parts_of(model, layer)
+    project, part = projection(type(model).__name__, attention, shape, number, str(edge.input))
+    new = project(model.head_norm(layer)(stream[None]))[..., part]
+    found: list[Tensor] = []
+
+    def splice(module: Any, args: Any, result: Tensor) -> Tensor:
+        result = result.clone()
+        result[..., part] = new
+        return result
+
+    handles = [
+        project.register_forward_hook(splice),
+        out.register_forward_pre_hook(lambda module, args: found.append(args[0][0])),
+    ]
+    with torch.no_grad():
+        model.hf(torch.tensor([list(tokens)]))
+    for handle in handles:
+        handle.remove()
+    z_there: Tensor = found[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
+    return z_there
+
+
+def slow_gradient(model: Model, edge: Any, inputs: Tensor, answer: int) -> Tensor:
+    """d (answer's logit) / d (the stream that a reader reads): [position, d_model]."""
+    seen: list[Tensor] = []
+    if str(edge.reader) == "logits":
+        last = parts_of(model, model.shape.n_layers - 1)[0]
+
+        def keep_stream(module: Any, args: Any, out: Any) -> None:
+            seen.append(out[0] if isinstance(out, tuple) else out)
+
+        handles = [last.register_forward_hook(keep_stream)]
+    elif edge.reader.head < 0:
+        block, _, _, _ = parts_of(model, edge.reader.layer)
+        norm = block.ln_2 if type(model).__name__ == "GPT2" else block.post_attention_layernorm
+
+        def read(module: Any, args: Any) -> tuple[Tensor]:
+            # A copy that this MLP alone reads.
+            seen.append(args[0].clone())
+            return (seen[0],)
+
+        handles = [norm.register_forward_pre_hook(read)]
+    else:
+        block, attention, _, _ = parts_of(model, edge.reader.layer)
+        made, own = projection(type(model).__name__, attention, model.shape, edge.reader.head, str(edge.input))
+
+        def fork(module: Any, args: Any) -> None:
+            seen.append(args[0].detach().requires_grad_())
+
+        def splice(module: Any, args: Any, out: Tensor) -> Tensor | None:
+            if len(seen) != 1:
+                return None
+            stream = seen[0]
+            seen.append(stream)
+            mine = made(model.head_norm(edge.reader.layer)(stream))
+            return torch.cat([out[..., : own.start], mine[..., own], out[..., own.stop :]], dim=-1)
+
+        handles = [block.register_forward_pre_hook(fork), made.register_forward_hook(splice)]
+    logit = model.hf(inputs_embeds=inputs).logits[0, -1, answer]
+    for handle in handles:
+        handle.remove()
+    gradient: Tensor = torch.autograd.grad(logit, seen[0])[0][0]
+    return gradient

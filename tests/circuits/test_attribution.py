@@ -6,10 +6,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuits.slow_edges import projection, written
-from slow import parts_of, slow_run
+from circuits.slow_edges import slow_gradient, written
+from slow import slow_run
 from small_models import random_model
-from vitro.circuits import Constants, attribute_edges, cut_edges, model_edges, resampled
+from vitro.circuits import (
+    CLEAN,
+    Constants,
+    attribute_edges,
+    cut_edges,
+    mib_weights,
+    model_edges,
+    paper_weights,
+    resampled,
+)
 from vitro.engine import Finals, MemoryBudgetError, pack, run
 from vitro.models import Model
 
@@ -46,7 +55,7 @@ def nearly_clean(model: Model, constants: Constants, size: float) -> Constants:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_one_step_is_the_slope_of_every_exact_cut(name: str) -> None:
+def test_the_clean_gradient_is_the_slope_of_every_exact_cut(name: str) -> None:
     model = exact(name)
     constants = resampled(model, PROMPTS, seed=1)
     found = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
@@ -70,19 +79,32 @@ def test_one_step_is_the_slope_of_every_exact_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_five_steps_are_the_mean_of_five_gradients_of_the_plain_model(name: str) -> None:
+@pytest.mark.parametrize("weights", [mib_weights(5), paper_weights(5)])
+def test_scores_are_the_mean_of_the_gradients_of_the_plain_model(name: str, weights: tuple[float, ...]) -> None:
     model = exact(name)
     constants = resampled(model, PROMPTS, seed=1)
-    found = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE, steps=5)["logit"]
+    found = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE, weights=weights)["logit"]
     edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
     head_edge = next(edge for edge in edges if str(edge) == "m0->a2.h1<q>")
     for number, edge in enumerate(edges):
         if edge == head_edge or str(edge.reader) == "logits":
-            expected = slow_score(model, edge, constants, prompt=1, steps=5)
+            expected = slow_score(model, edge, constants, prompt=1, weights=weights)
             assert found[number, 1] == pytest.approx(expected, abs=1e-5, rel=1e-5), str(edge)
 
 
-def slow_score(model: Model, edge: Any, constants: Constants, prompt: int, steps: int) -> float:
+def test_the_endpoints_are_the_ablated_or_the_clean_run() -> None:
+    assert mib_weights(4) == (0.0, 0.25, 0.5, 0.75)
+    assert paper_weights(4) == (0.25, 0.5, 0.75, 1.0)
+    assert paper_weights(1) == CLEAN
+
+
+def test_scores_without_a_run_are_refused() -> None:
+    model = random_model("gpt2")
+    with pytest.raises(ValueError, match="at least one run"):
+        attribute_edges(model, PROMPTS, resampled(model, PROMPTS, seed=1), metrics, weights=())
+
+
+def slow_score(model: Model, edge: Any, constants: Constants, prompt: int, weights: tuple[float, ...]) -> float:
     """An edge's score by Hugging Face's own passes, hooks and backward passes."""
     tokens = PROMPTS[prompt]
     change = written(model, slow_run(model, tokens), edge, constants, prompt).expand(len(tokens), -1).clone()
@@ -92,51 +114,18 @@ def slow_score(model: Model, edge: Any, constants: Constants, prompt: int, steps
     towards = (constants.embed[prompt] - clean).clone()
     towards[:SINCE] = 0.0
     total = 0.0
-    for step in range(steps):
-        inputs = (table(torch.tensor([tokens])) + step / steps * towards).requires_grad_()
+    for weight in weights:
+        inputs = (table(torch.tensor([tokens])) + (1 - weight) * towards).requires_grad_()
         with torch.enable_grad():
-            total += float((change * slow_gradient(model, edge, inputs, int(ANSWERS[prompt]))).sum()) / steps
+            total += float((change * slow_gradient(model, edge, inputs, int(ANSWERS[prompt]))).sum()) / len(weights)
     return total
-
-
-def slow_gradient(model: Model, edge: Any, inputs: Tensor, answer: int) -> Tensor:
-    """d (answer's logit) / d (the stream that a reader reads): [position, d_model]."""
-    seen: list[Tensor] = []
-    if str(edge.reader) == "logits":
-        last = parts_of(model, model.shape.n_layers - 1)[0]
-
-        def keep_stream(module: Any, args: Any, out: Any) -> None:
-            seen.append(out[0] if isinstance(out, tuple) else out)
-
-        handles = [last.register_forward_hook(keep_stream)]
-    else:
-        block, attention, _, _ = parts_of(model, edge.reader.layer)
-        made, own = projection(type(model).__name__, attention, model.shape, edge.reader.head, str(edge.input))
-
-        def fork(module: Any, args: Any) -> None:
-            seen.append(args[0].detach().requires_grad_())
-
-        def splice(module: Any, args: Any, out: Tensor) -> Tensor | None:
-            if len(seen) != 1:
-                return None
-            stream = seen[0]
-            seen.append(stream)
-            mine = made(model.head_norm(edge.reader.layer)(stream))
-            return torch.cat([out[..., : own.start], mine[..., own], out[..., own.stop :]], dim=-1)
-
-        handles = [block.register_forward_pre_hook(fork), made.register_forward_hook(splice)]
-    logit = model.hf(inputs_embeds=inputs).logits[0, -1, answer]
-    for handle in handles:
-        handle.remove()
-    gradient: Tensor = torch.autograd.grad(logit, seen[0])[0][0]
-    return gradient
 
 
 def test_scores_do_not_depend_on_the_memory_budget() -> None:
     model = random_model("llama-gqa-3")
     prompts = [PROMPTS[0], PROMPTS[1][:4], PROMPTS[2]]
     constants = resampled(model, PROMPTS, seed=1)
-    ample = attribute_edges(model, prompts, constants, metrics, since=SINCE, steps=2)
+    ample = attribute_edges(model, prompts, constants, metrics, since=SINCE, weights=mib_weights(2))
     calls: list[int] = []
 
     def counted(logits: Tensor) -> dict[str, Tensor]:
@@ -146,7 +135,9 @@ def test_scores_do_not_depend_on_the_memory_budget() -> None:
     memory = 1000
     while not calls:
         try:
-            tight = attribute_edges(model, prompts, constants, counted, since=SINCE, steps=2, memory=memory)
+            tight = attribute_edges(
+                model, prompts, constants, counted, since=SINCE, weights=mib_weights(2), memory=memory
+            )
         except MemoryBudgetError:
             memory += memory // 10
     assert calls == [3] * 6

@@ -60,8 +60,9 @@ def test_while_circuits_run_nothing_is_sent_to_the_device(monkeypatch: pytest.Mo
                 progress=lambda done, total: told.append(done),
             )
         assert found["logits"].shape[:2] == (len(CIRCUITS), len(PROMPTS))
-        assert crossings[-len(found) :] == ["fetched"] * len(found)
-        assert crossings.count("fetched") == len(found) == 3
+        # What is read, and of each run (means, resampling, the circuits) whether it is finite.
+        assert crossings[-len(found) - 1 :] == ["fetched"] * (len(found) + 1)
+        assert (crossings.count("fetched"), len(found)) == (len(found) + 3, 3)
         return len(crossings), len(told)
 
     (at_once, few), (one_by_one, many) = sent(10**6), sent(1)
@@ -80,7 +81,8 @@ def test_edges_are_cut_and_estimated_where_the_model_is(monkeypatch: pytest.Monk
             crossings.clear()
             cut = cut_edges(model, PROMPTS, layer, means, reading, since=SUBJECT)
             assert len(cut["kl"]) == len(model_edges(model, layer))
-            assert (crossings[-2:], crossings.count("fetched")) == (["fetched"] * 2, 2)
+            # The two that are read, and whether the runs are finite.
+            assert (crossings[-3:], crossings.count("fetched")) == (["fetched"] * 3, 3)
             n_edges += len(cut["kl"])
         found = attribute_edges(model, PROMPTS, means, lambda logits: {"first": logits[:, 0]}, since=SUBJECT)
     assert found["first"].shape == (n_edges, len(PROMPTS))

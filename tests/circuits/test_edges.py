@@ -1,18 +1,15 @@
 """Edges cut one at a time equal plain Hugging Face passes in which one reader is given another input by hooks."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
-from circuits.slow_edges import projection, written
-from slow import parts_of, slow_logits, slow_run
+from circuits.slow_edges import slow_cut, slow_z
+from slow import slow_logits, slow_run
 from small_models import random_model
 from vitro.circuits import Constants, Edge, cut_edges, model_edges, node, resampled
 from vitro.circuits.nodes import edges_into
-from vitro.engine import Budget, Edit, Finals, mean_activations, mlp_out, resid_post, z
-from vitro.models import Model
+from vitro.engine import Budget, Edit, Finals, mean_activations, z
 
 PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7], [0, 5, 9, 6, 7]]
 SENTENCES = [[0, 5, 9, word, 7] for word in (3, 8, 11, 30)]
@@ -22,48 +19,6 @@ FAMILIES = ["gpt2", "llama-gqa-3", "neox-parallel", "neox-sequential-full-rotati
 
 def final_logits(finals: Finals) -> dict[str, Tensor]:
     return {"logits": finals.logits}
-
-
-def slow_cut(model: Model, edge: Edge, constants: Constants, prompt: int) -> Tensor:
-    """Final logits of one prompt with one edge cut."""
-    tokens = PROMPTS[prompt]
-    seen = slow_run(model, tokens)
-    change = written(model, seen, edge, constants, prompt).expand(len(tokens), -1).float().clone()
-    change[:SINCE] = 0.0
-    layer, shape = edge.reader.layer, model.shape
-    if str(edge.reader) == "logits":
-        edit = Edit(resid_post(shape.n_layers - 1), change, how="add")
-    elif edge.reader.head < 0:
-        stream = seen.resid_pre if model.parallel else seen.resid_mid
-        edit = Edit(mlp_out(layer), model.mlp_out(layer, stream[layer].float()[None] + change)[0])
-    else:
-        edit = Edit(z(layer, edge.reader.head), slow_z(model, edge, seen.resid_pre[layer].float() + change, tokens))
-    return slow_logits(model, [tokens], [(edit,)])[0, 0]
-
-
-def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: list[int]) -> Tensor:
-    """A head's z in a plain pass whose projection is made to put out one part that was made from another stream."""
-    layer, number, shape = edge.reader.layer, edge.reader.head, model.shape
-    _, attention, out, _ = parts_of(model, layer)
-    project, part = projection(type(model).__name__, attention, shape, number, str(edge.input))
-    new = project(model.head_norm(layer)(stream[None]))[..., part]
-    found: list[Tensor] = []
-
-    def splice(module: Any, args: Any, result: Tensor) -> Tensor:
-        result = result.clone()
-        result[..., part] = new
-        return result
-
-    handles = [
-        project.register_forward_hook(splice),
-        out.register_forward_pre_hook(lambda module, args: found.append(args[0][0])),
-    ]
-    with torch.no_grad():
-        model.hf(torch.tensor([tokens]))
-    for handle in handles:
-        handle.remove()
-    z_there: Tensor = found[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
-    return z_there
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -83,7 +38,7 @@ def test_every_edge_equals_plain_passes_with_hooks(name: str, kind: str) -> None
         assert len(found) == len(edges)
         for number in torch.randperm(len(edges), generator=draw)[:5].tolist():
             prompt = number % len(PROMPTS)
-            expected = slow_cut(model, edges[number], constants, prompt)
+            expected = slow_cut(model, PROMPTS[prompt], prompt, edges[number], constants, SINCE)
             difference = (found[number, prompt] - expected).abs().max()
             assert difference <= 1e-4, f"{edges[number]}: {difference:.1e}"
             moved = max(moved, float((expected - clean[prompt]).abs().max()))

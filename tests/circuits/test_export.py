@@ -58,9 +58,10 @@ def test_a_file_is_what_eap_ig_writes() -> None:
     assert list(graph["nodes"])[:7] == ["input", "a0.h0", "a0.h1", "a0.h2", "a0.h3", "m0", "a1.h0"]
     assert list(graph["nodes"])[-1] == "logits"
     assert list(graph["edges"])[:4] == ["input->a0.h0<q>", "input->a0.h0<k>", "input->a0.h0<v>", "input->a0.h1<q>"]
-    for part in ("nodes", "edges"):
-        for entry in graph[part].values():
-            assert entry == {"score": float(entry["in_graph"]), "in_graph": entry["in_graph"]}
+    for entry in graph["edges"].values():
+        assert entry == {"score": float(entry["in_graph"]), "in_graph": entry["in_graph"]}
+    # With a score on its nodes, EAP-IG cannot save the file again.
+    assert all(list(entry) == ["in_graph"] for entry in graph["nodes"].values())
     assert {name for name, entry in graph["nodes"].items() if entry["in_graph"]} == {
         *("input", "m0", "a1.h1", "m2", "logits")
     }
@@ -137,7 +138,7 @@ def test_a_stream_is_written_as_the_edges_that_it_stands_for(name: str) -> None:
     one = model(name)
     zero = Constants(
         torch.zeros(1, 1, one.shape.d_model),
-        torch.stack([one.value_bias(layer) for layer in range(one.shape.n_layers)])[:, None, None],
+        torch.stack([one.folded_value_bias(layer) for layer in range(one.shape.n_layers)])[:, None, None],
         torch.zeros(one.shape.n_layers, 1, 1, one.shape.d_model),
     )
     inside = Circuit.within(one, ["1.1", "2.0", "2.3", "m2"], "zero", mlps="ablated", heads_of=range(1, 3))

@@ -35,7 +35,7 @@ class Plain:
         return out
 
     def head(self, at: tuple[int, int], x: Tensor, pinned: bool = False) -> Tensor:
-        """Its output without b_V and b_O."""
+        """Its output without b_O and what it adds to every position alike."""
         layer, head = at
         block, mine = self.body.h[layer], slice(head * self.width, (head + 1) * self.width)
         fused = block.ln_1(x) @ block.attn.c_attn.weight
@@ -45,21 +45,26 @@ class Plain:
         pattern = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(-1)
         if pinned:
             pattern[-1] = torch.eye(len(self.prompt))[SUBJECT]
-        out: Tensor = pattern @ v @ block.attn.c_proj.weight[mine]
+        out: Tensor = (pattern @ (v + bias[2][mine]) - self.values_of_any(layer)[mine]) @ block.attn.c_proj.weight[mine]
         return out
 
+    def values_of_any(self, layer: int) -> Tensor:
+        """The part of all heads' values that is the same for every stream: c_attn's of ln_1's bias."""
+        values: Tensor = self.body.h[layer].attn.c_attn(self.body.h[layer].ln_1.bias[None])[
+            0, -self.width * self.n_heads :
+        ]
+        return values
+
     def bias(self, layer: int) -> Tensor:
-        """b_O, and every head's b_V through W_O."""
+        """b_O, and what all heads add to every position alike."""
         attn = self.body.h[layer].attn
-        value_bias = attn.c_attn.bias.split(self.width * self.n_heads)[2]
-        out: Tensor = attn.c_proj.bias + value_bias @ attn.c_proj.weight
+        out: Tensor = attn.c_proj.bias + self.values_of_any(layer) @ attn.c_proj.weight
         return out
 
     def ablated(self, at: tuple[int, int], how: Constant) -> Tensor:
         layer, head = at
         mine = slice(head * self.width, (head + 1) * self.width)
-        value_bias = self.body.h[layer].attn.c_attn.bias[2 * self.width * self.n_heads :][mine]
-        z = self.constants[how].z[layer][0][:, head] - value_bias
+        z = self.constants[how].z[layer][0][:, head] - self.values_of_any(layer)[mine]
         out: Tensor = z @ self.body.h[layer].attn.c_proj.weight[mine]
         return out.expand(len(self.prompt), -1)
 

@@ -21,7 +21,7 @@ def final_logits(finals: Finals) -> dict[str, Tensor]:
 
 def constants_of(model: Model) -> dict[Constant, Constants]:
     shape = model.shape
-    bias = torch.stack([model.value_bias(layer) for layer in range(shape.n_layers)])[:, None, None]
+    bias = torch.stack([model.folded_value_bias(layer) for layer in range(shape.n_layers)])[:, None, None]
     return {
         "zero": Constants(torch.zeros(1, 1, shape.d_model), bias, torch.zeros(shape.n_layers, 1, 1, shape.d_model)),
         "mean": Constants.of(mean_activations(model, SENTENCES)),
@@ -240,3 +240,54 @@ def test_the_heads_that_within_is_told_to_keep_are_kept() -> None:
 def test_a_circuit_that_does_not_fit_is_refused_in_words(text: str, words: str) -> None:
     with pytest.raises(CircuitError, match=words):
         run_circuits(random_model("gpt2"), PROMPTS, [Circuit.wire(text)], final_logits)
+
+
+def test_pins_of_their_own_in_one_layer_and_one_circuit() -> None:
+    """Heads of one layer that look at different places are not the values of one of these places."""
+    model = random_model("gpt2")
+    circuit = Circuit.wire(
+        "input -> m0; input, b1 -> a0.h1; a0.h1 -> a1.h0[subject]; input, a0.h1 -> a1.h1[0]; "
+        "a0.h1, m0, a1.h0, a1.h1 -> logits"
+    )
+    fast = run_circuits(model, PROMPTS, [circuit], final_logits, subject=SUBJECT)["logits"][0]
+    torch.testing.assert_close(fast, slow_logits(model, PROMPTS, circuit, SUBJECT), atol=1e-4, rtol=0)
+
+
+def test_pins_of_their_own_in_circuits_run_together() -> None:
+    model = random_model("gpt2")
+    circuits = [
+        Circuit.wire(f"input -> a1.h0{pin}; input -> a1.h1<v>{pin}; a1.h0, a1.h1 -> logits")
+        for pin in ("[0]", "[1]", "[subject]", "[3]", "[4]")
+    ]
+    fast = run_circuits(model, PROMPTS, circuits, final_logits, subject=SUBJECT)["logits"]
+    for found, circuit in zip(fast, circuits, strict=True):
+        torch.testing.assert_close(found, slow_logits(model, PROMPTS, circuit, SUBJECT), atol=1e-4, rtol=0)
+
+
+def test_a_pin_at_the_end_of_one_prompt_leaves_the_prompts_that_go_on_as_they_are() -> None:
+    """The last token of one prompt is an inner one of another, which looks where it likes."""
+    model, prompts = random_model("gpt2"), [[1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, 4]]
+    circuit = Circuit.wire("input -> a0.h1[0]; input, a0.h1 -> a1.h2; a1.h2, a0.h1 -> logits")
+    fast = run_circuits(model, prompts, [circuit], final_logits)["logits"][0]
+    torch.testing.assert_close(fast, slow_logits(model, prompts, circuit, SUBJECT), atol=1e-4, rtol=0)
+
+
+SHARED = [[1, 2, 10, 3], [1, 2, 10, 4], [1, 2, 11, 3], [1, 2, 11, 5]]
+"""Two by two they share a beginning, but not with those from which they are resampled."""
+
+
+def test_a_constant_of_each_prompts_own_stays_its_own_where_prompts_begin_alike() -> None:
+    model, constants = random_model("gpt2"), dict[Constant, Constants]()
+    circuit = Circuit.wire("resample: a0.h0-3, m1; resid_post1 -> a2.h1; a2.h1, m1 -> logits")
+    for seed in range(4):
+        constants["resample"] = resampled(model, SHARED, seed=seed)
+        fast = run_circuits(model, SHARED, [circuit], final_logits, constants=constants)["logits"][0]
+        slow = slow_logits(model, SHARED, circuit, SUBJECT, constants)
+        torch.testing.assert_close(fast, slow, atol=1e-4, rtol=0)
+
+
+def test_prompts_are_kept_apart_only_from_where_what_they_are_resampled_from_differs() -> None:
+    model = random_model("gpt2")
+    # These share nothing but what all begin with, so they need not be kept apart at all.
+    assert resampled(model, PROMPTS, seed=3).apart() == len(PROMPTS[0])
+    assert {resampled(model, SHARED, seed=seed).apart() for seed in range(8)} == {2, len(SHARED[0])}

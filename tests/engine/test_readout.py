@@ -33,8 +33,8 @@ READINGS: dict[str, tuple[Reading, Reading]] = {
     "kl": (lambda finals: finals.kl, slow_kl),
     "top": (lambda finals: finals.top()[1], lambda finals: finals.logits.softmax(-1).amax(-1)),
     "clean": (
-        lambda finals: finals.clean.prob(TOKENS),
-        lambda finals: finals.clean.logits.softmax(-1)[range(3), TOKENS],
+        lambda finals: finals.clean.prob(TOKENS).expand(finals.n_rows, -1),
+        lambda finals: finals.clean.logits.softmax(-1)[range(3), TOKENS].expand(finals.n_rows, -1),
     ),
 }
 

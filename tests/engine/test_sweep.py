@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slow import parts_of, slow_logits
+from slow import parts_of, slow_logits, slow_run
 from small_models import random_model
 from vitro.engine import (
     Budget,
@@ -50,7 +50,7 @@ def width(site: Site) -> int:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from(SITES), st.lists(st.integers(-6, 5), max_size=4).map(tuple))
+@given(st.sampled_from(SITES), st.lists(st.integers(-6, 5), min_size=1, max_size=4).map(tuple))
 def test_adding_nothing_equals_the_clean_run(site: Site, positions: tuple[int, ...]) -> None:
     edit = Edit(site, torch.zeros(width(site)), how="add", positions=positions)
     torch.testing.assert_close(logits([(edit,)])[0], logits([()])[0], atol=1e-5, rtol=0)
@@ -79,11 +79,6 @@ def test_any_edits_together_equal_a_pass_with_hooks(sites: list[Site], seed: int
     torch.testing.assert_close(logits([tuple(edits)]), slow_logits(MODEL, PROMPTS, [tuple(edits)]), atol=1e-4, rtol=0)
 
 
-def test_an_edit_of_positions_that_no_prompt_has_is_the_clean_run() -> None:
-    late, clean = logits([(Edit(mlp_out(0), torch.ones(SHAPE.d_model), positions=(17,)),), ()])
-    assert torch.equal(late, clean)
-
-
 def test_results_do_not_depend_on_the_memory_budget() -> None:
     variants: list[Variant] = [
         (Edit(z(layer, head), torch.zeros(SHAPE.d_head)),) for layer in range(3) for head in range(4)
@@ -104,11 +99,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch: pytest.MonkeyPa
     variants: list[Variant] = [(Edit(z(1, head), torch.zeros(SHAPE.d_head)),) for head in range(4)]
     expected, batches, run = logits(variants), [], room.run_variants
 
-    def limited(model: Any, clean: Any, rows: Any, watch: Any) -> Any:
+    def limited(clean: Any, rows: Any, watch: Any) -> Any:
         batches.append(len(rows))
         if len(rows) > 1:
             raise torch.OutOfMemoryError(words) if "CUDA" in words else RuntimeError(words)
-        return run(model, clean, rows, watch)
+        return run(clean, rows, watch)
 
     monkeypatch.setattr(room, "run_variants", limited)
     torch.testing.assert_close(logits(variants), expected, atol=1e-5, rtol=0)
@@ -189,3 +184,21 @@ def test_many_prompts_are_cut_into_trees_that_fit() -> None:
     assert parts[0].start == 0
     assert parts[-1].stop == 8 * N_NUMBERS
     assert all(before.stop == after.start for before, after in itertools.pairwise(parts))
+
+
+def test_watched_attention_is_as_wide_as_the_longest_of_all_prompts_however_they_are_cut_into_trees() -> None:
+    prompts = [[7], [0, 5, 9, 3], [0, 5], [8], [0, 5, 9, 3, 7, 8]]
+    site = pattern(1, 2)
+
+    def watched(memory: int | None) -> torch.Tensor:
+        return sweep(MODEL, prompts, [()], lambda finals: {"it": finals.attention[site]}, watch=[site], memory=memory)[
+            "it"
+        ]
+
+    whole, cut = watched(None), watched(Budget.of(MODEL).need(6, 1))
+    assert whole.shape == (1, 5, 6)
+    torch.testing.assert_close(cut, whole, atol=1e-6, rtol=0)
+    for number, prompt in enumerate(prompts):
+        expected = slow_run(MODEL, prompt).attention[1, 2, -1]
+        torch.testing.assert_close(whole[0, number, : len(prompt)].double(), expected, atol=1e-5, rtol=0)
+        assert not whole[0, number, len(prompt) :].any()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from planted import COPY, SUCCESSOR
-from slow import parts_of, slow_logits
+from slow import parts_of, slow_logits, value_bias_of
 from small_models import random_model
 from vitro.engine import Edit, mlp_out, z
 from vitro.experiments import METHODS, Options, Setup, ablate_heads, ablate_mlps, clean_run
@@ -82,8 +82,8 @@ def test_head_ablation_equals_plain_hooks(random_with_tokens: Model) -> None:
     for method in METHODS:
         for layer, head in ((0, 1), (shape.n_layers - 1, shape.n_heads - 1)):
             if method == "zero":
-                # The post's convention: b_V belongs to the attention's output bias, and stays.
-                value = random_with_tokens.value_bias(layer)[head]
+                # The post's convention: what a head adds to every position alike belongs to the output bias.
+                value = value_bias_of(random_with_tokens, layer, head).float()
             else:
                 value = slow_means(setup, method, layer, of_mlp=False)[:, head]
             rows = table.filter(method=method, layer=layer, head=head).sort("prompt")

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from planted import COPY, N_HEADS, N_LAYERS, SUBJECT, SUCCESSOR, planted
@@ -53,6 +54,18 @@ def test_the_planted_circuit_solves_the_task_and_any_without_the_successor_does_
     ranks = in_vitro(model, days(), {"both": both, **others}, OPTIONS).table
     assert ranks.filter(circuit="both")["answer_rank"].to_list() == [0] * 7
     assert (ranks.filter(pl.col("circuit") != "both")["answer_rank"] > 0).all()
+
+
+def test_a_circuit_that_says_nothing_is_right_nowhere(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its logits are the same: that is no lead, and the first of equals is not the answer."""
+    monkeypatch.setitem(
+        model.hf.transformer.ln_f._parameters, "bias", torch.nn.Parameter(torch.zeros(model.shape.d_model))
+    )
+    found = in_vitro(model, days(), {"silent": Circuit.wire("zero: m0; m0 -> logits")}, OPTIONS)
+    assert found.table["answer_prob"].n_unique() == 1
+    assert (found.table["answer_rank"] == model.shape.d_vocab - 1).all()
+    row = found.numbers.row(0, named=True)
+    assert (row["answer on top in"], row["answer leads the answers in"]) == (0, 0)
 
 
 def test_the_living_model_is_what_all_heads_kept_give(model: Model) -> None:

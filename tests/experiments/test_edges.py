@@ -28,9 +28,13 @@ def test_zeroing_the_embedding_takes_their_attention_away_too(planted_model: Mod
     assert by_input.filter(pl.col("logit_diff_change") < -0.5)["input"].sort().to_list() == ["k", "q", "v"]
 
 
-def test_the_summary_names_the_strongest_edge(planted_model: Model) -> None:
+def test_the_summary_names_the_strongest_edge_unless_another_is_as_strong(planted_model: Model) -> None:
     found = ablate_edges(planted_model, days(), Options(samples=8))
-    assert f"{SUCCEEDER}->logits matters most" in found.experiment.summary(found.tables)
+    # What the head reads and what it writes are one path: cutting either does the same.
+    assert "none stands out" in found.experiment.summary(found.tables)
+    strength = pl.when((pl.col("source") == SUCCEEDER) & (pl.col("target") == "logits")).then(2.0).otherwise(1.0)
+    apart = found.table.with_columns(pl.col("logit_diff_change") * strength)
+    assert f"{SUCCEEDER}->logits changes the logit difference most" in found.experiment.summary({"edges": apart})
 
 
 def test_gradients_rank_the_planted_edges_first_too(planted_model: Model) -> None:
@@ -38,6 +42,17 @@ def test_gradients_rank_the_planted_edges_first_too(planted_model: Model) -> Non
     for approximation in ("EAP", "EAP-IG"):
         strongest = by_edge(table.filter(approximation=approximation))["edge"][:4]
         assert {f"{SUCCEEDER}->logits", f"input->{SUCCEEDER}<v>"} <= set(strongest)
+
+
+def test_endpoints_are_an_option_of_eap_ig_and_eap_is_the_same_under_both(planted_model: Model) -> None:
+    mib, paper = (
+        approximate_edges(planted_model, days(), Options(samples=8, ig_endpoints=endpoints)).table
+        for endpoints in ("mib", "paper")
+    )
+    assert approximate_edges(planted_model, days(), Options(samples=8)).table.equals(mib)
+    assert mib.filter(approximation="EAP").equals(paper.filter(approximation="EAP"))
+    differences = (mib["logit_diff_change"] - paper["logit_diff_change"]).abs()
+    assert differences.max() > 1e-3  # type: ignore[operator]
 
 
 def test_agreement_pairs_every_edge_with_its_own_estimate(planted_model: Model) -> None:

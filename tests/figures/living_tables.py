@@ -35,7 +35,11 @@ def head_lens_table(layers: int = 12, heads: int = 12, prompts: int = 7) -> pl.D
                 rank = 0 if (layer, head) == selects or chance > 0.9 else int(chance * 6) + 1
                 rows.append((prompt, layer, head, answer, subject, rank))
     names = ["prompt", "layer", "head", "answer_prob", "subject_prob", "answer_rank_among_answers"]
-    return pl.DataFrame(rows, schema=names, orient="row")
+    copied = (pl.col("layer") == copies[0]) & (pl.col("head") == copies[1])
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        pl.when(copied).then(0).otherwise(2).alias("subject_rank_among_words"),
+        pl.lit(False).alias("subject_last_among_words"),
+    )
 
 
 def answer_table(words: Sequence[str] = DAYS, components: Sequence[str] = ("a9.h1", "m9")) -> pl.DataFrame:

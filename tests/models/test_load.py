@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from planted import plant
+from small_models import made
 from vitro.models import ModelError, find, load
 
 
@@ -69,6 +70,8 @@ def test_without_network_a_hub_id_says_so_and_names_what_works(tmp_path: Path, m
 def test_an_unknown_name_says_what_works() -> None:
     assert "no such file or folder; what works: a hub id" in refused("./nowhere/at/all")
     assert "no such file or folder" in refused("missing.gguf")
+    assert "no such file or folder" in refused("x" * 300)
+    assert "no such file or folder" in refused("~nobody-has-this-name/model")
 
 
 def test_a_folder_without_a_model_or_weights_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -169,6 +172,160 @@ def test_device_and_number_format_are_checked_first(folder: Path) -> None:
     assert "dtype 'float8' is not known; what works: float32" in refused(folder, dtype="float8")
     if not torch.cuda.is_available():
         assert "device 'cuda' is not on this machine" in refused(folder, device="cuda")
+
+
+def saved(hf: Any, folder: Path, **more: Any) -> Path:
+    """A small model in the hub's layout, with these weights beside its own and the planted model's tokenizer."""
+    plant(folder)
+    hf.save_pretrained(folder)
+    damage(folder, lambda weights: weights.update(more))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [
+        ("gpt2", "transformer.h.3.ln_1.weight"),
+        # transformers keeps silent about these: their ends are those of GPT-2's and GPT-NeoX's old masks.
+        ("gpt2", "transformer.h.3.attn.c_attn.bias"),
+        ("gpt2", "transformer.h.0.crossattention.bias"),
+        ("gpt_neox", "gpt_neox.layers.0.attention.bias_k"),
+        ("llama", "model.layers.0.self_attn.q_proj.bias"),
+        ("llama", "model.layers.3.mlp.up_proj.weight"),
+        ("llama", "model.layers.0.self_attn.q_norm.weight"),
+        ("qwen2", "model.layers.0.self_attn.o_proj.bias"),
+        ("llama", "lm_head.bias"),
+    ],
+)
+def test_a_weight_without_a_place_is_refused_by_name(tmp_path: Path, model_type: str, name: str) -> None:
+    message = refused(saved(made(model_type), tmp_path / "model", **{name: torch.ones(4)}))
+    assert f"holds 1 weights that the model made from config.json has no place for ({name})" in message
+
+
+def test_many_weights_without_a_place_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
+    configure(saved(made("llama"), tmp_path / "model"), num_hidden_layers=2)
+    message = refused(tmp_path / "model")
+    assert "holds 9 weights that the model made from config.json has no place for (model.layers.2.input_l" in message
+
+
+@pytest.mark.parametrize(
+    ("model_type", "names"),
+    [
+        ("gpt2", ["transformer.h.0.attn.bias", "transformer.h.2.attn.masked_bias", "h.1.attn.bias", "lm_head.weight"]),
+        (
+            "gpt_neox",
+            [
+                "gpt_neox.layers.0.attention.bias",
+                "gpt_neox.layers.1.attention.masked_bias",
+                "gpt_neox.layers.1.attention.rotary_emb.inv_freq",
+            ],
+        ),
+        ("llama", ["model.layers.0.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq", "score.weight"]),
+    ],
+)
+def test_weights_that_are_known_to_be_none_are_harmless(tmp_path: Path, model_type: str, names: list[str]) -> None:
+    hf = made(model_type)
+    weights = {name: torch.ones(4) for name in names}
+    if "lm_head.weight" in names:
+        weights["lm_head.weight"] = hf.transformer.wte.weight.clone()
+    model = load(str(saved(hf, tmp_path / "model", **weights)))
+    tokens = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        assert torch.equal(model.hf(tokens).logits, hf(tokens).logits)
+
+
+@pytest.mark.parametrize("rename", [{"transformer.": ""}, {"embed_out.": "lm_head."}, {"model.": ""}])
+def test_weights_under_the_names_of_a_bare_body_or_of_another_release_have_a_place(
+    tmp_path: Path, rename: dict[str, str]
+) -> None:
+    ((old, new),) = rename.items()
+    model_type = {"transformer.": "gpt2", "embed_out.": "gpt_neox", "model.": "llama"}[old]
+    hf = made(model_type)
+    folder = saved(hf, tmp_path / "model")
+
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        assert any(name.startswith(old) for name in weights)
+        for name in [name for name in weights if name.startswith(old)]:
+            weights[new + name.removeprefix(old)] = weights.pop(name)
+
+    damage(folder, change)
+    tokens = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        assert torch.equal(load(str(folder)).hf(tokens).logits, hf(tokens).logits)
+
+
+def test_a_weight_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    message = refused(saved(made("gpt2"), tmp_path / "model", **{"wpe.weight": torch.ones(32, 32)}))
+    assert "holds a weight twice, as transformer.wpe.weight and as wpe.weight" in message
+
+
+def in_shards(folder: Path, parts: dict[str, str] | None = None) -> Path:
+    """The checkpoint cut into two files with an index; parts: what the index calls a file otherwise."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names, files = sorted(weights), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    where = {name: files[number % 2] for number, name in enumerate(names)}
+    for file in files:
+        save_file({name: weights[name] for name in names if where[name] == file}, folder / file, {"format": "pt"})
+    index = {"metadata": {}, "weight_map": {name: (parts or {}).get(file, file) for name, file in where.items()}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_a_model_in_shards_is_its_shards(folder: Path) -> None:
+    whole = load(str(folder))
+    shards = find(str(in_shards(folder)))
+    assert [path.name for path in shards.weights] == [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    for name, weight in load(str(folder)).hf.named_parameters():
+        assert torch.equal(weight, whole.hf.get_parameter(name))
+
+
+@pytest.mark.parametrize("file", ["../model-00001-of-00002.safetensors", "sub/model.safetensors", "/model.safetensors"])
+def test_an_index_that_leads_out_of_the_folder_is_refused(folder: Path, file: str) -> None:
+    in_shards(folder, {"model-00001-of-00002.safetensors": file})
+    assert f"model.safetensors.index.json names {file!r}, which is no safetensors file in the folder" in refused(folder)
+
+
+def test_an_index_beside_a_whole_model_is_refused(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    (in_shards(folder) / "model.safetensors").write_bytes(whole)
+    assert "holds both model.safetensors and model.safetensors.index.json" in refused(folder)
+
+
+@pytest.mark.parametrize("stray", ["shard-00000-model-00001-of-00001.safetensors", "model-00003-of-00003.safetensors"])
+def test_weight_files_that_are_no_part_of_the_model_are_refused(folder: Path, stray: str) -> None:
+    shutil.copy(folder / "model.safetensors", folder / stray)
+    assert f"holds weight files that are no part of it ({stray})" in refused(folder)
+    (folder / stray).rename(folder / "optimizer.safetensors")
+    assert load(str(folder)).shape.n_layers == 3
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_an_adapter_that_is_not_merged_is_refused_with_what_to_do(folder: Path, file: str, alone: bool) -> None:
+    if alone:
+        (folder / "config.json").unlink()
+    (folder / file).write_text("{}")
+    assert f"adapter that is not merged into a model ({file}): merge it with peft's merge_and_unload()" in refused(
+        folder
+    )
+
+
+def test_a_tokenizer_out_of_the_folder_is_refused(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text('{"fast_tokenizer_files": ["../other/tokenizer.4.0.0.json"]}')
+    assert "names a file that is not in the folder (../other/tokenizer.4.0.0.json)" in refused(folder)
+
+
+def test_a_file_that_needs_a_package_names_the_package(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: [])
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    assert "reading tiny.gguf needs packages that are not installed: pip install gguf acc" in refused(
+        tmp_path / "tiny.gguf"
+    )
+    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+    assert "reading tokenizer.model needs packages that are not installed: pip install sentencepiece" in refused(folder)
 
 
 def test_one_hash_stands_for_one_set_of_weights(folder: Path, tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from planted import SUCCESSOR
 from small_models import random_model
 from task_tokenizers import digit_by_digit, gpt2
 from vitro.cli import main
+from vitro.engine import NotFiniteError
 from vitro.errors import VitroError
-from vitro.models import Model
+from vitro.models import Model, load
 from vitro.successors import SETS, OrderedSet, page, successor, turn
 from vitro.successors.orders import ORDERS, cyclic_orders, p_values
 from vitro.successors.rotation import singular_values
-from vitro.successors.scores import NORMS, effective_embedding, head_outputs, word_logits
+from vitro.successors.scores import NORMS, effective_embedding, head_outputs, leading, word_logits
 from vitro.successors.sets import known_sets
 from vitro.successors.verdict import LARGEST_P, failures
 from vitro.tasks import days, numbers
@@ -69,9 +70,16 @@ def explicit_logits(model: Model, layer: int, head: int, norms: str) -> Tensor:
     embedded = embedding.weight[TOKENS]
     x = embedded + mlp(mlp_norm(embedded))
     m = w_v @ w_o
-    out = final(norm(x) @ m) if norms == "with" else x @ m
+    shift = getattr(norm, "bias", torch.zeros(shape.d_model))
+    out = final((norm(x) - shift) @ m) if norms == "with" else x @ m
     logits: Tensor = hf.get_output_embeddings()(out)[:, TOKENS]
     return logits
+
+
+def test_a_word_leads_only_where_no_other_says_as_much_and_all_are_numbers() -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [3.0, 3.0, 2.0], [1.0, torch.nan, 2.0], [0.0, 0.0, 0.0]])
+    assert leading(logits).tolist() == [1, -1, -1, -1]
+    assert leading(logits[None].expand(2, -1, -1)).tolist() == [[1, -1, -1, -1]] * 2
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -92,7 +100,7 @@ def test_values_are_the_normed_stream_times_w_value_plus_b_v(family: str) -> Non
     for layer in range(model.shape.n_layers):
         _, _, values = model.qkv(layer, stream, torch.arange(5))
         values = values[0].repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=1).transpose(0, 1)
-        made = model.head_norm(layer)(stream) @ model.w_value(layer) + model.value_bias(layer)[:, None]
+        made = model.head_norm(layer)(stream) @ model.w_value(layer) + model.b_value(layer)[:, None]
         torch.testing.assert_close(made, values, rtol=1e-4, atol=1e-4)
 
 
@@ -270,6 +278,13 @@ def test_the_commands_json_parses(
     assert said["heads"][0]["days"] == 1.0
     assert len(said["rotation"]) == 12
     assert {row["mode"] for row in said["modes"]} == {1, 2, 3}
+
+
+def test_words_that_overflow_are_refused_with_what_works(planted_folder: Path, planted_model: Model) -> None:
+    model = load(str(planted_folder), dtype="float16")
+    model.hf.transformer.h[0].mlp.c_proj.weight[:] = 6e4
+    with pytest.raises(NotFiniteError, match=r"layer 0.*bfloat16"):
+        successor(model)
 
 
 def test_an_unknown_model_is_one_line_and_exit_code_2(

@@ -1,6 +1,6 @@
 """Components taken out of a model and rewired. Knows the engine."""
 
-from vitro.circuits.attribution import Metrics, attribute_edges
+from vitro.circuits.attribution import CLEAN, Metrics, attribute_edges, mib_weights, paper_weights
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, resampled
 from vitro.circuits.drawing import boxes_and_arrows
@@ -12,6 +12,7 @@ from vitro.circuits.recast import recast
 from vitro.circuits.run import run_circuits
 
 __all__ = [
+    "CLEAN",
     "CONSTANTS",
     "INPUT",
     "LOGITS",
@@ -31,8 +32,10 @@ __all__ = [
     "boxes_and_arrows",
     "cut_edges",
     "from_mib",
+    "mib_weights",
     "model_edges",
     "node",
+    "paper_weights",
     "recast",
     "resampled",
     "run_circuits",

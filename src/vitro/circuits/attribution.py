@@ -11,7 +11,21 @@ from torch.nn.functional import pad
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.edges import source_changes
 from vitro.circuits.nodes import sources_before
-from vitro.engine import Budget, Tree, attend, pack, read_out, run, visible
+from vitro.engine import (
+    Budget,
+    Prompts,
+    Tree,
+    alone,
+    attend,
+    checked_prompts,
+    clean_begins,
+    in_parts,
+    pack,
+    read_out,
+    refuse_broken,
+    run,
+    visible,
+)
 from vitro.models import Model
 
 Metrics = Callable[[Float[Tensor, "prompt d_vocab"]], Mapping[str, Float[Tensor, " prompt"]]]
@@ -19,17 +33,31 @@ Metrics = Callable[[Float[Tensor, "prompt d_vocab"]], Mapping[str, Float[Tensor,
 logits only. Where prompts are worked on in parts, the logits of the others are zeros and their numbers are not used."""
 
 
+CLEAN = (1.0,)
+"""Where EAP takes its gradient: the clean run."""
+
+
+def mib_weights(steps: int) -> tuple[float, ...]:
+    """Where EAP-IG's main branch and MIB take their gradients: 0, 1/m ... (m-1)/m. The clean run is not among them."""
+    return tuple(step / steps for step in range(steps))
+
+
+def paper_weights(steps: int) -> tuple[float, ...]:
+    """Where EAP-IG's paper takes its gradients: 1/m, 2/m ... 1. The ablated run is not among them."""
+    return tuple((step + 1) / steps for step in range(steps))
+
+
 # Not under `inference_mode`, even where the caller is: what it makes can have no gradient.
 @torch.inference_mode(False)
 @torch.no_grad()
 def attribute_edges(
     model: Model,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     constants: Constants,
     metrics: Metrics,
     *,
     since: int = 0,
-    steps: int = 1,
+    weights: Sequence[float] = CLEAN,
     memory: int | None = None,
 ) -> dict[str, Tensor]:
     """Estimate what each metric would gain, were an edge cut, for all edges: name -> [edge, prompt], on the CPU.
@@ -39,26 +67,35 @@ def attribute_edges(
     (d metric / d the stream as the reader reads it, before its norm). A head reads three times, for its q, k and v;
     where heads share keys and values, each head's <k> and <v> is its own: the others go on as they were.
 
-    steps=1: the gradient of the clean run. This is edge attribution patching, the first order of `cut_edges`
-    (EAP, Syed et al. 2023, arXiv 2310.10348). steps=m: the mean of the gradients of m runs, whose embedding at those
-    positions is embed + k/m (constants.embed - embed) for k = 0 ... m-1 (EAP-IG-inputs, Hanna et al. 2024, arXiv
-    2403.17806). That is the paper's own rule: weights 1/m, 2/m ... 1 on the clean embedding, so that the clean run is
-    among them, the ablated one is not, and one step is EAP.
+    weights: the gradients are averaged over runs whose embedding at those positions is w embed + (1 - w)
+    constants.embed, one for each w. `CLEAN`: edge attribution patching, the first order of `cut_edges` (EAP, Syed et
+    al. 2023, arXiv 2310.10348). `mib_weights(m)`, `paper_weights(m)`: EAP-IG-inputs (Hanna et al. 2024, arXiv
+    2403.17806) with the endpoints of its code and of its paper. EAP-IG's own score of an edge, where its metric is a
+    sum over the batch, is the mean over prompts of the scores here.
 
     memory: bytes for everything but the model; more prompts than fit are worked on in parts.
-    Raises ValueError for fewer steps than one, MemoryBudgetError where not even one prompt fits.
+    Raises ValueError for no weights, MemoryBudgetError where not even one prompt fits, and what `cut_edges` does.
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps}")
+    if not weights:
+        raise ValueError("weights must name at least one run whose gradient is taken, as CLEAN does")
+    prompts = checked_prompts(model, prompts)
+    constants.check(prompts)
     parts: dict[str, list[Tensor]] = {}
     # Prompts are kept apart from their first token on: to the budget they share no beginning.
     unshared = [[number] * len(prompt) for number, prompt in enumerate(prompts)]
-    for part in _budget(model, memory).parts(unshared):
+    for part, here in in_parts(model, unshared, _budget(model, memory)):
         # A stream that two prompts share would get the sum of their gradients.
         tree = pack(prompts[part], apart=0)
-        for name, scores in _attribute(model, tree, part, len(prompts), constants, metrics, since, steps).items():
+        for name, scores in _attribute(here, tree, part, len(prompts), constants, metrics, since, weights).items():
             parts.setdefault(name, []).append(scores.cpu())
-    return {name: torch.cat(scores, dim=1) for name, scores in parts.items()}
+    found = {name: torch.cat(scores, dim=1) for name, scores in parts.items()}
+    refuse_broken(
+        model,
+        torch.stack([~scores.isfinite().all(0) for scores in found.values()]),
+        lambda row, prompt: clean_begins(alone(model, prompts[prompt])) or "the gradients",
+        lambda row: f"scores of edges by {list(found)[row]}",
+    )
+    return found
 
 
 def _attribute(
@@ -69,7 +106,7 @@ def _attribute(
     constants: Constants,
     metrics: Metrics,
     since: int,
-    steps: int,
+    weights: Sequence[float],
 ) -> dict[str, Float[Tensor, "edge prompt"]]:
     """The scores of the prompts on one tree."""
     shape, where = model.shape, Nodes.of(tree, part.start, model.device)
@@ -77,13 +114,13 @@ def _attribute(
     clean = run(model, tree)
     there, embed = clean.there, clean.layers[0].resid_pre
     sources = sources_before(shape.n_heads, shape.n_layers)
-    change = source_changes(model, clean, sources, constants, where, nodes)
+    change = source_changes(clean, sources, constants, where, nodes)
     del clean
     # Kept apart, the prompts' nodes lie one prompt after the other.
     lengths = ((tree.paths >= 0).sum(1) - since).clamp_min(0).tolist()
     found: dict[str, Tensor] = {}
-    for step in range(steps):
-        start = embed.index_add(0, nodes, change[0], alpha=step / steps)
+    for weight in weights:
+        start = embed.index_add(0, nodes, change[0], alpha=1 - weight)
         with torch.enable_grad():
             streams, reads = _run(model, there, start.requires_grad_())
             logits = read_out(model, reads[-1][0, there.finals])
@@ -92,7 +129,7 @@ def _attribute(
         for name, value in sums.items():
             gradients = torch.autograd.grad(value, reads, retain_graph=True)
             readers = _readers(model, [one[0, nodes] for one in streams], [one[0, nodes] for one in gradients])
-            scores = torch.cat([_products(change[:n], one, lengths) for n, one in readers]) / steps
+            scores = torch.cat([_products(change[:n], one, lengths) for n, one in readers]) / len(weights)
             found[name] = found[name] + scores if name in found else scores
     return found
 
@@ -129,8 +166,8 @@ def _readers(
 ) -> Iterator[tuple[int, Float[Tensor, "reader node d_model"]]]:
     """The gradients of the readers' own streams, from those of what `_run` says is read, at some of the nodes.
 
-    In the order of the edges: a layer's heads (each by q, k and v), its MLP, the next layer's, the logits last. With
-    each goes how many of the sources, in the model's order, it reads.
+    In the order of the edges: a layer's heads (each by q, k and v), its MLP, the next layer's, the logits last; those
+    that read the same sources together. With them goes how many of the sources, in the model's order, they read.
     """
     n_heads = model.shape.n_heads
     for layer, stream in enumerate(streams):
@@ -143,8 +180,12 @@ def _readers(
             copies = stream.detach().expand_as(at_norm).requires_grad_()
             normed = model.head_norm(layer)(copies)
         before = len(sources_before(n_heads, layer))
-        yield before, torch.autograd.grad(normed, copies, at_norm)[0]
-        yield before if model.parallel else before + n_heads, mlp_in[None]
+        into_heads, into_mlp = torch.autograd.grad(normed, copies, at_norm)[0], mlp_in[None]
+        if model.parallel:
+            yield before, torch.cat([into_heads, into_mlp])
+        else:
+            yield before, into_heads
+            yield before + n_heads, into_mlp
     yield len(sources_before(n_heads, len(streams))), gradients[-1][None]
 
 

@@ -87,7 +87,7 @@ class Circuit:
         for one in sorted(kept | parts):
             if not one.constant_kind:
                 raise CircuitError(f"{one} cannot be kept; heads, as 9.1, and MLPs, as m9, can")
-            _check_in(model, one)
+            check_node(model, one)
         last = shape.n_layers - 1 if until is None else until
         made = cls(
             edges=frozenset({Edge(stream(last), LOGITS)}),
@@ -200,7 +200,7 @@ class Circuit:
     def check(self, model: Model) -> None:
         """CircuitError where the model has no such component."""
         for one in {*self.order, *self.constant_of}:
-            _check_in(model, one)
+            check_node(model, one)
 
     def _check_ends(self) -> None:
         readers = {edge.reader for edge in self.edges}
@@ -252,7 +252,8 @@ class Circuit:
                 raise CircuitError(f"{one} is within resid_post{self.until} already; it cannot be wired a second time")
 
 
-def _check_in(model: Model, one: Node) -> None:
+def check_node(model: Model, one: Node) -> None:
+    """CircuitError where the model has no such component."""
     shape = model.shape
     if one.kind in (Kind.input, Kind.logits):
         return

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vitro.engine import Means, Tree, clean_runs
+from vitro.circuits.nodes import CircuitError
+from vitro.engine import Means, Prompts, Tree, clean_runs, first_conflict, of_one_length, pack
 from vitro.models import Model
 
 
@@ -19,6 +20,23 @@ class Constants:
     embed: Float[Tensor, "prompt position d_model"]
     z: Float[Tensor, "layer prompt position head d_head"]
     mlp_out: Float[Tensor, "layer prompt position d_model"]
+    agree_before: int = 0
+    """Before this position, prompts that begin alike have the same values; from it on, each has its own."""
+
+    def apart(self) -> int | None:
+        """From which position on prompts have to be kept apart that share their beginnings; None: never."""
+        own = max(self.embed.shape[0], self.z.shape[1], self.mlp_out.shape[1]) > 1
+        return self.agree_before if own else None
+
+    def check(self, prompts: Sequence[Sequence[int]]) -> None:
+        """CircuitError where there are no values for some of the prompts or positions."""
+        longest = max(map(len, prompts))
+        for name, value in (("embed", self.embed), ("z", self.z[0]), ("mlp_out", self.mlp_out[0])):
+            if value.shape[0] not in (1, len(prompts)) or 1 < value.shape[1] < longest:
+                raise CircuitError(
+                    f"constants: {name} is of {value.shape[0]} prompts and {value.shape[1]} positions, and there are "
+                    f"{len(prompts)} prompts of up to {longest} tokens"
+                )
 
     @classmethod
     def of(cls, means: Means) -> "Constants":
@@ -63,14 +81,18 @@ class Nodes:
 
 
 @torch.inference_mode()
-def resampled(model: Model, prompts: Sequence[Sequence[int]], seed: int, memory: int | None = None) -> Constants:
+def resampled(model: Model, prompts: Prompts, seed: int, memory: int | None = None) -> Constants:
     """Every component's output on another prompt of the task: a seeded cycle through all, so none gets its own.
 
-    prompts: token ids, of one length.
+    prompts: token ids, of one length; PromptError where the lengths differ.
     """
+    prompts = of_one_length(model, prompts, "a prompt is resampled from another position by position")
     order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed))
     other = torch.empty_like(order)
     other[order] = order.roll(1)
+    # Prompts that begin alike are resampled alike for as long as those begin alike that they are resampled from.
+    tree = pack(prompts)
+    apart = first_conflict(tree, tree.paths[other])
     embed, z, mlp_out = [], [], []
     for _, clean in clean_runs(model, prompts, memory):
         paths = clean.there.paths
@@ -78,4 +100,9 @@ def resampled(model: Model, prompts: Sequence[Sequence[int]], seed: int, memory:
         z.append(torch.stack([layer.z[paths] for layer in clean.layers]))
         mlp_out.append(torch.stack([layer.mlp_out[paths] for layer in clean.layers]))
     there = other.to(model.device)
-    return Constants(torch.cat(embed)[there], torch.cat(z, dim=1)[:, there], torch.cat(mlp_out, dim=1)[:, there])
+    return Constants(
+        torch.cat(embed)[there],
+        torch.cat(z, dim=1)[:, there],
+        torch.cat(mlp_out, dim=1)[:, there],
+        agree_before=len(prompts[0]) if apart is None else apart,
+    )

@@ -1,6 +1,7 @@
 """Every edge of a model, cut alone, exactly: one reader gets another output of one source, and all else runs on."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 import torch
 from jaxtyping import Float, Int
@@ -9,20 +10,27 @@ from torch import Tensor
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.nodes import INPUT, INPUTS, Edge, Kind, Node, edges_into, head, sources_before
 from vitro.engine import (
+    BROKEN,
     Budget,
     Change,
     Clean,
     Placed,
     Progress,
+    Prompts,
     Read,
     Unembedded,
+    alone,
     attend,
+    checked_prompts,
+    in_parts,
     keep,
     mlp_out,
     pack,
+    refuse_broken,
     resid_post,
     run,
     run_placed,
+    variant_begins,
     visible,
     z,
 )
@@ -38,7 +46,7 @@ def model_edges(model: Model, layer: int) -> tuple[Edge, ...]:
 @torch.inference_mode()
 def cut_edges(
     model: Model,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     layer: int,
     constants: Constants,
     read: Read,
@@ -52,38 +60,51 @@ def cut_edges(
     A cut edge: the reader reads the stream with the source's output replaced by `constants`, at every position from
     `since` on (before it, the two must agree), and everything after the reader is the model. What a reader then puts
     out takes one part of one block, for all its edges at once; the rest is a sweep of edits (`run_placed`).
+    Raises PromptError and CircuitError for prompts and constants that do not fit, NotFiniteError where a run comes to
+    NaN or infinity.
     Source: path patching (Goldowsky-Dill et al. 2023, arXiv 2304.05969), of every edge on its own.
     """
+    ids = checked_prompts(model, prompts)
+    constants.check(ids)
     budget = Budget.of(model, memory)
-    n_edges = len(model_edges(model, layer))
+    edges = model_edges(model, layer)
     kept: dict[str, Tensor] = {}
-    done, total = 0, n_edges * len(prompts)
-    for part in budget.parts(prompts):
-        tree = pack(prompts[part])
-        clean = run(model, tree)
-        unedited = Unembedded(model, clean.resid_final[clean.there.finals])
+    done, total, longest = 0, len(edges) * len(ids), max(map(len, ids))
+    for part, here in in_parts(model, ids, budget):
+        tree = pack(ids[part], constants.apart(), positions=longest)
+        clean = run(here, tree)
+        unedited = Unembedded(here, clean.resid_final[clean.there.finals])
         nodes = (tree.positions >= since).nonzero()[:, 0]
         n_sources = budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
         where = Nodes.of(tree, part.start, model.device)
-        for placed in _cut(model, clean, layer, where, nodes, constants, n_sources):
-            for batch, values in run_placed(model, clean, unedited, placed, part, read, budget):
-                keep(kept, values, [first + number for number in batch], part, (n_edges, len(prompts)))
+        for placed in _cut(clean, layer, where, nodes, constants, n_sources):
+            for batch, values in run_placed(clean, unedited, placed, part, read, budget):
+                keep(kept, values, [first + number for number in batch], part, (len(edges), len(ids)))
                 done += len(batch) * len(tree.finals)
                 if progress is not None:
                     progress(done, total)
             first += len(placed)
-    return {name: value.cpu() for name, value in kept.items()}
+
+    def begins(edge: int, prompt: int) -> str | None:
+        clean = alone(model, ids[prompt])
+        where, nodes = Nodes.of(clean.tree, prompt, model.device), (clean.tree.positions >= since).nonzero()[:, 0]
+        placed = chain.from_iterable(_cut(clean, layer, where, nodes, constants, n_sources=len(edges)))
+        return variant_begins(clean, next(islice(placed, edge, None)))
+
+    found = {name: value.cpu() for name, value in kept.items()}
+    refuse_broken(model, found.pop(BROKEN), begins, lambda edge: f"cut edge {edges[edge]}")
+    return found
 
 
 def source_changes(
-    model: Model, clean: Clean, sources: Sequence[Node], constants: Constants, where: Nodes, nodes: Int[Tensor, " node"]
+    clean: Clean, sources: Sequence[Node], constants: Constants, where: Nodes, nodes: Int[Tensor, " node"]
 ) -> Float[Tensor, "source node d_model"]:
     """What each source would write differently at some nodes of the tree, if it put out its constant: new minus old.
 
     where: all nodes of the tree; it and `nodes` on the model's device.
     """
-    found = []
+    model, found = clean.model, []
     for source in sources:
         if source == INPUT:
             change = constants.embed_at(model, where) - clean.layers[0].resid_pre
@@ -97,7 +118,6 @@ def source_changes(
 
 
 def _cut(
-    model: Model,
     clean: Clean,
     layer: int,
     where: Nodes,
@@ -106,7 +126,7 @@ def _cut(
     n_sources: int,
 ) -> Iterator[list[Placed]]:
     """The edits that cutting amounts to, some sources at a time, in the order of `model_edges`."""
-    n_layers = model.shape.n_layers
+    model, n_layers = clean.model, clean.model.shape.n_layers
     before = sources_before(model.shape.n_heads, layer)
 
     # For the logits it matters at the final nodes alone.
@@ -115,36 +135,44 @@ def _cut(
 
     def changes(sources: Sequence[Node]) -> Iterator[Float[Tensor, "source node d_model"]]:
         for start in range(0, len(sources), n_sources):
-            yield source_changes(model, clean, sources[start : start + n_sources], constants, where, there)
+            yield source_changes(clean, sources[start : start + n_sources], constants, where, there)
 
     if layer == n_layers:
         for change in changes(before):
             yield [Placed((Change(resid_post(n_layers - 1), True, at, one),)) for one in change]
         return
-    for change in changes(before):
-        mixed = _mixed(model, clean, layer, there, change)
-        yield [
-            Placed((Change(z(layer, number), False, at, mixed[name][source, :, number]),))
-            for source in range(len(change))
-            for number in range(model.shape.n_heads)
-            for name in INPUTS
-        ]
-    heads = [] if model.parallel else [head(layer, number) for number in range(model.shape.n_heads)]
     cache = clean.layers[layer]
     stream = (cache.resid_pre if model.parallel else cache.resid_mid)[there]
-    for change in changes([*before, *heads]):
-        yield [Placed((Change(mlp_out(layer), False, at, one),)) for one in model.mlp_out(layer, stream + change)]
+
+    def into_mlp(change: Float[Tensor, "source node d_model"]) -> list[Placed]:
+        return [Placed((Change(mlp_out(layer), False, at, one),)) for one in model.mlp_out(layer, stream + change)]
+
+    for change in changes(before):
+        mixed = _mixed(clean, layer, there, change)
+        beside = [[one] for one in into_mlp(change)] if model.parallel else [[]] * len(change)
+        yield [
+            placed
+            for source in range(len(change))
+            for placed in (
+                *(
+                    Placed((Change(z(layer, number), False, at, mixed[name][source, :, number]),))
+                    for number in range(model.shape.n_heads)
+                    for name in INPUTS
+                ),
+                *beside[source],
+            )
+        ]
+    if not model.parallel:
+        heads = [head(layer, number) for number in range(model.shape.n_heads)]
+        for change in changes([*before, *heads]):
+            yield into_mlp(change)
 
 
 def _mixed(
-    model: Model,
-    clean: Clean,
-    layer: int,
-    nodes: Int[Tensor, " node"],
-    change: Float[Tensor, "source node d_model"],
+    clean: Clean, layer: int, nodes: Int[Tensor, " node"], change: Float[Tensor, "source node d_model"]
 ) -> dict[str, Float[Tensor, "source node head d_head"]]:
     """Every head's z where its queries, its keys, or its values alone are made from a changed stream."""
-    tree, cache = clean.there, clean.layers[layer]
+    model, tree, cache = clean.model, clean.there, clean.layers[layer]
     stream, positions = cache.resid_pre[nodes], tree.positions[nodes]
     q = model.qkv(layer, stream[None], positions)[0].expand(len(change), -1, -1, -1)
     k, v = (clean_one.expand(len(change), -1, -1, -1) for clean_one in (cache.k, cache.v))

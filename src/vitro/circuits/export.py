@@ -41,7 +41,8 @@ _KINDS = (Kind.input, Kind.head, Kind.mlp, Kind.logits)
 def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
     """The circuit as a graph of EAP-IG and MIB: what `json.dumps` makes of it is such a file.
 
-    `score` is 1 for what is in the circuit and 0 for the rest, so that a choice by score finds the circuit again. The
+    An edge's `score` is 1 in the circuit and 0 elsewhere, so that a choice by score finds the circuit again. Nodes have
+    none: EAP-IG cannot save a graph again that was read with some, because the logits have no place for theirs. The
     stream `resid_post8` is written as the edges that it stands for. Components at a constant are not in the graph, and
     `b9` is left out: there are no such nodes. As in EAP-IG, what leads nowhere is left out.
     CircuitError, with the reason, for a circuit that is no subgraph of the model: heads that are pinned, components
@@ -64,7 +65,7 @@ def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
             "parallel_attn_mlp": sizes.parallel,
             "d_model": model.shape.d_model,
         },
-        "nodes": {str(one): {"in_graph": one in nodes, "score": float(one in nodes)} for one in sizes.nodes()},
+        "nodes": {str(one): {"in_graph": one in nodes} for one in sizes.nodes()},
         "edges": {str(edge): {"score": float(edge in kept), "in_graph": edge in kept} for edge in sizes.edges()},
     }
 

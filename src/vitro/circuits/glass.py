@@ -1,7 +1,7 @@
 """The vessel in which circuits run: one tree of prompts, one plan, and every step's output while it is needed."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.nodes import Constant, Node
 from vitro.circuits.plan import Part, Plan, Step, Where, Work
-from vitro.engine import Tree, at_finals, attend, attention, visible
+from vitro.engine import Tree, at_finals, attend, attention, is_finite, visible
 from vitro.models import Model
 
 
@@ -37,10 +37,27 @@ class Glass:
         self.tree, self.nodes = tree, nodes
         self.biased = value_bias == "included"
         self.outputs: dict[int, Tensor] = {}
+        # Kept, for a layer's heads may be asked for one by one.
+        self.value_biases: dict[int, Float[Tensor, "head d_head"]] = {}
         self.patterns: dict[int, Float[Tensor, "head prompt position"]] = {}
 
     def run(self) -> Float[Tensor, "circuit prompt d_model"]:
         """What the logits of each circuit read. It keeps the attention that the plan is told to watch."""
+        for _ in self._steps():
+            pass
+        return torch.stack([self._read(number, "final") for number in self.plan.outputs])
+
+    def begins(self) -> str | None:
+        """Where the run first holds NaN or infinity; None where it does not."""
+        for number in self._steps():
+            if not is_finite(self.outputs[number]):
+                layer = self.plan.steps[number].layer
+                return f"layer {layer}" if layer >= 0 else "a sum of what its components write"
+        finals = torch.stack([self._read(number, "final") for number in self.plan.outputs])
+        return None if is_finite(self.model.final_norm(finals)) else "the final norm"
+
+    def _steps(self) -> Iterator[int]:
+        """Run the steps; each one's number when its output is there."""
         plan = self.plan
         self.watched = {mix for mixes in plan.mixes for mix in mixes.values()}
         readers: dict[int, list[int]] = defaultdict(list)
@@ -60,6 +77,7 @@ class Glass:
                 batch.append(heappop(ready)[1])
             for number, output in zip(batch, self._outputs(batch), strict=True):
                 self.outputs[number] = output
+            yield from batch
             for number in batch:
                 for reader in readers[number]:
                     waiting[reader] -= 1
@@ -69,7 +87,6 @@ class Glass:
                     left[one] -= 1
                     if left[one] == 0 and one not in plan.outputs:
                         del self.outputs[one]
-        return torch.stack([self._read(number, "final") for number in plan.outputs])
 
     def attention_of(self, head: Node) -> Float[Tensor, "circuit prompt position"]:
         """A watched head's attention from every prompt's final stream, after `run`; NaN in circuits that lack it."""
@@ -86,10 +103,14 @@ class Glass:
         return torch.stack(found)
 
     def _group(self, number: int) -> tuple[int | str, ...]:
-        """What can be computed together: sorts in the model's own order, sums first, for they cost least."""
+        """What can be computed together: sorts in the model's own order, sums first, for they cost least.
+
+        It is all that `_outputs` takes from the first step of a batch for the whole of it; what else steps may differ
+        in (what they read, constants, the pins of single heads) each brings along itself.
+        """
         step = self.plan.steps[number]
         heads = [part.head for part in step.heads]
-        return (step.layer, step.work, str(self.plan.where[number]), *heads)
+        return (step.layer, step.work, str(self.plan.where[number]), str(step.pin), *heads)
 
     def _outputs(self, batch: Sequence[int]) -> Sequence[Tensor]:
         steps = [self.plan.steps[number] for number in batch]
@@ -143,7 +164,7 @@ class Glass:
         numbers = [part.head for part in steps[0].heads]
         z = torch.stack([self._z(layer, step.heads, where) for step in steps])
         if not self.biased:
-            bias = self.model.value_bias(layer)
+            bias = self._value_bias(layer)
             z = z - torch.stack([bias[number] for number in numbers])
         w_out = self.model.w_out(layer)
         return (z.flatten(-2) @ torch.cat([w_out[number] for number in numbers])).unbind()
@@ -181,13 +202,15 @@ class Glass:
         return torch.arange(len(self.tree.tokens), device=self.model.device)
 
     def _bias(self, layer: int) -> Float[Tensor, " d_model"]:
-        """b_O, and where heads come without their b_V, that of all heads of the layer."""
-        shape = self.model.shape
-        none = torch.zeros(1, 1, shape.n_heads, shape.d_head, dtype=self.model.dtype, device=self.model.device)
-        bias = self.model.attn_out(layer, none)[0, 0]
-        if self.biased:
-            return bias
-        return bias + torch.einsum("hd,hdm->m", self.model.value_bias(layer), self.model.w_out(layer))
+        """b_O, and where heads come without their folded value biases, those of all heads of the layer."""
+        bias = self._value_bias(layer)
+        z = torch.zeros_like(bias) if self.biased else bias
+        return self.model.attn_out(layer, z[None, None])[0, 0]
+
+    def _value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+        if layer not in self.value_biases:
+            self.value_biases[layer] = self.model.folded_value_bias(layer)
+        return self.value_biases[layer]
 
     def _constant(self, step: Step) -> Constants:
         assert step.constant is not None

@@ -127,12 +127,14 @@ def sources_before(n_heads: int, layer: int) -> list[Node]:
 def edges_into(n_layers: int, n_heads: int, layer: int, *, parallel: bool) -> list[Edge]:
     """All edges of a model into one layer's heads and MLP, in EAP-IG's order; layer `n_layers`: into the logits.
 
-    Everybody reads all that was written before. parallel: whether a block's MLP reads beside its heads or after them.
-    At GPT-2 small's size there are 32,491 in all.
+    Everybody reads all that was written before. parallel: whether a block's MLP reads beside its heads or after them;
+    beside them, its edges stand with theirs, source by source. At GPT-2 small's size there are 32,491 in all.
     """
     before = sources_before(n_heads, layer)
     if layer == n_layers:
         return [Edge(source, LOGITS) for source in before]
     heads = [head(layer, number) for number in range(n_heads)]
     into_heads = [Edge(source, reader, name) for source in before for reader in heads for name in INPUTS]
-    return into_heads + [Edge(source, mlp(layer)) for source in (before if parallel else [*before, *heads])]
+    into_mlp = [Edge(source, mlp(layer)) for source in (before if parallel else [*before, *heads])]
+    # Sorting keeps the readers of one source as they are.
+    return sorted(into_heads + into_mlp, key=lambda edge: edge.source) if parallel else into_heads + into_mlp

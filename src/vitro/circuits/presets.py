@@ -35,7 +35,10 @@ POST = Cast((9, 1), (10, 3), ((8, 1), (8, 6), (8, 8)), (6, 9), 0, 9)
 
 
 def setups(
-    model: Model, cast: Cast, output_bias: Literal["excluded", "included"] = "excluded"
+    model: Model,
+    cast: Cast,
+    output_bias: Literal["excluded", "included"] = "excluded",
+    read_after: int | None = None,
 ) -> Mapping[str, Circuit]:
     """The setups by their names in method.md, C1 to C7 and C9; C8 is C7 asked about months.
 
@@ -43,9 +46,11 @@ def setups(
 
     output_bias: whether what reads a head of a layer gets the bias of that layer's heads (b9) too, in C3 to C9. The
     post does not say.
+    read_after: the layer whose stream C1 and C2 read; None: the later of the two heads', as in the post. Where the
+    whole model's answer cannot be read there yet, theirs cannot either.
     """
     below = min(cast.successor[0], cast.copier[0]) - 1
-    until = max(cast.successor[0], cast.copier[0])
+    until = max(cast.successor[0], cast.copier[0]) if read_after is None else read_after
     both = tuple(dict.fromkeys((cast.successor, cast.copier)))
     first, last = f"m{cast.first_mlp}", f"m{cast.last_mlp}"
     two, biases = _named(both), _biases(both) if output_bias == "included" else ""

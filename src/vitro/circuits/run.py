@@ -7,19 +7,41 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vitro.circuits.circuit import Circuit
+from vitro.circuits.circuit import Circuit, check_node
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.glass import Glass
 from vitro.circuits.nodes import CircuitError, Constant, Kind, Node
 from vitro.circuits.plan import Plan
-from vitro.engine import Budget, Finals, Progress, Read, Tree, Unembedded, Values, in_batches, keep, pack, pattern, run
+from vitro.engine import (
+    BROKEN,
+    Budget,
+    Finals,
+    Progress,
+    Prompts,
+    Read,
+    Tree,
+    Unembedded,
+    Values,
+    alone,
+    checked_prompts,
+    clean_begins,
+    first_conflict,
+    in_batches,
+    in_parts,
+    keep,
+    pack,
+    pattern,
+    read_checked,
+    refuse_broken,
+    run,
+)
 from vitro.models import Model
 
 
 @torch.inference_mode()
 def run_circuits(
     model: Model,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     circuits: Sequence[Circuit],
     read: Read,
     *,
@@ -33,22 +55,28 @@ def run_circuits(
     """Run every circuit on every prompt and keep what `read` says: name -> [circuit, prompt, ...], on the CPU.
 
     prompts: token ids. subject: its position, for pins that name it. constants: what components at a constant put out,
-    for each kind that the circuits use. value_bias: whether a head's output has its b_V; where it is excluded, as in
-    TransformerLens' folded weights, `b9` carries the b_V of all heads of layer 9 beside b_O. watch: heads, wired or
-    within a stream, whose attention from the final streams `read` is given too; NaN in circuits where they are not
-    live. memory: as for `sweep`.
+    for each kind that the circuits use. value_bias: whether a head's output has what it adds at every position
+    alike (`Model.folded_value_bias`); where it is excluded, as in TransformerLens' folded weights, `b9` carries that of
+    all heads of layer 9 beside b_O. watch: heads, wired or within a stream, whose attention from the final streams
+    `read` is given too; NaN in circuits where they are not live. memory: as for `sweep`.
     `read` gets the model's own logits beside the circuits', and its rows are circuits.
-    Raises CircuitError for components that the model does not have, pins beyond a prompt, and missing constants.
+    Raises PromptError for prompts that the model cannot be run on, CircuitError for components that the model does not
+    have, pins beyond a prompt and constants that are missing or do not fit, NotFiniteError where a run comes to NaN or
+    infinity.
     """
-    constants = constants or {}
-    _check(model, circuits, min(map(len, prompts)), subject, constants)
+    ids, constants = checked_prompts(model, prompts), constants or {}
+    _check(model, ids, circuits, subject, constants)
+    for one in watch:
+        if not isinstance(one, Node) or one.kind is not Kind.head:
+            raise CircuitError(f"watch is a list of heads, as [node('a9.h1')]; {str(one)!r} is none")
+        check_node(model, one)
     budget = Budget.of(model, memory)
     kept: dict[str, Tensor] = {}
-    done, total = 0, len(circuits) * len(prompts)
-    for part in budget.parts(prompts):
-        living = run(model, pack(prompts[part]))
+    done, total, longest = 0, len(circuits) * len(ids), max(map(len, ids))
+    for part, here in in_parts(model, ids, budget):
+        living = run(here, _apart(ids[part], circuits, constants, positions=longest))
         tree, nodes = living.there, Nodes.of(living.tree, part.start, model.device)
-        clean = Unembedded(model, living.resid_final[tree.finals])
+        clean = Unembedded(here, living.resid_final[tree.finals])
 
         n_nodes, n_finals = len(tree.tokens), len(tree.finals)
         # Circuits whose heads are all pinned are computed at a stream or two of each prompt, and in a list of them each
@@ -61,6 +89,7 @@ def run_circuits(
 
         def work(
             batch: Sequence[int],
+            here: Model = here,
             tree: Tree = tree,
             nodes: Nodes = nodes,
             part: slice = part,
@@ -68,24 +97,58 @@ def run_circuits(
             n_read: int = n_read,
         ) -> Values:
             wired = [circuits[number] for number in batch]
-            plan = Plan.of(wired, model.shape.n_heads, parallel=model.parallel, watch=watch)
-            glass = Glass(model, tree, nodes, plan, constants, value_bias, subject)
+            plan = Plan.of(wired, here.shape.n_heads, parallel=here.parallel, watch=watch)
+            glass = Glass(here, tree, nodes, plan, constants, value_bias, subject)
             resid = glass.run()
             attention = {pattern(one.layer, one.head): glass.attention_of(one) for one in watch}
             found = []
             for start in range(0, len(batch), n_read):
                 rows = slice(start, start + n_read)
                 watched = {site: weights[rows] for site, weights in attention.items()}
-                found.append(read(Finals.everywhere(resid[rows], clean, part, watched)))
+                found.append(read_checked(read, Finals.everywhere(resid[rows], clean, part, watched)))
             return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
         for held, members in alike.items():
             for batch, values in in_batches(members, budget.rows(held, n_nodes, prompts=0), work):
-                keep(kept, values, batch, part, (len(circuits), len(prompts)))
+                keep(kept, values, batch, part, (len(circuits), len(ids)))
                 done += len(batch) * len(tree.finals)
                 if progress is not None:
                     progress(done, total)
-    return {name: value.cpu() for name, value in kept.items()}
+
+    def begins(number: int, prompt: int) -> str | None:
+        clean = alone(model, ids[prompt])
+        if (where := clean_begins(clean)) is not None:
+            return f"{where} of the model itself"
+        here, nodes = clean.model, Nodes.of(clean.tree, prompt, model.device)
+        plan = Plan.of([circuits[number]], here.shape.n_heads, parallel=here.parallel, watch=())
+        return Glass(here, clean.there, nodes, plan, constants, value_bias, subject).begins()
+
+    found = {name: value.cpu() for name, value in kept.items()}
+    if BROKEN in found:
+        refuse_broken(model, found.pop(BROKEN), begins, lambda number: f"circuit {number}")
+    return found
+
+
+def _apart(
+    prompts: Sequence[Sequence[int]],
+    circuits: Sequence[Circuit],
+    constants: Mapping[Constant, Constants],
+    *,
+    positions: int,
+) -> Tree:
+    """The prompts' tree, those kept apart that share a beginning but not what the circuits do there.
+
+    That is where a constant differs from prompt to prompt, and where one prompt ends, so that a head is pinned, and
+    another goes on.
+    """
+    tree = pack(prompts, positions=positions)
+    used = {kind for circuit in circuits for _, kind in circuit.constants}
+    found = [constants[kind].apart() for kind in used]
+    if any(circuit.pins for circuit in circuits):
+        ends = torch.arange(tree.paths.shape[1]) == (tree.paths >= 0).sum(1, keepdim=True) - 1
+        found.append(first_conflict(tree, torch.where(ends, 0, -1)))
+    at = [position for position in found if position is not None]
+    return pack(prompts, min(at), positions=positions) if at else tree
 
 
 def _attends(circuit: Circuit) -> bool:
@@ -96,8 +159,8 @@ def _attends(circuit: Circuit) -> bool:
 
 def _check(
     model: Model,
+    prompts: Sequence[Sequence[int]],
     circuits: Sequence[Circuit],
-    shortest: int,
     subject: int | None,
     constants: Mapping[Constant, Constants],
 ) -> None:
@@ -105,8 +168,12 @@ def _check(
         circuit.check(model)
     if missing := {kind for circuit in circuits for _, kind in circuit.constants} - set(constants):
         raise CircuitError(f"a circuit needs constants that are not given: {', '.join(sorted(missing))}")
+    for kind in sorted({kind for circuit in circuits for _, kind in circuit.constants}):
+        constants[kind].check(prompts)
     pins = {pin for circuit in circuits for _, pin in circuit.pins}
-    if wrong := sorted(pin for pin in pins if isinstance(pin, int) and pin >= shortest):
-        raise CircuitError(f"a head is pinned to stream {wrong[0]}, and the prompts have streams 0 to {shortest - 1}")
     if "subject" in pins and subject is None:
         raise CircuitError("a head is pinned to the subject, and where that is was not said")
+    shortest = min(map(len, prompts))
+    for pin in sorted(subject if pin == "subject" and subject is not None else int(pin) for pin in pins):
+        if not 0 <= pin < shortest:
+            raise CircuitError(f"a head is pinned to stream {pin}, and all prompts have streams 0 to {shortest - 1}")

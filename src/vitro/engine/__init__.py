@@ -1,6 +1,6 @@
 """What happens if: variants of a model's run, computed exactly and only where they differ."""
 
-from vitro.engine.batches import Values, in_batches, keep
+from vitro.engine.batches import ReadError, Values, in_batches, keep
 from vitro.engine.budget import Budget, MemoryBudgetError
 from vitro.engine.clean import clean_runs
 from vitro.engine.edit import (
@@ -17,15 +17,26 @@ from vitro.engine.edit import (
     resid_pre,
     z,
 )
+from vitro.engine.finite import (
+    NotFiniteError,
+    alone,
+    clean_begins,
+    is_finite,
+    not_finite,
+    refuse_broken,
+    variant_begins,
+)
 from vitro.engine.forward import Clean, attend, attention, clean_attention, run, visible
 from vitro.engine.means import Means, mean_activations
-from vitro.engine.place import Change, Placed
+from vitro.engine.place import Change, Placed, first_conflict
+from vitro.engine.prompts import PromptError, Prompts, checked_prompts, in_parts, of_one_length
 from vitro.engine.readout import Finals, Unembedded, read_out
-from vitro.engine.sweep import Progress, Read, run_placed, sweep
+from vitro.engine.sweep import BROKEN, Progress, Read, read_checked, run_placed, sweep
 from vitro.engine.tree import Tree, pack
 from vitro.engine.watch import at_finals, clean_final_attention
 
 __all__ = [
+    "BROKEN",
     "Budget",
     "Change",
     "Clean",
@@ -35,34 +46,49 @@ __all__ = [
     "Hook",
     "Means",
     "MemoryBudgetError",
+    "NotFiniteError",
     "Placed",
     "Progress",
+    "PromptError",
+    "Prompts",
     "Read",
+    "ReadError",
     "Site",
     "Tree",
     "Unembedded",
     "Values",
     "Variant",
+    "alone",
     "at_finals",
     "attend",
     "attention",
+    "checked_prompts",
     "clean_attention",
+    "clean_begins",
     "clean_final_attention",
     "clean_runs",
+    "first_conflict",
     "in_batches",
+    "in_parts",
+    "is_finite",
     "keep",
     "mean_activations",
     "mlp_out",
+    "not_finite",
+    "of_one_length",
     "pack",
     "pattern",
     "pin",
+    "read_checked",
     "read_out",
+    "refuse_broken",
     "resid_mid",
     "resid_post",
     "resid_pre",
     "run",
     "run_placed",
     "sweep",
+    "variant_begins",
     "visible",
     "z",
 ]

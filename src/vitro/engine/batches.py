@@ -7,9 +7,31 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vitro.engine.budget import MemoryBudgetError
+from vitro.errors import VitroError
 
 Values = Mapping[str, Tensor]
 """Results by name, each [row, prompt, ...]."""
+
+
+class ReadError(VitroError):
+    """A reading of a run that gives something else than a tensor per row and prompt."""
+
+
+def checked_values(values: Values, n_rows: int, n_prompts: int) -> Values:
+    """What was read, if each of it has a row for every row of the batch and a column for every prompt; else ReadError.
+
+    Anything else would be put in other rows' places by broadcasting, or fail deep inside.
+    """
+    if not isinstance(values, Mapping):
+        raise ReadError(f"read gives a {type(values).__name__}; it should give tensors by name, as {{'top': ...}}")
+    for name, value in values.items():
+        if not isinstance(value, Tensor) or value.shape[:2] != (n_rows, n_prompts):
+            found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise ReadError(
+                f"what is read as {name!r} is {found}; it should be a tensor [row, prompt, ...], here of "
+                f"{n_rows} rows and {n_prompts} prompts"
+            )
+    return values
 
 
 def in_batches(
@@ -48,6 +70,11 @@ def keep(kept: dict[str, Tensor], values: Values, rows: Sequence[int], part: sli
     for name, value in values.items():
         if name not in kept:
             kept[name] = value.new_empty((*size, *value.shape[2:]))
+        if value.shape[2:] != kept[name].shape[2:]:
+            raise ReadError(
+                f"what is read as {name!r} is of shape {tuple(value.shape)}, and was {tuple(kept[name].shape)} in an "
+                "earlier batch; all axes after row and prompt must stay as they are"
+            )
         kept[name][picked(rows, value.device), part] = value
 
 

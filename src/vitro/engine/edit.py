@@ -1,15 +1,20 @@
 """Interventions as values: what is changed, where, and into what."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from operator import index
+from typing import Literal, SupportsIndex
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.errors import VitroError
+
+
+class EditError(VitroError):
+    """An edit that fits neither the model nor the prompts."""
 
 
 class Hook(IntEnum):
@@ -30,6 +35,14 @@ class Site:
     layer: int
     hook: Hook
     head: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.hook, Hook):
+            raise EditError(f"a site's place is one of {', '.join(map(str, Hook.__members__))}, not {self.hook!r}")
+        # A bool would index as a mask, and not as the number that it is equal to.
+        object.__setattr__(self, "layer", _whole(self.layer, "a site's layer"))
+        if self.head is not None:
+            object.__setattr__(self, "head", _whole(self.head, "a site's head"))
 
     def __str__(self) -> str:
         """TransformerLens' name, with the head: `blocks.9.attn.hook_z[1]`."""
@@ -78,6 +91,7 @@ class Edit:
     any device and have any number format: what of it is used is brought to the model's, once.
     positions: which positions are edited, negative ones counted from each prompt's end; None: all.
     prompts: which prompts are edited; None: all.
+    EditError for what is no edit of this kind; what the model or the prompts do not have is found when it is run.
     """
 
     site: Site
@@ -92,12 +106,25 @@ class Edit:
         whose = "" if self.prompts is None else f" of prompts {self.prompts}"
         return f"{self.how} {self.site} at {where}{whose}"
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.site, Site):
+            raise EditError(f"an edit is made at a site, as z(9, 1) or resid_post(8), not at {self.site!r}")
+        if self.how not in ("set", "add"):
+            raise EditError(f"edit of {self.site}: how must be set or add, not {self.how!r}")
+        if not isinstance(self.value, Tensor) or not self.value.ndim:
+            raise EditError(f"edit of {self.site}: its value must be a tensor [..., width], not {str(self.value)[:40]}")
+        for name in ("positions", "prompts"):
+            object.__setattr__(self, name, _numbers(getattr(self, name), f"edit of {self.site}: {name}"))
+
     def rows(self, lengths: Sequence[int]) -> Int[Tensor, "prompt position"]:
         """Which row of `flat_value` each prompt's positions get; -1 where nothing is edited.
 
-        lengths: every prompt's number of tokens. EditError where the value's shape does not fit the prompts.
+        lengths: every prompt's number of tokens. EditError where the value's shape does not fit the prompts, or a
+        prompt or position is named that there is none of.
         """
         n_prompts, longest = len(lengths), max(lengths)
+        _check_named(self, "position", self.positions, -longest, longest)
+        _check_named(self, "prompt", self.prompts, 0, n_prompts)
         by_prompt, by_position = (1, 1, *self.value.shape[:-1])[-2:]
         if by_prompt not in (1, n_prompts) or (by_position != 1 and by_position < longest) or self.value.ndim > 3:
             raise EditError(
@@ -126,13 +153,38 @@ Variant = tuple[Edit, ...]
 """Edits made together in one run of the model; the empty variant is the clean run."""
 
 
+def _check_named(edit: Edit, what: str, named: Sequence[int] | None, first: int, end: int) -> None:
+    """EditError where an edit names what is not there, which would be to edit nothing without a word."""
+    if named is None:
+        return
+    if not named:
+        raise EditError(f"edit ({edit}): it names no {what}, so it edits nothing; None stands for all")
+    if wrong := [one for one in named if not first <= one < end]:
+        raise EditError(f"edit ({edit}): there is no {what} {wrong[0]}; there are {first} to {end - 1}")
+
+
 def pin(layer: int, head: int, to: int, *, at: int = -1) -> Edit:
     """The edit that makes a head at position `at` (default: the final stream) attend to position `to` alone.
 
     Source: the post, "setting the k-th stream's attention to 1 w.r.t. the final stream"; other rows are untouched.
     """
-    return Edit(pattern(layer, head), torch.eye(to + 1)[to], positions=(at,))
+    if (position := _whole(to, "the position that a head is pinned to")) < 0:
+        raise EditError(f"a head is pinned to a position from 0 on, not to {position}")
+    return Edit(pattern(layer, head), torch.eye(position + 1)[position], positions=(at,))
 
 
-class EditError(VitroError):
-    """An edit that fits neither the model nor the prompts."""
+def _whole(number: SupportsIndex, what: str) -> int:
+    """A whole number as an int, of whatever library it is."""
+    try:
+        return int(index(number))
+    except TypeError as error:
+        raise EditError(f"{what} must be a whole number, not {str(number)[:40]!r}") from error
+
+
+def _numbers(numbers: Iterable[SupportsIndex] | None, what: str) -> tuple[int, ...] | None:
+    """Some whole numbers as a tuple; None stands for all."""
+    if numbers is None:
+        return None
+    if isinstance(numbers, str) or not isinstance(numbers, Iterable):
+        raise EditError(f"{what} must be whole numbers, as (3,), or None for all, not {str(numbers)[:40]!r}")
+    return tuple(_whole(number, what) for number in numbers)

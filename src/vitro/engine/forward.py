@@ -29,6 +29,8 @@ class Layer:
 class Clean:
     """The model's run on some prompts with nothing edited: what every variant starts from and is compared with."""
 
+    model: Model
+    """As it runs these prompts (`Model.for_length`)."""
     tree: Tree
     """On the CPU, where it is planned what to compute."""
     there: Tree
@@ -51,7 +53,7 @@ def run(model: Model, tree: Tree) -> Clean:
         mlp = model.mlp_out(layer, resid if model.parallel else mid)
         layers.append(Layer(resid[0], k[0], v[0], z[0], mid[0], mlp[0]))
         resid = mid + mlp
-    return Clean(tree, there, tuple(layers), resid[0])
+    return Clean(model, tree, there, tuple(layers), resid[0])
 
 
 def visible(model: Model, layer: int, tree: Tree) -> Bool[Tensor, "node node"]:
@@ -95,8 +97,8 @@ def attention(
     return scores.masked_fill(~mask, -torch.inf).softmax(-1)
 
 
-def clean_attention(model: Model, clean: Clean, layer: int) -> Float[Tensor, "head query key"]:
+def clean_attention(clean: Clean, layer: int) -> Float[Tensor, "head query key"]:
     """Every head's attention between the nodes of the clean run's tree, in one layer."""
-    tree = clean.there
+    model, tree = clean.model, clean.there
     q, k, _ = model.qkv(layer, clean.layers[layer].resid_pre[None], tree.positions)
     return attention(model, layer, q, k, visible(model, layer, tree))[0]

@@ -1,6 +1,5 @@
 """Mean activations over sentences, position by position: what dataset ablation puts in a component's place."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitro.engine.clean import clean_runs
+from vitro.engine.prompts import Prompts, of_one_length
 from vitro.engine.sweep import Progress
 from vitro.models import Model
 
@@ -24,12 +24,16 @@ class Means:
 @torch.inference_mode()
 def mean_activations(
     model: Model,
-    sentences: Sequence[Sequence[int]],
+    sentences: Prompts,
     *,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> Means:
-    """Means over sentences of one length, summed in float64 so that their order and their packing do not matter."""
+    """Means over sentences of one length, summed in float64 so that their order and their packing do not matter.
+
+    Raises PromptError where the lengths differ, and what `clean_runs` does.
+    """
+    sentences = of_one_length(model, sentences, "a mean over sentences is taken position by position")
     shape, n_positions = model.shape, len(sentences[0])
     z = torch.zeros(shape.n_layers, n_positions, shape.n_heads, shape.d_head, dtype=torch.float64, device=model.device)
     embed = torch.zeros(n_positions, shape.d_model, dtype=torch.float64, device=model.device)

@@ -74,7 +74,33 @@ def first_conflict(tree: Tree, rows: Int[Tensor, "prompt position"]) -> int | No
     return int(conflicts.min()) if len(conflicts) else None
 
 
-def check_site(model: Model, edit: Edit) -> None:
+def check_watch(model: Model, watch: Sequence[Site]) -> None:
+    """EditError where what is to be watched is no pattern of the model."""
+    shape = model.shape
+    if isinstance(watch, Site):
+        raise EditError(f"watch is a list of patterns, as [pattern(9, 1)], not the one {watch}")
+    for site in watch:
+        if not isinstance(site, Site) or site.hook is not Hook.pattern:
+            raise EditError(f"watch is a list of patterns, as [pattern(9, 1)]; {str(site)!r} is none")
+        if not 0 <= site.layer < shape.n_layers or site.head is None or not 0 <= site.head < shape.n_heads:
+            raise EditError(
+                f"watch: there is no {site} in this model; its layers are 0 to {shape.n_layers - 1}, its heads 0 to "
+                f"{shape.n_heads - 1}"
+            )
+
+
+def check_variant(model: Model, number: int, variant: Variant) -> None:
+    """EditError where a variant is no tuple of edits, or one of them does not fit the model."""
+    if not isinstance(variant, Sequence) or not all(isinstance(edit, Edit) for edit in variant):
+        raise EditError(f"variant {number} is {str(variant)[:60]!r}; a variant is a tuple of edits, of one as (edit,)")
+    for edit in variant:
+        _check_site(model, edit)
+        # To read a value that lies on a GPU, the CPU would wait for it; what comes of it is checked after the run.
+        if edit.value.device.type == "cpu" and not edit.value.isfinite().all():
+            raise EditError(f"edit ({edit}): its value holds NaN or infinity")
+
+
+def _check_site(model: Model, edit: Edit) -> None:
     """EditError where the model has no such site, or the value has another width than the site."""
     site, shape = edit.site, model.shape
     of_head = site.hook in (Hook.z, Hook.pattern)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vitro.engine.edit import Site
@@ -32,6 +32,11 @@ class Unembedded:
     def normed(self) -> Float[Tensor, "stream d_model"]:
         """The streams as the unembedding reads them."""
         return self.model.final_norm(self.resid).float()
+
+    @cached_property
+    def broken(self) -> Bool[Tensor, " stream"]:
+        """Whether a stream holds NaN or infinity, so that its logits say nothing."""
+        return ~self.normed.isfinite().all(-1)
 
     @cached_property
     def logits(self) -> Float[Tensor, "stream d_vocab"]:
@@ -122,6 +127,11 @@ class Finals:
         return cls(Unembedded(clean.model, resid.flatten(0, 1)), reached, n_rows, clean, prompts, attention)
 
     @cached_property
+    def broken(self) -> Bool[Tensor, "row prompt"]:
+        """Whether a final stream holds NaN or infinity, so that its logits say nothing."""
+        return self._by_row(self.streams.broken, self.clean.broken)
+
+    @cached_property
     def logits(self) -> Float[Tensor, "row prompt d_vocab"]:
         """All logits. Where some are enough, `at`, `among`, `log_normaliser` and `kl` take less time and memory."""
         return self._by_row(self.streams.logits, self.clean.logits)
@@ -152,10 +162,11 @@ class Finals:
         return (self.at(tokens) - self.log_normaliser).exp()
 
     def rank(self, tokens: Int[Tensor, " prompt"]) -> Int[Tensor, "row prompt"]:
-        """How many tokens are more probable than one for each prompt: 0 is the top."""
+        """How many other tokens are not less probable than one for each prompt: 0 is the top, and a tie is not."""
         logits = self.logits
         mine = logits.gather(-1, tokens[None, :, None].expand(len(logits), -1, -1))
-        return (logits > mine).sum(-1)
+        # Asked so that NaN, which is neither above nor below anything, is not the top either.
+        return (~(logits < mine)).sum(-1) - 1
 
     def top(self) -> tuple[Int[Tensor, "row prompt"], Float[Tensor, "row prompt"]]:
         """The most probable token, and its probability."""
@@ -167,8 +178,8 @@ class Finals:
         return self._by_row(self.streams.among(tokens), self.clean.among(tokens))
 
     def _by_row(
-        self, found: Float[Tensor, "stream *width"], clean: Float[Tensor, "prompt *width"]
-    ) -> Float[Tensor, "row prompt *width"]:
+        self, found: Shaped[Tensor, "stream *width"], clean: Shaped[Tensor, "prompt *width"]
+    ) -> Shaped[Tensor, "row prompt *width"]:
         size = (self.n_rows, len(clean), *found.shape[1:])
         if len(found) == self.n_rows * len(clean):
             return found.reshape(size)

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from vitro.engine.batches import Values, in_batches, keep
+from vitro.engine.batches import ReadError, Values, checked_values, in_batches, keep
 from vitro.engine.budget import Budget
 from vitro.engine.cone import plan
-from vitro.engine.edit import Site, Variant
+from vitro.engine.edit import Edit, EditError, Site, Variant
+from vitro.engine.finite import alone, refuse_broken, variant_begins
 from vitro.engine.forward import Clean, run
-from vitro.engine.place import Placed, check_site, first_conflict, place
+from vitro.engine.place import Placed, check_variant, check_watch, first_conflict, place
+from vitro.engine.prompts import Prompts, checked_prompts, in_parts
 from vitro.engine.readout import Finals, Unembedded
 from vitro.engine.tree import pack
 from vitro.engine.variants import run_variants
@@ -20,6 +22,9 @@ from vitro.models import Model
 Read = Callable[[Finals], Values]
 """What to keep of a batch, by name, each a tensor [row, prompt, ...]."""
 
+BROKEN = "not finite"
+"""The name under which every batch says, for each row and prompt, whether its final stream holds NaN or infinity."""
+
 Progress = Callable[[int, int], None]
 """Told how much is done, of how much: runs of one variant on one prompt."""
 
@@ -27,7 +32,7 @@ Progress = Callable[[int, int], None]
 @torch.inference_mode()
 def sweep(
     model: Model,
-    prompts: Sequence[Sequence[int]],
+    prompts: Prompts,
     variants: Sequence[Variant],
     read: Read,
     *,
@@ -41,35 +46,52 @@ def sweep(
     whose attention from the final streams `read` is given as well. memory: bytes for everything but the model
     (default: see `Budget`); a larger sweep takes longer in the same memory. Exact: each variant gives what a full pass
     of the model with that edit gives, to rounding.
-    Raises EditError for an edit that does not fit, MemoryBudgetError where not even one row fits.
+    Raises PromptError for prompts and EditError for edits that do not fit, ReadError for a reading of another shape,
+    NotFiniteError where a run comes to NaN or infinity, MemoryBudgetError where not even one row fits.
     """
-    for variant in variants:
-        for edit in variant:
-            check_site(model, edit)
+    ids = checked_prompts(model, prompts)
+    check_watch(model, watch)
+    if isinstance(variants, Edit):
+        raise EditError(f"variants are a list of tuples of edits, not the edit ({variants}); of one as [(edit,)]")
+    variants = list(variants)
+    for number, variant in enumerate(variants):
+        check_variant(model, number, variant)
     budget = Budget.of(model, memory)
-    lengths = [len(prompt) for prompt in prompts]
+    lengths = [len(prompt) for prompt in ids]
     edited = [[edit.rows(lengths) for edit in variant] for variant in variants]
     kept: dict[str, Tensor] = {}
-    done, total = 0, len(variants) * len(prompts)
-    for part in budget.parts(prompts):
+    done, total = 0, len(variants) * len(ids)
+    for part, here in in_parts(model, ids, budget):
         rows = [[row[part] for row in edits] for edits in edited]
-        tree = pack(prompts[part])
+        tree = pack(ids[part], positions=max(lengths))
         conflicts = {first_conflict(tree, row) for edits in rows for row in edits} - {None}
         if conflicts:
-            tree = pack(prompts[part], apart=min(at for at in conflicts if at is not None))
-        clean = run(model, tree)
-        unedited = Unembedded(model, clean.resid_final[clean.there.finals])
-        placed = [place(model, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
-        for batch, values in run_placed(model, clean, unedited, placed, part, read, budget, watch):
-            keep(kept, values, batch, part, (len(variants), len(prompts)))
+            tree = pack(ids[part], min(at for at in conflicts if at is not None), positions=max(lengths))
+        clean = run(here, tree)
+        unedited = Unembedded(here, clean.resid_final[clean.there.finals])
+        placed = [place(here, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
+        for batch, values in run_placed(clean, unedited, placed, part, read, budget, watch):
+            keep(kept, values, batch, part, (len(variants), len(ids)))
             done += len(batch) * len(tree.finals)
             if progress is not None:
                 progress(done, total)
-    return {name: value.cpu() for name, value in kept.items()}
+
+    def begins(row: int, prompt: int) -> str | None:
+        clean = alone(model, ids[prompt])
+        mine = [edit[prompt : prompt + 1] for edit in edited[row]]
+        return variant_begins(clean, place(clean.model, clean.tree, variants[row], mine))
+
+    found = {name: value.cpu() for name, value in kept.items()}
+    if BROKEN in found:
+        refuse_broken(model, found.pop(BROKEN), begins, lambda row: _name(row, variants[row]))
+    return found
+
+
+def _name(number: int, variant: Variant) -> str:
+    return f"variant {number} ({'; '.join(map(str, variant)) or 'the clean run'})"
 
 
 def run_placed(
-    model: Model,
     clean: Clean,
     unedited: Unembedded,
     placed: Sequence[Placed],
@@ -80,19 +102,31 @@ def run_placed(
 ) -> Iterator[tuple[Sequence[int], Values]]:
     """Variants on a tree in batches, whatever their plans: the numbers of some of them, and what is read off those.
 
+    With it goes, as `BROKEN`, where that says nothing: what to do about it can wait until all is run.
+
     unedited: the clean run's final streams. part: which of all prompts are on the tree.
     """
+    model = clean.model
     signatures = [one.signature for one in placed]
     plans = {signature: plan(model, clean.tree, signature) for signature in dict.fromkeys(signatures)}
-    watched = {site: clean_final_attention(model, clean, site.layer)[site.head] for site in watch}
+    watched = {site: clean_final_attention(clean, site.layer)[site.head] for site in watch}
     # By entry, and those of one plan together: what a batch is made of.
     rank = {signature: (plans[signature].entry, number) for number, signature in enumerate(plans)}
     order = sorted(range(len(placed)), key=lambda row: rank[signatures[row]])
 
     def work(batch: Sequence[int]) -> Values:
         variants = [(plans[signatures[number]], placed[number]) for number in batch]
-        resid, reached, attention = run_variants(model, clean, variants, watched)
-        return read(Finals(Unembedded(model, resid), reached, len(batch), unedited, part, attention))
+        resid, reached, attention = run_variants(clean, variants, watched)
+        finals = Finals(Unembedded(model, resid), reached, len(batch), unedited, part, attention)
+        return read_checked(read, finals)
 
-    widest = max(one.widest for one in plans.values())
+    widest = max((one.widest for one in plans.values()), default=1)
     yield from in_batches(order, budget.rows(widest, len(clean.tree.tokens), len(clean.tree.finals)), work)
+
+
+def read_checked(read: Read, finals: Finals) -> Values:
+    """What is read off a batch, checked for its shape, and beside it what is `BROKEN`."""
+    values = checked_values(read(finals), finals.n_rows, len(finals.clean.resid))
+    if BROKEN in values:
+        raise ReadError(f"the name {BROKEN!r} is taken, for the rows whose runs are not; read it under another")
+    return {**values, BROKEN: finals.broken}

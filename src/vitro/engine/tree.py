@@ -30,10 +30,12 @@ class Tree:
         return Tree(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
-def pack(prompts: Sequence[Sequence[int]], apart: int | None = None) -> Tree:
+def pack(prompts: Sequence[Sequence[int]], apart: int | None = None, *, positions: int = 0) -> Tree:
     """The tree of some prompts' token ids. Prompts are kept apart from position `apart` on, even where they agree.
 
-    An edit that tells two prompts apart (a value of its own for each) needs them apart from there on.
+    An edit that tells two prompts apart (a value of its own for each) needs them apart from there on. positions: to how
+    many the paths are filled up, should the longest prompt be shorter: what is read by position is then as wide as of
+    the prompts that are on other trees.
     """
     node_of: dict[tuple[int, int, int], int] = {}
     tokens: list[int] = []
@@ -56,7 +58,7 @@ def pack(prompts: Sequence[Sequence[int]], apart: int | None = None) -> Tree:
     for node, parent in enumerate(parents):
         if parent >= 0:
             visible[node] |= visible[parent]
-    longest = max(map(len, paths))
+    longest = max(positions, *map(len, paths))
     return Tree(
         tokens=torch.tensor(tokens),
         positions=torch.tensor(depths),

@@ -1,7 +1,7 @@
 """Variants of a run as rows of one batch: what the edits reach is computed, the rest is the clean run's."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -22,10 +22,7 @@ from vitro.models import Model
 
 
 def run_variants(
-    model: Model,
-    clean: Clean,
-    variants: Sequence[tuple[Plan, Placed]],
-    watch: Mapping[Site, Float[Tensor, "prompt position"]],
+    clean: Clean, variants: Sequence[tuple[Plan, Placed]], watch: Mapping[Site, Float[Tensor, "prompt position"]]
 ) -> tuple[Float[Tensor, "stream d_model"], Reached, dict[Site, Float[Tensor, "row prompt position"]]]:
     """The final streams that variants reach, and of which row and prompt each is. Given in the order of plans' entries.
 
@@ -35,14 +32,13 @@ def run_variants(
     watch: patterns whose attention from the final streams is returned too, as the softmax gives it, before any edit of
     the pattern itself; each with the clean one.
     """
+    model = clean.model
     groups = [
         Group.of(model, plan, [variant for _, variant in members], watch)
         for plan, members in groupby(variants, lambda one: one[0])
     ]
-    for layer in range(model.shape.n_layers):
-        here = [group for group in groups if layer in group.plan.steps]
-        if here:
-            _run_block(model, clean, layer, here, watch)
+    for _ in run_blocks(clean, groups, watch):
+        pass
     final, rows, prompts = [clean.resid_final[:0]], [], []
     first = 0
     for group in groups:
@@ -55,6 +51,15 @@ def run_variants(
         first = last
     seen = {site: torch.cat([group.seen[site] for group in groups]) for site in watch}
     return torch.cat(final), (torch.cat(rows), torch.cat(prompts)), seen
+
+
+def run_blocks(clean: Clean, groups: Sequence["Group"], watch: Mapping[Site, Tensor]) -> Iterator[int]:
+    """Take groups, in the order of their plans' entries, through the blocks; each layer when it is done."""
+    for layer in range(clean.model.shape.n_layers):
+        here = [group for group in groups if layer in group.plan.steps]
+        if here:
+            _run_block(clean, layer, here, watch)
+            yield layer
 
 
 @dataclass(eq=False)
@@ -99,8 +104,9 @@ class Group:
             edit.make(activation, target.at, edit.value[:, target.kept])
 
 
-def _run_block(model: Model, clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping[Site, Tensor]) -> None:
+def _run_block(clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping[Site, Tensor]) -> None:
     """One block. Groups are ordered by where they entered, so those that need a part of it computed come first."""
+    model = clean.model
     steps, cache = [group.plan.steps[layer] for group in groups], clean.layers[layer]
 
     def edit(hook: Hook, activations: Sequence[Tensor]) -> None:
@@ -113,9 +119,9 @@ def _run_block(model: Model, clean: Clean, layer: int, groups: Sequence[Group], 
     n_attending, n_writing, n_thinking = (
         sum(hook in step.recomputed for step in steps) for hook in (Hook.z, Hook.resid_mid, Hook.mlp_out)
     )
-    qkv = _project(model, clean, layer, steps[:n_attending], pre[:n_attending])
+    qkv = _project(clean, layer, steps[:n_attending], pre[:n_attending])
     z = [
-        _mixed_values(model, clean, layer, group, qkv[number] if number < n_attending else None, watch)
+        _mixed_values(clean, layer, group, qkv[number] if number < n_attending else None, watch)
         for number, group in enumerate(groups[:n_writing])
     ]
     mid = [
@@ -153,19 +159,18 @@ def _apart(joined: Float[Tensor, "1 stream *width"], like: Sequence[Tensor]) -> 
 
 
 def _project(
-    model: Model, clean: Clean, layer: int, steps: Sequence[Step], pre: Sequence[Float[Tensor, "row held d_model"]]
+    clean: Clean, layer: int, steps: Sequence[Step], pre: Sequence[Float[Tensor, "row held d_model"]]
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Queries, keys and values of several groups, each [row, held, head, d_head]."""
     if not steps:
         return []
     positions = clean.there.positions
     places = torch.cat([positions[step.held].repeat(len(rows)) for step, rows in zip(steps, pre, strict=True)])
-    q, k, v = (_apart(part, pre) for part in model.qkv(layer, _joined(pre), places))
+    q, k, v = (_apart(part, pre) for part in clean.model.qkv(layer, _joined(pre), places))
     return list(zip(q, k, v, strict=True))
 
 
 def _mixed_values(
-    model: Model,
     clean: Clean,
     layer: int,
     group: Group,
@@ -182,15 +187,15 @@ def _mixed_values(
         if len(step.context):
             k = torch.cat([_rows(cache.k, step.context, group.n_rows), k], dim=1)
             v = torch.cat([_rows(cache.v, step.context, group.n_rows), v], dim=1)
-        z = attend(model, layer, q[:, step.out], k, v, step.mask)
+        z = attend(clean.model, layer, q[:, step.out], k, v, step.mask)
         if any(site.layer == layer for site in watch):
-            group.seen.update(watched_attention(model, clean, step, q[:, step.out], k, watch))
+            group.seen.update(watched_attention(clean, step, q[:, step.out], k, watch))
     else:
         v = cache.v[step.keys].expand(group.n_rows, -1, -1, -1)
         z = group.clean_out(cache.z, layer)
     for edit in group.edits[layer, Hook.pattern]:
         target = step.targets[Hook.pattern, edit.nodes]
-        edit.make(z, target.at, _attended(model, clean, step, edit, target, v))
+        edit.make(z, target.at, _attended(clean, step, edit, target, v))
     group.edit(z, layer, Hook.z)
     return z
 
@@ -250,7 +255,7 @@ def _rows(activation: Float[Tensor, "node *width"], nodes: Tensor, n_rows: int) 
 
 
 def _attended(
-    model: Model, clean: Clean, step: Step, edit: Stack, target: Target, v: Float[Tensor, "row key kv_head d_head"]
+    clean: Clean, step: Step, edit: Stack, target: Target, v: Float[Tensor, "row key kv_head d_head"]
 ) -> Float[Tensor, "change kept d_head"]:
     """What z becomes where a row of attention is edited: the values of the positions, weighted and summed."""
     assert edit.heads is not None
@@ -258,5 +263,6 @@ def _attended(
     longest = clean.there.paths.shape[1]
     # Positions that the value leaves out have weight 0; so has every position that is not this node's own ancestor.
     weights = pad(edit.value[:, target.kept], (0, longest))[:, :, positions] * step.ancestors[target.at]
+    model = clean.model
     kv_heads = edit.heads // (model.shape.n_heads // model.shape.n_kv_heads)
     return weights @ v[edit.rows, :, kv_heads]

@@ -9,16 +9,14 @@ from torch import Tensor
 from vitro.engine.cone import Step
 from vitro.engine.edit import Site
 from vitro.engine.forward import Clean, attention, clean_attention
-from vitro.models import Model
 
 
-def clean_final_attention(model: Model, clean: Clean, layer: int) -> Float[Tensor, "head prompt position"]:
+def clean_final_attention(clean: Clean, layer: int) -> Float[Tensor, "head prompt position"]:
     """Every head's attention from each prompt's final stream, in the clean run; 0 after a prompt's end."""
-    return at_finals(clean_attention(model, clean, layer), clean.there.finals, clean.there.paths)
+    return at_finals(clean_attention(clean, layer), clean.there.finals, clean.there.paths)
 
 
 def watched_attention(
-    model: Model,
     clean: Clean,
     step: Step,
     q: Float[Tensor, "row out head d_head"],
@@ -29,10 +27,13 @@ def watched_attention(
 
     watch: the clean one of each pattern, which prompts out of reach keep.
     """
+    if not q.shape[1]:
+        # Where no final stream sees what is edited, in the last block nothing leaves that is read.
+        return {}
     tree = clean.there
     leaves = _places(step.held[step.out], len(tree.tokens))[tree.finals]
     keys = _places(step.keys, len(tree.tokens))[tree.paths]
-    after = at_finals(attention(model, step.layer, q, k, step.mask), leaves.clamp_min(0), keys)
+    after = at_finals(attention(clean.model, step.layer, q, k, step.mask), leaves.clamp_min(0), keys)
     return {
         site: torch.where((leaves >= 0)[:, None], after[:, site.head], before)
         for site, before in watch.items()

@@ -77,21 +77,23 @@ def _output(setup: Setup, component: str) -> Float[Tensor, "prompt d_model"]:
     return stage[found["stage"] or "post"][:, layer]
 
 
+def leading(answer_table: pl.DataFrame, key: str = "component") -> pl.DataFrame:
+    """The answer above all others by each component (or circuit) and prompt; no row where two are level."""
+    place = pl.col("logit").rank("max", descending=True).over(key, "prompt")
+    return answer_table.filter(place == 1).select(key, "prompt", "answer")
+
+
 def numbers(tables: Tables) -> pl.DataFrame:
     """For every component: in how many prompts the correct answer, and in how many the subject, has the top logit."""
-    tops = (
-        tables["answer_table"]
-        .sort("logit", descending=True, maintain_order=True)
-        .group_by("component", "prompt", maintain_order=True)
-        .agg(pl.col("answer").first())
-        .join(tables["clean"].select("prompt", "subject", pl.col("answer").alias("correct")), on="prompt")
+    tops = leading(tables["answer_table"]).join(
+        tables["clean"].select("prompt", "subject", pl.col("answer").alias("correct")), on="prompt"
     )
     order = tables["answer_table"]["component"].unique(maintain_order=True).to_frame()
     counted = tops.group_by("component").agg(
         (pl.col("answer") == pl.col("correct")).sum().alias("answer on top in"),
         (pl.col("answer") == pl.col("subject")).sum().alias("subject on top in"),
     )
-    return order.join(counted, on="component", maintain_order="left")
+    return order.join(counted, on="component", how="left", maintain_order="left").fill_null(0)
 
 
 ANSWER_TABLES = Experiment(

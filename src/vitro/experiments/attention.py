@@ -10,9 +10,13 @@ from vitro.experiments.key_heads import key_heads
 from vitro.experiments.labels import head_name, positions, prompt_tokens
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
+from vitro.experiments.statistics import leader
 from vitro.figures import attention_patterns, final_attention
 from vitro.models import Model
 from vitro.tasks import Task
+
+LOOKS = 0.01
+"""Attention below this is no look."""
 
 
 def run(setup: Setup) -> Tables:
@@ -32,7 +36,7 @@ def _patterns(setup: Setup) -> pl.DataFrame:
     frames: dict[Head, list[pl.DataFrame]] = {head: [] for head in heads}
     for part, clean in clean_runs(setup.model, setup.prompts.tokens.tolist(), setup.options.memory):
         paths = clean.tree.paths
-        layers = {layer: clean_attention(setup.model, clean, layer).cpu() for layer, _ in heads}
+        layers = {layer: clean_attention(clean, layer).cpu() for layer, _ in heads}
         n_positions = paths.shape[1]
         query, key = np.tril_indices(n_positions)
         for layer, head in heads:
@@ -76,19 +80,14 @@ def numbers(tables: Tables) -> pl.DataFrame:
 def summary(tables: Tables) -> str:
     """Where each key head looks most."""
     labels = positions(tables)
-    mean = (
-        _of_key_heads(tables)
-        .with_columns(head_name().alias("name"))
-        .group_by("name", "position", maintain_order=True)
-        .agg(pl.col("weight").mean())
-        .sort("weight", descending=True, maintain_order=True)
-        .group_by("name")
-        .first()
-    )
-    most = {name: (labels[position].strip(), weight) for name, position, weight in mean.iter_rows()}
-    names = _of_key_heads(tables).select(head_name()).to_series().unique(maintain_order=True)
-    looks = (f"{name} at {most[name][0]} ({most[name][1]:.2f})" for name in names)
-    return f"From the final stream the key heads look most, on average: {', '.join(looks)}."
+    table = _of_key_heads(tables).with_columns(head_name().alias("name"))
+    looks = []
+    for name in table["name"].unique(maintain_order=True):
+        most = leader(table.filter(name=name), ("position",), pl.col("weight"), floor=LOOKS)
+        at = f"{labels[most.key[0]].strip()} ({most.mean:.2f})"
+        looks.append(f"{name} at {at}" if most.stands_out else f"{name} at no one position beyond the prompts' spread")
+    n_prompts = table["prompt"].n_unique()
+    return f"From the final stream, on average over {n_prompts} prompts, the key heads look most: {', '.join(looks)}."
 
 
 ATTENTION = Experiment(

@@ -7,11 +7,12 @@ from torch import Tensor
 from vitro.engine import Finals, Variant, pin
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION
-from vitro.experiments.head_lens import HEAD_LENS, copying_heads
+from vitro.experiments.head_lens import HEAD_LENS, copying_heads, subject_heads
 from vitro.experiments.key_heads import key_heads, named, strongest_heads
 from vitro.experiments.labels import positions
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
+from vitro.experiments.statistics import leader
 from vitro.figures import pins
 from vitro.models import Model
 from vitro.tasks import Task
@@ -21,14 +22,16 @@ def groups(setup: Setup) -> list[tuple[Head, ...]]:
     """Which heads are pinned: each key head alone, and two of them together.
 
     These two are the first two of the options' heads; by rule, the first key head and the one whose mean ablation costs
-    the answer most, or, where it is the same, the one that copies most. On GPT-2 with days: 9.1 and 10.3.
+    the answer most, or, where it is the same, the one that copies most; where none copies, the one whose lens gives the
+    subject most. On GPT-2 with days: 9.1 and 10.3.
     """
     heads = key_heads(setup)
     if setup.options.heads is not None:
         partners = heads[1:]
     else:
         needed = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")[0]
-        copying = copying_heads(setup.tables(HEAD_LENS)["head_lens"])[0]
+        lens = setup.tables(HEAD_LENS)["head_lens"]
+        copying = (copying_heads(lens) or subject_heads(lens))[0]
         partners = tuple(head for head in (needed, copying) if head != heads[0])
     return [*((head,) for head in heads), *((heads[0], partner) for partner in partners[:1])]
 
@@ -75,15 +78,22 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """Which position is best for the heads that are pinned together."""
-    mean = tables["attention_pin"].group_by("heads", "position", maintain_order=True).agg(pl.col("answer_prob").mean())
-    heads = mean["heads"][-1]
-    mine = mean.filter(heads=heads)
-    clean = mine.filter(pl.col("position").is_null())["answer_prob"][0]
-    best = mine.filter(pl.col("position").is_not_null()).sort("answer_prob", descending=True).row(0, named=True)
-    label = positions(tables)[best["position"]].strip(" {}")
+    heads = tables["attention_pin"]["heads"][-1]
+    mine = tables["attention_pin"].filter(heads=heads)
+    clean = mine.filter(pl.col("position").is_null()).select("prompt", pl.col("answer_prob").alias("clean"))
+    pinned = mine.drop_nulls("position").join(clean, on="prompt")
+    best = leader(pinned, ("position",), pl.col("answer_prob"))
+    if not best.stands_out:
+        return f"Of the positions to which {heads} can be pinned, {best.doubt}."
+    position = best.key[0]
+    label = positions(tables)[position].strip(" {}")
+    here, change = pinned.filter(position=position), pl.col("answer_prob") - pl.col("clean")
+    verdicts = {"more than": change, "less than": -change}
+    beside = [words for words, effect in verdicts.items() if leader(here, ("position",), effect).stands_out]
     return (
-        f"Pinned to position {best['position']} ({label}), {heads} gives the answer {best['answer_prob']:.3g} on "
-        f"average, against {clean:.3g} clean."
+        f"Of all positions, {heads} pinned to {position} ({label}) gives the answer most: {best.mean:.3g} on average "
+        f"over {best.n_prompts} prompts, {beside[0] if beside else 'no clear change from'} the "
+        f"{clean['clean'].to_numpy().mean():.3g} unpinned."
     )
 
 

@@ -5,7 +5,7 @@ import polars as pl
 from vitro.circuits import Cast
 from vitro.experiments.attention_pin import groups
 from vitro.experiments.head_ablation import HEAD_ABLATION
-from vitro.experiments.head_lens import HEAD_LENS, copying_heads
+from vitro.experiments.head_lens import HEAD_LENS, copying_heads, subject_heads
 from vitro.experiments.key_heads import strongest_heads
 from vitro.experiments.mlp_ablation import MLP_ABLATION
 from vitro.experiments.mlp_local import MLP_LOCAL, best_to_worst
@@ -30,7 +30,10 @@ def cast(setup: Setup) -> Cast:
     until = max(successor[0], copier[0])
     strongest = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")
     helpers = [one for one in strongest if one not in (successor, copier) and one[0] <= until][:HELPERS]
-    copying = [one for one in copying_heads(setup.tables(HEAD_LENS)["head_lens"]) if one not in (successor, copier)]
+    lens = setup.tables(HEAD_LENS)["head_lens"]
+    # Those that copy come first; where none is free, those whose lens gives the subject most.
+    ranked = dict.fromkeys([*copying_heads(lens), *subject_heads(lens)])
+    copying = [one for one in ranked if one not in (successor, copier)]
     below = [one for one in copying if one[0] < min(successor[0], copier[0])]
     by_zero = (
         setup.tables(MLP_ABLATION)["mlp_ablation"]

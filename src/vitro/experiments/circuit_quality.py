@@ -8,12 +8,11 @@ from textwrap import shorten
 import numpy as np
 import polars as pl
 
-from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, setups, stream
-from vitro.experiments.cast import cast
+from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, stream
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.in_vitro import MEASURES, circuit_rows, in_one_line, reading
+from vitro.experiments.in_vitro import MEASURES, circuit_rows, in_one_line, reading, wired
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.experiments.statistics import chance, interval
+from vitro.experiments.statistics import RARE, chance, interval
 from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
 from vitro.models import Model
 from vitro.tasks import Task, TaskError
@@ -28,7 +27,7 @@ _LINE = 150
 
 def run(setup: Setup) -> Tables:
     """The tables of `quality_of` for the post's final circuit (C7), its parts filled by rule."""
-    return quality_of(setup, setups(setup.model, cast(setup), setup.options.output_bias)["C7"])
+    return quality_of(setup, wired(setup)["C7"])
 
 
 def quality_of(setup: Setup, circuit: Circuit) -> Tables:
@@ -234,9 +233,11 @@ def summary(tables: Tables) -> str:
     (_, mine, model, _), *_ = _faithful(tables)
     (_, rank, among, p), *_ = _chance(tables)
     templates = tables["faithfulness"]["template"].n_unique()
+    share, _ = chance(tables["random_circuits"], "among_answers")
+    verdict = "" if share <= RARE else ", not clearly better than chance"
     return (
         f"Asked in {templates} ways, that circuit gives the answer {mine} of what all answers get (mean, 95 % "
-        f"interval), the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]})."
+        f"interval), the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]}){verdict}."
     )
 
 

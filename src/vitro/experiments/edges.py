@@ -10,12 +10,15 @@ from vitro.circuits import Edge, cut_edges, model_edges
 from vitro.experiments.effects import CHANGES, effects
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.statistics import leader
 from vitro.figures import EDGE_NAME, strongest_edges
 from vitro.models import Model
 from vitro.progress import bar
 from vitro.tasks import Task
 
 N_SHOWN = 15
+NATS = 1e-3
+"""Changes of a logit difference below this are called nothing."""
 
 
 def run(setup: Setup) -> Tables:
@@ -96,13 +99,19 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """Which edge matters most, and how few matter."""
+    """Which single edge changes the logit difference most, where one does, and how few come near."""
     edges = by_edge(tables["edges"])
-    strongest = edges.row(0, named=True)
-    share = edges.filter(pl.col("logit_diff_change").abs() > 0.1 * abs(strongest["logit_diff_change"]))
+    means = edges.select("source", "target", "input", "edge", pl.col("logit_diff_change").sign().alias("sign"))
+    each = tables["edges"].join(means, on=["source", "target", "input"], nulls_equal=True)
+    first = leader(each, ("edge",), pl.col("logit_diff_change") * pl.col("sign"), floor=NATS)
+    of_all = f"Of all {len(edges):,} edges, each cut alone"
+    if not first.stands_out:
+        return f"{of_all}, which changes the logit difference most? Here {first.doubt}."
+    change = edges.filter(edge=first.key[0])["logit_diff_change"][0]
+    share = edges.filter(pl.col("logit_diff_change").abs() > 0.1 * abs(change))
     return (
-        f"Of all {len(edges):,} edges {strongest['edge']} matters most: cut, it changes the logit difference by "
-        f"{strongest['logit_diff_change']:+.3f}; {len(share)} edges reach a tenth of that."
+        f"{of_all}, {first.key[0]} changes the logit difference most: by {change:+.3f} on average over "
+        f"{first.n_prompts} prompts; the means of {len(share)} edges, itself among them, reach a tenth of that."
     )
 
 

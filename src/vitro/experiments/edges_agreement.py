@@ -3,7 +3,7 @@
 import polars as pl
 
 from vitro.experiments.edges import EDGES, by_edge
-from vitro.experiments.edges_approx import EDGES_APPROX, STEPS
+from vitro.experiments.edges_approx import APPROXIMATIONS, EDGES_APPROX
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.setup import Setup, Tables
 from vitro.figures import EDGE_NAME, edge_agreement
@@ -16,7 +16,7 @@ def run(setup: Setup) -> Tables:
     exact = by_edge(setup.tables(EDGES)["edges"])
     key = ["source", "target", "input"]
     frames = []
-    for approximation in STEPS:
+    for approximation in APPROXIMATIONS:
         table = by_edge(setup.tables(EDGES_APPROX)["edges_approx"].filter(approximation=approximation))
         both = exact.join(table, on=key, suffix="_approx", nulls_equal=True, maintain_order="left")
         frames.append(

@@ -1,20 +1,24 @@
 """Approximate effects of every edge, from gradients: attribution patching and its integrated form."""
 
+from collections.abc import Mapping
+
 import polars as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitro.circuits import attribute_edges, model_edges
+from vitro.circuits import CLEAN, attribute_edges, mib_weights, model_edges, paper_weights
 from vitro.experiments.edges import by_edge, edge_columns, since, strongest
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.setup import DEFAULT_OPTIONS, IgEndpoints, Options, Setup, Tables
 from vitro.figures import strongest_edges
 from vitro.models import Model
 from vitro.tasks import Task
 
-STEPS = {"EAP": 1, "EAP-IG": 5}
-"""Gradients that each approximation averages: EAP-IG takes five, as its authors do."""
+APPROXIMATIONS = ("EAP", "EAP-IG")
+STEPS = 5
+"""How many gradients EAP-IG averages: as many as its authors take."""
+WEIGHTS: Mapping[IgEndpoints, tuple[float, ...]] = {"mib": mib_weights(STEPS), "paper": paper_weights(STEPS)}
 
 
 def run(setup: Setup) -> Tables:
@@ -33,14 +37,14 @@ def run(setup: Setup) -> Tables:
     method, prompts = setup.options.edge_ablation, setup.prompts.tokens
     edges = [edge for layer in range(setup.model.shape.n_layers + 1) for edge in model_edges(setup.model, layer)]
     frames = []
-    for approximation, steps in STEPS.items():
+    for approximation, weights in zip(APPROXIMATIONS, (CLEAN, WEIGHTS[setup.options.ig_endpoints]), strict=True):
         found = attribute_edges(
             setup.model,
             prompts.tolist(),
             setup.constants(method),
             metrics,
             since=since(setup),
-            steps=steps,
+            weights=weights,
             memory=setup.options.memory,
         )
         named = edge_columns(edges, len(prompts), method).with_columns(approximation=pl.lit(approximation))

@@ -6,6 +6,7 @@ from vitro.engine import Edit, Variant, z
 from vitro.experiments.ablation import ablation_table
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.setup import DEFAULT_OPTIONS, METHODS, Options, Setup, Tables
+from vitro.experiments.statistics import leader
 from vitro.figures import head_effects
 from vitro.models import Model
 from vitro.tasks import Task
@@ -42,14 +43,14 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """The head without which the answer loses most."""
-    by_head = (
-        tables["head_ablation"]
-        .filter(pl.col("method") == "mean")
-        .group_by("layer", "head")
-        .agg(pl.col("answer_prob_change").mean().alias("change"))
+    mine = tables["head_ablation"].filter(method="mean")
+    first = leader(mine, ("layer", "head"), -pl.col("answer_prob_change"))
+    if not first.stands_out:
+        return f"Of the heads, mean-ablated one by one, which costs the answer most? Here {first.doubt}."
+    return (
+        "Of all single heads, mean ablation of a{}.h{} costs the answer most probability: ".format(*first.key)
+        + f"{-first.mean:+.3g} on average over {first.n_prompts} prompts."
     )
-    layer, head, change = by_head.sort("change", "layer", "head").row(0)
-    return f"Of all heads it needs a{layer}.h{head} most: mean ablation changes that probability by {change:+.3g}."
 
 
 HEAD_ABLATION = Experiment(

@@ -11,12 +11,13 @@ from torch import Tensor
 from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
 from vitro.circuits.nodes import Kind
 from vitro.engine import Finals, Read, Unembedded, pattern
-from vitro.experiments.answer_tables import answer_rows
+from vitro.experiments.answer_tables import answer_rows, leading
 from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
 from vitro.experiments.effects import answered
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import answers, positions, subjects
+from vitro.experiments.layer_lens import LAYER_LENS
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
 from vitro.figures import Figure, answer_tables, circuit_answers, circuit_attention, circuit_drawing
@@ -27,11 +28,28 @@ MEASURES = ("answer_prob", "among_answers", "logit_diff", "kl")
 """By which circuits are compared."""
 SHOWN = ("C6", "C7", "C9")
 """The setups whose answer tables are drawn."""
+READABLE = 0.01
+"""Of the model's own answer probability, what the lens must give it where C1 and C2 read."""
 
 
 def run(setup: Setup) -> Tables:
     """The tables of `tables_of` for the setups, whose parts are chosen by rule (see `cast`)."""
-    return tables_of(setup, setups(setup.model, cast(setup), setup.options.output_bias))
+    return tables_of(setup, wired(setup))
+
+
+def wired(setup: Setup, parts: Cast | None = None) -> Mapping[str, Circuit]:
+    """The post's setups in a model, for a cast or by rule; C1 and C2 read where the model's own answer can be read.
+
+    That is after the later of the two heads, as in the post, unless the lens there gives the whole model's answer less
+    than a hundredth of what the model gives it: then no circuit could succeed there, and they read after the last
+    layer.
+    """
+    parts = parts or cast(setup)
+    after = setup.tables(LAYER_LENS)["layer_lens"].filter(stage="post")
+    probs = after.group_by("layer").agg(pl.col("answer_prob").mean()).sort("layer")["answer_prob"]
+    until = max(parts.successor[0], parts.copier[0])
+    read_after = until if probs[until] >= probs[-1] * READABLE else setup.model.shape.n_layers - 1
+    return setups(setup.model, parts, setup.options.output_bias, read_after)
 
 
 def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
@@ -154,17 +172,16 @@ def numbers(tables: Tables) -> pl.DataFrame:
         )
     )
     leads = (
-        tables["circuit_answer_table"]
+        leading(tables["circuit_answer_table"], "circuit")
         .join(tables["clean"].select("prompt", pl.col("answer").alias("correct")), on="prompt")
-        .with_columns(pl.col("logit").rank("min", descending=True).over("circuit", "prompt").alias("place"))
-        .filter(pl.col("answer") == pl.col("correct"))
         .group_by("circuit")
-        .agg((pl.col("place") == 1).sum().alias("answer leads the answers in"))
+        .agg((pl.col("answer") == pl.col("correct")).sum().alias("answer leads the answers in"))
     )
     words = pl.col("circuit").replace_strict(WORDS, default="").alias("what it is")
     wiring = tables["circuit_wiring"].with_columns(in_one_line(pl.col("text")).alias("wiring"))
     return (
-        by_circuit.join(leads, on="circuit", maintain_order="left")
+        by_circuit.join(leads, on="circuit", how="left", maintain_order="left")
+        .fill_null(0)
         .join(wiring, on="circuit", maintain_order="left")
         .select("circuit", words, pl.exclude("circuit", "text", "n_heads", "wiring"), "wiring")
     )
@@ -235,7 +252,7 @@ def in_vitro(
     setup = Setup(model, task, options)
     setup.check()
     if isinstance(circuits, Cast):
-        circuits = setups(model, circuits, options.output_bias)
+        circuits = wired(setup, circuits)
     if circuits is not None:
         setup.measured[IN_VITRO.name] = tables_of(setup, circuits)
     return Measurement(IN_VITRO, IN_VITRO.shown(setup))

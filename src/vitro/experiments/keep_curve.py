@@ -9,6 +9,7 @@ from vitro.experiments.head_ablation import HEAD_ABLATION
 from vitro.experiments.in_vitro import circuit_rows
 from vitro.experiments.key_heads import strongest_heads
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.statistics import leader
 from vitro.figures import keep_curve as figure
 from vitro.models import Model
 from vitro.tasks import Task
@@ -42,21 +43,40 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """With how many heads the model comes to half of what it can."""
-    means = tables["keep_curve"].group_by("k").agg(pl.col("answer_prob").mean()).sort("k")
+    """After how many heads of this order the answer has half of its probability, and whether fewer than all give more.
+
+    It is no minimum: another order of the same heads may need fewer.
+    """
+    table = tables["keep_curve"]
+    means = table.group_by("k").agg(pl.col("answer_prob").mean()).sort("k")
     whole = means["answer_prob"][-1]
     first = means.filter(pl.col("answer_prob") >= whole / 2)["k"][0]
-    return (
-        f"With all heads at their means but the {first} strongest, the answer has half or more of the probability that "
-        f"the whole model gives it ({whole:.3g})."
+    said = (
+        "Of the heads in the order of what mean ablation of each alone costs, which need not be the best order, the "
+        f"first {first}{_steps(means, first)} give the answer half of the model's own probability ({whole:.3g}), "
+        "with all other heads at their means"
     )
+    own = table.filter(k=means["k"][-1]).select("prompt", pl.col("answer_prob").alias("own"))
+    gain = table.join(own, on="prompt").filter(pl.col("k") < means["k"][-1])
+    best = leader(gain, ("k",), pl.col("answer_prob") - pl.col("own"))
+    # Which k is the highest is not asked, but whether the highest is above the model beyond the prompts' spread.
+    at = gain.filter(k=best.key[0])
+    above = leader(at, ("k",), pl.col("answer_prob") - pl.col("own")).stands_out
+    more = f"; the curve passes the model's own value (to {best.mean + whole:.3g} with {best.key[0]} heads)"
+    return f"{said}{more if above else ''}."
+
+
+def _steps(means: pl.DataFrame, first: int) -> str:
+    """Of a curve that is not measured at each k: from which to which the answer is."""
+    before = means.filter(pl.col("k") < first)["k"]
+    return "" if before.is_empty() or before[-1] == first - 1 else f" (of those tried; {before[-1]} do not)"
 
 
 KEEP_CURVE = Experiment(
     name="keep_curve",
     title="How many heads it takes",
     reading="The curve is the answer's probability when only the strongest heads stay live, from none on the left to "
-    "all on the right; where it rises, heads that the task needs come in.",
+    "all on the right, in the order of what each alone costs; the dashed line is the model's own value.",
     python="vitro.keep_heads(model, task)",
     tables=("keep_curve",),
     run=run,

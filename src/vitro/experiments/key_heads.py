@@ -3,7 +3,7 @@
 import polars as pl
 
 from vitro.experiments.head_ablation import HEAD_ABLATION
-from vitro.experiments.head_lens import HEAD_LENS, copying_heads, selective_heads
+from vitro.experiments.head_lens import HEAD_LENS, copying_heads, selective_heads, subject_heads, suppressing_heads
 from vitro.experiments.setup import Head, Setup
 
 AT_MOST = 8
@@ -14,7 +14,8 @@ def key_heads(setup: Setup) -> tuple[Head, ...]:
 
     1. the two most selective (the answer above all other answers in every prompt; if there is none, in all but one);
     2. the two whose ablation costs the answer most probability, by mean and by random;
-    3. the two whose lens shows the subject most (copying).
+    3. the two most probable copying heads (`copying_heads`); where none copies, the two whose lens gives the subject
+       most, as words of its kind ("subject").
     The first is the one that pins and steering look at most closely.
     """
     if setup.options.heads is not None:
@@ -23,17 +24,21 @@ def key_heads(setup: Setup) -> tuple[Head, ...]:
 
 
 def reasons(head_lens: pl.DataFrame, head_ablation: pl.DataFrame) -> dict[Head, list[str]]:
-    """The heads that stand out, and in a word or two each rule that says so."""
+    """The heads that stand out, and in a word or two each rule that says so; that one is suppressing is said too."""
+    copying = copying_heads(head_lens)
     by_rule = {
         "selective": (selective_heads(head_lens) or selective_heads(head_lens, misses=1))[:2],
         "mean ablation": strongest_heads(head_ablation, "mean")[:2],
         "random ablation": strongest_heads(head_ablation, "random")[:2],
-        "copying": copying_heads(head_lens)[:2],
+        "copying" if copying else "subject": (copying or subject_heads(head_lens))[:2],
     }
     found: dict[Head, list[str]] = {}
     for rule, heads in by_rule.items():
         for head in heads:
             found.setdefault(head, []).append(rule)
+    for head in suppressing_heads(head_lens):
+        if head in found:
+            found[head].append("suppressing")
     return found
 
 

@@ -9,6 +9,7 @@ from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.labels import subjects
 from vitro.experiments.lens import logit_lens
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.statistics import FLOOR, leader
 from vitro.figures import layer_lens as curves
 from vitro.figures import layer_top_tokens
 from vitro.models import Model
@@ -48,18 +49,29 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """Where the answer's probability peaks, and from where on the answer leads."""
-    table = numbers(tables)
-    peak = table.sort("mean answer prob", descending=True).row(0, named=True)
-    n_prompts = tables["layer_lens"]["prompt"].n_unique()
-    peaks = f"Along the layers the answer is most probable after layer {peak['layer']}"
+    # Where the answer has no probability to speak of, what leads what is an accident.
+    table = numbers(tables).filter(pl.col("mean answer prob") > FLOOR)
+    after = tables["layer_lens"].filter(stage="post")
+    n_prompts = after["prompt"].n_unique()
+    if table.is_empty():
+        return f"After no layer does the lens give the answer a mean probability above {FLOOR:g}."
+    peak = leader(after, ("layer",), pl.col("answer_prob"))
+    peaks = (
+        f"the answer is most probable after layer {peak.key[0]} (mean {peak.mean:.3g} over {n_prompts} prompts)"
+        if peak.stands_out
+        else f"where the answer is most probable is not clear ({peak.doubt})"
+    )
     overtaken = {"the subject": "answer above subject in", "all other answers": "answer first of answers in"}
     since = [
-        f"it first leads {words} in most prompts after layer {min(layers)}"
+        f"{words} first after layer {min(layers)}"
         if len(layers := table.filter(pl.col(column) > n_prompts / 2)["layer"])
-        else f"it never leads {words} in most prompts"
+        else f"{words} after none"
         for words, column in overtaken.items()
     ]
-    return "; ".join([peaks, *since]) + "."
+    return (
+        f"Along the layers, {peaks}; of those that give it a mean above {FLOOR:g} (from layer {table['layer'][0]} on), "
+        f"in most prompts it leads {' and '.join(since)}."
+    )
 
 
 LAYER_LENS = Experiment(

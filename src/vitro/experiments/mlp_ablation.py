@@ -6,6 +6,7 @@ from vitro.engine import Edit, Variant, mlp_out
 from vitro.experiments.ablation import ablation_table
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.setup import DEFAULT_OPTIONS, METHODS, Options, Setup, Tables
+from vitro.experiments.statistics import leader
 from vitro.figures import mlp_effects
 from vitro.models import Model
 from vitro.tasks import Task
@@ -39,14 +40,14 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """The MLP without which the answer loses most."""
-    by_layer = (
-        tables["mlp_ablation"]
-        .filter(pl.col("method") == "mean")
-        .group_by("layer")
-        .agg(pl.col("answer_prob_change").mean().alias("change"))
+    mine = tables["mlp_ablation"].filter(method="mean")
+    first = leader(mine, ("layer",), -pl.col("answer_prob_change"))
+    if not first.stands_out:
+        return f"Of the MLPs, mean-ablated one by one, which costs the answer most? Here {first.doubt}."
+    return (
+        f"Of all single MLPs, mean ablation of m{first.key[0]} costs the answer most probability: {-first.mean:+.3g} "
+        f"on average over {first.n_prompts} prompts."
     )
-    layer, change = by_layer.sort("change", "layer").row(0)
-    return f"Of all MLPs it needs m{layer} most: mean ablation changes that probability by {change:+.3g}."
 
 
 MLP_ABLATION = Experiment(

@@ -5,6 +5,7 @@ import polars as pl
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.layer_lens import LAYER_LENS
 from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.statistics import leader
 from vitro.figures import mlp_local as figure
 from vitro.models import Model
 from vitro.tasks import Task
@@ -33,9 +34,18 @@ def best_to_worst(mlp_local: pl.DataFrame) -> list[int]:
 
 
 def summary(tables: Tables) -> str:
-    """The most helpful and the most destructive MLP."""
-    best, *_, worst = best_to_worst(tables["mlp_local"])
-    return f"On the spot, m{best} raises the answer's probability most and m{worst} lowers it most."
+    """Which MLP raises and which lowers the answer most, where one stands out."""
+    change = pl.col("answer_prob_after") - pl.col("answer_prob_before")
+    raises, lowers = (leader(tables["mlp_local"], ("layer",), effect) for effect in (change, -change))
+    said = [
+        f"m{one.key[0]} {verb} the answer's probability most ({sign}{one.mean:.3g} on average)"
+        if one.stands_out
+        else f"of the MLPs that may {verb[:-1]} it, {one.doubt}"
+        for one, verb, sign in ((raises, "raises", "+"), (lowers, "lowers", "-"))
+    ]
+    if not (raises.stands_out or lowers.stands_out):
+        return f"Of what each MLP does to the answer's probability on the spot, {raises.doubt}."
+    return f"By the lens on the spot, {said[0]}; {said[1]}."
 
 
 MLP_LOCAL = Experiment(

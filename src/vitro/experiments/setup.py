@@ -34,6 +34,7 @@ ValueBias = Literal["excluded", "included"]
 UnembedDirection = Literal["folded", "raw"]
 SteerPositions = Literal["final", "all"]
 OutputBias = Literal["excluded", "included"]
+IgEndpoints = Literal["mib", "paper"]
 Head = tuple[int, int]
 """(layer, head)"""
 
@@ -47,9 +48,10 @@ class Options:
     """What a measurement leaves open; every choice is recorded with its results.
 
     seed, samples: of the random and the mean dataset (the post does not give N; a replication used 256).
-    value_bias: whether a head's output contains its b_V. "excluded" is the post's, who made it with TransformerLens'
-    folded weights: a zero-ablated head still passes b_V on. "included" is the raw model's. Without b_V (Llama) the two
-    are one; random and mean ablation do not depend on it.
+    value_bias: whether a head's output contains what it adds at every position alike, b_V + b_LN W_V (b_LN: the bias of
+    the norm before the heads). "excluded" is the post's, made with TransformerLens' folded weights: a zero-ablated head
+    still passes that on. "included" is the raw model's. Where there is neither bias (Llama) the two are one; random and
+    mean ablation do not depend on it.
     heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
     steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the last
     content word of the task, and the layer before the first key head's.
@@ -59,6 +61,8 @@ class Options:
     read (C3 to C9); the post does not say.
     steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
     edge_ablation: what a cut edge's source is taken to write.
+    ig_endpoints: where EAP-IG takes its m gradients between the ablated embedding (0) and the clean one (1): "mib" at
+    0 ... (m-1)/m, as MIB and the main branch of EAP-IG's code; "paper" at 1/m ... 1, as its paper.
     memory: bytes for everything but the model; None: the engine's default.
     """
 
@@ -73,6 +77,7 @@ class Options:
     steer_positions: SteerPositions = "final"
     output_bias: OutputBias = "excluded"
     edge_ablation: Constant = "mean"
+    ig_endpoints: IgEndpoints = "mib"
     memory: int | None = None
 
     def __post_init__(self) -> None:
@@ -86,6 +91,7 @@ class Options:
             ("steer_positions", SteerPositions),
             ("output_bias", OutputBias),
             ("edge_ablation", Constant),
+            ("ig_endpoints", IgEndpoints),
         ):
             if getattr(self, name) not in get_args(choices):
                 listed = " or ".join(get_args(choices))
@@ -142,9 +148,14 @@ class Setup:
         return answers, subjects, answer_list
 
     def check(self) -> None:
-        """Raise what would stop a measurement half-way: a task or option that does not fit, a budget too small."""
+        """Raise what would stop a measurement half-way.
+
+        That is a task or option that does not fit, a budget too small, a model whose own run comes to NaN or infinity.
+        """
         list(Budget.of(self.model, self.options.memory).parts(self.prompts.tokens.tolist()))
         _ = self.datasets
+        # What is not finite here is so in every measurement.
+        _ = self.streams
         shape = self.model.shape
         for layer, head in self.options.heads or ():
             if not (0 <= layer < shape.n_layers and 0 <= head < shape.n_heads):
@@ -177,10 +188,10 @@ class Setup:
         return clean_streams(self.model, self.prompts.tokens.tolist(), self.options.memory)
 
     def head_out(self, layer: int) -> Float[Tensor, "prompt head d_model"]:
-        """What each head writes to the final stream, b_O apart, and b_V too where the options exclude it."""
+        """What each head writes to the final stream, b_O apart, and its folded value bias where that is excluded."""
         z = self.streams.z[:, layer]
         if self.options.value_bias == "excluded":
-            z = z - self.model.value_bias(layer)
+            z = z - self.model.folded_value_bias(layer)
         return torch.einsum("phd,hdm->phm", z, self.model.w_out(layer))
 
     @cached_property
@@ -206,7 +217,7 @@ class Setup:
         """What ablation puts in the place of every head's z in a layer; the position axis is 1 where all are alike."""
         if method != "zero":
             return self.means[method].z[layer]
-        bias = self.model.value_bias(layer)[None]
+        bias = self.model.folded_value_bias(layer)[None]
         return bias if self.options.value_bias == "excluded" else torch.zeros_like(bias)
 
     def ablated_positions(self, method: Constant) -> tuple[int, ...] | None:

@@ -1,12 +1,23 @@
-"""Means with their uncertainty, and comparison with chance."""
+"""Means with their uncertainty, comparison with chance, and what may be called the strongest."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 RESAMPLES = 2000
 """Of the bootstrap."""
+FLOOR = 1e-4
+"""Changes of a probability below this are called nothing: well above float32's rounding, and below any use."""
+RIVALS = 500
+"""Components, by their means, among which the bootstrap looks for the first."""
+RARE = 0.05
+"""How probable by chance what is called a finding may be, of all that was looked at together."""
+FEWEST = 5
+"""Prompts: of fewer, even all alike are no rare chance (a sign test of four gives 1 in 16)."""
 
 
 def interval(values: Sequence[np.ndarray], random: np.random.Generator) -> tuple[float, float, float]:
@@ -28,3 +39,47 @@ def chance(random_circuits: pl.DataFrame, column: str) -> tuple[float, int]:
     mine = means.filter(number=0)[column].item()
     as_good = int((means.filter(pl.col("number") > 0)[column] >= mine).sum())
     return (1 + as_good) / len(means), 1 + as_good
+
+
+def luck(hits: int, tries: int, chance: float) -> float:
+    """How probable so many hits or more are by chance alone (binomial)."""
+    return sum(comb(tries, k) * chance**k * (1 - chance) ** (tries - k) for k in range(hits, tries + 1))
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The component whose mean effect is the largest, and whether another set of prompts would name it too."""
+
+    key: tuple[Any, ...]
+    mean: float
+    n_prompts: int
+    stands_out: bool
+
+    @property
+    def doubt(self) -> str:
+        """Why none is named."""
+        if self.n_prompts < FEWEST:
+            return f"{self.n_prompts} prompts are too few to tell"
+        return f"none stands out from the rest beyond the spread of the {self.n_prompts} prompts"
+
+
+def leader(table: pl.DataFrame, keys: Sequence[str], effect: pl.Expr, floor: float = FLOOR) -> Leader:
+    """What has the largest mean `effect` over prompts; each of the `keys` has a row for every prompt.
+
+    It stands out where its mean is above `floor` and where, in 95 % of bootstrap samples of the prompts, it is first
+    again, and so above the floor. Prompts are drawn for all together, so what they have in common cancels.
+    """
+    rows = table.select(*keys, "prompt", effect.cast(pl.Float64).alias("effect")).sort(*keys, "prompt")
+    n_prompts = rows["prompt"].n_unique()
+    values = rows["effect"].to_numpy().reshape(-1, n_prompts)
+    means = values.mean(-1)
+    # Of tens of thousands of edges only the strongest can come first.
+    near = np.sort(np.argsort(-means, kind="stable")[:RIVALS])
+    values, means = values[near], means[near]
+    first = int(means.argmax())
+    drawn = np.random.default_rng(0).multinomial(n_prompts, [1 / n_prompts] * n_prompts, size=RESAMPLES)
+    again = values @ drawn.T / n_prompts
+    wins = (again.argmax(0) == first) & (again[first] > floor)
+    stands_out = n_prompts >= FEWEST and means[first] > floor and wins.mean() >= 1 - RARE
+    key = rows.select(keys).row(int(near[first]) * n_prompts)
+    return Leader(key, float(means[first]), n_prompts, bool(stands_out))

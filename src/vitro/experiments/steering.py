@@ -103,10 +103,15 @@ def summary(tables: Tables) -> str:
     table = numbers(tables)
     alpha = max(table["alpha"])
     row = table.filter(alpha=alpha).row(0, named=True)
+    n_prompts = tables["steering"]["prompt"].n_unique()
+    plain = table.filter(alpha=0.0)
+    beside = [
+        f" (without: {plain[column][0]:.3g})" if len(plain) else "" for column in (f"{name} to subject", "answer_prob")
+    ]
     return (
         f"With {alpha:g} times the direction of {vector['token']!r} added after layer {vector['layer']}, {name} gives "
-        f"the subject {row[f'{name} to subject']:.3g} of its attention, and the answer's probability is "
-        f"{row['answer_prob']:.3g}."
+        f"the subject {row[f'{name} to subject']:.3g} of its attention{beside[0]}, and the answer's probability is "
+        f"{row['answer_prob']:.3g}{beside[1]}, on average over {n_prompts} prompts."
     )
 
 

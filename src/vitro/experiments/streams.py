@@ -36,6 +36,6 @@ def clean_streams(model: Model, prompts: Sequence[Sequence[int]], memory: int | 
         parts["resid_post"].append(torch.stack([resid[finals] for resid in after], dim=1))
         parts["mlp_out"].append(torch.stack([layer.mlp_out[finals] for layer in layers], dim=1))
         parts["z"].append(torch.stack([layer.z[finals] for layer in layers], dim=1))
-        attention = [clean_final_attention(model, clean, layer).transpose(0, 1) for layer in range(len(layers))]
+        attention = [clean_final_attention(clean, layer).transpose(0, 1) for layer in range(len(layers))]
         parts["attention"].append(torch.stack(attention, dim=1))
     return Streams(**{name: torch.cat(found) for name, found in parts.items()})

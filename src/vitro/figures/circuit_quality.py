@@ -29,11 +29,15 @@ def keep_curve(table: pl.DataFrame) -> alt.LayerChart:
         [alt.Tooltip("k:Q", title="heads kept")],
         prompts=prompts,
         each="lines",
-    ).properties(data=values(rows), width=2 * _WIDTH - 280, height=_HEIGHT)
+    )
+    last = rows.filter(pl.col("mean").is_not_null()).sort("k").tail(1)
+    own = alt.Chart(values(last)).mark_rule(color=GRAY, strokeDash=[4, 3])
+    line = own.encode(y="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the model's own", format=".4g")])
+    both = alt.LayerChart(layer=[line, drawn.properties(data=values(rows))])
     return dress(
-        drawn,
+        both.properties(width=2 * _WIDTH - 280, height=_HEIGHT),
         "What the model keeps with only its strongest heads",
-        f"All other heads at their means; MLPs live. {curve_caption(prompts, 'lines')}",
+        f"All other heads at their means; MLPs live; dashed: the whole model. {curve_caption(prompts, 'lines')}",
     )
 
 

@@ -5,30 +5,34 @@ import polars as pl
 
 from vitro.figures.layers import HEAD_NAME, Grid, layer_by_head
 from vitro.figures.look import OWN_COLORS, dress, panel_title, values
-from vitro.figures.scales import amount_color, largest
+from vitro.figures.scales import amount_color, change_color, largest
 from vitro.figures.spread import prompt_count, spread
 
 
 def head_lens(table: pl.DataFrame) -> alt.HConcatChart:
-    """Three heatmaps of table V4 (`head_lens`), averaged over prompts, layer 0 at the top.
+    """Four heatmaps of table V4 (`head_lens`), averaged over prompts, layer 0 at the top.
 
-    The answer's probability, the subject's (high: the head copies) and the share of prompts in which the answer
-    ranks above all other answers (1: the head selects, and is outlined in all three). Each has its own colour scale,
-    from 0 and never clamped: the few heads that stand out are the news. Hovering gives all three and their spread.
+    The answer's probability, the subject's, the share of prompts in which the answer ranks above all other answers (1:
+    the head selects, and is outlined in all four), and the share in which the subject leads the task's other words
+    minus that in which it is below all of them (1: the head copies; -1: it suppresses). Each has its own colour scale,
+    never clamped: the few heads that stand out are the news. Hovering gives all of it and the spread.
     """
     cells = _cells(table)
-    grid = layer_by_head(cells, panels=3)
+    grid = layer_by_head(cells, panels=4)
     prompts = prompt_count(table)
     shown = {
         "the answer": _probability(grid, cells, "answer_mean"),
         "the subject": _probability(grid, cells, "subject_mean"),
-        "answer above all other answers": amount_color(1, "Share of prompts", "share", grid.width),
+        "answer above all others": amount_color(1, "Share of prompts", "share", grid.width),
+        "subject above or below all": change_color(1, "Share of prompts", "place", grid.width),
     }
     selects = f"datum.leads === {prompts}"
     panels = [
         grid.heatmap(color, selects, _tooltip(prompts), layers_named=number == 0)
         .properties(title=panel_title(title))
-        .transform_calculate(name=HEAD_NAME, share=f"datum.leads / {prompts}")
+        .transform_calculate(
+            name=HEAD_NAME, share=f"datum.leads / {prompts}", place=f"(datum.first - datum.last) / {prompts}"
+        )
         for number, (title, color) in enumerate(shown.items())
     ]
     return dress(
@@ -37,13 +41,19 @@ def head_lens(table: pl.DataFrame) -> alt.HConcatChart:
         "Logit lens on the head's output at the final stream: final norm, unembedding, softmax; mean over "
         f"{prompts} prompts.",
         "Outlined: heads that rank the answer above all other answers in every prompt.",
+        "Right: blue where the subject leads the task's other words (copying), red where it is below them all "
+        "(suppressing).",
     )
 
 
 def _cells(table: pl.DataFrame) -> pl.DataFrame:
-    """A row per layer and head: both probabilities with their spread, and in how many prompts the answer leads."""
-    leads = (pl.col("answer_rank_among_answers") == 0).sum().alias("leads")
-    statistics = [*spread("answer_prob", "answer_"), *spread("subject_prob", "subject_"), leads]
+    """A row per layer and head: both probabilities with their spread, and in how many prompts each is where."""
+    counts = [
+        (pl.col("answer_rank_among_answers") == 0).sum().alias("leads"),
+        (pl.col("subject_rank_among_words") == 0).sum().alias("first"),
+        pl.col("subject_last_among_words").sum().alias("last"),
+    ]
+    statistics = [*spread("answer_prob", "answer_"), *spread("subject_prob", "subject_"), *counts]
     return table.group_by("layer", "head").agg(statistics).sort("layer", "head")
 
 
@@ -57,5 +67,8 @@ def _tooltip(prompts: int) -> list[alt.Tooltip]:
         for token in ("answer", "subject")
         for statistic, words in (("mean", "mean probability"), ("min", "lowest"), ("max", "highest"))
     ]
-    leads = alt.Tooltip("leads:Q", title=f"answer leads, of {prompts} prompts", format="d")
-    return [alt.Tooltip("name:N", title="head"), *spreads, leads]
+    counts = [
+        alt.Tooltip(f"{name}:Q", title=f"{words}, of {prompts} prompts", format="d")
+        for name, words in (("leads", "answer leads"), ("first", "subject leads"), ("last", "subject is last"))
+    ]
+    return [alt.Tooltip("name:N", title="head"), *spreads, *counts]

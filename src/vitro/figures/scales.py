@@ -45,11 +45,11 @@ def largest(cells: pl.Series) -> float:
     return _rounded_up(sizes[-1]) if sizes and sizes[-1] > 0 else 1.0
 
 
-def change_color(limit: float, title: str, field: str = "mean") -> alt.Color:
-    """Red below 0, blue above, near white at 0, the same distance both ways."""
+def change_color(limit: float, title: str, field: str = "mean", length: float = _LEGEND) -> alt.Color:
+    """Red below 0, blue above, near white at 0, the same distance both ways; the legend is at most `length` long."""
     scale = alt.Scale(domain=[-limit, limit], domainMid=0, range=list(CHANGE_COLORS), interpolate="lab", clamp=True)
     marks = [-limit, -limit / 2, 0, limit / 2, limit]
-    return alt.Color(f"{field}:Q", scale=scale, legend=_legend(title, marks, digits="+.3~g"))
+    return alt.Color(f"{field}:Q", scale=scale, legend=_legend(title, marks, digits="+.3~g", length=length))
 
 
 def amount_color(limit: float, title: str, field: str = "mean", length: float = _LEGEND) -> alt.Color:

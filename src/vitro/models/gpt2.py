@@ -83,7 +83,7 @@ class GPT2(Model):
     def norm_module(self) -> Any:
         return self.hf.transformer.ln_f
 
-    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
         fused: Tensor = self.hf.transformer.h[layer].attn.c_attn.bias
         grouped: Tensor = fused.unflatten(0, (3, self.shape.n_heads, self.shape.d_head))
         return grouped[2]

@@ -4,7 +4,6 @@ Mistral adds a sliding window, Qwen 2 biases on q, k and v; SmolLM is a Llama. t
 module names.
 """
 
-from importlib import import_module
 from typing import Any, Self
 
 import torch
@@ -12,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.models.model import Model, Shape
+from vitro.models.rope import context
 
 
 class Llama(Model):
@@ -30,7 +30,7 @@ class Llama(Model):
             d_head=hf.model.layers[0].self_attn.head_dim,
             d_mlp=config.intermediate_size,
             d_vocab=config.vocab_size,
-            n_ctx=config.max_position_embeddings,
+            n_ctx=context(config),
         )
         return cls(hf, tokenizer, shape)
 
@@ -51,18 +51,9 @@ class Llama(Model):
         v = attn.v_proj(normed).unflatten(-1, (self.shape.n_kv_heads, self.shape.d_head))
         return q, k, v
 
-    def rotate(
-        self,
-        q: Float[Tensor, "row node head d_head"],
-        k: Float[Tensor, "row node kv_head d_head"],
-        positions: Int[Tensor, " node"],
-    ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node kv_head d_head"]]:
-        cos, sin = self.hf.model.rotary_emb(q, positions[None])
-        # The function with which this checkpoint's own architecture turns queries and keys.
-        turned: tuple[Tensor, Tensor] = import_module(type(self.hf).__module__).apply_rotary_pos_emb(
-            q, k, cos, sin, unsqueeze_dim=2
-        )
-        return turned
+    @property
+    def rotary(self) -> Any:
+        return self.hf.model.rotary_emb
 
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
         out: Tensor = self.hf.model.layers[layer].self_attn.o_proj(z.flatten(-2))
@@ -100,7 +91,7 @@ class Llama(Model):
     def norm_module(self) -> Any:
         return self.hf.model.norm
 
-    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
         proj = self.hf.model.layers[layer].self_attn.v_proj
         bias = proj.bias if proj.bias is not None else torch.zeros_like(proj.weight[:, 0])
         grouped: Tensor = bias.unflatten(0, (self.shape.n_kv_heads, self.shape.d_head))
@@ -108,6 +99,8 @@ class Llama(Model):
 
     def window(self, layer: int) -> int | None:
         config = self.hf.config
-        kinds = getattr(config, "layer_types", None)
-        sliding = kinds is None or kinds[layer] == "sliding_attention"
-        return getattr(config, "sliding_window", None) if sliding else None
+        # Llama has no window, also where its configuration has a field for one; Mistral's is every layer's.
+        sliding = config.model_type == "mistral" or (
+            config.model_type == "qwen2" and config.layer_types[layer] == "sliding_attention"
+        )
+        return config.sliding_window if sliding else None

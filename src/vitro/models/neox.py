@@ -1,6 +1,5 @@
 """GPT-NeoX (Pythia): blocks whose heads and MLP read side by side, and positions rotated in part of each head."""
 
-from importlib import import_module
 from typing import Any, Self
 
 import torch
@@ -8,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.models.model import Model, Shape
+from vitro.models.rope import context
 
 
 class GPTNeoX(Model):
@@ -26,7 +26,7 @@ class GPTNeoX(Model):
             d_head=config.hidden_size // config.num_attention_heads,
             d_mlp=config.intermediate_size,
             d_vocab=config.vocab_size,
-            n_ctx=config.max_position_embeddings,
+            n_ctx=context(config),
         )
         return cls(hf, tokenizer, shape)
 
@@ -51,18 +51,9 @@ class GPTNeoX(Model):
         q, k, v = fused.unflatten(-1, (self.shape.n_heads, 3, self.shape.d_head)).unbind(-2)
         return q, k, v
 
-    def rotate(
-        self,
-        q: Float[Tensor, "row node head d_head"],
-        k: Float[Tensor, "row node head d_head"],
-        positions: Int[Tensor, " node"],
-    ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node head d_head"]]:
-        cos, sin = self.hf.gpt_neox.rotary_emb(q, positions[None])
-        # The function with which this checkpoint's own architecture turns queries and keys.
-        turned: tuple[Tensor, Tensor] = import_module(type(self.hf).__module__).apply_rotary_pos_emb(
-            q, k, cos, sin, unsqueeze_dim=2
-        )
-        return turned
+    @property
+    def rotary(self) -> Any:
+        return self.hf.gpt_neox.rotary_emb
 
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
         out: Tensor = self.hf.gpt_neox.layers[layer].attention.dense(z.flatten(-2))
@@ -99,7 +90,7 @@ class GPTNeoX(Model):
     def norm_module(self) -> Any:
         return self.hf.gpt_neox.final_layer_norm
 
-    def value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
+    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
         proj = self.hf.gpt_neox.layers[layer].attention.query_key_value
         bias = proj.bias if proj.bias is not None else torch.zeros_like(proj.weight[:, 0])
         grouped: Tensor = bias.unflatten(0, (self.shape.n_heads, 3, self.shape.d_head))

@@ -6,9 +6,10 @@ from typing import Literal, get_args
 
 import polars as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from vitro.engine import is_finite, not_finite
 from vitro.models import Model
 from vitro.successors.sets import Known
 
@@ -21,11 +22,13 @@ def effective_embedding(model: Model, tokens: Sequence[int]) -> Float[Tensor, "w
     """Each token's embedding plus what MLP 0 makes of it alone: `embed + m0`.
 
     The embedding is that of the token; where positions are learned (GPT-2) they are left out, for a word's meaning has
-    none. Gould et al. 2023, arXiv 2312.09230, section 3.
+    none. Gould et al. 2023, arXiv 2312.09230, section 3. NotFiniteError where it leaves the number format.
     """
     ids = torch.tensor(tokens, device=model.device)
     embedded: Tensor = model.hf.get_input_embeddings()(ids)
     written: Tensor = embedded + model.mlp_out(0, embedded[None])[0]
+    if not is_finite(written):
+        raise not_finite(model, "embedding and MLP 0 of the words", "in layer 0")
     return written
 
 
@@ -39,15 +42,15 @@ def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
 def head_outputs(
     model: Model, layer: int, inputs: Float[Tensor, "word d_model"], norms: Norms
 ) -> Float[Tensor, "head word d_model"]:
-    """`LN1(x) W_V W_O` of every head of a layer, or `x W_V W_O` without the norm; no bias of values or outputs.
+    """`LN1(x) W_V W_O` of every head of a layer, LN1 without its bias, or `x W_V W_O` without the norm; no other bias.
 
-    With the norm, the values are the model's own (`Model.qkv`) minus b_V, which it adds after a linear map.
+    With the norm, the values are the model's own (`Model.qkv`) minus what they are whatever the word: b_V + b_LN W_V.
     """
     shape = model.shape
     if norms == "with":
         positions = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
         _, _, values = model.qkv(layer, inputs[None], positions)
-        values = values[0].repeat_interleave(shape.n_heads // shape.n_kv_heads, dim=1) - model.value_bias(layer)
+        values = values[0].repeat_interleave(shape.n_heads // shape.n_kv_heads, dim=1) - model.folded_value_bias(layer)
         values = values.transpose(0, 1)
     else:
         values = inputs @ model.w_value(layer)
@@ -60,20 +63,31 @@ def word_logits(
     """What the outputs say about these tokens: the columns of the unembedding for them, and no others."""
     ids = torch.tensor(tokens, device=model.device)
     normed = model.final_norm(outputs) if norms == "with" else outputs
-    logits = normed @ model.w_unembed[ids].T
-    if model.b_unembed is not None:
-        logits = logits + model.b_unembed[ids]
-    return logits.float()
+    # In float32 in every number format: in bfloat16 words tie that the head tells apart.
+    logits = normed.float() @ model.w_unembed[ids].float().T
+    return logits if model.b_unembed is None else logits + model.b_unembed[ids].float()
+
+
+def leading(logits: Float[Tensor, "*row word"]) -> Int[Tensor, "*row"]:
+    """The word of the highest logit in each row; -1 where two share it, or a logit is NaN, for then none leads."""
+    top, word = logits.max(-1, keepdim=True)
+    return torch.where((logits >= top).sum(-1) == 1, word[..., 0], -1)
 
 
 @torch.inference_mode()
 def all_logits(model: Model, sets: Sequence[Known]) -> Iterator[tuple[Norms, int, Float[Tensor, "head word word"]]]:
-    """The logits of all words of all sets for all words of all sets, layer by layer, with and without the norms."""
+    """The logits of all words of all sets for all words of all sets, layer by layer, with and without the norms.
+
+    NotFiniteError where they hold NaN or infinity.
+    """
     tokens = [token for one in sets for token in one.tokens]
     inputs = effective_embedding(model, tokens)
     for norms in NORMS:
         for layer in range(model.shape.n_layers):
-            yield norms, layer, word_logits(model, head_outputs(model, layer, inputs, norms), tokens, norms).cpu()
+            logits = word_logits(model, head_outputs(model, layer, inputs, norms), tokens, norms).cpu()
+            if not is_finite(logits):
+                raise not_finite(model, f"the heads' words {norms} norms", f"in layer {layer}")
+            yield norms, layer, logits
 
 
 def slices(sets: Sequence[Known]) -> list[slice]:
@@ -93,7 +107,7 @@ def score_table(model: Model, sets: Sequence[Known]) -> pl.DataFrame:
     for norms, layer, logits in all_logits(model, sets):
         for one, mine in zip(sets, places, strict=True):
             words, successors = torch.tensor(one.pairs).T
-            top = logits[:, mine, mine].argmax(-1)
+            top = leading(logits[:, mine, mine])
             right = (top[:, words] == successors).sum(-1).tolist()
             rows += [
                 (norms, layer, head, one.name, len(one.pairs), count, count / len(one.pairs), 1 / len(one.words))
@@ -123,7 +137,7 @@ def head_words(model: Model, sets: Sequence[Known], layer: int, head: int) -> pl
         logits = word_logits(model, outputs, one.tokens, "with")[0].cpu()
         n = len(one.words)
         after = dict(one.pairs)
-        top = logits.argmax(-1).tolist()
+        top = leading(logits).tolist()
         frames.append(
             pl.DataFrame(
                 {

@@ -1,0 +1,101 @@
+"""Every field of a configuration that transformers reads: used, without effect here, or refused.
+
+The families call the checkpoint's own modules, so most fields are used by being built into those. What a model's
+forward pass does beside its modules (masks, windows, the order of things) the engine does in its own words, and a
+field that would have it done otherwise must not be overlooked: it is refused, by name, with what was found.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vitro.models.checkpoint import ModelError
+
+
+def _fields(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+_ROTARY = _fields(
+    "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_act",
+    "max_position_embeddings tie_word_embeddings rope_parameters head_dim",
+)
+_LLAMA = _ROTARY | {"num_key_value_heads", "rms_norm_eps"}
+USED: Mapping[str, frozenset[str]] = {
+    "gpt2": _fields(
+        "vocab_size n_positions n_embd n_layer n_head n_inner activation_function layer_norm_epsilon",
+        "scale_attn_weights scale_attn_by_inverse_layer_idx tie_word_embeddings",
+    ),
+    "llama": _LLAMA | {"attention_bias", "mlp_bias"},
+    "mistral": _LLAMA | {"sliding_window"},
+    "qwen2": _LLAMA | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"},
+    "gpt_neox": _ROTARY | {"layer_norm_eps", "attention_bias", "use_parallel_residual"},
+}
+"""Model type -> the fields that change its logits, and Vitro's with them."""
+
+_ANSWERS = "output_attentions output_hidden_states output_cross_attentions return_dict use_cache"
+_TRAINING = (
+    "attention_dropout hidden_dropout classifier_dropout attn_pdrop embd_pdrop resid_pdrop summary_first_dropout "
+    "initializer_range gradient_checkpointing chunk_size_feed_forward pretraining_tp"
+)
+_OTHER_HEADS = (
+    "id2label label2id num_labels problem_type summary_type summary_use_proj summary_activation summary_proj_to_labels"
+)
+_TEXT = "bos_token_id eos_token_id pad_token_id"
+_PROVENANCE = "architectures auto_map dtype transformers_version name_or_path is_decoder"
+# How the same attention is computed by transformers itself, whose attention the engine does not call.
+_KERNELS = "reorder_and_upcast_attn attn_implementation experts_implementation"
+# Used by some model types, as USED says; of the others read by the cache of keys and values, or by no one.
+_ELSEWHERE = "sliding_window layer_types rope_parameters head_dim"
+_CACHE = "attention_chunk_size mlp_layer_types mtp_layer_types"
+_OTHER_KINDS = "vision_aspect_ratio vision_feature_layer vision_feature_select_strategy num_heads"
+WITHOUT_EFFECT = _fields(
+    _ANSWERS, _TRAINING, _OTHER_HEADS, _TEXT, _PROVENANCE, _KERNELS, _ELSEWHERE, _CACHE, _OTHER_KINDS
+)
+"""Fields that change no logit of a model in evaluation, or not those that Vitro computes, where USED has them not."""
+
+ONLY: Mapping[str, tuple[Any, ...]] = {
+    "is_causal": (True,),
+    "is_encoder_decoder": (False,),
+    "add_cross_attention": (False,),
+    "decoder": (None,),
+    "fusion_config": (None,),
+    "generator": (None,),
+    "kv_sharing_modes": (None,),
+    "per_layer_config": (None,),
+    "quantization_config": (None,),
+    "text_config": (None,),
+    "transformers_weights": (None,),
+}
+"""Fields that Vitro does not follow, with the values at which there is nothing to follow."""
+
+
+def check_fields(name: str, config: Any) -> None:
+    """ModelError where a configuration asks for what Vitro does not compute.
+
+    name: what the person typed.
+    """
+    said = config.to_dict()
+    for field, allowed in ONLY.items():
+        if said.get(field, allowed[0]) not in allowed:
+            _refuse(name, field, said[field], f"models where it is {allowed[0]}, or not there")
+    if config.model_type in ("mistral", "qwen2"):
+        _check_windows(name, config)
+    rope = getattr(config, "rope_parameters", None) or {}
+    share = rope.get("partial_rotary_factor", 1.0)
+    if config.model_type in ("llama", "mistral", "qwen2") and rope.get("rope_type") != "default" and share != 1.0:
+        _refuse(name, "partial_rotary_factor", share, f"{config.model_type} models whose heads are rotated whole")
+
+
+def _check_windows(name: str, config: Any) -> None:
+    window, kinds = config.sliding_window, getattr(config, "layer_types", None) or []
+    if window is not None and window < 1:
+        _refuse(name, "sliding_window", window, "windows of one position or more")
+    if config.model_type == "qwen2":
+        known = {"full_attention"} if window is None else {"full_attention", "sliding_attention"}
+        for kind in kinds:
+            if kind not in known:
+                _refuse(name, f"a layer's layer_types (sliding_window {window})", kind, " and ".join(sorted(known)))
+
+
+def _refuse(name: str, field: str, value: Any, works: str) -> None:
+    raise ModelError(f"model {name!r}: config.json sets {field} to {str(value)[:60]}; Vitro reads {works}")

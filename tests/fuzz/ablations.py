@@ -1,0 +1,92 @@
+"""Heads and MLPs at zero, mean, random and resampled values, whose values plain passes give."""
+
+import torch
+
+from fuzz.check import Check, compare
+from fuzz.constants import zeroed
+from fuzz.draw import Draw
+from fuzz.edits import all_logits, draw_memory
+from fuzz.models import draw_model, plain
+from fuzz.prompts import Tokens, draw_alike
+from slow import Seen, slow_logits, slow_run
+from vitro.circuits import Circuit, Constant, Constants, Kind, Node, resampled, run_circuits
+from vitro.engine import Edit, Variant, mean_activations, mlp_out, sweep, z
+from vitro.models import Model
+
+
+def check_ablations(draw: Draw) -> list[Check]:
+    """Some components ablated together, as edits and as a circuit within the model, against hooks."""
+    model = draw_model(draw)
+    prompts = draw_alike(draw, model)
+    sentences = [[draw.integer(0, model.shape.d_vocab - 1) for _ in prompts[0]] for _ in range(draw.integer(1, 5))]
+    slow = plain(model)
+    kind: Constant = draw.one_of(("zero", "mean", "random", "resample"))
+    seed = draw.integer(0, 1000)
+    memory = draw_memory(draw, model, prompts)
+    if kind == "resample":
+        constants = resampled(model, prompts, seed, memory)
+        values = _resampled(slow, prompts, seed)
+    elif kind == "zero":
+        values = zeroed(_means(slow, sentences))
+        constants = values
+    else:
+        constants = Constants.of(mean_activations(model, sentences, memory=memory))
+        values = _means(slow, sentences)
+    clean = slow_logits(slow, prompts, [()])[0]
+    checks = []
+    for _ in range(4):
+        chosen = draw.some(_components(model), at_most=4)
+        edits = sweep(model, prompts, [_edits(chosen, constants)], all_logits, memory=memory)["logits"][0]
+        circuit = _without(model, chosen, kind)
+        wired = run_circuits(
+            model, prompts, [circuit], all_logits, constants={kind: constants}, value_bias="included", memory=memory
+        )["logits"][0]
+        theirs = slow_logits(slow, prompts, [_edits(chosen, values)])[0]
+        what = f"{kind}: {', '.join(map(str, chosen))}"
+        checks += [compare(f"{what}, edited", edits, theirs, clean), compare(f"{what}, wired", wired, theirs, clean)]
+    return checks
+
+
+def _components(model: Model) -> list[Node]:
+    shape = model.shape
+    heads = [Node(layer, Kind.head, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
+    return heads + [Node(layer, Kind.mlp) for layer in range(shape.n_layers)]
+
+
+def _edits(chosen: list[Node], constants: Constants) -> Variant:
+    return tuple(
+        Edit(z(one.layer, one.head), constants.z[one.layer][:, :, one.head])
+        if one.kind is Kind.head
+        else Edit(mlp_out(one.layer), constants.mlp_out[one.layer])
+        for one in chosen
+    )
+
+
+def _without(model: Model, chosen: list[Node], kind: Constant) -> Circuit:
+    kept = [str(one) for one in _components(model) if one not in chosen]
+    return Circuit.within(model, kept, kind, mlps="ablated")
+
+
+def _seen(slow: Model, prompts: Tokens) -> list[Seen]:
+    return [slow_run(slow, prompt) for prompt in prompts]
+
+
+def _means(slow: Model, sentences: Tokens) -> Constants:
+    seen = _seen(slow, sentences)
+    embed = torch.stack([one.resid_pre[0] for one in seen]).mean(0, keepdim=True)
+    z_mean = torch.stack([one.z for one in seen], dim=1).mean(1, keepdim=True)
+    mlp = torch.stack([one.mlp_out for one in seen], dim=1).mean(1, keepdim=True)
+    return Constants(embed.float(), z_mean.float(), mlp.float())
+
+
+def _resampled(slow: Model, prompts: Tokens, seed: int) -> Constants:
+    """Each prompt's from the one before it in a seeded order."""
+    order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed)).tolist()
+    other = {one: order[place - 1] for place, one in enumerate(order)}
+    seen = _seen(slow, prompts)
+    taken = [seen[other[number]] for number in range(len(prompts))]
+    return Constants(
+        torch.stack([one.resid_pre[0] for one in taken]).float(),
+        torch.stack([one.z for one in taken], dim=1).float(),
+        torch.stack([one.mlp_out for one in taken], dim=1).float(),
+    )

@@ -1,0 +1,68 @@
+"""Edges cut alone against path patching by plain hooks, and attributions against autograd through transformers."""
+
+import torch
+from torch import Tensor
+
+from circuits.slow_edges import slow_cut, slow_gradient, written
+from fuzz.check import Check, compare
+from fuzz.constants import draw_constants
+from fuzz.draw import Draw
+from fuzz.edits import all_logits, draw_memory
+from fuzz.models import draw_model, plain, ungrouped
+from fuzz.prompts import draw_prompts
+from slow import slow_logits, slow_run
+from vitro.circuits import attribute_edges, cut_edges, model_edges
+from vitro.engine import Budget
+
+
+def check_edges(draw: Draw) -> list[Check]:
+    """Some of the edges into one layer, or into the logits; prompts of any lengths."""
+    model = draw_model(draw)
+    prompts = draw_prompts(draw, model, at_most=3)
+    since = draw.integer(0, min(map(len, prompts)) - 1)
+    constants = draw_constants(draw, model, prompts)
+    layer = draw.integer(0, model.shape.n_layers)
+    edges = model_edges(model, layer)
+    memory = draw_memory(draw, model, prompts)
+    found = cut_edges(model, prompts, layer, constants, all_logits, since=since, memory=memory)["logits"]
+    slow = plain(model)
+    clean = slow_logits(slow, prompts, [()])[0]
+    checks = []
+    for number in draw.some(range(len(edges)), at_least=4, at_most=6):
+        theirs = torch.stack(
+            [slow_cut(slow, prompt, i, edges[number], constants, since) for i, prompt in enumerate(prompts)]
+        )
+        checks.append(compare(f"{edges[number]} since {since}", found[number], theirs, clean))
+    return checks
+
+
+def check_attributions(draw: Draw) -> list[Check]:
+    """One gradient of a logit and of a log-probability, for some edges and prompts. Relative to the largest score."""
+    model = draw_model(draw)
+    prompts = draw_prompts(draw, model, at_most=3)
+    since = draw.integer(0, min(map(len, prompts)) - 1)
+    constants = draw_constants(draw, model, prompts)
+    tokens = [draw.integer(0, model.shape.d_vocab - 1) for _ in prompts]
+
+    def metrics(logits: Tensor) -> dict[str, Tensor]:
+        return {"logit": logits[torch.arange(len(prompts)), torch.tensor(tokens)]}
+
+    memory = None if draw.chance(0.5) else 20 * Budget.of(model).need(max(map(len, prompts)), 1)
+    found = attribute_edges(model, prompts, constants, metrics, since=since, memory=memory)["logit"]
+    edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
+    slow = plain(ungrouped(model))
+    table = slow.hf.get_input_embeddings()
+    checks = []
+    for number in draw.some(range(len(edges)), at_least=4, at_most=6):
+        theirs = torch.zeros(len(prompts), dtype=torch.float64)
+        for i, prompt in enumerate(prompts):
+            seen = slow_run(slow, prompt)
+            change = written(slow, seen, edges[number], constants, i).expand(len(prompt), -1).clone()
+            change[:since] = 0.0
+            with torch.enable_grad():
+                inputs = table(torch.tensor([prompt])).requires_grad_()
+                theirs[i] = (change * slow_gradient(slow, edges[number], inputs, tokens[i])).sum()
+        largest = found.abs().max()
+        apart = float((found[number].double() - theirs).abs().max() / largest)
+        checks.append(Check(f"{edges[number]} since {since}", apart, float(theirs.abs().max() / largest)))
+    return checks

@@ -1,0 +1,65 @@
+"""What is checked: each kind a function of a seeded draw, so that any case can be run again alone."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fuzz.ablations import check_ablations
+from fuzz.check import Check, largest
+from fuzz.circuits import check_circuits
+from fuzz.draw import Draw
+from fuzz.edges import check_attributions, check_edges
+from fuzz.edits import check_attention, check_edits
+from fuzz.halves import check_halves
+from fuzz.lens import check_lens, check_means
+from fuzz.readings import check_readings
+from fuzz.watched import check_watched
+
+KINDS: Mapping[str, Callable[[Draw], list[Check]]] = {
+    "edits": check_edits,
+    "attention": check_attention,
+    "watched": check_watched,
+    "readings": check_readings,
+    "lens": check_lens,
+    "means": check_means,
+    "ablations": check_ablations,
+    "circuits": check_circuits,
+    "edges": check_edges,
+    "attributions": check_attributions,
+    "halves": check_halves,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One draw of a kind, run."""
+
+    kind: str
+    seed: int
+    checks: tuple[Check, ...]
+    error: str = ""
+    """The traceback, where it ended in an exception, which is a failure too."""
+
+    @property
+    def failures(self) -> list[str]:
+        """A line for each check that failed, and the error."""
+        wrong = [f"{one.what}: {one.apart:.1e} apart, limit {one.limit:.1e}" for one in self.checks if one.fails]
+        return [*wrong, self.error] if self.error else wrong
+
+    @property
+    def shown(self) -> int:
+        """How many checks show something."""
+        return sum(not one.shows_nothing for one in self.checks)
+
+    @property
+    def worst(self) -> float:
+        """The largest difference, in units of its limit."""
+        return largest(*(one.apart / one.limit for one in self.checks))
+
+
+def run_case(kind: str, seed: int) -> Case:
+    """One case; whatever is raised in it is its result."""
+    try:
+        return Case(kind, seed, tuple(KINDS[kind](Draw(kind, seed))))
+    except Exception:
+        return Case(kind, seed, (), traceback.format_exc())

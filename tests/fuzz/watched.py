@@ -1,0 +1,54 @@
+"""Watched attention under edits, against what transformers' eager attention returns."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fuzz.check import Check, compare
+from fuzz.draw import Draw
+from fuzz.edits import draw_edit, draw_memory, every_head, every_site
+from fuzz.models import draw_model, plain
+from fuzz.prompts import draw_prompts
+from slow import slow_run
+from vitro.engine import Finals, Hook, Variant, pattern, sweep
+
+
+def check_watched(draw: Draw) -> list[Check]:
+    """Heads watched while something is edited: before them, after them, and on them beside their attention."""
+    model = draw_model(draw)
+    prompts = draw_prompts(draw, model, at_most=3)
+    last = model.shape.n_layers - 1
+    heads = draw.some([head for head in every_head(model) if head[0] >= last - 1], at_most=3)
+    watch = [pattern(*head) for head in heads]
+    variants: list[Variant] = []
+    for _ in range(4):
+        sites = [site for site in every_site(model) if site.hook is not Hook.pattern and site < pattern(last, 0)]
+        variants.append(tuple(draw_edit(draw, model, prompts, site) for site in draw.some(sites, at_most=3)))
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        return {str(site): finals.attention[site] for site in watch}
+
+    memory = draw_memory(draw, model, prompts)
+    ours = sweep(model, prompts, variants, read, watch=watch, memory=memory)
+    slow, longest = plain(model), max(map(len, prompts))
+    checks = []
+    for number, variant in enumerate(((), *variants)):
+        seen = [slow_run(slow, prompt, own(variant, i)).attention for i, prompt in enumerate(prompts)]
+        rows = torch.stack([pad(one[:, :, -1], (0, longest - one.shape[-1])) for one in seen])
+        if number == 0:
+            clean = rows
+            continue
+        for site, (layer, head) in zip(watch, heads, strict=True):
+            what = f"{site} under {'; '.join(map(str, variant))}"
+            checks.append(compare(what, ours[str(site)][number - 1], rows[:, layer, head], clean[:, layer, head]))
+    return checks
+
+
+def own(variant: Variant, prompt: int) -> Variant:
+    """What a variant does to one prompt, as edits of that prompt alone."""
+    edits = []
+    for edit in variant:
+        if edit.prompts is None or prompt in edit.prompts:
+            value = edit.value[[prompt if len(edit.value) > 1 else 0]] if edit.value.ndim == 3 else edit.value
+            edits.append(type(edit)(edit.site, value, edit.how, edit.positions))
+    return tuple(sorted(edits, key=lambda edit: (edit.site.layer, edit.site.hook, edit.how == "add")))

@@ -1,0 +1,44 @@
+"""The rooms of the house know each other one way: the order below is that of docs/architecture.md."""
+
+import ast
+from pathlib import Path
+
+import vitro
+
+ROOMS = (
+    "errors", "strict_json", "progress",
+    "models", "tasks", "engine", "circuits", "figures", "experiments", "report", "successors",
+    "folder", "parts", "identity", "study", "claims", "reproduce", "cli",
+)  # fmt: skip
+HOUSE = Path(vitro.__file__).parent
+KNOW_NOTHING_OF = {"models": {"tasks"}, "tasks": {"models"}, "report": {"models", "engine", "circuits", "experiments"}}
+"""Beside what comes later: what a room could see by the order, and does not."""
+
+
+def imported(file: Path) -> set[str]:
+    """The rooms that a file imports from, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("vitro."):
+            names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.module == "vitro":
+            names |= {alias.name for alias in node.names if alias.name in ROOMS}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("vitro.")}
+    return names
+
+
+def test_every_arrow_points_one_way() -> None:
+    for file in HOUSE.rglob("*.py"):
+        room = file.relative_to(HOUSE).parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        seen = set(ROOMS[: ROOMS.index(room) + 1]) - KNOW_NOTHING_OF.get(room, set())
+        assert imported(file) <= seen, f"{file.relative_to(HOUSE)} imports {sorted(imported(file) - seen)}"
+
+
+def test_the_page_on_the_house_names_its_rooms_in_that_order() -> None:
+    page = HOUSE.parents[1] / "docs" / "architecture.md"
+    tree = page.read_text("utf-8").split("```")[1]
+    named = [line.split()[0].rstrip("/").removesuffix(".py") for line in tree.splitlines() if line.startswith("  ")]
+    assert tuple(named) == ROOMS
