@@ -161,7 +161,6 @@ def test_stopped_half_way_the_command_goes_on_where_it_was(
     folder, out = tmp_path / "gpt2", tmp_path / "claims[1].html"
     random_gpt2.hf.save_pretrained(folder)
     random_gpt2.tokenizer.save_pretrained(folder)
-    capsys.readouterr()
     monkeypatch.setattr("vitro.reproduce.NEEDS", {"days": (("prompts", "clean", "head_lens"), ())})
     monkeypatch.setattr("vitro.reproduce.CLAIMS", [claim for claim in CLAIMS if claim.id in (0, 15)])
     monkeypatch.setattr("vitro.reproduce.FIGURES", {})
