@@ -1,0 +1,106 @@
+"""Questions: what is asked of a model, in one tokenizer's tokens. All that measures reads these and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from vitro.tasks.errors import TaskError
+
+FINAL = "final"
+"""The mark of every prompt's last position, where the answer is read."""
+
+
+# Long lists of numbers have no use for equality.
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """A task's prompts and what counts as right, prompt by prompt (docs/method.md, "Questions").
+
+    - `tokens`: each prompt's ids, BOS first where the model has one; lengths may differ.
+    - `labels`: what a person calls the prompt ("Monday", "Mary and John"): short, for axes and tables.
+    - `right`, `wrong`: the tokens that count as right and those they are held against; one or many each, and `wrong`
+      may be none.
+    - `answers`, `others`: the same in words, for tables and figures ("Tuesday"; "33 to 99").
+    - `marks`: named positions, one in each prompt: `subject`, `IO`, `S1`, `year`. `final` is always there.
+    - `among`, `among_words`: the closed, ordered list of answers, in tokens and in words; empty where there is none.
+    - `partner`: for each prompt its counterfactual, exactly as long, so that positions correspond; None: there is none.
+    - `groups`: what kind of prompt each is, such as its template; empty where all are of one kind.
+    - `content`: positions of the words that carry the task beside the marks, the same in all prompts.
+    - `notes`: what was absorbed or left out on the way to these tokens, a sentence each.
+
+    Raises `TaskError`, which names the prompt, where these do not fit each other.
+    """
+
+    tokens: tuple[tuple[int, ...], ...]
+    labels: tuple[str, ...]
+    right: tuple[tuple[int, ...], ...]
+    wrong: tuple[tuple[int, ...], ...]
+    answers: tuple[str, ...]
+    others: tuple[str, ...]
+    marks: Mapping[str, tuple[int, ...]]
+    among: tuple[int, ...] = ()
+    among_words: tuple[str, ...] = ()
+    partner: tuple[tuple[int, ...], ...] | None = None
+    groups: tuple[str, ...] = ()
+    content: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.tokens)
+        if not n:
+            raise TaskError("there are no prompts")
+        columns: Mapping[str, Sequence[object]] = {
+            "labels": self.labels,
+            "right": self.right,
+            "wrong": self.wrong,
+            "answers": self.answers,
+            "others": self.others,
+            **{f"mark {name!r}": at for name, at in self.marks.items()},
+            **({"partner": self.partner} if self.partner is not None else {}),
+            **({"groups": self.groups} if self.groups else {}),
+        }
+        for name, column in columns.items():
+            if len(column) != n:
+                raise TaskError(f"there are {n} prompts, and {name} is of {len(column)}")
+        for row, (prompt, right, wrong) in enumerate(zip(self.tokens, self.right, self.wrong, strict=True)):
+            where = f"prompt {row} ({self.labels[row]})"
+            if not prompt:
+                raise TaskError(f"{where} is empty")
+            if not right:
+                raise TaskError(f"{where} has no right answer")
+            if both := set(right) & set(wrong):
+                raise TaskError(f"{where}: token {min(both)} is right and wrong at once")
+            if self.partner is not None and len(self.partner[row]) != len(prompt):
+                raise TaskError(
+                    f"{where} is {len(prompt)} tokens and its counterfactual {len(self.partner[row])}; "
+                    "they must be of one length, so that positions correspond"
+                )
+            for name, at in self.marks.items():
+                if not 0 <= at[row] < len(prompt):
+                    raise TaskError(f"{where}: mark {name!r} is position {at[row]}, of a prompt of {len(prompt)} tokens")
+        ends = tuple(len(prompt) - 1 for prompt in self.tokens)
+        if self.marks.get(FINAL, ends) != ends:
+            raise TaskError(f"the mark {FINAL!r} is the last position of each prompt and can be no other")
+        object.__setattr__(self, "marks", {**self.marks, FINAL: ends})
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many tokens each prompt has."""
+        return tuple(map(len, self.tokens))
+
+    @property
+    def one_length(self) -> bool:
+        """Whether all prompts are equally long, so that a mean can be taken position by position."""
+        return len(set(self.lengths)) == 1
+
+    def first_difference(self, row: int) -> int:
+        """The first position at which a prompt and its counterfactual differ; its length where they do not."""
+        assert self.partner is not None
+        pairs = zip(self.tokens[row], self.partner[row], strict=True)
+        return next((at for at, (mine, theirs) in enumerate(pairs) if mine != theirs), len(self.tokens[row]))
+
+    def token_ids(self) -> frozenset[int]:
+        """Every token that is asked about: right, wrong, and of the list."""
+        return frozenset(chain(self.among, *self.right, *self.wrong))
