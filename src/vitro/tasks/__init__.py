@@ -4,26 +4,28 @@ This room knows tokenizers only. It works in numpy and imports neither torch nor
 """
 
 from vitro.tasks.builtin import BUILTIN, days, months, numbers
-from vitro.tasks.datasets import DATASETS, Dataset, draw, space_tokens
 from vitro.tasks.errors import TaskError
 from vitro.tasks.file import from_toml
-from vitro.tasks.named import argument, named
-from vitro.tasks.prompts import Prompts, Role, tokenize
-from vitro.tasks.task import Task
+from vitro.tasks.named import named
+from vitro.tasks.questions import FINAL, Questions
+from vitro.tasks.sentences import drawn, space_tokens
+from vitro.tasks.successors import Successors
+from vitro.tasks.task import DATASETS, Dataset, Task
+from vitro.tasks.tokenize import tokenize
 from vitro.tasks.tokenizer import Tokenizer, readable
 
 __all__ = [
     "BUILTIN",
     "DATASETS",
+    "FINAL",
     "Dataset",
-    "Prompts",
-    "Role",
+    "Questions",
+    "Successors",
     "Task",
     "TaskError",
     "Tokenizer",
-    "argument",
     "days",
-    "draw",
+    "drawn",
     "from_toml",
     "months",
     "named",

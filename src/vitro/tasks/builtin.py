@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from vitro.tasks.errors import TaskError
-from vitro.tasks.task import Task
+from vitro.tasks.successors import Successors
 
 # No tokenizer keeps a run of numbers whole for as long as this; a larger n is a slip, and would fill the
 # memory.
 LARGEST_N = 10_000
 
 
-def days() -> Task:
+def days() -> Successors:
     """The day after: seven prompts, `If today is Monday, tomorrow is`."""
-    return Task(
+    return Successors(
         name="days",
         template="If today is {day}, tomorrow is",
         words=("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
@@ -29,12 +29,13 @@ def days() -> Task:
             "After {day} comes",
             "The day right after {day} is",
         ),
+        typed="days",
     )
 
 
-def months() -> Task:
+def months() -> Successors:
     """The month after: twelve prompts, `If this month is January, next month is`."""
-    return Task(
+    return Successors(
         name="months",
         template="If this month is {month}, next month is",
         words=(
@@ -53,10 +54,11 @@ def months() -> Task:
             "After {month} comes",
             "The month right after {month} is",
         ),
+        typed="months",
     )  # fmt: skip
 
 
-def numbers(n: int = 10) -> Task:
+def numbers(n: int = 10) -> Successors:
     """The number after: n prompts, `If 1 then` to `If n then`, answered by 2 to n + 1.
 
     The post's own template is lost; this one fits what a replication says of it. The name carries n
@@ -64,7 +66,7 @@ def numbers(n: int = 10) -> Task:
     """
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= LARGEST_N:
         raise TaskError(f"task 'numbers': n is {n!r}; it must be a whole number from 1 to {LARGEST_N}")
-    return Task(
+    return Successors(
         name=f"numbers-{n}",
         template="If {n} then",
         words=tuple(str(number) for number in range(1, n + 2)),
@@ -79,7 +81,8 @@ def numbers(n: int = 10) -> Task:
             "Count to {n} and then",
             "We had {n} and now we have",
         ),
+        typed=f"numbers:{n}",
     )
 
 
-BUILTIN: Mapping[str, Callable[[], Task]] = MappingProxyType({"days": days, "months": months, "numbers": numbers})
+BUILTIN: Mapping[str, Callable[[], Successors]] = MappingProxyType({"days": days, "months": months, "numbers": numbers})

@@ -1,13 +1,16 @@
 """How a tokenizer cuts a task's words, and whether each is one token, after at most one that all share."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vitro.tasks.builtin import LARGEST_N, numbers
 from vitro.tasks.errors import TaskError
-from vitro.tasks.task import Task
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
+
+if TYPE_CHECKING:
+    from vitro.tasks.successors import Successors
 
 _MOST_LISTED = 12
 
@@ -38,7 +41,7 @@ def cut(tokens: Mapping[str, tuple[int, ...]]) -> Cuts:
     return Cuts(tokens, lead, whole)
 
 
-def subject_indices(task: Task, word: str, prompt: Encoding) -> tuple[int, ...]:
+def subject_indices(task: "Successors", word: str, prompt: Encoding) -> tuple[int, ...]:
     """Which of the prompt's tokens overlap the subject, or are nothing but the space before it.
 
     That space is the template's text, but most tokenizers join it to the word. Where one does not, it leads.
@@ -55,7 +58,7 @@ def subject_indices(task: Task, word: str, prompt: Encoding) -> tuple[int, ...]:
     return tuple(inside)
 
 
-def continuation_cuts(task: Task, tokenizer: Tokenizer, prompts: Mapping[str, Encoding]) -> Cuts:
+def continuation_cuts(task: "Successors", tokenizer: Tokenizer, prompts: Mapping[str, Encoding]) -> Cuts:
     """The words as they continue a prompt: subject and answer their own prompt, every answer the first one.
 
     `prompts` are the encoded prompts by subject. Raises `TaskError` if a word changes the tokens before it,
@@ -85,7 +88,7 @@ def continuation_cuts(task: Task, tokenizer: Tokenizer, prompts: Mapping[str, En
     return cut(tokens)
 
 
-def check_whole(task: Task, tokenizer: Tokenizer, subjects: Cuts, continuations: Cuts) -> None:
+def check_whole(task: "Successors", tokenizer: Tokenizer, subjects: Cuts, continuations: Cuts) -> None:
     """Raises `TaskError` for the first word that is not whole, and says which words or numbers fit."""
     fit = {
         word
@@ -103,9 +106,8 @@ def check_whole(task: Task, tokenizer: Tokenizer, subjects: Cuts, continuations:
         )
 
 
-def _what_fits(task: Task, fit: set[str]) -> str:
-    n = len(task.words) - 1
-    if n <= LARGEST_N and task == numbers(n):
+def _what_fits(task: "Successors", fit: set[str]) -> str:
+    if re.fullmatch(r"numbers-\d+", task.name):
         first_misfit = next(i for i, word in enumerate(task.words) if word not in fit)
         if first_misfit >= 2:
             return f"numbers:{first_misfit - 1} fits"

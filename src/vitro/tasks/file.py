@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from vitro.tasks.errors import TaskError
-from vitro.tasks.task import Task
+from vitro.tasks.successors import Successors
 
-_KEYS = tuple(key.name for key in fields(Task))
-_REQUIRED = tuple(key.name for key in fields(Task) if key.default is MISSING)
+_KEYS = tuple(key.name for key in fields(Successors) if key.name != "typed")
+_REQUIRED = tuple(key.name for key in fields(Successors) if key.default is MISSING)
 
 
-def from_toml(path: str | os.PathLike[str]) -> Task:
-    """The task written in a TOML file whose keys are the fields of `Task`.
+def from_toml(path: str | os.PathLike[str]) -> Successors:
+    """The task written in a TOML file whose keys are the fields of `Successors`.
 
     ```toml
     name = "letters"
@@ -26,7 +26,7 @@ def from_toml(path: str | os.PathLike[str]) -> Task:
     ```
 
     Raises `TaskError`, which begins with the path, for a file that cannot be read, is not TOML, or lacks a
-    key or has an unknown one, and for all that `Task` itself refuses.
+    key or has an unknown one, and for all that `Successors` itself refuses.
     """
     try:
         table = _table(Path(path))
@@ -36,7 +36,7 @@ def from_toml(path: str | os.PathLike[str]) -> Task:
         for key in _REQUIRED:
             if key not in table:
                 raise TaskError(f"the key {key!r} is missing; a task needs {', '.join(_REQUIRED)}")
-        return Task(**table)
+        return Successors(**table, typed=str(path))
     except TaskError as error:
         raise TaskError(f"{path}: {error}") from None
 

@@ -6,10 +6,10 @@ import re
 from vitro.tasks.builtin import BUILTIN, LARGEST_N, numbers
 from vitro.tasks.errors import TaskError
 from vitro.tasks.file import from_toml
-from vitro.tasks.task import Task
+from vitro.tasks.successors import Successors
 
 
-def named(name: str) -> Task:
+def named(name: str) -> Successors:
     """The task called `name`: `days`, `months`, `numbers`, `numbers:100`, or the path of a `.toml` file.
 
     Raises `TaskError` with the list of tasks and the closest name if there is no such task.
@@ -32,11 +32,3 @@ def named(name: str) -> Task:
         f"there is no task {name!r}{meant} "
         f"There are {', '.join(BUILTIN)}, numbers:N and any task in a .toml file, by its path"
     )
-
-
-def argument(task: Task) -> str:
-    """What to type on the command line for a task: the inverse of `named`, a file called after it included."""
-    typed = re.sub(r"^numbers-(\d+)$", r"numbers:\1", task.name)
-    if typed == task.name and typed not in BUILTIN:
-        return f"{task.name}.toml"
-    return typed if named(typed) == task else f"{task.name}.toml"

@@ -76,7 +76,9 @@ class Questions:
                 )
             for name, at in self.marks.items():
                 if not 0 <= at[row] < len(prompt):
-                    raise TaskError(f"{where}: mark {name!r} is position {at[row]}, of a prompt of {len(prompt)} tokens")
+                    raise TaskError(
+                        f"{where}: mark {name!r} is position {at[row]}, of a prompt of {len(prompt)} tokens"
+                    )
         ends = tuple(len(prompt) - 1 for prompt in self.tokens)
         if self.marks.get(FINAL, ends) != ends:
             raise TaskError(f"the mark {FINAL!r} is the last position of each prompt and can be no other")

@@ -1,124 +1,67 @@
-"""A task: one sentence with a gap, and the ordered words that fill it."""
+"""What a task is to all that measures: a name, its questions, and how it is spoken of."""
 
-import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, get_args
 
-from vitro.tasks.checks import check_count, check_name, check_template, checked_words
-from vitro.tasks.errors import TaskError
+import numpy as np
+from jaxtyping import Int
+
+from vitro.tasks.questions import Questions
+from vitro.tasks.tokenizer import Tokenizer
+
+Dataset = Literal["random", "mean"]
+DATASETS: tuple[Dataset, ...] = get_args(Dataset)
+"""The ablations by a mean over sentences: without the task, and without what tells its prompts apart."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """Prompts that differ in one word, the subject; the answer to each is the word that comes after it.
-
-    `Task("days", "If today is {day}, tomorrow is", ("Monday", ..., "Sunday"), cyclic=True)` has seven
-    prompts.
-
-    - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
-    - `template`: the sentence with exactly one `{slot}`. It must not end in white space: the answer brings
-      its own leading space.
-    - `words`: in order; the answer to `words[i]` is `words[i + 1]`.
-    - `cyclic`: whether the first word follows the last.
-    - `n`: how many of the words, from the first, are subjects; None takes all that have a successor.
-    - `content`: the words of the template that carry the task beside the subject. Whole words; every
-      occurrence counts. Left out, it is every word outside the slot: random ablation then keeps only the
-      punctuation.
-    - `paraphrases`: other templates that ask the same, each with one slot.
-
-    Raises `TaskError` for anything else, naming what is wrong and what would work.
-    """
-
-    name: str
-    template: str
-    words: tuple[str, ...]
-    cyclic: bool = False
-    n: int | None = None
-    # None only until __post_init__ has read the template: no one who has a task ever sees it
-    content: tuple[str, ...] = field(default=None)  # type: ignore[arg-type]
-    paraphrases: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-        check_template(self.name, self.template)
-        object.__setattr__(self, "words", checked_words(self.name, "words", self.words))
-        if len(self.words) < 2:
-            raise TaskError(f"task {self.name!r}: words has {len(self.words)}; a task needs at least two")
-        if not isinstance(self.cyclic, bool):
-            raise TaskError(f"task {self.name!r}: cyclic is {self.cyclic!r}; it must be true or false")
-        check_count(self.name, self.n, self._most_subjects)
-        given = self._template_words() if self.content is None else self.content
-        object.__setattr__(self, "content", checked_words(self.name, "content", given))
-        object.__setattr__(self, "paraphrases", checked_words(self.name, "paraphrases", self.paraphrases))
-        for template in self.paraphrases:
-            check_template(self.name, template)
-        for word in self.content:
-            if not self._occurrences(word, self.words[0]):
-                there = ", ".join(repr(word) for word in self._template_words()) or "none"
-                raise TaskError(
-                    f"task {self.name!r}: content word {word!r} is not in the template {self.template!r} "
-                    f"as a word of its own; its words are {there}"
-                )
+class Task(Protocol):
+    """Something to ask of a model. `Successors` and `Pairs` are tasks."""
 
     @property
-    def slot(self) -> str:
-        """The name between the template's braces."""
-        return self.template[self.template.index("{") + 1 : self.template.index("}")]
+    def name(self) -> str:
+        """Letters, digits, `-` and `_`; a study's folder may carry it."""
 
     @property
-    def subjects(self) -> tuple[str, ...]:
-        """The word in the slot, prompt by prompt."""
-        return self.words[: self._most_subjects if self.n is None else self.n]
+    def typed(self) -> str:
+        """What names it on the command line: the inverse of `named`."""
 
     @property
-    def answers(self) -> tuple[str, ...]:
-        """The correct word, prompt by prompt."""
-        return tuple(self.words[(i + 1) % len(self.words)] for i in range(len(self.subjects)))
+    def right_called(self) -> str:
+        """What the right tokens are to this task: "answer"."""
 
     @property
-    def answer_list(self) -> tuple[str, ...]:
-        """The ordered words an answer is ranked among: all words if cyclic, else the answers."""
-        return self.words if self.cyclic else self.answers
+    def wrong_called(self) -> str:
+        """What the wrong ones are: "subject", "other name"."""
 
     @property
-    def prompts(self) -> tuple[str, ...]:
-        """The texts, subject by subject."""
-        return tuple(self.fill(subject) for subject in self.subjects)
+    def metric(self) -> str:
+        """The metric that rankings and summaries go by, unless another is asked for (see `vitro.metrics`)."""
 
     @property
-    def paraphrased(self) -> tuple["Task", ...]:
-        """The same task asked by each of the paraphrases; all their words outside the slot are content words."""
-        return tuple(
-            Task(self.name, template, self.words, cyclic=self.cyclic, n=self.n) for template in self.paraphrases
-        )
+    def ablations(self) -> Sequence[str]:
+        """The ablations that are measured unless others are asked for; summaries go by the last of them."""
 
-    def fill(self, word: str) -> str:
-        """The template with `word` in its slot."""
-        before, _, rest = self.template.partition("{")
-        return before + word + rest.partition("}")[2]
+    def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
+        """The task in a tokenizer's tokens; `n_ctx` is the longest prompt that the model takes (None: any).
 
-    def subject_span(self, word: str) -> tuple[int, int]:
-        """Where `word` stands in `fill(word)`: its first character and the one after its last."""
-        start = self.template.index("{")
-        return start, start + len(word)
+        Raises `TaskError` for what does not fit this tokenizer or this length.
+        """
 
-    def content_spans(self, word: str) -> tuple[tuple[int, int], ...]:
-        """Where the content words stand in `fill(word)`, from left to right."""
-        return tuple(sorted(span for content in self.content for span in self._occurrences(content, word)))
+    def sentences(
+        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
+    ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
+        """The sentences over which a component's mean output is taken, for each mean that the task can have.
+
+        Means are taken position by position, so all sentences are as long as the prompts, which are of one length; a
+        task whose prompts are not has none.
+        """
 
     @property
-    def _most_subjects(self) -> int:
-        return len(self.words) if self.cyclic else len(self.words) - 1
+    def paraphrased(self) -> Sequence["Task"]:
+        """The same task asked in other words."""
 
-    def _template_words(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self._outside_subject(r"\w+(?:['\u2019]\w+)*", self.words[0]).values()))
+    def facts(self) -> Mapping[str, str]:
+        """What a report says of the task: a value for each name."""
 
-    def _occurrences(self, content: str, word: str) -> tuple[tuple[int, int], ...]:
-        # a word's edge: no letter beside a letter. Punctuation named as content has no such edge.
-        edge = r"(?:(?<!\w)|(?!\w))", r"(?:(?!\w)|(?<!\w))"
-        return tuple(self._outside_subject(edge[0] + re.escape(content) + edge[1], word))
-
-    def _outside_subject(self, pattern: str, word: str) -> dict[tuple[int, int], str]:
-        # searched in the filled text, so that the "th" of "{n}th" is not taken for a word
-        start, end = self.subject_span(word)
-        found = re.finditer(pattern, self.fill(word))
-        return {match.span(): match.group() for match in found if match.end() <= start or match.start() >= end}
+    def identity(self) -> Mapping[str, Any]:
+        """What the questions follow from, as plain JSON: two tasks with equal identities ask the same."""

@@ -1,16 +1,12 @@
 """The sentences whose mean activations replace a component's output: the prompt with random words in it."""
 
-from typing import Literal, get_args
-
 import numpy as np
 from jaxtyping import Int
 
 from vitro.tasks.errors import TaskError
-from vitro.tasks.prompts import Prompts
+from vitro.tasks.questions import Questions
+from vitro.tasks.task import DATASETS, Dataset
 from vitro.tasks.tokenizer import SPACE_MARKS, Tokenizer
-
-Dataset = Literal["random", "mean"]
-DATASETS: tuple[Dataset, ...] = get_args(Dataset)
 
 
 def space_tokens(tokenizer: Tokenizer) -> Int[np.ndarray, " token"]:
@@ -34,8 +30,8 @@ def space_tokens(tokenizer: Tokenizer) -> Int[np.ndarray, " token"]:
     return np.array(sorted(ids), dtype=np.int64)
 
 
-def draw(
-    prompts: Prompts, tokenizer: Tokenizer, dataset: Dataset, samples: int, seed: int
+def drawn(
+    questions: Questions, tokenizer: Tokenizer, dataset: Dataset, samples: int, seed: int
 ) -> Int[np.ndarray, "sample position"]:
     """Copies of the template's tokens with random words in them, drawn uniformly and independently.
 
@@ -53,10 +49,10 @@ def draw(
     if seed < 0:
         raise TaskError(f"seed is {seed}; it must be 0 or more")
     words = space_tokens(tokenizer)
-    positions = [prompts.subject_position]
+    positions = [questions.marks["subject"][0]]
     if dataset == "random":
-        positions += prompts.content_positions
+        positions += questions.content
     generator = np.random.default_rng([seed, DATASETS.index(dataset)])
-    sentences = np.repeat(prompts.tokens[:1], samples, axis=0)
+    sentences = np.repeat(np.array(questions.tokens[:1], dtype=np.int64), samples, axis=0)
     sentences[:, positions] = words[generator.integers(len(words), size=(samples, len(positions)))]
     return sentences

@@ -1,53 +1,24 @@
-"""A task's prompts as one tokenizer writes them."""
+"""A successor task as one tokenizer writes it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from itertools import permutations
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Int
 
 from vitro.tasks.cuts import check_whole, continuation_cuts, cut, subject_indices
 from vitro.tasks.errors import TaskError
-from vitro.tasks.task import Task
+from vitro.tasks.questions import Questions
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
 
-Role = Literal["bos", "template", "content", "subject", "final"]
+if TYPE_CHECKING:
+    from vitro.tasks.successors import Successors
 
 
-# Arrays have no single truth of equality, so neither have prompts.
-@dataclass(frozen=True, eq=False)
-class Prompts:
-    """A task's tokens: prompts of one length that differ in one position, the subject's.
-
-    - `tokens`: the prompts, with BOS at position 0 if the tokenizer has one.
-    - `roles`: what stands at each position. The last is `final`, whatever else it may be.
-    - `subject_position`: where the prompts differ.
-    - `content_positions`: the positions of the content words, `final` included if it is one.
-    - `subject_ids`, `answer_ids`: the subject and the correct answer as continuations of the prompt, with the
-      leading space: what is read off the model's output. In the prompt the subject may be another token.
-    - `answer_list_ids`: the same for the task's `answer_list`.
-    - `absorbed`: a note on each token that the words brought and the template keeps (see `tokenize`).
-
-    The arrays are read-only.
-    """
-
-    tokens: Int[np.ndarray, "prompt position"]
-    roles: tuple[Role, ...]
-    subject_position: int
-    content_positions: tuple[int, ...]
-    subject_ids: Int[np.ndarray, " prompt"]
-    answer_ids: Int[np.ndarray, " prompt"]
-    answer_list_ids: Int[np.ndarray, " answer"]
-    absorbed: tuple[str, ...]
-
-    @property
-    def has_bos(self) -> bool:
-        """Whether position 0 is the tokenizer's beginning-of-sequence token."""
-        return self.roles[0] == "bos"
+Partners = Literal["cycle", "all"]
 
 
-def tokenize(task: Task, tokenizer: Tokenizer, n_ctx: int | None) -> Prompts:
+def tokenize(task: "Successors", tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
     """The task in a tokenizer's tokens, checked to be comparable position by position.
 
     The subject must be one token in every prompt, and each word one token after the prompt, in the context
@@ -80,33 +51,45 @@ def tokenize(task: Task, tokenizer: Tokenizer, n_ctx: int | None) -> Prompts:
 
     bos = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
     end = () if continuations.lead is None else (continuations.lead,)
-    tokens = _frozen([bos + prompt.ids + end for prompt in prompts.values()])
-    length = tokens.shape[1]
+    tokens = tuple(bos + prompt.ids + end for prompt in prompts.values())
+    length = len(tokens[0])
     if n_ctx is not None and length > n_ctx:
         raise TaskError(
             f"task {task.name!r}: its prompts are {length} tokens and the model takes {n_ctx}; shorten the template"
         )
-    content = tuple(len(bos) + i for i in _content_indices(task, prompts[task.subjects[0]]) if i != subject)
-    roles: list[Role] = ["template"] * length
-    for position in content:
-        roles[position] = "content"
-    roles[len(bos) + subject] = "subject"
-    roles[-1] = "final"
-    if bos:
-        roles[0] = "bos"
-    return Prompts(
-        tokens=tokens,
-        roles=tuple(roles),
-        subject_position=len(bos) + subject,
-        content_positions=content,
-        subject_ids=_frozen([after[word] for word in task.subjects]),
-        answer_ids=_frozen([after[word] for word in task.answers]),
-        answer_list_ids=_frozen([after[word] for word in task.answer_list]),
-        absorbed=tuple(absorbed),
+    at = len(bos) + subject
+    rows = _with_partners(len(tokens), task.partners, task.seed)
+    asked, others = ([pair[i] for pair in rows] for i in (0, 1)) if rows else (list(range(len(tokens))), [])
+    return Questions(
+        tokens=tuple(tokens[row] for row in asked),
+        labels=tuple(task.subjects[row] for row in asked),
+        right=tuple((after[task.answers[row]],) for row in asked),
+        wrong=tuple((after[task.subjects[row]],) for row in asked),
+        answers=tuple(task.answers[row] for row in asked),
+        others=tuple(task.subjects[row] for row in asked),
+        marks={"subject": (at,) * len(asked)},
+        among=tuple(after[word] for word in task.answer_list),
+        among_words=task.answer_list,
+        partner=tuple(tokens[row] for row in others) if others else None,
+        content=tuple(len(bos) + i for i in _content_indices(task, prompts[task.subjects[0]]) if i != subject),
+        notes=tuple(absorbed),
     )
 
 
-def _subject_index(task: Task, tokenizer: Tokenizer, prompts: dict[str, Encoding], places: Sequence[int]) -> int:
+def _with_partners(n: int, partners: Partners, seed: int) -> list[tuple[int, int]]:
+    """Prompts by number, each with another one: all pairs, or each once, by a cycle that the seed draws.
+
+    Empty where a prompt has no other.
+    """
+    if partners == "all" or n == 1:
+        return list(permutations(range(n), 2))
+    order = np.random.default_rng(seed).permutation(n).tolist()
+    return sorted(zip(order, order[1:] + order[:1], strict=True))
+
+
+def _subject_index(
+    task: "Successors", tokenizer: Tokenizer, prompts: dict[str, Encoding], places: Sequence[int]
+) -> int:
     """The one place of the subject among the prompts' tokens, once all else is known to be the same."""
     (first, reference), *others = prompts.items()
     for (word, prompt), place in zip(others, places[1:], strict=True):
@@ -126,7 +109,7 @@ def _subject_index(task: Task, tokenizer: Tokenizer, prompts: dict[str, Encoding
     return places[0]
 
 
-def _check_distinct(task: Task, tokenizer: Tokenizer, ids: dict[str, int]) -> None:
+def _check_distinct(task: "Successors", tokenizer: Tokenizer, ids: dict[str, int]) -> None:
     seen: dict[int, str] = {}
     for word, token in ids.items():
         if token == tokenizer.unk_token_id:
@@ -141,14 +124,8 @@ def _check_distinct(task: Task, tokenizer: Tokenizer, ids: dict[str, int]) -> No
         seen[token] = word
 
 
-def _content_indices(task: Task, prompt: Encoding) -> list[int]:
+def _content_indices(task: "Successors", prompt: Encoding) -> list[int]:
     spans = task.content_spans(task.subjects[0])
     return [
         i for i, (start, end) in enumerate(prompt.spans) if any(start < last and end > first for first, last in spans)
     ]
-
-
-def _frozen(ids: Sequence[int] | Sequence[Sequence[int]]) -> Int[np.ndarray, "..."]:
-    array = np.array(ids, dtype=np.int64)
-    array.setflags(write=False)
-    return array
