@@ -130,6 +130,13 @@ class Answers:
         """The summed probability of the wrong tokens: no metric, but what is shown beside the answer's."""
         return self.prob(self.wrong, self.asked.n_wrong)
 
+    def rank(self, logits: Float[Tensor, "*row prompt d_vocab"]) -> Int[Tensor, "*row prompt"]:
+        """How many tokens beside the right ones the best of these is not above: 0 is the top, and a tie is not."""
+        filled = _filled(self.right, self.asked.n_right)
+        best = self.right.where(filled, -torch.inf).amax(-1, keepdim=True)
+        # Asked so that NaN, which is neither above nor below anything, is not the top either.
+        return (~(logits < best)).sum(-1) - (~(self.right < best) & filled).sum(-1)
+
     def rank_listed(self) -> Int[Tensor, "*row prompt"]:
         """How many wrong answers of the list the best right one is not above: 0 is the lead, and a tie is none."""
         return _not_below(self.listed, self.right_listed)
@@ -160,11 +167,6 @@ def _not_below(
     return (~(logits < best) & ~right).sum(-1)
 
 
-MetricName = Literal[
-    "answer_prob", "answer_logit", "logit_diff", "margin", "prob_diff", "among_answers", "right_first", "kl"
-]
-
-
 @dataclass(frozen=True)
 class Metric:
     """A number of each prompt (docs/method.md, "Metrics").
@@ -173,7 +175,7 @@ class Metric:
     needs: what of the questions it cannot be had without.
     """
 
-    name: MetricName
+    name: str
     unit: str
     words: str
     sense: str

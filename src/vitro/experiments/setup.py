@@ -1,24 +1,23 @@
 """A task mounted on a model: what every measurement starts from, computed once for all of them."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits import Circuit, Constants, Node, counterfactual, resampled, run_circuits
 from vitro.engine import Budget, Edit, Read, Site, Variant, mean_activations, sweep
-from vitro.errors import VitroError
 from vitro.experiments.streams import Streams, clean_streams
 from vitro.metrics import METRICS, Asked, Metric, fitting
 from vitro.models import Model
+from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, OptionError, Options
 from vitro.progress import bar
+from vitro.tables import Tables
 from vitro.tasks import FINAL, Dataset, Questions, Task, readable
 
 if TYPE_CHECKING:
@@ -26,82 +25,6 @@ if TYPE_CHECKING:
 
 Places = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
 """Positions, and prompts; None: all."""
-
-ValueBias = Literal["excluded", "included"]
-UnembedDirection = Literal["folded", "raw"]
-SteerPositions = Literal["final", "all"]
-OutputBias = Literal["excluded", "included"]
-IgEndpoints = Literal["mib", "paper"]
-Head = tuple[int, int]
-"""(layer, head)"""
-
-
-class OptionError(VitroError):
-    """An option of a measurement that is out of range."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a measurement leaves open; every choice is recorded with its results.
-
-    seed, samples: of the random and the mean dataset (the post does not give N; a replication used 256).
-    value_bias: whether a head's output contains what it adds at every position alike, b_V + b_LN W_V (b_LN: the bias of
-    the norm before the heads). "excluded" is the post's, made with TransformerLens' folded weights: a zero-ablated head
-    still passes that on. "included" is the raw model's. Where there is neither bias (Llama) the two are one; random and
-    mean ablation do not depend on it.
-    heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
-    steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the last
-    content word of the task, and the layer before the first key head's.
-    unembed_direction: the steering vector, a token's column of W_U: "folded" as TransformerLens folds it (times the
-    final norm's weight, centred), or "raw".
-    output_bias: whether the bias of a layer's heads (b_O) goes along with them in circuits where only wired heads are
-    read (C3 to C9); the post does not say.
-    steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
-    edge_ablation: what a cut edge's source is taken to write.
-    ig_endpoints: where EAP-IG takes its m gradients between the ablated embedding (0) and the clean one (1): "mib" at
-    0 ... (m-1)/m, as MIB and the main branch of EAP-IG's code; "paper" at 1/m ... 1, as its paper.
-    memory: bytes for everything but the model; None: the engine's default.
-    """
-
-    seed: int = 0
-    samples: int = 256
-    value_bias: ValueBias = "excluded"
-    heads: tuple[Head, ...] | None = None
-    steer_token: str | None = None
-    steer_layer: int | None = None
-    alphas: tuple[float, ...] = (-5.0, -1.0, 0.0, 1.0, 5.0, 100.0)
-    unembed_direction: UnembedDirection = "folded"
-    steer_positions: SteerPositions = "final"
-    output_bias: OutputBias = "excluded"
-    edge_ablation: Constant = "mean"
-    ig_endpoints: IgEndpoints = "mib"
-    memory: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise OptionError(f"the seed must be 0 or more, not {self.seed}")
-        if self.samples < 1:
-            raise OptionError(f"the number of samples must be 1 or more, not {self.samples}")
-        for name, choices in (
-            ("value_bias", ValueBias),
-            ("unembed_direction", UnembedDirection),
-            ("steer_positions", SteerPositions),
-            ("output_bias", OutputBias),
-            ("edge_ablation", Constant),
-            ("ig_endpoints", IgEndpoints),
-        ):
-            if getattr(self, name) not in get_args(choices):
-                listed = " or ".join(get_args(choices))
-                raise OptionError(f"{name} must be {listed}, not {getattr(self, name)!r}")
-        if self.heads is not None and (not self.heads or len(set(self.heads)) < len(self.heads)):
-            raise OptionError(f"heads must be one or more, each once, not {self.heads}; None chooses them by rule")
-        if not self.alphas or not all(math.isfinite(alpha) for alpha in self.alphas):
-            raise OptionError(f"alphas must be one or more finite numbers, not {self.alphas}")
-        if self.memory is not None and self.memory < 1:
-            raise OptionError(f"the memory budget must be a positive number of bytes, not {self.memory}")
-
-
-DEFAULT_OPTIONS = Options()
 
 
 Part = Callable[[str, Callable[[], Tables]], Tables]

@@ -2,10 +2,8 @@
 
 import polars as pl
 
+from vitro.heads import Head
 from vitro.tables.statistics import RARE, luck
-
-Head = tuple[int, int]
-"""(layer, head)"""
 
 COPIES = pl.col("subject_rank_among_words") == 0
 """The subject leads the task's other words."""
@@ -62,7 +60,7 @@ def _in_six_of_seven(head_lens: pl.DataFrame, holds: pl.Expr) -> list[Head]:
     """
     counted = head_lens.group_by("layer", "head").agg(holds.sum().alias("n"), pl.len().alias("of"))
     often = {
-        (layer, head)
+        Head(layer, head)
         for layer, head, n, of in counted.iter_rows()
         if 7 * n >= 6 * of and luck(n, of, 1 / of) * len(counted) <= RARE
     }
@@ -70,4 +68,4 @@ def _in_six_of_seven(head_lens: pl.DataFrame, holds: pl.Expr) -> list[Head]:
 
 
 def _heads(ranked: pl.DataFrame) -> list[Head]:
-    return [(layer, head) for layer, head in ranked.select("layer", "head").iter_rows()]
+    return [Head(layer, head) for layer, head in ranked.select("layer", "head").iter_rows()]
