@@ -42,7 +42,7 @@ def _patterns(setup: Setup) -> pl.DataFrame:
         for layer, head in heads:
             for number, path in enumerate(paths):
                 weights = layers[layer][head][path][:, path]
-                frames[layer, head].append(
+                frames[Head(layer, head)].append(
                     pl.DataFrame(
                         {
                             "prompt": np.full(len(query), part.start + number),

@@ -49,14 +49,14 @@ def selective_heads(head_lens: pl.DataFrame, misses: int = 0) -> list[Head]:
     )
     found = by_head.filter(pl.col("missed") <= misses)
     order = found.sort("missed", "answer_prob", "layer", "head", descending=[False, True, False, False])
-    return [(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
+    return [Head(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
 
 
 def subject_heads(head_lens: pl.DataFrame) -> list[Head]:
     """All heads by the mean lens probability of the subject, highest first: the post's measure of copying."""
     by_head = head_lens.group_by("layer", "head").agg(pl.col("subject_prob").mean())
     order = by_head.sort("subject_prob", "layer", "head", descending=[True, False, False])
-    return [(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
+    return [Head(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
 
 
 def copying_heads(head_lens: pl.DataFrame) -> list[Head]:
@@ -80,7 +80,7 @@ def _in_six_of_seven(head_lens: pl.DataFrame, holds: pl.Expr) -> list[Head]:
     """
     counted = head_lens.group_by("layer", "head").agg(holds.sum().alias("n"), pl.len().alias("of"))
     mine = {
-        (layer, head)
+        Head(layer, head)
         for layer, head, n, of in counted.iter_rows()
         if 7 * n >= 6 * of and luck(n, of, 1 / of) * len(counted) <= RARE
     }

@@ -21,7 +21,7 @@ def run(setup: Setup) -> Tables:
         lens, ablation = setup.tables(HEAD_LENS)["head_lens"], setup.tables(HEAD_ABLATION)["head_ablation"]
         why = dict(list(reasons(lens, ablation).items())[:AT_MOST])
     else:
-        why = {head: ["asked for"] for head in setup.options.heads}
+        why = {Head(*head): ["asked for"] for head in setup.options.heads}
     return {
         "key_heads": pl.DataFrame(
             {

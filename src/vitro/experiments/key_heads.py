@@ -19,7 +19,7 @@ def key_heads(setup: Setup) -> tuple[Head, ...]:
     The first is the one that pins and steering look at most closely.
     """
     if setup.options.heads is not None:
-        return setup.options.heads
+        return tuple(Head(*head) for head in setup.options.heads)
     return tuple(reasons(setup.tables(HEAD_LENS)["head_lens"], setup.tables(HEAD_ABLATION)["head_ablation"]))[:AT_MOST]
 
 
@@ -46,9 +46,9 @@ def strongest_heads(head_ablation: pl.DataFrame, method: str) -> list[Head]:
     """All heads by what their ablation does to the mean answer probability, the largest loss first."""
     by_head = head_ablation.filter(method=method).group_by("layer", "head").agg(pl.col("answer_prob_change").mean())
     order = by_head.sort("answer_prob_change", "layer", "head")
-    return [(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
+    return [Head(layer, head) for layer, head in order.select("layer", "head").iter_rows()]
 
 
 def named(heads: tuple[Head, ...]) -> str:
     """Heads in the circuits' vocabulary: "a9.h1+a10.h3"."""
-    return "+".join(f"a{layer}.h{head}" for layer, head in heads)
+    return "+".join(map(str, heads))
