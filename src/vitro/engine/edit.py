@@ -162,7 +162,7 @@ class Edit:
         else:
             _check_named(self, "position", tuple(chain(*rows)), -longest, longest)
             for number, (row, end) in enumerate(zip(rows, lengths, strict=True)):
-                _check_named(self, f"position in prompt {number}", row or None, -end, end)
+                _check_named(self, "position", row or None, -end, end, where=f" in prompt {number}")
         # What fills up a shorter row is beyond every prompt.
         widest = max(map(len, rows))
         wanted = torch.tensor([[*row, *[longest] * (widest - len(row))] for row in rows])[:, None]
@@ -179,14 +179,14 @@ Variant = tuple[Edit, ...]
 """Edits made together in one run of the model; the empty variant is the clean run."""
 
 
-def _check_named(edit: Edit, what: str, named: Sequence[int] | None, first: int, end: int) -> None:
+def _check_named(edit: Edit, what: str, named: Sequence[int] | None, first: int, end: int, *, where: str = "") -> None:
     """EditError where an edit names what is not there, which would be to edit nothing without a word."""
     if named is None:
         return
     if not named:
         raise EditError(f"edit ({edit}): it names no {what}, so it edits nothing; None stands for all")
     if wrong := [one for one in named if not first <= one < end]:
-        raise EditError(f"edit ({edit}): there is no {what} {wrong[0]}; there are {first} to {end - 1}")
+        raise EditError(f"edit ({edit}): there is no {what} {wrong[0]}{where}; there are {first} to {end - 1}")
 
 
 def pin(layer: int, head: int, to: int, *, at: int = -1) -> Edit:
