@@ -104,7 +104,7 @@ class Edit:
     """
 
     site: Site
-    value: Float[Tensor, "*prompt_position width"]
+    value: Float[Tensor, "..."]
     how: Literal["set", "add"] = "set"
     positions: tuple[int, ...] | tuple[tuple[int, ...], ...] | None = None
     prompts: tuple[int, ...] | None = None
