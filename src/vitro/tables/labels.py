@@ -63,7 +63,9 @@ def places(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     prompts = tables["prompts"]
     if _alike(tables):
         first = prompts.filter(pl.col("prompt") == 0).sort("position")
-        return ["{subject}" if role == "subject" else token for token, role in first.select("token", "role").iter_rows()]
+        return [
+            "{subject}" if role == "subject" else token for token, role in first.select("token", "role").iter_rows()
+        ]
     names = prompts.drop_nulls("mark").group_by("mark").agg(pl.col("position").mean()).sort("position", "mark")
     return [*names["mark"].to_list(), ELSEWHERE]
 
