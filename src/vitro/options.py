@@ -28,7 +28,7 @@ UnembedDirection = Literal["folded", "raw"]
 SteerPositions = Literal["final", "all"]
 OutputBias = Literal["excluded", "included"]
 IgEndpoints = Literal["mib", "paper"]
-Answers = Literal["whole", "first_token"]
+AnswerTokens = Literal["whole", "first_token"]
 BadRows = Literal["refuse", "skip"]
 
 
@@ -430,7 +430,7 @@ DEFAULT_OPTIONS = Options()
 class TaskOptions:
     """What a task by its name leaves open, beside the seed (see `vitro.tasks.named`)."""
 
-    answers: Answers = option(
+    answers: AnswerTokens = option(
         "whole",
         Flag("whole", "first_token"),
         TASK,
@@ -450,6 +450,11 @@ class TaskOptions:
 
     def __post_init__(self) -> None:
         checked(self)
+
+    @classmethod
+    def of(cls, task: object) -> "TaskOptions":
+        """What a task was named with; of a kind of task that leaves something closed, the default."""
+        return cls(**{each.name: getattr(task, each.name, each.default) for each in options_of(cls)})
 
 
 @dataclass(frozen=True)
