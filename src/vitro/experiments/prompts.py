@@ -5,7 +5,7 @@ import polars as pl
 
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.setup import Setup
-from vitro.tables import Tables
+from vitro.tables import Tables, varies
 from vitro.tasks import FINAL
 
 SHOWN = 12
@@ -72,7 +72,7 @@ def _roles(setup: Setup, row: int) -> tuple[list[str], list[str | None]]:
     names: list[str | None] = [None] * len(prompt)
     for name, at in reversed(questions.marks.items()):
         names[at[row]] = name
-        roles[at[row]] = "subject" if name == setup.varying else "mark"
+        roles[at[row]] = "subject" if name == "subject" and setup.varying else "mark"
     roles[-1] = FINAL
     if prompt[0] == setup.model.tokenizer.bos_token_id:
         roles[0] = "bos"
@@ -82,7 +82,7 @@ def _roles(setup: Setup, row: int) -> tuple[list[str], list[str | None]]:
 def numbers(tables: Tables) -> pl.DataFrame:
     """The first prompt, token by token; of a task whose prompts differ elsewhere than in a subject, the first prompts."""
     prompts = tables["prompts"]
-    if "subject" in prompts["role"]:
+    if varies(tables):
         return prompts.filter(pl.col("prompt") == 0).select("position", "token_id", "token", "role")
     text = prompts.group_by("prompt", maintain_order=True).agg(pl.col("token").str.join("").alias("tokens"))
     return tables["questions"].join(text, on="prompt").head(SHOWN).select("label", "tokens", "answer", "wrong")

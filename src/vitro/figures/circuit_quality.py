@@ -28,11 +28,11 @@ def keep_curve(table: pl.DataFrame) -> alt.LayerChart:
         color("token", {"the answer": BLUE}),
         [alt.Tooltip("k:Q", title="heads kept")],
         prompts=prompts,
-        each="lines",
+        prompts_as="lines",
     )
     last = rows.filter(pl.col("mean").is_not_null()).sort("k").tail(1)
-    own = alt.Chart(values(last)).mark_rule(color=GRAY, strokeDash=[4, 3])
-    line = own.encode(y="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the model's own", format=".4g")])
+    model = alt.Chart(values(last)).mark_rule(color=GRAY, strokeDash=[4, 3])
+    line = model.encode(y="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the model's own", format=".4g")])
     both = alt.LayerChart(layer=[line, drawn.properties(data=values(rows))])
     return dress(
         both.properties(width=2 * _WIDTH - 280, height=_HEIGHT),
@@ -48,10 +48,10 @@ def random_circuits_figure(table: pl.DataFrame, wiring: str) -> alt.LayerChart:
     probability to other tokens.
     """
     means = table.group_by("number").agg(pl.col("among_answers").mean().alias("mean")).sort("number")
-    mine, others = means.filter(number=0), means.filter(pl.col("number") > 0)
+    judged, random = means.filter(number=0), means.filter(pl.col("number") > 0)
     bins = alt.Bin(step=0.02, extent=[0, 1])
     bars = (
-        alt.Chart(values(others))
+        alt.Chart(values(random))
         .mark_bar(color=PALE, stroke=GRAY, strokeWidth=0.5)
         .encode(
             x=alt.X("mean:Q", title="answer's mean probability among the answers", bin=bins).axis(grid=False),
@@ -63,19 +63,19 @@ def random_circuits_figure(table: pl.DataFrame, wiring: str) -> alt.LayerChart:
         )
     )
     line = (
-        alt.Chart(values(mine))
+        alt.Chart(values(judged))
         .mark_rule(color=BLUE, strokeWidth=2.5)
         .encode(x="mean:Q", tooltip=[alt.Tooltip("mean:Q", title="the circuit", format=".4g")])
     )
     label = (
-        alt.Chart(values(mine))
+        alt.Chart(values(judged))
         .mark_text(color=BLUE, fontSize=12, fontWeight=600, align="left", dx=6, baseline="top")
         .encode(x="mean:Q", y=alt.value(2), text=alt.value("the circuit"))
     )
     return dress(
         alt.LayerChart(layer=[bars, line, label], width=_WIDTH, height=_HEIGHT),
         "The circuit among random ones of its kind",
-        f"{others.height} circuits of the same wiring, their heads and MLPs drawn at random.",
+        f"{random.height} circuits of the same wiring, their heads and MLPs drawn at random.",
         f"The circuit: {wiring}",
     )
 

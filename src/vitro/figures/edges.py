@@ -60,9 +60,9 @@ def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame) -> alt.HConc
     axis = alt.Axis(domain=False, ticks=False, gridColor=GRID, tickCount=6)
     panels = []
     for approximation, rank, _ in correlations.iter_rows():
-        mine = table.filter(approximation=approximation).with_columns(EDGE_NAME)
+        edges = table.filter(approximation=approximation).with_columns(EDGE_NAME)
         shown = (
-            mine.sort(size, descending=True, maintain_order=True).head(_POINTS).select("edge", "exact", "approximate")
+            edges.sort(size, descending=True, maintain_order=True).head(_POINTS).select("edge", "exact", "approximate")
         )
         reach = float(shown.select(pl.max_horizontal(pl.all().exclude("edge").abs().max())).item() or 1.0) * 1.05
         x = alt.X("exact:Q", title="exact change (nats)", axis=axis, scale=alt.Scale(domain=[-reach, reach]))

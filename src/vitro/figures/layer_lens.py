@@ -34,7 +34,7 @@ def layer_lens(table: pl.DataFrame) -> alt.VConcatChart:
         token_color(),
         [alt.Tooltip("token:N", title="of"), alt.Tooltip("stage:N", title="stream")],
         prompts=prompts,
-        each="lines",
+        prompts_as="lines",
     ).transform_calculate(stage=_STAGE)
     rows = means_and_prompts(answer_and_subject(depths, "depth"), ["token", "depth"], "prob")
     return dress(

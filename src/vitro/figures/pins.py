@@ -82,9 +82,9 @@ def _rows(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 def _against_clean(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with `lost`: a mean is compared with the clean mean, a prompt with its own clean run."""
-    if "each" not in rows.columns:
-        rows = rows.with_columns(each=None, prompt=None)
-    prob = pl.coalesce("mean", "each")
+    if "value" not in rows.columns:
+        rows = rows.with_columns(value=None, prompt=None)
+    prob = pl.coalesce("mean", "value")
     # The rows of means have no prompt: they are a group of their own.
     clean = prob.filter(pl.col("place") == _CLEAN).first().over("prompt")
     return rows.with_columns((prob < clean).alias("lost"))

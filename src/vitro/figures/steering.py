@@ -35,7 +35,7 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame)
         token_color(),
         [alt.Tooltip("token:N", title="of"), alpha],
         prompts=prompts,
-        each="dots",
+        prompts_as="dots",
     )
     weights = curves(
         x,
@@ -43,7 +43,7 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame)
         color("name", colors),
         [alt.Tooltip("name:N", title="head"), alpha],
         prompts=prompts,
-        each="dots",
+        prompts_as="dots",
     )
     tokens = means_and_prompts(answer_and_subject(table, "alpha"), ["token", "alpha"], "prob")
     panels = [

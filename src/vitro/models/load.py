@@ -24,10 +24,14 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load(name: str, *, device: str = "cpu", dtype: str = "float32") -> Model:
-    """A model by its name: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
+    """Load a model: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
 
-    device: "cpu", "cuda", "cuda:1", "mps". dtype: "float32" (exact to 1e-4 of the slow way), "bfloat16", "float16".
-    Raises ModelError, in one line, for a name, file, family or weight that will not do.
+    device: "cpu", "cuda", "cuda:1", "mps". dtype: "float32" (within 1e-4 of plain transformers), "bfloat16", "float16".
+    Raises ModelError, in one line, for a name, file, family or weight that cannot be used.
+
+    >>> model = vitro.load(folder)  # a folder in the hub's layout; with access to the hub: vitro.load("gpt2")
+    >>> model.shape.n_layers, model.shape.n_heads
+    (3, 4)
     """
     return load_checkpoint(find(name), device=device, dtype=dtype)
 
