@@ -336,6 +336,9 @@ SENTENCES, HEADS, ABLATION, CONVENTIONS, TASK, MACHINE = (
 class Options:
     """What a measurement leaves open; every choice is recorded with its results.
 
+    >>> vitro.Options(samples=64, metric="logit_diff").metric
+    'logit_diff'
+
     seed, samples: of the random and the mean dataset (the post does not give N; a replication used 256).
     ablations: which are measured; None: the task's own.
     metric: the one that rankings and summaries go by; tables keep all. None: the task's own.

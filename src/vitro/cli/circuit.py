@@ -57,9 +57,8 @@ def circuit(
     rows, attention = answers_by_prompt(tables), tables["circuit_attention"].drop("circuit")
     quality = judge_circuit(loaded, chosen, wired, options).numbers if judge else None
     if as_json:
-        shown = {"prompts": rows, "attention": attention}
-        if "circuit_answer_table" in tables:
-            shown["answer_table"] = tables["circuit_answer_table"].drop("circuit")
+        answer_table = tables["circuit_answer_table"].drop("circuit")
+        shown = {"prompts": rows, "answer_table": answer_table, "attention": attention}
         if quality is not None:
             shown["quality"] = quality
         dicts = {name: table.to_dicts() for name, table in shown.items()}
