@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitro.cli.parameters import Json, Only, takes_options, task_of
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_json, print_lines, print_table
 from vitro.errors import VitroError
 from vitro.options import Options, TaskOptions
 
@@ -75,7 +75,8 @@ def _tell(task: "Task", as_json: bool) -> None:
     if as_json:
         print_json({"name": task.name, **task.facts()})
         return
-    print_table(("", task.name), list(task.facts().items()))
+    print(task.name)
+    print_lines(task.facts())
     print("Its prompts in a model's tokens: --model M")
 
 
@@ -91,9 +92,9 @@ def _preview(task: "Task", model: str, first: int, as_json: bool) -> None:
     if as_json:
         print_json(asdict(shown))
         return
-    for number, row in enumerate(shown.rows):
-        print(f"{number}. {row.label}{f' ({row.group})' if row.group else ''}")
-        print_table(("", ""), _lines(row))
+    for row in shown.rows:
+        print(f"{row.label}{f' ({row.group})' if row.group else ''}")
+        print_lines(_lines(row))
     print(f"{len(shown.rows)} of {shown.total} prompts")
     for note in shown.notes[:FEW]:
         print(note)
@@ -101,17 +102,17 @@ def _preview(task: "Task", model: str, first: int, as_json: bool) -> None:
         print(f"and {len(shown.notes) - FEW} more such notes (--json prints all)")
 
 
-def _lines(row: "PreviewRow") -> list[tuple[str, str]]:
+def _lines(row: "PreviewRow") -> dict[str, str]:
     """A prompt, line by line: a name and what it is."""
     marks = [f"{name} {position} {row.tokens[position]!r}" for name, position in row.marks.items()]
-    lines = [
-        ("tokens", "|".join(row.tokens)),
-        ("marks", ", ".join(marks)),
-        ("right", _tokens(row.right, row.answer)),
-        ("wrong", _tokens(row.wrong, row.other)),
-        ("counterfactual", row.counterfactual or "none"),
-    ]
-    return [(name, text.replace("\n", "\\n")) for name, text in lines]
+    lines = {
+        "tokens": "|".join(row.tokens),
+        "marks": ", ".join(marks),
+        "right": _tokens(row.right, row.answer),
+        "wrong": _tokens(row.wrong, row.other),
+        "counterfactual": row.counterfactual or "none",
+    }
+    return {name: text.replace("\n", "\\n") for name, text in lines.items()}
 
 
 def _tokens(tokens: Sequence[str], words: str) -> str:

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Int
 
+from vitro.options import AnswerTokens, BadRows
 from vitro.tasks.checks import check_name
 from vitro.tasks.errors import TaskError
 from vitro.tasks.pair import Pair
@@ -15,11 +16,6 @@ from vitro.tasks.pair_questions import pair_questions
 from vitro.tasks.questions import Questions
 from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
-
-AnswerTokens = Literal["whole", "first_token"]
-"""What an answer of several tokens is: refused, or its first token where that tells right from wrong."""
-BadRows = Literal["refuse", "skip"]
-"""What a row that does not fit is: an error, or left out and told of in the notes."""
 
 MOST_ROWS = 10_000
 """A task made or read by its name has no more rows than this: each is measured many times over."""
@@ -32,6 +28,7 @@ class Pairs:
     - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
     - `typed`: what names it on the command line; left out, the file that would be called after it.
     - `answers`, `bad_rows`: see `AnswerTokens` and `BadRows`.
+    - `counterfactual`: which of a file's counterfactuals was asked for.
     - `left_out`: why rows were left out on the way here, a line each.
     - `columns`: what a file calls the parts of a `Pair`, for errors: `{"right": "correct_idx"}`.
     - `counted`: how many tokens a prompt has where marks given as tokens were counted; None: not known. Where a
@@ -46,6 +43,7 @@ class Pairs:
     typed: str = field(default="", compare=False)
     answers: AnswerTokens = "whole"
     bad_rows: BadRows = "refuse"
+    counterfactual: str | None = field(default=None, compare=False)
     left_out: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict, compare=False)
     counted: int | None = None
