@@ -56,7 +56,9 @@ def verbs_of_its_number(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, 
     tails = [(template, other) for template in TEMPLATES for pair in others for other in pair]
     rows = []
     for i, ((noun, number), (template, other)) in enumerate(drawn_pairs(heads, tails, n, seed, "agreement"), 1):
-        clean, corrupt = (TEMPLATES[template].format(noun=word, other=other) for word in (noun[number], noun[1 - number]))
+        clean, corrupt = (
+            TEMPLATES[template].format(noun=word, other=other) for word in (noun[number], noun[1 - number])
+        )
         start = len("The ")
         rows.append(
             Pair(

@@ -56,7 +56,9 @@ class Generated:
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or isinstance(self.n, bool) or not 1 <= self.n <= MOST_ROWS:
-            raise TaskError(f"task {self.kind.name!r}: n is {self.n!r}; it must be a whole number from 1 to {MOST_ROWS}")
+            raise TaskError(
+                f"task {self.kind.name!r}: n is {self.n!r}; it must be a whole number from 1 to {MOST_ROWS}"
+            )
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise TaskError(f"task {self.kind.name!r}: seed is {self.seed!r}; it must be a whole number from 0")
 
@@ -97,7 +99,12 @@ class Generated:
 
     def facts(self) -> Mapping[str, str]:
         """What it asks, and where it comes from."""
-        return {"Asks": self.kind.asks, "Example": self.kind.example, "Source": self.kind.source, "Seed": str(self.seed)}
+        return {
+            "Asks": self.kind.asks,
+            "Example": self.kind.example,
+            "Source": self.kind.source,
+            "Seed": str(self.seed),
+        }
 
     def identity(self) -> Mapping[str, Any]:
         """Its kind, number of rows and seed."""

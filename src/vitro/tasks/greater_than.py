@@ -36,7 +36,11 @@ def later_years(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
     years = [(century, year) for century in CENTURIES for year in (FIRST_YEAR, *YEARS)]
     cuts = encode(tokenizer, [_prompt("war", *year) for year in years])
     whole = {year for year, cut in zip(years, cuts, strict=True) if _cut_in_two(cut, *year, digits)}
-    fit = [(century, year) for century, year in years if year != FIRST_YEAR and {(century, year), (century, FIRST_YEAR)} <= whole]
+    fit = [
+        (century, year)
+        for century, year in years
+        if year != FIRST_YEAR and {(century, year), (century, FIRST_YEAR)} <= whole
+    ]
     if len(digits) < 100 or not fit or not nouns:
         (cut,) = encode(tokenizer, [" 1732"])
         pieces = ", ".join(repr(readable(tokenizer, token)) for token in cut.ids)

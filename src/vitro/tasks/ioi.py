@@ -62,7 +62,9 @@ def all_names_new(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
     return _rows(tokenizer, n, seed, "all names")
 
 
-def _rows(tokenizer: Tokenizer, n: int, seed: int, replaced: Literal["second subject", "all names"]) -> tuple[Pair, ...]:
+def _rows(
+    tokenizer: Tokenizer, n: int, seed: int, replaced: Literal["second subject", "all names"]
+) -> tuple[Pair, ...]:
     fit = list(one_token(tokenizer, [f" {word}" for word in (*NAMES, *PLACES, *OBJECTS)]))
     names, places, objects = ([word for word in words if f" {word}" in fit] for words in (NAMES, PLACES, OBJECTS))
     if len(names) < FEWEST_NAMES or not places or not objects:

@@ -22,7 +22,6 @@ BadRows = Literal["refuse", "skip"]
 """What a row that does not fit is: an error, or left out and told of in the notes."""
 
 
-
 @dataclass(frozen=True)
 class Pairs:
     """A task of rows, asked by the difference of right and wrong.
