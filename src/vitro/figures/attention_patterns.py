@@ -13,14 +13,14 @@ from vitro.figures.tiles import Tiles
 
 
 def attention_patterns(
-    table: pl.DataFrame, tokens: Sequence[str], each: Sequence[Sequence[str]] | None = None
+    table: pl.DataFrame, tokens: Sequence[str], prompt_tokens: Sequence[Sequence[str]] | None = None
 ) -> alt.ConcatChart:
     """A small heatmap for each head of table `attention_pattern`, averaged over prompts: queries down, keys across.
 
-    `tokens` are those of the positions, in order; `each` are every prompt's own, so that on a page one prompt can be
-    chosen instead of the mean. A query sees only what precedes it, so half of each square is bare.
+    `tokens` are those of the positions, in order; `prompt_tokens` are those of every prompt, so that on a page one
+    prompt can be chosen instead of the mean. A query sees only what precedes it, so half of each square is empty.
     """
-    choice = Choice(tokens, each or ())
+    choice = Choice(tokens, prompt_tokens or ())
     tiles = Tiles(rows=choice.widest, columns=choice.widest)
     painted = (
         alt.Chart()

@@ -183,15 +183,15 @@ def _box_rows(page: Page, rows: Sequence[Mapping[str, Any]], arrows: pl.DataFram
 
 def _texts(page: Page, rows: Sequence[Mapping[str, Any]], ports: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
     """All that is written: names, what stands below them, and the points of entry inside the left side."""
-    found = []
+    texts = []
     for row in rows:
         name = row["name"]
         (x, y), size, lines = page.middles[name], page.sizes[name], _lines(row)
         top = y - (_NAME_HEIGHT + _LINE_HEIGHT * len(lines)) / 2
-        found.append(("name", x, top + _NAME_HEIGHT / 2, name, GRAY if row["constant"] else INK))
+        texts.append(("name", x, top + _NAME_HEIGHT / 2, name, GRAY if row["constant"] else INK))
         for at, (style, text) in enumerate(lines):
             color = GRAY if row["constant"] or style == "fixed" else BLUE if text.startswith("looks at") else FAINT
-            found.append((style, x, top + _NAME_HEIGHT + (at + 0.5) * _LINE_HEIGHT, text, color))
+            texts.append((style, x, top + _NAME_HEIGHT + (at + 0.5) * _LINE_HEIGHT, text, color))
         left = x - size.width / 2 + 6
-        found += [("port", left, y + port, text, FAINT) for text, port in ports.get(name, {}).items() if text]
-    return pl.DataFrame(found, schema=["style", "x", "y", "text", "color"], orient="row")
+        texts += [("port", left, y + port, text, FAINT) for text, port in ports.get(name, {}).items() if text]
+    return pl.DataFrame(texts, schema=["style", "x", "y", "text", "color"], orient="row")

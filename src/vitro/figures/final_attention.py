@@ -21,15 +21,15 @@ _NAME = pl.format("a{}.h{}", "layer", "head").alias("name")
 
 
 def final_attention(
-    table: pl.DataFrame, tokens: Sequence[str], each: Sequence[Sequence[str]] | None = None
+    table: pl.DataFrame, tokens: Sequence[str], prompt_tokens: Sequence[Sequence[str]] | None = None
 ) -> alt.LayerChart:
     """A heatmap of table V6 (`attention`), averaged over prompts: heads down, positions across.
 
-    `tokens` are those of the positions, in order; `each` are every prompt's own, so that on a page one prompt can be
-    chosen instead of the mean. Where there is room the weight stands in its cell. Hovering gives the spread over
-    prompts.
+    `tokens` are those of the positions, in order; `prompt_tokens` are those of every prompt, so that on a page one
+    prompt can be chosen instead of the mean. Where there is room the weight stands in its cell. Hovering gives the
+    spread over prompts.
     """
-    choice = Choice(tokens, each or ())
+    choice = Choice(tokens, prompt_tokens or ())
     means = table.group_by("layer", "head", "position").agg(spread("weight")).with_columns(prompt=pl.lit(MEAN))
     alone = table.filter(pl.col("prompt").is_in(choice.prompts))
     cells = (

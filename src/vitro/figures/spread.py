@@ -17,7 +17,7 @@ def spread(column: str, prefix: str = "") -> list[pl.Expr]:
 
 
 def means_and_prompts(table: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame:
-    """A row per group with mean, min and max and, while prompts are few, one per group and prompt with `each`.
+    """A row per group with mean, min and max and, while prompts are few, one per group and prompt with `value`.
 
     They stand in one table, told apart by their columns: flattening a list inside a facet mixes up the panels in
     Vega-Lite 6.
@@ -25,8 +25,8 @@ def means_and_prompts(table: pl.DataFrame, by: list[str], column: str) -> pl.Dat
     means = table.group_by(by).agg(spread(column)).sort(by)
     if prompt_count(table) > DOTS:
         return means
-    each = table.select(*by, "prompt", pl.col(column).alias("each")).sort(*by, "prompt")
-    return pl.concat([means, each], how="diagonal")
+    prompts = table.select(*by, "prompt", pl.col(column).alias("value")).sort(*by, "prompt")
+    return pl.concat([means, prompts], how="diagonal")
 
 
 def some_prompts(count: int, at_most: int = 12) -> list[int]:

@@ -50,10 +50,10 @@ def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
     """A words x words heatmap for each set: what a head says (across) given each word (down), norms included."""
     panels = []
     for (name,), part in words.group_by("set", maintain_order=True):
-        own = part["word"].unique(maintain_order=True).to_list()
-        tiles = Tiles(rows=own, columns=own)
+        labels = part["word"].unique(maintain_order=True).to_list()
+        tiles = Tiles(rows=labels, columns=labels)
         marked = tiles.cell >= _MARKED_CELL
-        place = {word: number for number, word in enumerate(own)}
+        place = {word: number for number, word in enumerate(labels)}
         rows = part.select(
             pl.col("word").replace_strict(place).alias("row"),
             pl.col("candidate").replace_strict(place).alias("column"),
@@ -74,7 +74,7 @@ def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
                     alt.Tooltip("centred:Q", title="logit minus its row's mean (nats)", format="+.4g"),
                 ],
             )
-            .transform_calculate(given=name_of("datum.row", own), said=name_of("datum.column", own))
+            .transform_calculate(given=name_of("datum.row", labels), said=name_of("datum.column", labels))
         )
         painted = cell.mark_rect(stroke="white", strokeWidth=1 if marked else 0).encode(
             color=change_color(limit, "Logit minus its row's mean (nats)", "centred")

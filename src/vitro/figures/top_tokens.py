@@ -52,10 +52,10 @@ def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, subjects: Sequence
     """
     numbered = heads.select("layer", "head").with_row_index("row")
     shown, rows, chosen = _columns(table)
-    mine = rows.join(numbered, on=["layer", "head"]).with_columns(pl.col("row").cast(pl.Int64).alias("layer"))
+    cells = rows.join(numbered, on=["layer", "head"]).with_columns(pl.col("row").cast(pl.Int64).alias("layer"))
     return dress(
         _grid(
-            _cells(mine, listed=10),
+            _cells(cells, listed=10),
             [subjects[prompt] for prompt in shown],
             listed=10,
             down="head",
@@ -77,10 +77,10 @@ def stream_top_tokens(table: pl.DataFrame, tokens: Sequence[str]) -> alt.LayerCh
     is the one that stands at its position. Hovering lists the top 10.
     """
     cells = _cells(table.with_columns(pl.col("position").alias("column")), listed=10)
-    own = pl.col("column").replace_strict(range(len(tokens)), tokens, return_dtype=pl.String, default=None)
+    token = pl.col("column").replace_strict(range(len(tokens)), tokens, return_dtype=pl.String, default=None)
     return dress(
         _grid(
-            cells.with_columns(own=pl.col("word") == own.map_elements(readable, return_dtype=pl.String)),
+            cells.with_columns(own=pl.col("word") == token.map_elements(readable, return_dtype=pl.String)),
             tokens,
             listed=10,
             down="input of layer",

@@ -16,6 +16,7 @@ from vitro.models.llama import Llama
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
 from vitro.models.places import check_places
+from vitro.models.rope import context
 
 FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -23,12 +24,28 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load(name: str, *, device: str = "cpu", dtype: str = "float32") -> Model:
-    """A model by its name: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
+    """Load a model: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
 
-    device: "cpu", "cuda", "cuda:1", "mps". dtype: "float32" (exact to 1e-4 of the slow way), "bfloat16", "float16".
-    Raises ModelError, in one line, for a name, file, family or weight that will not do.
+    device: "cpu", "cuda", "cuda:1", "mps". dtype: "float32" (within 1e-4 of plain transformers), "bfloat16", "float16".
+    Raises ModelError, in one line, for a name, file, family or weight that cannot be used.
+
+    >>> model = vitro.load(folder)  # a folder in the hub's layout; with access to the hub: vitro.load("gpt2")
+    >>> model.shape.n_layers, model.shape.n_heads
+    (3, 4)
     """
     return load_checkpoint(find(name), device=device, dtype=dtype)
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:
+    """A model's tokenizer, and the longest prompt that it takes, in tokens; its weights stay where they are.
+
+    Raises ModelError as `load` does for a family, a configuration or a tokenizer that will not do.
+    """
+    header = _read_gguf(checkpoint)
+    config = read_config(checkpoint) if header is None else config_of(checkpoint, header)
+    family_of(config.model_type)
+    with quiet_transformers():
+        return _read_tokenizer(checkpoint, config), context(config)
 
 
 def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32") -> Model:

@@ -38,6 +38,13 @@ class Model(ABC):
 
     Every method takes `row` (variants of a run side by side) and `node` (streams: a token at a position) as leading
     axes. `positions` gives each node's position, which is not its index: nodes may come from several prompts.
+
+    >>> import torch
+    >>> tokens, positions = torch.tensor(prompts[0]), torch.arange(len(prompts[0]))
+    >>> resid = model.embed(tokens, positions)
+    >>> q, k, v = model.qkv(0, resid[None], positions)
+    >>> tuple(resid.shape), tuple(q.shape)  # (node, d_model); (row, node, head, d_head)
+    ((8, 64), (1, 8, 4, 16))
     """
 
     model_types: ClassVar[tuple[str, ...]]
