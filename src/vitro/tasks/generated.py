@@ -14,13 +14,10 @@ from vitro.tasks.errors import TaskError
 from vitro.tasks.greater_than import later_years
 from vitro.tasks.ioi import all_names_new, second_subject_replaced
 from vitro.tasks.pair import Pair
-from vitro.tasks.pairs import Pairs
+from vitro.tasks.pairs import MOST_ROWS, Pairs
 from vitro.tasks.questions import Questions
 from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
-
-MOST_ROWS = 10_000
-"""A task has no more rows than this: each is measured many times over."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 rows=second_subject_replaced,
                 right_called="indirect object",
                 wrong_called="subject",
-                asks="who is given something, of two people of whom one is named again; in the counterfactual a third acts",
+                asks="who is given something: of two people, the one who does not act; the counterfactual has a third",
                 example="When Mary and John came to the store, John gave a drink to -> Mary, not John",
                 source="Wang et al. 2022, arXiv 2211.00593",
             ),
@@ -141,7 +138,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 rows=later_years,
                 right_called="later years",
                 wrong_called="earlier years",
-                asks="the last two digits of a year that comes after another; in the counterfactual that year ends in 01",
+                asks="the last two digits of a later year; in the counterfactual the first year ends in 01",
                 example="The war lasted from the year 1732 to the year 17 -> 33 to 99, not 00 to 32",
                 source="Hanna et al. 2023, arXiv 2305.00586",
             ),

@@ -8,12 +8,15 @@ from vitro.tasks.one_token import drawn_pairs, one_token
 from vitro.tasks.pair import Listed, Pair
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
 
-NOUNS = tuple(
-    """
+NOUNS: tuple[str, ...] = tuple(
+    re.findall(
+        r"\w+",
+        """
     war battle siege strike revolt conflict crisis campaign reign voyage journey trial project program plan treaty
     contract deal truce alliance marriage career study debate dispute struggle drought famine plague festival exhibition
     expedition mission occupation construction growth decline search effort
-    """.split()
+    """,
+    )
 )
 CENTURIES = tuple(range(11, 18))
 FIRST_YEAR = 1

@@ -117,8 +117,8 @@ class _Rows:
             notes.append(f"{len(self.left_out)} of {len(self.left_out) + len(asked)} rows are left out: {told}{more}")
         if longer := [row for row in asked if row.longer]:
             notes.append(
-                f"of answers of several tokens the first is asked, in {len(longer)} of {len(asked)} rows, "
-                f"such as {longer[0].label}: {longer[0].longer}"
+                f"of answers of several tokens the first is asked, in {len(longer)} of {len(asked)} rows: "
+                f"{longer[0].longer}{' and others' if len(longer) > 1 else ''}"
             )
         if self.unlisted:
             named = ", ".join(repr(text) for text in self.unlisted[:_MOST_TOLD])

@@ -21,6 +21,8 @@ AnswerTokens = Literal["whole", "first_token"]
 BadRows = Literal["refuse", "skip"]
 """What a row that does not fit is: an error, or left out and told of in the notes."""
 
+MOST_ROWS = 10_000
+"""A task made or read by its name has no more rows than this: each is measured many times over."""
 
 @dataclass(frozen=True)
 class Pairs:
