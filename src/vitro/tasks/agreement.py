@@ -51,9 +51,8 @@ TEMPLATES = {
 }
 
 
-def verbs(number: int) -> tuple[Listed, ...]:
-    """The verbs that go with one (0) or with many (1), each with its space."""
-    return tuple(Listed(f" {pair[number]}") for pair in VERBS)
+VERBS_OF = tuple(tuple(Listed(f" {pair[number]}") for pair in VERBS) for number in (0, 1))
+"""The verbs as answers: those that go with one, at 0, and with many, at 1."""
 
 
 def verbs_of_its_number(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
@@ -73,8 +72,8 @@ def verbs_of_its_number(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, 
         rows.append(
             Pair(
                 clean,
-                verbs(number),
-                verbs(1 - number),
+                VERBS_OF[number],
+                VERBS_OF[1 - number],
                 corrupt,
                 label=f"{i}: {noun[number]}, {other}",
                 group=template,

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitro.tasks.agreement import verbs
+from vitro.tasks.agreement import VERBS_OF
 from vitro.tasks.errors import RowError, TaskError
 from vitro.tasks.greater_than import year_pair
 from vitro.tasks.pair import Answer, Pair, Place, Token
@@ -266,7 +266,7 @@ def _eap_agreement(row: Row, counterfactual: str) -> Pair:
     if plural not in (0, 1):
         raise RowError(f"column 'plural': it is {plural}; it must be 0 (one) or 1 (many)")
     group = _optional(row, "group")
-    return Pair(_text(row, "clean"), verbs(plural), verbs(1 - plural), _text(row, counterfactual), group=group)
+    return Pair(_text(row, "clean"), VERBS_OF[plural], VERBS_OF[1 - plural], _text(row, counterfactual), group=group)
 
 
 def _mib_choices(row: Row, counterfactual: str) -> Pair:

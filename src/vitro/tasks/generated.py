@@ -118,7 +118,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 rows=second_subject_replaced,
                 right_called="indirect object",
                 wrong_called="subject",
-                asks="who is given something, of two people the one who does not act; a third acts in the counterfactual",
+                asks="who is given something: of two people, the one who does not act; the counterfactual has a third",
                 example="When Mary and John came to the store, John gave a drink to -> Mary, not John",
                 source="Wang et al. 2022, arXiv 2211.00593",
             ),

@@ -76,8 +76,8 @@ def _rows(
     names, places, objects = ([word for word in words if f" {word}" in fit] for words in (NAMES, PLACES, OBJECTS))
     if len(names) < FEWEST_NAMES or not places or not objects:
         raise TaskError(
-            f"ioi: {len(names)} names, {len(places)} places and {len(objects)} objects of its lists are one token here, and "
-            f"it needs at least {FEWEST_NAMES}, 1 and 1; write rows of your own, or use another model"
+            f"ioi: {len(names)} of its names, {len(places)} places and {len(objects)} objects are one token here, "
+            f"and it needs at least {FEWEST_NAMES}, 1 and 1; write rows of your own, or use another model"
         )
     generator = np.random.default_rng(seed)
     kinds = [(template, order) for template in range(len(TEMPLATES)) for order in ORDERS]

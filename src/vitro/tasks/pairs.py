@@ -20,7 +20,6 @@ from vitro.tasks.tokenizer import Tokenizer
 MOST_ROWS = 10_000
 """A task made or read by its name has no more rows than this: each is measured many times over."""
 
-
 @dataclass(frozen=True)
 class Pairs:
     """A task of rows, asked by the difference of right and wrong.
