@@ -1,7 +1,9 @@
 """The command line: what it prints, and every mistake told in one line with exit code 2."""
 
+import html
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -60,12 +62,27 @@ def test_a_study_prints_what_it_found_and_where_the_report_is(
     done = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4")
     assert done.code == 0, done.err
     assert "answers 7 of 7 prompts right" in done.out
-    assert "mean ablation of a1.h1 costs the answer most" in done.out
+    assert "mean ablation of a1.h1 costs most of the answer's probability" in done.out
     assert str(out / "report.html") in done.out
     assert done.err == ""
     again = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4", "--json")
     assert json.loads(again.out)["report"] == str(out / "report.html")
     assert vitro("report", str(out)).code == 0
+
+
+def test_a_study_with_options_of_its_own_gets_edges_by_the_command_that_its_report_prints(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    chosen = ("--samples", "4", "--alphas", "0,1", "--steer-token", " tomorrow", "--metric", "logit_diff")
+    assert vitro("study", "days", "--model", str(planted_folder), "--out", str(out), *chosen).code == 0
+    command = json.loads((out / "study.json").read_text())["command"]
+    _, _, *words = shlex.split(command)
+    done = vitro("edges", *words, "--out", str(out), "--approx")
+    assert done.code == 0, done.err
+    page = html.unescape((out / "report.html").read_text())
+    assert command in page
+    assert shlex.join(["vitro", "edges", *words]) in page
 
 
 def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> None:
@@ -94,13 +111,14 @@ def test_a_tasks_prompts_are_shown_without_the_model_s_weights(
     def read(*given: object) -> None:
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr("vitro.models.load._read_weights", read)
+    # By the module's own name: in its room, `load` is the function.
+    monkeypatch.setattr(sys.modules["vitro.models.load"], "_read_weights", read)
     shown = vitro("tasks", "days:all", "--model", str(planted_folder), "--first", "2")
     assert shown.code == 0, shown.err
     assert "If| today| is| Monday|,| tomorrow| is" in shown.out
-    assert "subject 3 ' Monday', final 6 ' is'" in shown.out
+    assert "subject 4 ' Monday', final 7 ' is'" in shown.out
     assert "right           ' Tuesday'\n  wrong           ' Monday'" in shown.out
-    assert "counterfactual  If today is Tuesday, tomorrow is" in shown.out
+    assert "counterfactual  If today is" in shown.out
     assert "2 of 42 prompts" in shown.out
     said = json.loads(vitro("tasks", "days", "--model", str(planted_folder), "--json").out)
     assert (said["total"], len(said["rows"]), said["rows"][0]["answer"]) == (7, 3, "Tuesday")
@@ -115,7 +133,7 @@ def test_rows_that_are_left_out_are_told_of_before_anything_is_run(
     rows.write_text(
         "\n".join(
             json.dumps(
-                {"clean": f"If today is {day},", "corrupt": f"If today is {other},", "right": right, "wrong": " a"}
+                {"clean": f"If today is {day},", "corrupt": f"If today is {other},", "right": right, "wrong": " house"}
             )
             for day, other, right in days
         )

@@ -456,11 +456,6 @@ class TaskOptions:
     def __post_init__(self) -> None:
         checked(self)
 
-    @classmethod
-    def of(cls, task: object) -> "TaskOptions":
-        """What a task was named with; of a kind of task that leaves something closed, the default."""
-        return cls(**{each.name: getattr(task, each.name, each.default) for each in options_of(cls)})
-
 
 @dataclass(frozen=True)
 class Machine:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Int
 
-from vitro.options import AnswerTokens, BadRows
+from vitro.options import AnswerTokens, BadRows, TaskOptions
 from vitro.tasks.checks import check_name
 from vitro.tasks.errors import TaskError
 from vitro.tasks.pair import Pair
@@ -61,6 +61,11 @@ class Pairs:
                 raise TaskError(f"task {self.name!r}: {name} is {getattr(self, name)!r}; it must be {listed}")
         if not self.rows:
             raise TaskError(f"task {self.name!r} has no rows{_why(self.left_out)}")
+
+    @property
+    def named_with(self) -> TaskOptions:
+        """What becomes of its answers and rows, and which counterfactual was asked for."""
+        return TaskOptions(self.answers, self.bad_rows, self.counterfactual)
 
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The rows in a tokenizer's tokens (see `pair_questions`)."""
