@@ -16,7 +16,9 @@ from vitro.cli import main
 from vitro.cli.tasks import ROW, TEMPLATE
 from vitro.errors import VitroError
 from vitro.models import Model, find, load_tokenizer
-from vitro.tasks import Pairs, from_toml, named
+from vitro.options import Options
+from vitro.study import run_study
+from vitro.tasks import Pairs, days, from_toml, named
 
 
 @dataclass
@@ -74,8 +76,8 @@ def test_a_study_with_options_of_its_own_gets_edges_by_the_command_that_its_repo
     vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
 ) -> None:
     out = tmp_path / "study"
-    chosen = ("--samples", "4", "--alphas", "0,1", "--steer-token", " tomorrow", "--metric", "logit_diff")
-    assert vitro("study", "days", "--model", str(planted_folder), "--out", str(out), *chosen).code == 0
+    options = Options(samples=4, alphas=(0.0, 1.0), steer_token=" tomorrow", metric="logit_diff")
+    run_study(days(), str(planted_folder), out, options, experiments=["prompts"])
     command = json.loads((out / "study.json").read_text())["command"]
     _, _, *words = shlex.split(command)
     done = vitro("edges", *words, "--out", str(out), "--approx")
@@ -129,13 +131,13 @@ def test_rows_that_are_left_out_are_told_of_before_anything_is_run(
     vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
 ) -> None:
     rows = tmp_path / "rows.jsonl"
-    days = [("Monday", "Tuesday", " Tuesday"), ("Monday", "Tuesday", " a b c"), ("Friday", "Sunday", " Saturday")]
+    rows_of = [("Monday", "Tuesday", " Tuesday"), ("Monday", "Tuesday", " a b c"), ("Friday", "Sunday", " Saturday")]
     rows.write_text(
         "\n".join(
             json.dumps(
                 {"clean": f"If today is {day},", "corrupt": f"If today is {other},", "right": right, "wrong": " house"}
             )
-            for day, other, right in days
+            for day, other, right in rows_of
         )
     )
     command = ("tasks", str(rows), "--model", str(planted_folder))
