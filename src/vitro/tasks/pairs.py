@@ -14,11 +14,13 @@ from vitro.tasks.errors import TaskError
 from vitro.tasks.pair import Pair
 from vitro.tasks.pair_questions import pair_questions
 from vitro.tasks.questions import Questions
+from vitro.tasks.sentences import of_partners
 from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
 
 MOST_ROWS = 10_000
 """A task made or read by its name has no more rows than this: each is measured many times over."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -26,7 +28,7 @@ class Pairs:
 
     - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
     - `typed`: what names it on the command line; left out, the file that would be called after it.
-    - `answers`, `bad_rows`: see `AnswerTokens` and `BadRows`.
+    - `answer_tokens`, `bad_rows`: see `AnswerTokens` and `BadRows`.
     - `counterfactual`: which of a file's counterfactuals was asked for.
     - `left_out`: why rows were left out on the way here, a line each.
     - `columns`: what a file calls the parts of a `Pair`, for errors: `{"right": "correct_idx"}`.
@@ -40,7 +42,7 @@ class Pairs:
     name: str
     rows: tuple[Pair, ...]
     typed: str = field(default="", compare=False)
-    answers: AnswerTokens = "whole"
+    answer_tokens: AnswerTokens = "whole"
     bad_rows: BadRows = "refuse"
     counterfactual: str | None = field(default=None, compare=False)
     left_out: tuple[str, ...] = ()
@@ -55,7 +57,7 @@ class Pairs:
     def __post_init__(self) -> None:
         check_name(self.name)
         object.__setattr__(self, "typed", self.typed or f"{self.name}.jsonl")
-        for name, choices in (("answers", get_args(AnswerTokens)), ("bad_rows", get_args(BadRows))):
+        for name, choices in (("answer_tokens", get_args(AnswerTokens)), ("bad_rows", get_args(BadRows))):
             if getattr(self, name) not in choices:
                 listed = " or ".join(choices)
                 raise TaskError(f"task {self.name!r}: {name} is {getattr(self, name)!r}; it must be {listed}")
@@ -65,7 +67,7 @@ class Pairs:
     @property
     def named_with(self) -> TaskOptions:
         """What becomes of its answers and rows, and which counterfactual was asked for."""
-        return TaskOptions(self.answers, self.bad_rows, self.counterfactual)
+        return TaskOptions(self.answer_tokens, self.bad_rows, self.counterfactual)
 
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The rows in a tokenizer's tokens (see `pair_questions`)."""
@@ -74,8 +76,8 @@ class Pairs:
     def sentences(
         self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
     ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
-        """None are drawn: a mean is taken over the counterfactual prompts, or over the prompts where there are none."""
-        return {}
+        """For a mean, the counterfactual prompts, or the prompts where there are none (see `of_partners`)."""
+        return of_partners(questions)
 
     @property
     def paraphrased(self) -> Sequence[Task]:
@@ -96,7 +98,7 @@ class Pairs:
         return {
             "name": self.name,
             "rows": digest.hexdigest(),
-            "answers": self.answers,
+            "answer_tokens": self.answer_tokens,
             "bad_rows": self.bad_rows,
             "counted": self.counted,
         }
