@@ -21,10 +21,10 @@ def test_logits_and_edits_equal_plain_passes_on_smollm2(smollm2: Model) -> None:
             (Edit(resid_post(layer), torch.randn(shape.d_model, generator=draw), how="add", positions=(-1,)),),
             (pin(layer, 8, to=4), pin(layer, 0, to=0)),
         ]
-    ours = sweep(smollm2, prompts, variants, lambda finals: {"logits": finals.logits})["logits"]
-    theirs = slow_logits(smollm2, prompts, variants)
-    for number, (our, their) in enumerate(zip(ours, theirs, strict=True)):
-        assert (our - their).abs().max() <= 1e-4, variants[number]
+    results = sweep(smollm2, prompts, variants, lambda finals: {"logits": finals.logits})["logits"]
+    expected = slow_logits(smollm2, prompts, variants)
+    for number, (result, reference) in enumerate(zip(results, expected, strict=True)):
+        assert (result - reference).abs().max() <= 1e-4, variants[number]
 
 
 def test_smollm2_reads_the_tasks_and_says_how_far_numbers_go(smollm2: Model) -> None:
