@@ -6,7 +6,7 @@ from pathlib import Path
 import vitro
 
 ROOMS = (
-    "errors", "strict_json", "progress",
+    "errors", "strict_json", "progress", "heads", "options",
     "models", "tasks", "engine", "circuits", "figures", "experiments", "report", "successors",
     "folder", "parts", "identity", "study", "claims", "reproduce", "cli",
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from vitro.circuits.attribution import CLEAN, Metrics, attribute_edges, mib_weights, paper_weights
 from vitro.circuits.circuit import Circuit
-from vitro.circuits.constants import Constants, resampled
+from vitro.circuits.constants import Constants, counterfactual, resampled
 from vitro.circuits.drawing import boxes_and_arrows
 from vitro.circuits.edges import cut_edges, model_edges
 from vitro.circuits.export import from_mib, to_mib
@@ -30,6 +30,7 @@ __all__ = [
     "Pin",
     "attribute_edges",
     "boxes_and_arrows",
+    "counterfactual",
     "cut_edges",
     "from_mib",
     "mib_weights",

@@ -8,14 +8,25 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits.nodes import CircuitError
-from vitro.engine import Means, Prompts, Tree, clean_runs, first_conflict, of_one_length, pack
+from vitro.engine import (
+    Means,
+    PromptError,
+    Prompts,
+    Tree,
+    checked_prompts,
+    clean_runs,
+    first_conflict,
+    of_one_length,
+    pack,
+)
 from vitro.models import Model
 
 
 @dataclass(frozen=True, eq=False)
 class Constants:
     """A fixed output of the embedding, of every head (as z, before W_O) and MLP. The axes prompt and position are 1
-    where all agree."""
+    where all agree; where prompts differ in length there are as many positions as the longest has, and what stands
+    beyond a prompt's end is not read."""
 
     embed: Float[Tensor, "prompt position d_model"]
     z: Float[Tensor, "layer prompt position head d_head"]
@@ -81,28 +92,64 @@ class Nodes:
 
 
 @torch.inference_mode()
+def counterfactual(model: Model, prompts: Prompts, partners: Prompts, memory: int | None = None) -> Constants:
+    """Every component's output on each prompt's partner: the same question with something else in its place.
+
+    prompts, partners: token ids, each partner exactly as long as its prompt, so that positions correspond; lengths may
+    differ from prompt to prompt, and the values of a shorter one end in zeros that nothing reads.
+    Raises PromptError where a partner has another length than its prompt.
+
+    Example: `counterfactual(model, [[0, 5, 9]], [[0, 6, 9]])`
+    """
+    ids, others = checked_prompts(model, prompts), checked_prompts(model, partners)
+    if len(ids) != len(others):
+        raise PromptError(f"there are {len(ids)} prompts and {len(others)} counterfactuals; each prompt has one")
+    for number, (prompt, other) in enumerate(zip(ids, others, strict=True)):
+        if len(prompt) != len(other):
+            raise PromptError(
+                f"prompt {number} has {len(prompt)} tokens and its counterfactual {len(other)}; what works: "
+                "counterfactuals as long as their prompts, so that positions correspond"
+            )
+    return _outputs(model, ids, others, torch.arange(len(ids)), memory)
+
+
+@torch.inference_mode()
 def resampled(model: Model, prompts: Prompts, seed: int, memory: int | None = None) -> Constants:
     """Every component's output on another prompt of the task: a seeded cycle through all, so none gets its own.
 
     prompts: token ids, of one length; PromptError where the lengths differ.
     """
-    prompts = of_one_length(model, prompts, "a prompt is resampled from another position by position")
-    order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed))
+    ids = of_one_length(model, prompts, "a prompt is resampled from another position by position")
+    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
     other = torch.empty_like(order)
     other[order] = order.roll(1)
-    # Prompts that begin alike are resampled alike for as long as those begin alike that they are resampled from.
-    tree = pack(prompts)
-    apart = first_conflict(tree, tree.paths[other])
+    return _outputs(model, ids, ids, other, memory)
+
+
+def _outputs(
+    model: Model, prompts: Prompts, others: Prompts, which: Int[Tensor, " prompt"], memory: int | None
+) -> Constants:
+    """What every component puts out on other prompts. which: for each prompt, which of the others is its own."""
+    # Prompts that begin alike have the same values for as long as those others begin alike that are theirs.
+    apart = first_conflict(pack(prompts), pack(others).paths[which])
     embed, z, mlp_out = [], [], []
-    for _, clean in clean_runs(model, prompts, memory):
+    for _, clean in clean_runs(model, others, memory):
         paths = clean.there.paths
-        embed.append(clean.layers[0].resid_pre[paths])
-        z.append(torch.stack([layer.z[paths] for layer in clean.layers]))
-        mlp_out.append(torch.stack([layer.mlp_out[paths] for layer in clean.layers]))
-    there = other.to(model.device)
+        embed.append(_by_position(clean.layers[0].resid_pre, paths))
+        z.append(torch.stack([_by_position(layer.z, paths) for layer in clean.layers]))
+        mlp_out.append(torch.stack([_by_position(layer.mlp_out, paths) for layer in clean.layers]))
+    there = which.to(model.device)
     return Constants(
         torch.cat(embed)[there],
         torch.cat(z, dim=1)[:, there],
         torch.cat(mlp_out, dim=1)[:, there],
-        agree_before=len(prompts[0]) if apart is None else apart,
+        agree_before=max(map(len, prompts)) if apart is None else apart,
     )
+
+
+def _by_position(
+    values: Float[Tensor, "node *width"], paths: Int[Tensor, "prompt position"]
+) -> Float[Tensor, "prompt position *width"]:
+    """An activation at each prompt's positions; 0 after its end."""
+    ended = (paths < 0).view(*paths.shape, *(1,) * (values.ndim - 1))
+    return values[paths].masked_fill_(ended, 0.0)

@@ -43,7 +43,13 @@ def _sums(circuit: Circuit, reader: Node) -> dict[str, tuple[Node, ...]]:
     return {"" if len(found) == len(names) else ", ".join(found): sources for sources, found in by_sum.items()}
 
 
-_AT: dict[Constant, str] = {"zero": "at zero", "random": "at random", "mean": "at mean", "resample": "resampled"}
+_AT: dict[Constant, str] = {
+    "zero": "at zero",
+    "random": "at random",
+    "mean": "at mean",
+    "resample": "resampled",
+    "counterfactual": "at its counterfactual",
+}
 
 
 def _words(circuit: Circuit, one: Node, n_heads: int | None) -> tuple[str, str]:

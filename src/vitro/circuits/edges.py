@@ -10,25 +10,18 @@ from torch import Tensor
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.nodes import INPUT, INPUTS, Edge, Kind, Node, edges_into, head, sources_before
 from vitro.engine import (
-    BROKEN,
-    Budget,
     Change,
     Clean,
     Placed,
+    Prepared,
     Progress,
     Prompts,
     Read,
-    Unembedded,
+    Results,
     alone,
     attend,
-    checked_prompts,
-    in_parts,
-    keep,
     mlp_out,
-    pack,
-    refuse_broken,
     resid_post,
-    run,
     run_placed,
     variant_begins,
     visible,
@@ -64,37 +57,27 @@ def cut_edges(
     NaN or infinity.
     Source: path patching (Goldowsky-Dill et al. 2023, arXiv 2304.05969), of every edge on its own.
     """
-    ids = checked_prompts(model, prompts)
-    constants.check(ids)
-    budget = Budget.of(model, memory)
-    edges = model_edges(model, layer)
-    kept: dict[str, Tensor] = {}
-    done, total, longest = 0, len(edges) * len(ids), max(map(len, ids))
-    for part, here in in_parts(model, ids, budget):
-        tree = pack(ids[part], constants.apart(), positions=longest)
-        clean = run(here, tree)
-        unedited = Unembedded(here, clean.resid_final[clean.there.finals])
+    prepared, edges = Prepared.of(model, prompts, memory), model_edges(model, layer)
+    constants.check(prepared.prompts)
+    results = Results(len(edges), len(prepared), progress)
+    for part in prepared.parts(lambda tree, _: constants.apart()):
+        tree = part.clean.tree
         nodes = (tree.positions >= since).nonzero()[:, 0]
-        n_sources = budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
+        n_sources = prepared.budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
-        where = Nodes.of(tree, part.start, model.device)
-        for placed in _cut(clean, layer, where, nodes, constants, n_sources):
-            for batch, values in run_placed(clean, unedited, placed, part, read, budget):
-                keep(kept, values, [first + number for number in batch], part, (len(edges), len(ids)))
-                done += len(batch) * len(tree.finals)
-                if progress is not None:
-                    progress(done, total)
+        where = Nodes.of(tree, part.prompts.start, model.device)
+        for placed in _cut(part.clean, layer, where, nodes, constants, n_sources):
+            for batch, values in run_placed(part, placed, read, prepared.budget):
+                results.put(values, [first + number for number in batch], part.prompts)
             first += len(placed)
 
     def begins(edge: int, prompt: int) -> str | None:
-        clean = alone(model, ids[prompt])
+        clean = alone(model, prepared.prompts[prompt])
         where, nodes = Nodes.of(clean.tree, prompt, model.device), (clean.tree.positions >= since).nonzero()[:, 0]
         placed = chain.from_iterable(_cut(clean, layer, where, nodes, constants, n_sources=len(edges)))
         return variant_begins(clean, next(islice(placed, edge, None)))
 
-    found = {name: value.cpu() for name, value in kept.items()}
-    refuse_broken(model, found.pop(BROKEN), begins, lambda edge: f"cut edge {edges[edge]}")
-    return found
+    return results.finished(model, begins, lambda edge: f"cut edge {edges[edge]}")
 
 
 def source_changes(

@@ -95,7 +95,7 @@ Input = Literal["q", "k", "v"]
 INPUTS: tuple[Input, ...] = get_args(Input)
 """What a head reads: its queries, keys and values may be made from different sums."""
 
-Constant = Literal["zero", "random", "mean", "resample"]
+Constant = Literal["zero", "random", "mean", "resample", "counterfactual"]
 CONSTANTS: tuple[Constant, ...] = get_args(Constant)
 """What a component that is not live puts out (method.md, section 3)."""
 

@@ -13,27 +13,21 @@ from vitro.circuits.glass import Glass
 from vitro.circuits.nodes import CircuitError, Constant, Kind, Node
 from vitro.circuits.plan import Plan
 from vitro.engine import (
-    BROKEN,
-    Budget,
     Finals,
+    Part,
+    Prepared,
     Progress,
     Prompts,
     Read,
+    Results,
     Tree,
-    Unembedded,
     Values,
     alone,
-    checked_prompts,
     clean_begins,
     first_conflict,
     in_batches,
-    in_parts,
-    keep,
-    pack,
     pattern,
     read_checked,
-    refuse_broken,
-    run,
 )
 from vitro.models import Model
 
@@ -64,19 +58,16 @@ def run_circuits(
     have, pins beyond a prompt and constants that are missing or do not fit, NotFiniteError where a run comes to NaN or
     infinity.
     """
-    ids, constants = checked_prompts(model, prompts), constants or {}
-    _check(model, ids, circuits, subject, constants)
+    prepared, constants = Prepared.of(model, prompts, memory), constants or {}
+    _check(model, prepared.prompts, circuits, subject, constants)
     for one in watch:
         if not isinstance(one, Node) or one.kind is not Kind.head:
             raise CircuitError(f"watch is a list of heads, as [node('a9.h1')]; {str(one)!r} is none")
         check_node(model, one)
-    budget = Budget.of(model, memory)
-    kept: dict[str, Tensor] = {}
-    done, total, longest = 0, len(circuits) * len(ids), max(map(len, ids))
-    for part, here in in_parts(model, ids, budget):
-        living = run(here, _apart(ids[part], circuits, constants, positions=longest))
-        tree, nodes = living.there, Nodes.of(living.tree, part.start, model.device)
-        clean = Unembedded(here, living.resid_final[tree.finals])
+    budget, results = prepared.budget, Results(len(circuits), len(prepared), progress)
+    for part in prepared.parts(lambda tree, _: _apart(tree, circuits, constants)):
+        here, tree = part.clean.model, part.clean.there
+        nodes = Nodes.of(part.clean.tree, part.prompts.start, model.device)
 
         n_nodes, n_finals = len(tree.tokens), len(tree.finals)
         # Circuits whose heads are all pinned are computed at a stream or two of each prompt, and in a list of them each
@@ -89,11 +80,10 @@ def run_circuits(
 
         def work(
             batch: Sequence[int],
+            part: Part = part,
             here: Model = here,
             tree: Tree = tree,
             nodes: Nodes = nodes,
-            part: slice = part,
-            clean: Unembedded = clean,
             n_read: int = n_read,
         ) -> Values:
             wired = [circuits[number] for number in batch]
@@ -105,50 +95,37 @@ def run_circuits(
             for start in range(0, len(batch), n_read):
                 rows = slice(start, start + n_read)
                 watched = {site: weights[rows] for site, weights in attention.items()}
-                found.append(read_checked(read, Finals.everywhere(resid[rows], clean, part, watched)))
+                finals = Finals.everywhere(resid[rows], part.unedited, part.prompts, watched)
+                found.append(read_checked(read, finals))
             return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
         for held, members in alike.items():
             for batch, values in in_batches(members, budget.rows(held, n_nodes, prompts=0), work):
-                keep(kept, values, batch, part, (len(circuits), len(ids)))
-                done += len(batch) * len(tree.finals)
-                if progress is not None:
-                    progress(done, total)
+                results.put(values, batch, part.prompts)
 
     def begins(number: int, prompt: int) -> str | None:
-        clean = alone(model, ids[prompt])
+        clean = alone(model, prepared.prompts[prompt])
         if (where := clean_begins(clean)) is not None:
             return f"{where} of the model itself"
         here, nodes = clean.model, Nodes.of(clean.tree, prompt, model.device)
         plan = Plan.of([circuits[number]], here.shape.n_heads, parallel=here.parallel, watch=())
         return Glass(here, clean.there, nodes, plan, constants, value_bias, subject).begins()
 
-    found = {name: value.cpu() for name, value in kept.items()}
-    if BROKEN in found:
-        refuse_broken(model, found.pop(BROKEN), begins, lambda number: f"circuit {number}")
-    return found
+    return results.finished(model, begins, lambda number: f"circuit {number}")
 
 
-def _apart(
-    prompts: Sequence[Sequence[int]],
-    circuits: Sequence[Circuit],
-    constants: Mapping[Constant, Constants],
-    *,
-    positions: int,
-) -> Tree:
-    """The prompts' tree, those kept apart that share a beginning but not what the circuits do there.
+def _apart(tree: Tree, circuits: Sequence[Circuit], constants: Mapping[Constant, Constants]) -> int | None:
+    """From where on prompts are kept apart that share a beginning but not what the circuits do there.
 
     That is where a constant differs from prompt to prompt, and where one prompt ends, so that a head is pinned, and
     another goes on.
     """
-    tree = pack(prompts, positions=positions)
     used = {kind for circuit in circuits for _, kind in circuit.constants}
-    found = [constants[kind].apart() for kind in used]
+    positions = [constants[kind].apart() for kind in used]
     if any(circuit.pins for circuit in circuits):
         ends = torch.arange(tree.paths.shape[1]) == (tree.paths >= 0).sum(1, keepdim=True) - 1
-        found.append(first_conflict(tree, torch.where(ends, 0, -1)))
-    at = [position for position in found if position is not None]
-    return pack(prompts, min(at), positions=positions) if at else tree
+        positions.append(first_conflict(tree, torch.where(ends, 0, -1)))
+    return min((position for position in positions if position is not None), default=None)
 
 
 def _attends(circuit: Circuit) -> bool:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import polars as pl
 
+from vitro.heads import Head as Head
+
 Tables = Mapping[str, pl.DataFrame]
 Verdict = Literal["reproduced", "differs", "not applicable"]
 
@@ -35,9 +37,6 @@ class Claim:
     expected: str
     check: Callable[[Tables], Finding]
     task: str = "days"
-
-
-Head = tuple[int, int]
 
 
 def of_head(table: pl.DataFrame, head: Head) -> pl.DataFrame:

@@ -25,17 +25,17 @@ def changes(tables: Tables, method: str, column: str = "answer_prob_change") -> 
     """Every head's mean change of the answer's probability or logit, the largest loss first."""
     table = tables["head_ablation"].filter(method=method)
     rows = table.group_by("layer", "head").agg(pl.col(column).mean()).sort(column, "layer", "head").iter_rows()
-    return [((layer, head), change) for layer, head, change in rows]
+    return [(Head(layer, head), change) for layer, head, change in rows]
 
 
 def largest_drop(tables: Tables) -> Finding:
     first = [changes(tables, method)[0][0] for method in ("random", "mean")]
-    return Finding(f"random {first[0][0]}.{first[0][1]}, mean {first[1][0]}.{first[1][1]}", first == [(10, 3)] * 2)
+    return Finding(f"random {first[0][0]}.{first[0][1]}, mean {first[1][0]}.{first[1][1]}", first == [Head(10, 3)] * 2)
 
 
 def among_the_lowest(tables: Tables) -> Finding:
     order = [head for head, _ in changes(tables, "zero")]
-    places = {head: 1 + order.index(head) for head in ((10, 3), (0, 8), (11, 0))}
+    places = {head: 1 + order.index(head) for head in (Head(10, 3), Head(0, 8), Head(11, 0))}
     found = ", ".join(f"{layer}.{head} is number {place}" for (layer, head), place in places.items())
     return Finding(found, max(places.values()) <= 10)
 
@@ -53,11 +53,11 @@ def _signs(tables: Tables, heads: tuple[Head, ...], methods: tuple[str, ...], si
 
 
 def destructive(tables: Tables) -> Finding:
-    return _signs(tables, ((8, 9), (10, 7)), METHODS, +1)
+    return _signs(tables, (Head(8, 9), Head(10, 7)), METHODS, +1)
 
 
 def helpful(tables: Tables) -> Finding:
-    return _signs(tables, ((8, 1), (8, 6), (8, 8)), ("mean", "random"), -1)
+    return _signs(tables, (Head(8, 1), Head(8, 6), Head(8, 8)), ("mean", "random"), -1)
 
 
 def sparse(tables: Tables) -> Finding:
@@ -76,7 +76,7 @@ def _tops(tables: Tables, head: Head, ranks: int) -> list[tuple[list[str], str, 
 
 
 def copies_but_tuesday(tables: Tables) -> Finding:
-    found = _tops(tables, (10, 3), 1)
+    found = _tops(tables, Head(10, 3), 1)
     subjects = sum(tokens == [f" {subject}"] for tokens, subject, _ in found)
     tuesday = [tokens for tokens, subject, _ in found if subject == "Tuesday"]
     return Finding(
@@ -86,26 +86,26 @@ def copies_but_tuesday(tables: Tables) -> Finding:
 
 def holds_days(tables: Tables) -> Finding:
     days = set(tables["clean"]["subject"])
-    found = sum(any(token.strip() in days for token in tokens) for tokens, _, _ in _tops(tables, (8, 1), 3))
+    found = sum(any(token.strip() in days for token in tokens) for tokens, _, _ in _tops(tables, Head(8, 1), 3))
     return Finding(f"{found}/7", found == 7)
 
 
 def sometimes_the_answer(tables: Tables) -> Finding:
-    found = sum(f" {answer}" in tokens for tokens, _, answer in _tops(tables, (9, 1), 3))
+    found = sum(f" {answer}" in tokens for tokens, _, answer in _tops(tables, Head(9, 1), 3))
     return Finding(f"{found} prompts", found >= 1)
 
 
 def without_space(tables: Tables) -> Finding:
-    found = sum(answer in tokens for tokens, _, answer in _tops(tables, (9, 1), 10))
+    found = sum(answer in tokens for tokens, _, answer in _tops(tables, Head(9, 1), 10))
     return Finding(f"{found} prompts", found >= 1)
 
 
 def selective(tables: Tables) -> Finding:
     found = selective_heads(tables["head_lens"])
-    return Finding(named(found), found == [(9, 1)])
+    return Finding(named(found), found == [Head(9, 1)])
 
 
-COPIES = {(10, 3): 0.5869, (6, 9): 0.8075, (7, 10): 0.4078, (8, 1): 0.5489}
+COPIES = {Head(10, 3): 0.5869, Head(6, 9): 0.8075, Head(7, 10): 0.4078, Head(8, 1): 0.5489}
 """The post's mean lens probabilities of the subject."""
 
 
@@ -115,11 +115,11 @@ def _copying(tables: Tables, heads: tuple[Head, ...]) -> Finding:
 
 
 def copying_10_3(tables: Tables) -> Finding:
-    return _copying(tables, ((10, 3),))
+    return _copying(tables, (Head(10, 3),))
 
 
 def copying_others(tables: Tables) -> Finding:
-    return _copying(tables, ((6, 9), (7, 10), (8, 1)))
+    return _copying(tables, (Head(6, 9), Head(7, 10), Head(8, 1)))
 
 
 CLAIMS = (

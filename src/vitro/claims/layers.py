@@ -21,12 +21,12 @@ def _subject(tables: Tables) -> int:
 
 
 def attention_10_3(tables: Tables) -> Finding:
-    value = _to_positions(tables, (10, 3))[_subject(tables)]
+    value = _to_positions(tables, Head(10, 3))[_subject(tables)]
     return measured([value], [0.7133], 0.002)
 
 
 def attention_9_1(tables: Tables) -> Finding:
-    weights = _to_positions(tables, (9, 1))
+    weights = _to_positions(tables, Head(9, 1))
     value, most = weights[_subject(tables)], max(weights, key=lambda position: weights[position])
     found = measured([value], [0.2097], 0.002, f"; most on stream {most}")
     return replace(found, holds=found.holds and most == 0)
@@ -92,7 +92,7 @@ STEERED = {-1.0: 0.1522, -5.0: 0.03221, 5.0: 0.5864, 100.0: 0.7499}
 
 
 def _steered(tables: Tables, alphas: tuple[float, ...], words: str = "") -> Finding:
-    table = of_head(tables["steering_attention"], (9, 1))
+    table = of_head(tables["steering_attention"], Head(9, 1))
     found = [mean_of(table.filter(alpha=alpha), "weight") for alpha in alphas]
     return measured(found, [STEERED[alpha] for alpha in alphas], 0.002, words)
 

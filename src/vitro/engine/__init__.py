@@ -1,6 +1,6 @@
 """What happens if: variants of a model's run, computed exactly and only where they differ."""
 
-from vitro.engine.batches import ReadError, Values, in_batches, keep
+from vitro.engine.batches import ReadError, Values, in_batches
 from vitro.engine.budget import Budget, MemoryBudgetError
 from vitro.engine.clean import clean_runs
 from vitro.engine.edit import (
@@ -29,9 +29,11 @@ from vitro.engine.finite import (
 from vitro.engine.forward import Clean, attend, attention, clean_attention, run, visible
 from vitro.engine.means import Means, mean_activations
 from vitro.engine.place import Change, Placed, first_conflict
+from vitro.engine.prepared import Part, Prepared
 from vitro.engine.prompts import PromptError, Prompts, checked_prompts, in_parts, of_one_length
 from vitro.engine.readout import Finals, Unembedded, read_out
-from vitro.engine.sweep import BROKEN, Progress, Read, read_checked, run_placed, sweep
+from vitro.engine.results import BROKEN, Progress, Results
+from vitro.engine.sweep import Read, read_checked, run_placed, sweep
 from vitro.engine.tree import Tree, pack
 from vitro.engine.watch import at_finals, clean_final_attention
 
@@ -47,12 +49,15 @@ __all__ = [
     "Means",
     "MemoryBudgetError",
     "NotFiniteError",
+    "Part",
     "Placed",
+    "Prepared",
     "Progress",
     "PromptError",
     "Prompts",
     "Read",
     "ReadError",
+    "Results",
     "Site",
     "Tree",
     "Unembedded",
@@ -71,7 +76,6 @@ __all__ = [
     "in_batches",
     "in_parts",
     "is_finite",
-    "keep",
     "mean_activations",
     "mlp_out",
     "not_finite",

@@ -1,4 +1,4 @@
-"""Work done a batch at a time, and its results put together."""
+"""Work done a batch at a time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -63,19 +63,6 @@ def picked(numbers: Sequence[int], device: torch.device) -> Int[Tensor, " number
     """Some whole numbers as a tensor that is made on the device itself: to be sent one, a GPU would have to wait."""
     every = torch.arange(max(numbers) + 1, device=device)
     return torch.stack([every[number] for number in numbers])
-
-
-def keep(kept: dict[str, Tensor], values: Values, rows: Sequence[int], part: slice, size: tuple[int, int]) -> None:
-    """Put a batch's results, of some rows and a part of the prompts, in their place among all: (rows, prompts)."""
-    for name, value in values.items():
-        if name not in kept:
-            kept[name] = value.new_empty((*size, *value.shape[2:]))
-        if value.shape[2:] != kept[name].shape[2:]:
-            raise ReadError(
-                f"what is read as {name!r} is of shape {tuple(value.shape)}, and was {tuple(kept[name].shape)} in an "
-                "earlier batch; all axes after row and prompt must stay as they are"
-            )
-        kept[name][picked(rows, value.device), part] = value
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

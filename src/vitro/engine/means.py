@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vitro.engine.clean import clean_runs
 from vitro.engine.prompts import Prompts, of_one_length
-from vitro.engine.sweep import Progress
+from vitro.engine.results import Progress
 from vitro.models import Model
 
 

@@ -55,7 +55,10 @@ def of_one_length(model: Model, prompts: Prompts, why: str) -> list[list[int]]:
     """The same, and PromptError where the prompts differ in length, which says why they must not."""
     ids = checked_prompts(model, prompts)
     if len(lengths := sorted({len(prompt) for prompt in ids})) > 1:
-        raise PromptError(f"{why}, so all must be of one length, and these have {lengths[0]} to {lengths[-1]} tokens")
+        raise PromptError(
+            f"{why}, so all must be of one length, and these have {lengths[0]} to {lengths[-1]} tokens; what works: "
+            "counterfactual or zero ablation"
+        )
     return ids
 
 

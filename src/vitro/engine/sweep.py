@@ -5,28 +5,23 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from vitro.engine.batches import ReadError, Values, checked_values, in_batches, keep
+from vitro.engine.batches import ReadError, Values, checked_values, in_batches
 from vitro.engine.budget import Budget
 from vitro.engine.cone import plan
 from vitro.engine.edit import Edit, EditError, Site, Variant
-from vitro.engine.finite import alone, refuse_broken, variant_begins
-from vitro.engine.forward import Clean, run
+from vitro.engine.finite import alone, variant_begins
 from vitro.engine.place import Placed, check_variant, check_watch, first_conflict, place
-from vitro.engine.prompts import Prompts, checked_prompts, in_parts
+from vitro.engine.prepared import Part, Prepared
+from vitro.engine.prompts import Prompts
 from vitro.engine.readout import Finals, Unembedded
-from vitro.engine.tree import pack
+from vitro.engine.results import BROKEN, Progress, Results
+from vitro.engine.tree import Tree
 from vitro.engine.variants import run_variants
 from vitro.engine.watch import clean_final_attention
 from vitro.models import Model
 
 Read = Callable[[Finals], Values]
 """What to keep of a batch, by name, each a tensor [row, prompt, ...]."""
-
-BROKEN = "not finite"
-"""The name under which every batch says, for each row and prompt, whether its final stream holds NaN or infinity."""
-
-Progress = Callable[[int, int], None]
-"""Told how much is done, of how much: runs of one variant on one prompt."""
 
 
 @torch.inference_mode()
@@ -49,42 +44,35 @@ def sweep(
     Raises PromptError for prompts and EditError for edits that do not fit, ReadError for a reading of another shape,
     NotFiniteError where a run comes to NaN or infinity, MemoryBudgetError where not even one row fits.
     """
-    ids = checked_prompts(model, prompts)
+    prepared = Prepared.of(model, prompts, memory)
     check_watch(model, watch)
     if isinstance(variants, Edit):
         raise EditError(f"variants are a list of tuples of edits, not the edit ({variants}); of one as [(edit,)]")
     variants = list(variants)
     for number, variant in enumerate(variants):
         check_variant(model, number, variant)
-    budget = Budget.of(model, memory)
-    lengths = [len(prompt) for prompt in ids]
-    edited = [[edit.rows(lengths) for edit in variant] for variant in variants]
-    kept: dict[str, Tensor] = {}
-    done, total = 0, len(variants) * len(ids)
-    for part, here in in_parts(model, ids, budget):
-        rows = [[row[part] for row in edits] for edits in edited]
-        tree = pack(ids[part], positions=max(lengths))
-        conflicts = {first_conflict(tree, row) for edits in rows for row in edits} - {None}
-        if conflicts:
-            tree = pack(ids[part], min(at for at in conflicts if at is not None), positions=max(lengths))
-        clean = run(here, tree)
-        unedited = Unembedded(here, clean.resid_final[clean.there.finals])
-        placed = [place(here, tree, variant, row) for variant, row in zip(variants, rows, strict=True)]
-        for batch, values in run_placed(clean, unedited, placed, part, read, budget, watch):
-            keep(kept, values, batch, part, (len(variants), len(ids)))
-            done += len(batch) * len(tree.finals)
-            if progress is not None:
-                progress(done, total)
+    edited = [[edit.rows(prepared.lengths) for edit in variant] for variant in variants]
+    results = Results(len(variants), len(prepared), progress)
+
+    def apart(tree: Tree, prompts: slice) -> int | None:
+        conflicts = {first_conflict(tree, row[prompts]) for edits in edited for row in edits}
+        return min((position for position in conflicts if position is not None), default=None)
+
+    for part in prepared.parts(apart):
+        clean = part.clean
+        placed = [
+            place(clean.model, clean.tree, variant, [row[part.prompts] for row in edits])
+            for variant, edits in zip(variants, edited, strict=True)
+        ]
+        for batch, values in run_placed(part, placed, read, prepared.budget, watch):
+            results.put(values, batch, part.prompts)
 
     def begins(row: int, prompt: int) -> str | None:
-        clean = alone(model, ids[prompt])
+        clean = alone(model, prepared.prompts[prompt])
         mine = [edit[prompt : prompt + 1] for edit in edited[row]]
         return variant_begins(clean, place(clean.model, clean.tree, variants[row], mine))
 
-    found = {name: value.cpu() for name, value in kept.items()}
-    if BROKEN in found:
-        refuse_broken(model, found.pop(BROKEN), begins, lambda row: _name(row, variants[row]))
-    return found
+    return results.finished(model, begins, lambda row: _name(row, variants[row]))
 
 
 def _name(number: int, variant: Variant) -> str:
@@ -92,20 +80,13 @@ def _name(number: int, variant: Variant) -> str:
 
 
 def run_placed(
-    clean: Clean,
-    unedited: Unembedded,
-    placed: Sequence[Placed],
-    part: slice,
-    read: Read,
-    budget: Budget,
-    watch: Sequence[Site] = (),
+    part: Part, placed: Sequence[Placed], read: Read, budget: Budget, watch: Sequence[Site] = ()
 ) -> Iterator[tuple[Sequence[int], Values]]:
     """Variants on a tree in batches, whatever their plans: the numbers of some of them, and what is read off those.
 
     With it goes, as `BROKEN`, where that says nothing: what to do about it can wait until all is run.
-
-    unedited: the clean run's final streams. part: which of all prompts are on the tree.
     """
+    clean = part.clean
     model = clean.model
     signatures = [one.signature for one in placed]
     plans = {signature: plan(model, clean.tree, signature) for signature in dict.fromkeys(signatures)}
@@ -117,7 +98,7 @@ def run_placed(
     def work(batch: Sequence[int]) -> Values:
         variants = [(plans[signatures[number]], placed[number]) for number in batch]
         resid, reached, attention = run_variants(clean, variants, watched)
-        finals = Finals(Unembedded(model, resid), reached, len(batch), unedited, part, attention)
+        finals = Finals(Unembedded(model, resid), reached, len(batch), part.unedited, part.prompts, attention)
         return read_checked(read, finals)
 
     widest = max((one.widest for one in plans.values()), default=1)

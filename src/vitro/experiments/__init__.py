@@ -21,9 +21,11 @@ from vitro.experiments.layer_lens import LAYER_LENS, layer_lens
 from vitro.experiments.mlp_ablation import MLP_ABLATION, ablate_mlps
 from vitro.experiments.mlp_local import MLP_LOCAL, mlp_local
 from vitro.experiments.prompts import PROMPTS
-from vitro.experiments.setup import METHODS, OptionError, Options, Part, Setup, Tables
+from vitro.experiments.setup import Part, Setup
 from vitro.experiments.steering import STEERING, steer
 from vitro.experiments.stream_top import STREAM_TOP, stream_tokens
+from vitro.options import OptionError, Options
+from vitro.tables import Tables
 
 EXPERIMENTS = {
     experiment.name: experiment
@@ -54,7 +56,6 @@ ON_REQUEST = {experiment.name: experiment for experiment in (EDGES_APPROX, EDGES
 
 __all__ = [
     "EXPERIMENTS",
-    "METHODS",
     "ON_REQUEST",
     "Experiment",
     "Measurement",

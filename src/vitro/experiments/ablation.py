@@ -1,4 +1,4 @@
-"""What the ablations of single components share: a sweep, and its effects as a table."""
+"""What the ablations of single components share: a sweep, its effects as a table, and what is said of it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,22 +6,56 @@ import numpy as np
 import polars as pl
 
 from vitro.engine import Variant
-from vitro.experiments.effects import effects
+from vitro.experiments.effects import CHANGES, effects
 from vitro.experiments.setup import Setup
+from vitro.tables import Tables, leader, said
 
 
 def ablation_table(
     setup: Setup, variants: Mapping[tuple[str | int, ...], Variant], keys: Sequence[str], what: str
 ) -> pl.DataFrame:
     """One row per prompt and variant: prompt, the variant's keys under their names, and its `effects`."""
-    found = setup.sweep(variants.values(), effects(setup), what)
-    n_prompts = len(setup.prompts.tokens)
-    prompt = np.tile(np.arange(n_prompts), len(variants))
+    read = setup.sweep(variants.values(), effects(setup), what)
+    n_prompts = len(setup.questions)
     named = zip(keys, zip(*variants, strict=True), strict=True)
     return pl.DataFrame(
         {
-            "prompt": prompt,
+            "prompt": np.tile(np.arange(n_prompts), len(variants)),
             **{name: np.repeat(np.array(values), n_prompts) for name, values in named},
-            **{name: value.numpy().ravel() for name, value in found.items()},
+            **metric_columns(read, (*CHANGES, "kl"), n_prompts * len(variants)),
         }
+    )
+
+
+def metric_columns(read: Mapping[str, object], names: Sequence[str], n_rows: int) -> dict[str, pl.Series]:
+    """What was read as columns of these names, null where a task has not what a metric needs."""
+    return {
+        name: pl.Series(read[name].numpy().ravel() if name in read else [None] * n_rows, dtype=pl.Float32)
+        for name in names
+    }
+
+
+def by_method(tables: Tables, table: str, keys: Sequence[str], name: pl.Expr, kind: str) -> pl.DataFrame:
+    """The mean change of the metric for every component, a column for each way of ablating."""
+    spoken = said(tables)
+    means = (
+        tables[table]
+        .with_columns(name.alias(kind))
+        .group_by(*keys, kind, "method", maintain_order=True)
+        .agg(pl.col(spoken.change).mean())
+    )
+    methods = means["method"].unique(maintain_order=True).to_list()
+    wide = means.pivot("method", index=[*keys, kind], values=spoken.change)
+    return wide.select(*keys, kind, *(pl.col(m).alias(f"{m}: change of {spoken.metric}") for m in methods))
+
+
+def costs_most(tables: Tables, table: str, keys: Sequence[str], name: str, kind: str) -> str:
+    """A sentence on the component without which the answer loses most; `name` is a format of its keys."""
+    spoken = said(tables)
+    loss = leader(tables[table].filter(method=spoken.ablation), keys, -pl.col(spoken.change))
+    if not loss.stands_out:
+        return f"Of the {kind}s, {spoken.ablation}-ablated one by one, which costs the answer most? Here {loss.doubt}."
+    return (
+        f"Of all single {kind}s, {spoken.ablation} ablation of {name.format(*loss.key)} costs most of {spoken.words}: "
+        f"{-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
     )

@@ -5,28 +5,50 @@ from torch import Tensor
 
 from vitro.engine import Finals, Read
 from vitro.experiments.setup import Setup
+from vitro.metrics import METRICS, Whole, fitting
 
-CHANGES = ("answer_logit_change", "answer_prob_change", "logit_diff_change")
+CHANGES = tuple(f"{name}_change" for name in METRICS if name != "kl")
+"""The columns of changes, for tables that have every metric; null where a task has not what a metric needs."""
+
+LEVELS = tuple(METRICS)
+"""The columns of the metrics themselves, kl among them."""
+
+
+def levels(setup: Setup) -> Read:
+    """A reading of every metric that the task can have, each [variant, prompt]; kl is KL(clean || variant)."""
+    metrics = fitting(setup.questions)
+
+    def read(finals: Finals) -> dict[str, Float[Tensor, "row prompt"]]:
+        answers = setup.asked[finals.prompts].of_logits(finals)
+        return {metric.name: metric.of(answers) for metric in metrics}
+
+    return read
+
+
+def beside_model(setup: Setup) -> Read:
+    """The same, and model_...: every metric but kl of the clean run, in each row."""
+    metrics, of_rows = fitting(setup.questions), levels(setup)
+
+    def read(finals: Finals) -> dict[str, Float[Tensor, "row prompt"]]:
+        clean = setup.asked[finals.prompts].of_logits(finals.clean)
+        beside = {m.name: m.of(clean).expand(finals.n_rows, -1) for m in metrics if m.name != "kl"}
+        return {**of_rows(finals), **{f"model_{name}": value for name, value in beside.items()}}
+
+    return read
 
 
 def effects(setup: Setup) -> Read:
-    """A reading of final logits as changes, variant minus clean: positive means that the answer gained.
+    """A reading of final logits as changes of every metric, variant minus clean: positive means that the answer gained.
 
-    answer_logit_change, logit_diff_change (answer minus subject): logits. answer_prob_change: probability.
-    kl: KL(clean || variant) over the vocabulary, in nats. Each [variant, prompt].
+    And kl: KL(clean || variant) over the vocabulary, in nats. Each [variant, prompt].
     """
-    answers, subjects, _ = setup.token_ids
+    metrics = fitting(setup.questions)
 
     def read(finals: Finals) -> dict[str, Float[Tensor, "row prompt"]]:
-        clean, part = finals.clean, finals.prompts
-        answer, subject = answers[part], subjects[part]
-        logit_change = finals.at(answer) - clean.at(answer)
-        return {
-            "answer_logit_change": logit_change,
-            "answer_prob_change": finals.prob(answer) - clean.prob(answer),
-            "logit_diff_change": logit_change - (finals.at(subject) - clean.at(subject)),
-            "kl": finals.kl,
-        }
+        asked = setup.asked[finals.prompts]
+        variant, clean = asked.of_logits(finals), asked.of_logits(finals.clean)
+        changes = {f"{m.name}_change": m.of(variant) - m.of(clean) for m in metrics if m.name != "kl"}
+        return {**changes, "kl": finals.kl}
 
     return read
 
@@ -34,19 +56,18 @@ def effects(setup: Setup) -> Read:
 def answered(setup: Setup) -> Read:
     """A reading of what is answered, each [variant, prompt].
 
-    answer_logit; answer_prob, subject_prob: probabilities; answer_rank (0 = top); top: the most probable token, and its
-    top_prob. Subject and answer are tokens as the prompt continues with them, so with their leading space.
+    Every metric but kl; answer_rank: how many tokens beside the right ones the best of those is not above (0 = top);
+    wrong_prob: the probability of the wrong tokens; top: the most probable token, and its top_prob.
     """
-    answers, subjects, _ = setup.token_ids
+    metrics = [metric for metric in fitting(setup.questions) if metric.name != "kl"]
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        answer, subject = answers[finals.prompts], subjects[finals.prompts]
+        answers = setup.asked[finals.prompts].of_logits(Whole(finals.logits))
         top, top_prob = finals.top()
         return {
-            "answer_logit": finals.at(answer),
-            "answer_prob": finals.prob(answer),
-            "answer_rank": finals.rank(answer),
-            "subject_prob": finals.prob(subject),
+            **{metric.name: metric.of(answers) for metric in metrics},
+            "answer_rank": answers.rank(finals.logits),
+            "wrong_prob": answers.wrong_prob(),
             "top": top,
             "top_prob": top_prob,
         }

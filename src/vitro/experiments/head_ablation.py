@@ -2,55 +2,50 @@
 
 import polars as pl
 
-from vitro.engine import Edit, Variant, z
-from vitro.experiments.ablation import ablation_table
+from vitro.engine import Variant, z
+from vitro.experiments.ablation import ablation_table, by_method, costs_most
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.setup import DEFAULT_OPTIONS, METHODS, Options, Setup, Tables
-from vitro.experiments.statistics import leader
-from vitro.figures import head_effects
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
+from vitro.figures import Figure, head_effects
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, head_name, said
 from vitro.tasks import Task
 
 
 def run(setup: Setup) -> Tables:
-    """Table `head_ablation`: prompt, method, layer, head, and how the answer changes (see `effects`).
+    """Table `head_ablation`: prompt, method, layer, head, and how every metric changes (see `effects`).
 
-    Every head is ablated alone, at every position, by zero, random and mean.
+    Every head is ablated alone, at every position, by each of the study's ablations.
     """
     shape = setup.model.shape
-    variants: dict[tuple[str | int, ...], Variant] = {}
-    for method in METHODS:
-        positions = setup.ablated_positions(method)
-        for layer in range(shape.n_layers):
-            instead = setup.z_instead(method, layer)
-            for head in range(shape.n_heads):
-                variants[method, layer, head] = (Edit(z(layer, head), instead[:, head], positions=positions),)
+    variants: dict[tuple[str | int, ...], Variant] = {
+        (kind, layer, head): setup.ablate(z(layer, head), kind)
+        for kind in setup.ablations
+        for layer in range(shape.n_layers)
+        for head in range(shape.n_heads)
+    }
     return {"head_ablation": ablation_table(setup, variants, ("method", "layer", "head"), "heads ablated")}
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The ten heads whose mean ablation moves the mean answer probability most, with the other methods beside it."""
-    by_head = (
-        tables["head_ablation"]
-        .with_columns(pl.format("a{}.h{}", "layer", "head").alias("head"))
-        .group_by("head", "method")
-        .agg(pl.col("answer_prob_change").mean())
-        .pivot("method", index="head", values="answer_prob_change")
-    )
-    strongest = by_head.sort(pl.col("mean").abs(), "head", descending=[True, False]).head(10)
-    return strongest.select("head", *(pl.col(method).alias(f"{method}: change of prob") for method in METHODS))
+    """The ten heads whose ablation moves the mean metric most, with the other ways of ablating beside it."""
+    by_head = by_method(tables, "head_ablation", (), head_name(), "head")
+    spoken = said(tables)
+    by = pl.col(f"{spoken.ablation}: change of {spoken.metric}").abs()
+    return by_head.sort(by, "head", descending=[True, False]).head(10)
 
 
 def summary(tables: Tables) -> str:
     """The head without which the answer loses most."""
-    mine = tables["head_ablation"].filter(method="mean")
-    first = leader(mine, ("layer", "head"), -pl.col("answer_prob_change"))
-    if not first.stands_out:
-        return f"Of the heads, mean-ablated one by one, which costs the answer most? Here {first.doubt}."
-    return (
-        "Of all single heads, mean ablation of a{}.h{} costs the answer most probability: ".format(*first.key)
-        + f"{-first.mean:+.3g} on average over {first.n_prompts} prompts."
-    )
+    return costs_most(tables, "head_ablation", ("layer", "head"), "a{}.h{}", "head")
+
+
+def figures(tables: Tables) -> dict[str, Figure]:
+    """The heads by the change of the metric, and by that of the answer's logit and probability."""
+    columns = dict.fromkeys((said(tables).change, "answer_prob_change", "answer_logit_change"))
+    return {f"head_ablation_{value}": head_effects(tables["head_ablation"], value) for value in columns}
 
 
 HEAD_ABLATION = Experiment(
@@ -61,15 +56,16 @@ HEAD_ABLATION = Experiment(
     python="vitro.ablate_heads(model, task)",
     tables=("head_ablation",),
     run=run,
-    figures=lambda tables: {
-        f"head_ablation_{value}": head_effects(tables["head_ablation"], value)
-        for value in ("answer_prob_change", "answer_logit_change")
-    },
+    figures=figures,
     numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
 )
 
 
 def ablate_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Every head ablated alone by zero, random and mean (method.md V3; the post, "Head ablation")."""
+    """Every head ablated alone (docs/method.md, V3; the post, "Head ablation").
+
+    Example: `vitro.ablate_heads(model, vitro.tasks.days()).table`
+    """
     return HEAD_ABLATION.measure(model, task, options)

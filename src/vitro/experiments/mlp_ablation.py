@@ -2,52 +2,45 @@
 
 import polars as pl
 
-from vitro.engine import Edit, Variant, mlp_out
-from vitro.experiments.ablation import ablation_table
+from vitro.engine import Variant, mlp_out
+from vitro.experiments.ablation import ablation_table, by_method, costs_most
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.setup import DEFAULT_OPTIONS, METHODS, Options, Setup, Tables
-from vitro.experiments.statistics import leader
-from vitro.figures import mlp_effects
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
+from vitro.figures import Figure, mlp_effects
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, said
 from vitro.tasks import Task
 
 
 def run(setup: Setup) -> Tables:
-    """Table `mlp_ablation`: prompt, method, layer, answer_prob_change, answer_logit_change.
+    """Table `mlp_ablation`: prompt, method, layer, and how every metric changes (see `effects`).
 
-    Every MLP is ablated alone, at every position, by zero, random and mean. Changes are ablated minus clean.
+    Every MLP is ablated alone, at every position, by each of the study's ablations. Changes are ablated minus clean.
     """
     variants: dict[tuple[str | int, ...], Variant] = {
-        (method, layer): (
-            Edit(mlp_out(layer), setup.mlp_instead(method, layer), positions=setup.ablated_positions(method)),
-        )
-        for method in METHODS
+        (kind, layer): setup.ablate(mlp_out(layer), kind)
+        for kind in setup.ablations
         for layer in range(setup.model.shape.n_layers)
     }
-    table = ablation_table(setup, variants, ("method", "layer"), "MLPs ablated")
-    return {"mlp_ablation": table.select("prompt", "method", "layer", "answer_prob_change", "answer_logit_change")}
+    return {"mlp_ablation": ablation_table(setup, variants, ("method", "layer"), "MLPs ablated")}
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """Every MLP's mean change of the answer's probability, by method."""
-    by_layer = tables["mlp_ablation"].group_by("layer", "method").agg(pl.col("answer_prob_change").mean())
-    wide = by_layer.pivot("method", index="layer", values="answer_prob_change").sort("layer")
-    return wide.select(
-        pl.format("m{}", "layer").alias("MLP"),
-        *(pl.col(method).alias(f"{method}: change of prob") for method in METHODS),
-    )
+    """Every MLP's mean change of the metric, by method."""
+    return by_method(tables, "mlp_ablation", ("layer",), pl.format("m{}", "layer"), "MLP").sort("layer").drop("layer")
 
 
 def summary(tables: Tables) -> str:
     """The MLP without which the answer loses most."""
-    mine = tables["mlp_ablation"].filter(method="mean")
-    first = leader(mine, ("layer",), -pl.col("answer_prob_change"))
-    if not first.stands_out:
-        return f"Of the MLPs, mean-ablated one by one, which costs the answer most? Here {first.doubt}."
-    return (
-        f"Of all single MLPs, mean ablation of m{first.key[0]} costs the answer most probability: {-first.mean:+.3g} "
-        f"on average over {first.n_prompts} prompts."
-    )
+    return costs_most(tables, "mlp_ablation", ("layer",), "m{}", "MLP")
+
+
+def figures(tables: Tables) -> dict[str, Figure]:
+    """The MLPs by the change of the metric, and by that of the answer's logit and probability."""
+    columns = dict.fromkeys((said(tables).change, "answer_prob_change", "answer_logit_change"))
+    return {f"mlp_ablation_{value}": mlp_effects(tables["mlp_ablation"], value) for value in columns}
 
 
 MLP_ABLATION = Experiment(
@@ -58,15 +51,16 @@ MLP_ABLATION = Experiment(
     python="vitro.ablate_mlps(model, task)",
     tables=("mlp_ablation",),
     run=run,
-    figures=lambda tables: {
-        f"mlp_ablation_{value}": mlp_effects(tables["mlp_ablation"], value)
-        for value in ("answer_prob_change", "answer_logit_change")
-    },
+    figures=figures,
     numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
 )
 
 
 def ablate_mlps(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Every MLP ablated alone by zero, random and mean (method.md V12; the post, "Layer MLPs")."""
+    """Every MLP ablated alone (docs/method.md, V12; the post, "Layer MLPs").
+
+    Example: `vitro.ablate_mlps(model, vitro.tasks.days()).numbers`
+    """
     return MLP_ABLATION.measure(model, task, options)

@@ -1,110 +1,30 @@
 """A task mounted on a model: what every measurement starts from, computed once for all of them."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vitro.circuits import Circuit, Constant, Constants, Node, resampled, run_circuits
-from vitro.engine import Budget, Means, Read, Site, Variant, mean_activations, sweep
-from vitro.errors import VitroError
+from vitro.circuits import Circuit, Constants, Node, counterfactual, resampled, run_circuits
+from vitro.engine import Budget, Edit, Read, Site, Variant, mean_activations, sweep
 from vitro.experiments.streams import Streams, clean_streams
+from vitro.metrics import METRICS, Asked, Metric, fitting
 from vitro.models import Model
+from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, OptionError, Options
 from vitro.progress import bar
-from vitro.tasks import DATASETS, Dataset, Prompts, Task, draw, readable, tokenize
+from vitro.tables import Tables
+from vitro.tasks import FINAL, Dataset, Questions, Task, readable
 
 if TYPE_CHECKING:
     from vitro.experiments.experiment import Experiment
 
-Tables = Mapping[str, pl.DataFrame]
-"""Tables by name."""
-
-Method = Literal["zero", "random", "mean"]
-METHODS: tuple[Method, ...] = get_args(Method)
-"""The post's ablations: by zero, by the mean over sentences without the task, over sentences without the subject."""
-
-ValueBias = Literal["excluded", "included"]
-UnembedDirection = Literal["folded", "raw"]
-SteerPositions = Literal["final", "all"]
-OutputBias = Literal["excluded", "included"]
-IgEndpoints = Literal["mib", "paper"]
-Head = tuple[int, int]
-"""(layer, head)"""
-
-
-class OptionError(VitroError):
-    """An option of a measurement that is out of range."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a measurement leaves open; every choice is recorded with its results.
-
-    seed, samples: of the random and the mean dataset (the post does not give N; a replication used 256).
-    value_bias: whether a head's output contains what it adds at every position alike, b_V + b_LN W_V (b_LN: the bias of
-    the norm before the heads). "excluded" is the post's, made with TransformerLens' folded weights: a zero-ablated head
-    still passes that on. "included" is the raw model's. Where there is neither bias (Llama) the two are one; random and
-    mean ablation do not depend on it.
-    heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
-    steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the last
-    content word of the task, and the layer before the first key head's.
-    unembed_direction: the steering vector, a token's column of W_U: "folded" as TransformerLens folds it (times the
-    final norm's weight, centred), or "raw".
-    output_bias: whether the bias of a layer's heads (b_O) goes along with them in circuits where only wired heads are
-    read (C3 to C9); the post does not say.
-    steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
-    edge_ablation: what a cut edge's source is taken to write.
-    ig_endpoints: where EAP-IG takes its m gradients between the ablated embedding (0) and the clean one (1): "mib" at
-    0 ... (m-1)/m, as MIB and the main branch of EAP-IG's code; "paper" at 1/m ... 1, as its paper.
-    memory: bytes for everything but the model; None: the engine's default.
-    """
-
-    seed: int = 0
-    samples: int = 256
-    value_bias: ValueBias = "excluded"
-    heads: tuple[Head, ...] | None = None
-    steer_token: str | None = None
-    steer_layer: int | None = None
-    alphas: tuple[float, ...] = (-5.0, -1.0, 0.0, 1.0, 5.0, 100.0)
-    unembed_direction: UnembedDirection = "folded"
-    steer_positions: SteerPositions = "final"
-    output_bias: OutputBias = "excluded"
-    edge_ablation: Constant = "mean"
-    ig_endpoints: IgEndpoints = "mib"
-    memory: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise OptionError(f"the seed must be 0 or more, not {self.seed}")
-        if self.samples < 1:
-            raise OptionError(f"the number of samples must be 1 or more, not {self.samples}")
-        for name, choices in (
-            ("value_bias", ValueBias),
-            ("unembed_direction", UnembedDirection),
-            ("steer_positions", SteerPositions),
-            ("output_bias", OutputBias),
-            ("edge_ablation", Constant),
-            ("ig_endpoints", IgEndpoints),
-        ):
-            if getattr(self, name) not in get_args(choices):
-                listed = " or ".join(get_args(choices))
-                raise OptionError(f"{name} must be {listed}, not {getattr(self, name)!r}")
-        if self.heads is not None and (not self.heads or len(set(self.heads)) < len(self.heads)):
-            raise OptionError(f"heads must be one or more, each once, not {self.heads}; None chooses them by rule")
-        if not self.alphas or not all(math.isfinite(alpha) for alpha in self.alphas):
-            raise OptionError(f"alphas must be one or more finite numbers, not {self.alphas}")
-        if self.memory is not None and self.memory < 1:
-            raise OptionError(f"the memory budget must be a positive number of bytes, not {self.memory}")
-
-
-DEFAULT_OPTIONS = Options()
+Places = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
+"""Positions, and prompts; None: all."""
 
 
 Part = Callable[[str, Callable[[], Tables]], Tables]
@@ -135,25 +55,87 @@ class Setup:
         return self.measured[experiment.name]
 
     @cached_property
-    def prompts(self) -> Prompts:
+    def questions(self) -> Questions:
         """The task in this model's tokens."""
-        return tokenize(self.task, self.model.tokenizer, self.model.shape.n_ctx)
+        return self.task.questions(self.model.tokenizer, self.model.shape.n_ctx)
 
     @cached_property
-    def token_ids(self) -> tuple[Int[Tensor, " prompt"], Int[Tensor, " prompt"], Int[Tensor, " answer"]]:
-        """The answer and the subject of every prompt, and the task's answers, as tokens on the model's device."""
-        prompts = self.prompts
-        ids = (prompts.answer_ids, prompts.subject_ids, prompts.answer_list_ids)
-        answers, subjects, answer_list = (torch.tensor(array, device=self.model.device) for array in ids)
-        return answers, subjects, answer_list
+    def varying(self) -> bool:
+        """Whether the prompts differ in one position alone, that of a mark named subject.
+
+        Then they are a template with a gap: positions correspond, and what stands in the gap has words of its kind.
+        """
+        questions = self.questions
+        if "subject" not in questions.marks or not questions.one_length:
+            return False
+        tokens = np.array(questions.tokens)
+        differ = (tokens != tokens[0]).any(0).nonzero()[0].tolist()
+        return bool(questions.among) and set(differ) <= set(questions.marks["subject"])
+
+    @cached_property
+    def asked(self) -> Asked:
+        """What counts as right and wrong, on the model's device."""
+        return Asked.of(self.questions, self.model.device)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The metric that rankings and summaries go by: the one asked for, or the task's own."""
+        return self._metric_of(self.options.metric or self.task.metric)
+
+    def _metric_of(self, name: str) -> Metric:
+        metric = METRICS[name]
+        if not metric.fits(self.questions):
+            fit = ", ".join(metric.name for metric in fitting(self.questions))
+            lacks = "a closed list of answers" if metric.needs == "among" else "a wrong answer in every prompt"
+            raise OptionError(f"{name} needs {lacks}, which {self.task.name} has not; what works: {fit}")
+        return metric
+
+    @cached_property
+    def ablations(self) -> tuple[Ablation, ...]:
+        """The ablations that are measured: those asked for, or those of the task's own that can be had."""
+        if self.options.ablations is None:
+            return tuple(kind for kind in ABLATIONS if kind in self.task.ablations and not self.lacks(kind))
+        for kind in self.options.ablations:
+            if reason := self.lacks(kind):
+                works = ", ".join(kind for kind in ABLATIONS if not self.lacks(kind))
+                raise OptionError(f"{kind} ablation cannot be had: {reason}; what works: {works}")
+        return tuple(kind for kind in ABLATIONS if kind in self.options.ablations)
+
+    @property
+    def ablation(self) -> Ablation:
+        """The ablation that rankings and summaries go by."""
+        return self.ablations[-1]
+
+    @property
+    def edge_ablation(self) -> Ablation:
+        """What a cut edge's source is taken to write."""
+        return self.options.edge_ablation or self.ablation
+
+    def lacks(self, kind: Ablation) -> str:
+        """Why an ablation cannot be had of this task; empty where it can."""
+        if kind == "zero":
+            return ""
+        if kind == "counterfactual":
+            return "" if self.questions.partner else "the prompts have no counterfactuals"
+        if not self.questions.one_length:
+            lengths = self.questions.lengths
+            return (
+                f"it is taken position by position, and the prompts have {min(lengths)} to {max(lengths)} tokens "
+                "(counterfactual and zero work)"
+            )
+        if kind == "resample":
+            return "" if len(self.questions) > 1 else "there is no other prompt"
+        return "" if kind in self.datasets else f"the task has no sentences for a {kind}"
 
     def check(self) -> None:
         """Raise what would stop a measurement half-way.
 
         That is a task or option that does not fit, a budget too small, a model whose own run comes to NaN or infinity.
         """
-        list(Budget.of(self.model, self.options.memory).parts(self.prompts.tokens.tolist()))
-        _ = self.datasets
+        list(Budget.of(self.model, self.options.memory).parts(list(map(list, self.questions.tokens))))
+        _ = self.metric, self.ablations, self.datasets
+        if reason := self.lacks(self.edge_ablation):
+            raise OptionError(f"edges cannot be ablated by {self.edge_ablation}: {reason}")
         # What is not finite here is so in every measurement.
         _ = self.streams
         shape = self.model.shape
@@ -166,8 +148,11 @@ class Setup:
         _ = self.steer_token
 
     @cached_property
-    def steer_token(self) -> int:
-        """The token whose direction steers: the one asked for, or the task's last content word before the end."""
+    def steer_token(self) -> int | None:
+        """The token whose direction steers: the one asked for, or the task's last content word before the end.
+
+        None where the task names no content words: then it is what tells right from wrong that steers.
+        """
         if self.options.steer_token is not None:
             ids = self.model.tokenizer.encode(self.options.steer_token, add_special_tokens=False)
             if len(ids) != 1:
@@ -177,15 +162,17 @@ class Setup:
                     f"this model's tokenizer does not know the steering token {self.options.steer_token!r}"
                 )
             return int(ids[0])
-        prompts = self.prompts
-        final = prompts.tokens.shape[1] - 1
-        before_end = [position for position in prompts.content_positions if position != final]
-        return int(prompts.tokens[0, (before_end or [final])[-1]])
+        questions = self.questions
+        if not self.varying:
+            return None
+        final = questions.marks[FINAL][0]
+        before_end = [position for position in questions.content if position != final]
+        return questions.tokens[0][(before_end or [final])[-1]]
 
     @cached_property
     def streams(self) -> Streams:
         """The clean run's activations, prompt by prompt."""
-        return clean_streams(self.model, self.prompts.tokens.tolist(), self.options.memory)
+        return clean_streams(self.model, self.questions.tokens, self.options.memory)
 
     def head_out(self, layer: int) -> Float[Tensor, "prompt head d_model"]:
         """What each head writes to the final stream, b_O apart, and its folded value bias where that is excluded."""
@@ -196,45 +183,81 @@ class Setup:
 
     @cached_property
     def datasets(self) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
-        """The drawn sentences (V2): the random and the mean dataset."""
+        """The sentences (V2) over which means are taken, by the ablation that they are for."""
         options = self.options
-        return {
-            name: draw(self.prompts, self.model.tokenizer, name, options.samples, options.seed) for name in DATASETS
-        }
+        return self.task.sentences(self.questions, self.model.tokenizer, options.samples, options.seed)
 
     @cached_property
-    def means(self) -> Mapping[Dataset, Means]:
-        """Every head's and MLP's mean output at every position, over the drawn sentences."""
-        found = {}
-        for name, sentences in self.datasets.items():
-            with bar(f"{name} dataset") as progress:
-                found[name] = mean_activations(
-                    self.model, sentences.tolist(), memory=self.options.memory, progress=progress
-                )
-        return found
+    def _constants(self) -> dict[Ablation, Constants]:
+        return {}
 
-    def z_instead(self, method: Method, layer: int) -> Float[Tensor, "position head d_head"]:
-        """What ablation puts in the place of every head's z in a layer; the position axis is 1 where all are alike."""
-        if method != "zero":
-            return self.means[method].z[layer]
-        bias = self.model.folded_value_bias(layer)[None]
-        return bias if self.options.value_bias == "excluded" else torch.zeros_like(bias)
+    def constants(self, kind: Ablation) -> Constants:
+        """What an ablated component puts out: every head's z, every MLP's output, and the embedding."""
+        if kind not in self._constants:
+            self._constants[kind] = self._constants_of(kind)
+        return self._constants[kind]
 
-    def ablated_positions(self, method: Constant) -> tuple[int, ...] | None:
-        """The positions at which ablation can change anything; None: all.
+    def _constants_of(self, kind: Ablation) -> Constants:
+        model, questions, memory = self.model, self.questions, self.options.memory
+        if kind == "counterfactual":
+            assert questions.partner is not None
+            return counterfactual(model, questions.tokens, questions.partner, memory)
+        if kind == "resample":
+            return resampled(model, questions.tokens, self.options.seed, memory)
+        if kind == "zero":
+            biases = [model.folded_value_bias(layer) for layer in range(model.shape.n_layers)]
+            z = torch.stack(biases)[:, None, None]
+            if self.options.value_bias == "included":
+                z = torch.zeros_like(z)
+            nothing = torch.zeros(model.shape.n_layers, 1, 1, model.shape.d_model, device=model.device)
+            return Constants(nothing[0], z, nothing)
+        with bar(f"{kind} dataset") as progress:
+            sentences = self.datasets[kind].tolist()
+            means = mean_activations(model, sentences, memory=memory, progress=progress)
+        return Constants.of(means)
 
-        Where every drawn sentence still equals the prompts, a mean over them is the clean activation itself.
+    def ablate(self, site: Site, kind: Ablation) -> Variant:
+        """The edits that ablate a head (at its z) or an MLP (at its output), wherever that can change anything."""
+        constants = self.constants(kind)
+        value = constants.mlp_out[site.layer] if site.head is None else constants.z[site.layer][:, :, site.head]
+        return tuple(
+            Edit(site, value, positions=positions, prompts=prompts) for positions, prompts in self.ablated_places(kind)
+        )
+
+    @cached_property
+    def _ablated_places(self) -> dict[Ablation, list[Places]]:
+        return {}
+
+    def ablated_places(self, kind: Ablation) -> list[Places]:
+        """The positions at which an ablation can change anything, and in which prompts; None: all.
+
+        Where what is put in its place comes from a run that still equals the prompt, it is the clean activation itself.
         """
-        if method == "zero":
-            return None
-        drawn = [] if method == "resample" else [self.datasets[method]]
-        both = np.concatenate([*drawn, self.prompts.tokens])
-        first = int((both != both[0]).any(0).argmax())
-        return tuple(range(first, both.shape[1]))
+        if kind not in self._ablated_places:
+            self._ablated_places[kind] = self._ablated_places_of(kind)
+        return self._ablated_places[kind]
 
-    def mlp_instead(self, method: Method, layer: int) -> Float[Tensor, "position d_model"]:
-        """What ablation puts in the place of an MLP's output."""
-        return torch.zeros(1, self.model.shape.d_model) if method == "zero" else self.means[method].mlp_out[layer]
+    def _ablated_places_of(self, kind: Ablation) -> list[Places]:
+        questions = self.questions
+        if kind == "zero":
+            return [(None, None)]
+        if kind == "counterfactual":
+            longest = max(questions.lengths)
+            since: dict[int, list[int]] = {}
+            for row in range(len(questions)):
+                since.setdefault(questions.first_difference(row), []).append(row)
+            return [
+                (tuple(range(first, longest)), tuple(rows)) for first, rows in sorted(since.items()) if first < longest
+            ]
+        tokens = np.array(questions.tokens)
+        both = tokens if kind == "resample" else np.concatenate([self.datasets[kind], tokens])
+        differ = (both != both[0]).any(0)
+        first = int(differ.argmax()) if differ.any() else 0
+        return [(tuple(range(first, both.shape[1])), None)]
+
+    def ablated_since(self, kind: Ablation) -> int:
+        """The first position at which an ablation can change anything, in any prompt."""
+        return min((positions or (0,))[0] for positions, _ in self.ablated_places(kind))
 
     def sweep(
         self, variants: Iterable[Variant], read: Read, what: str, *, watch: Sequence[Site] = ()
@@ -243,7 +266,7 @@ class Setup:
         with bar(what) as progress:
             return sweep(
                 self.model,
-                self.prompts.tokens.tolist(),
+                self.questions.tokens,
                 list(variants),
                 read,
                 watch=watch,
@@ -260,26 +283,16 @@ class Setup:
         with bar(what) as progress:
             return run_circuits(
                 self.model,
-                self.prompts.tokens.tolist(),
+                self.questions.tokens,
                 circuits,
                 read,
-                subject=self.prompts.subject_position,
+                subject=self.questions.marks["subject"][0] if self.varying else None,
                 constants=constants,
                 value_bias=self.options.value_bias,
                 watch=watch,
                 memory=self.options.memory,
                 progress=progress,
             )
-
-    def constants(self, kind: Constant) -> Constants:
-        """What components at a constant put out in circuits, the same as in ablation."""
-        if kind == "resample":
-            return resampled(self.model, self.prompts.tokens.tolist(), self.options.seed, self.options.memory)
-        layers = range(self.model.shape.n_layers)
-        z = torch.stack([self.z_instead(kind, layer).to(self.model.device) for layer in layers])
-        mlp_out = torch.stack([self.mlp_instead(kind, layer).to(self.model.device) for layer in layers])
-        embed = torch.zeros(1, self.model.shape.d_model) if kind == "zero" else self.means[kind].embed
-        return Constants(embed[None].to(self.model.device), z[:, None], mlp_out[:, None])
 
     def token_text(self, ids: Sequence[int]) -> list[str]:
         """Tokens as text, leading spaces kept."""

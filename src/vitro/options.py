@@ -1,0 +1,459 @@
+"""Every option once: its name, type, range, default, help and group.
+
+A frozen dataclass whose fields are made by `option` is a set of options. What is typed, checked, shown in the help and
+written into a report's command all follow from its fields; the command line asks for the fields by the class.
+"""
+
+import math
+import re
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol, TypeVar, get_args
+
+from vitro.errors import VitroError
+from vitro.heads import Head, HeadError
+
+Ablation = Literal["zero", "random", "mean", "resample", "counterfactual"]
+ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
+"""What a component's output is replaced by: nothing, its mean over sentences without the task, its mean over sentences
+without what tells the prompts apart, its output on another prompt of the task, its output on the prompt's partner."""
+
+MetricName = Literal["logit_diff", "margin", "prob_diff", "answer_prob", "among_answers", "right_first", "kl"]
+METRICS: tuple[MetricName, ...] = get_args(MetricName)
+"""What an answer is worth (see `vitro.metrics`)."""
+
+ValueBias = Literal["excluded", "included"]
+UnembedDirection = Literal["folded", "raw"]
+SteerPositions = Literal["final", "all"]
+OutputBias = Literal["excluded", "included"]
+IgEndpoints = Literal["mib", "paper"]
+Answers = Literal["whole", "first_token"]
+BadRows = Literal["refuse", "skip"]
+
+
+class OptionError(VitroError):
+    """An option that is out of range, or a text that is no value of it."""
+
+
+class Kind(Protocol):
+    """A type of values that are typed on a command line."""
+
+    @property
+    def shown(self) -> str:
+        """What stands for a value in the help: "N", "mean|zero"."""
+
+    def read(self, text: str) -> Any:
+        """A value from its text. Raises `OptionError` where it is none, "'x' is not a whole number"."""
+
+    def write(self, value: Any) -> str:
+        """A value as one types it: the inverse of `read`."""
+
+    def wanted(self, value: Any) -> str | None:
+        """What the value must be, "0 or more"; None where it is that."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number, `least` or more."""
+
+    least: int
+    shown: str = "N"
+
+    def read(self, text: str) -> int:
+        """`7`."""
+        if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text):
+            raise OptionError(f"{text!r} is not a whole number")
+        return int(text)
+
+    def write(self, value: int) -> str:
+        """`7`."""
+        return str(value)
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is large enough."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            return "a whole number"
+        return None if value >= self.least else f"{self.least} or more"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of bytes."""
+
+    shown: str = "SIZE"
+
+    def read(self, text: str) -> int:
+        """`500MB`, `2GB`, `1.5GiB` or a plain number."""
+        match = re.fullmatch(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)(?P<binary>i?)b?", text.strip().lower())
+        if match is None:
+            raise OptionError(f"memory {text!r} is not a size; what works: 500MB, 2GB, 1.5GiB")
+        base = 1024 if match["binary"] else 1000
+        return int(float(match["number"]) * base ** " kmgt".index(match["unit"] or " "))
+
+    def write(self, value: int) -> str:
+        """The plain number."""
+        return str(value)
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is positive."""
+        return None if isinstance(value, int) and value >= 1 else "a positive number of bytes"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text."""
+
+    shown: str = "TEXT"
+
+    def read(self, text: str) -> str:
+        """As it stands."""
+        return text
+
+    def write(self, value: str) -> str:
+        """As it stands."""
+        return value
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is a text."""
+        return None if isinstance(value, str) else "a text"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """`mean|zero`."""
+        return "|".join(self.words)
+
+    def read(self, text: str) -> str:
+        """As it stands; whether it is one of the words is asked of the value."""
+        return text
+
+    def write(self, value: str) -> str:
+        """As it stands."""
+        return value
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is one of the words."""
+        return None if value in self.words else " or ".join(self.words)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Some of a few words, each once."""
+
+    words: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """`mean,zero,...`."""
+        return f"{self.words[0]},{self.words[1]},..."
+
+    def read(self, text: str) -> tuple[str, ...]:
+        """`zero,mean`."""
+        return tuple(word.strip() for word in text.split(","))
+
+    def write(self, value: Sequence[str]) -> str:
+        """`zero,mean`."""
+        return ",".join(value)
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether they are some of the words."""
+        fine = isinstance(value, tuple) and value and set(value) <= set(self.words) and len(set(value)) == len(value)
+        return None if fine else f"one or more of {', '.join(self.words)}, each once"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One or more finite numbers."""
+
+    shown: str = "X,X,..."
+
+    def read(self, text: str) -> tuple[float, ...]:
+        """`-1,5`."""
+        try:
+            return tuple(float(number) for number in text.split(","))
+        except ValueError as error:
+            raise OptionError(f"{text!r} are not numbers; what works: -5,-1,0,1,5") from error
+
+    def write(self, value: Sequence[float]) -> str:
+        """`-1,5`; as many digits as tell the numbers from all others."""
+        return ",".join(repr(float(number)).removesuffix(".0") for number in value)
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether they are finite."""
+        return None if value and all(math.isfinite(number) for number in value) else "one or more finite numbers"
+
+
+@dataclass(frozen=True)
+class Heads:
+    """One or more heads, each once."""
+
+    shown: str = "L.H,L.H,..."
+
+    def read(self, text: str) -> tuple[Head, ...]:
+        """`9.1,10.3` or `a9.h1,a10.h3`."""
+        try:
+            return tuple(map(Head.parse, text.split(",")))
+        except HeadError as error:
+            raise OptionError(f"{text!r} are not heads; what works: 9.1,10.3") from error
+
+    def write(self, value: Sequence[tuple[int, int]]) -> str:
+        """`9.1,10.3`."""
+        return ",".join(f"{layer}.{head}" for layer, head in value)
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether each is there once."""
+        return None if value and len(set(value)) == len(value) else "one or more, each once"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A choice of two, of which the second is made by a word without a value: `--skip-bad-rows`."""
+
+    off: str
+    on: str
+    shown: str = ""
+
+    def read(self, text: str) -> str:
+        """As it stands."""
+        return text
+
+    def write(self, value: str) -> str:
+        """As it stands."""
+        return value
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is one of the two."""
+        return None if value in (self.off, self.on) else f"{self.off} or {self.on}"
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is typed and told of.
+
+    typed: with its dashes. default: the value where it is not typed. unset: what None stands for, where the option may
+    be None ("chosen by rule").
+    """
+
+    name: str
+    typed: str
+    default: Any
+    kind: Kind
+    group: str
+    help: str
+    unset: str | None
+
+    def write(self, value: Any) -> str:
+        """A value as one types it, and as reports show it; None in words."""
+        return str(self.unset) if value is None else self.kind.write(value)
+
+    def check(self, value: Any) -> None:
+        """Raise `OptionError` where the value is out of range."""
+        if value is None and self.unset is not None:
+            return
+        if wanted := self.kind.wanted(value):
+            raise OptionError(f"{self.name} must be {wanted}, not {value!r}")
+
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+def option(default: T, kind: Kind, group: str, help: str, *, unset: str | None = None, typed: str = "") -> T:
+    """A field of a set of options (see `Option`); typed as the field is named unless told otherwise."""
+    metadata = {"kind": kind, "group": group, "help": help, "unset": unset, "typed": typed}
+    return field(default=default, metadata=metadata)
+
+
+def options_of(of: Any) -> list[Option]:
+    """The options of a set of options, or of its class, in their order."""
+    return [
+        Option(
+            each.name,
+            each.metadata["typed"] or f"--{each.name.replace('_', '-')}",
+            each.default,
+            each.metadata["kind"],
+            each.metadata["group"],
+            each.metadata["help"],
+            each.metadata["unset"],
+        )
+        for each in fields(of)
+    ]
+
+
+def checked(values: Any) -> None:
+    """Raise `OptionError` where a value of a set of options is out of range."""
+    for each in options_of(values):
+        each.check(getattr(values, each.name))
+
+
+def read(of: type[S], texts: Mapping[str, str]) -> S:
+    """A set of options from what was typed for some of them, by their names.
+
+    >>> read(Options, {"alphas": "0,1"}).alphas
+    (0.0, 1.0)
+
+    Raises `OptionError` for what is no value, or one out of range.
+    """
+    values = {}
+    for each in options_of(of):
+        if each.name in texts:
+            try:
+                values[each.name] = each.kind.read(texts[each.name])
+            except OptionError as error:
+                raise OptionError(f"{each.typed}: {error}") from error
+    return of(**values)
+
+
+def command_line(command: str, arguments: Collection[str], *options: Any, **more: str | None) -> str:
+    """A command as one types it: its arguments, then the options that are not the defaults.
+
+    arguments: what stands without a name. options: sets of options. more: options of the command's own, by name; None
+    where they are left out.
+
+    >>> command_line("study", ["days"], Options(alphas=(0.0, 1.0)), model="gpt2")
+    'vitro study days --model gpt2 --alphas 0,1'
+    """
+    words = ["vitro", command, *arguments]
+    for name, text in more.items():
+        words += [] if text is None else [f"--{name.replace('_', '-')}", text]
+    for values in options:
+        for each in options_of(values):
+            value = getattr(values, each.name)
+            if value != each.default:
+                words += [each.typed] if isinstance(each.kind, Flag) else [each.typed, each.kind.write(value)]
+    return shlex.join(words)
+
+
+SENTENCES, HEADS, ABLATION, CONVENTIONS, TASK, MACHINE = (
+    "Drawn sentences", "Heads and steering", "Ablation and metric", "Conventions", "Task", "Machine",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a measurement leaves open; every choice is recorded with its results.
+
+    seed, samples: of the random and the mean dataset (the post does not give N; a replication used 256).
+    value_bias: whether a head's output contains what it adds at every position alike, b_V + b_LN W_V (b_LN: the bias of
+    the norm before the heads). "excluded" is the post's, made with TransformerLens' folded weights: a zero-ablated head
+    still passes that on. "included" is the raw model's. Where there is neither bias (Llama) the two are one; random and
+    mean ablation do not depend on it.
+    heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
+    steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the
+    task's own direction, and the layer before the first key head's.
+    unembed_direction: the steering vector, a token's column of W_U: "folded" as TransformerLens folds it (times the
+    final norm's weight, centred), or "raw".
+    output_bias: whether the bias of a layer's heads (b_O) goes along with them in circuits where only wired heads are
+    read (C3 to C9); the post does not say.
+    steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
+    ablations: which are measured; None: the task's own.
+    metric: the one that rankings and summaries go by; tables keep all. None: the task's own.
+    edge_ablation: what a cut edge's source is taken to write; None: the ablation that the task's summaries go by.
+    ig_endpoints: where EAP-IG takes its m gradients between the ablated embedding (0) and the clean one (1): "mib" at
+    0 ... (m-1)/m, as MIB and the main branch of EAP-IG's code; "paper" at 1/m ... 1, as its paper.
+    memory: bytes for everything but the model; None: the engine's default.
+    """
+
+    seed: int = option(0, Whole(0), SENTENCES, "The seed of all that is drawn: sentences, and a built-in task's rows.")
+    samples: int = option(256, Whole(1), SENTENCES, "How many sentences to draw for each dataset.")
+    value_bias: ValueBias = option(
+        "excluded",
+        Choice(get_args(ValueBias)),
+        CONVENTIONS,
+        "Whether a head's output has what it adds everywhere alike: excluded is the post's way.",
+    )
+    heads: tuple[tuple[int, int], ...] | None = option(
+        None, Heads(), HEADS, "The key heads, as 9.1,10.3.", unset="by rule"
+    )
+    steer_token: str | None = option(
+        None, Text(), HEADS, "The token whose direction steers.", unset="the task's own direction"
+    )
+    steer_layer: int | None = option(
+        None, Whole(0), HEADS, "Steer after this layer.", unset="the one before the first key head's"
+    )
+    alphas: tuple[float, ...] = option(
+        (-5.0, -1.0, 0.0, 1.0, 5.0, 100.0), Numbers(), HEADS, "What the steering direction is multiplied by, in turn."
+    )
+    unembed_direction: UnembedDirection = option(
+        "folded",
+        Choice(get_args(UnembedDirection)),
+        CONVENTIONS,
+        "The steering direction: folded is the post's way (normed and centred).",
+    )
+    steer_positions: SteerPositions = option(
+        "final",
+        Choice(get_args(SteerPositions)),
+        CONVENTIONS,
+        "Where to steer: at the final stream, or at all of them.",
+    )
+    output_bias: OutputBias = option(
+        "excluded", Choice(get_args(OutputBias)), CONVENTIONS, "Whether b_O comes along with the heads of circuits."
+    )
+    ablations: tuple[Ablation, ...] | None = option(
+        None, Choices(ABLATIONS), ABLATION, f"Which are measured, of {', '.join(ABLATIONS)}.", unset="the task's own"
+    )
+    metric: MetricName | None = option(
+        None, Choice(METRICS), ABLATION, "What rankings and summaries go by.", unset="the task's own"
+    )
+    edge_ablation: Ablation | None = option(
+        None, Choice(ABLATIONS), ABLATION, "What a cut edge's source is taken to write.", unset="the task's own"
+    )
+    ig_endpoints: IgEndpoints = option(
+        "mib",
+        Choice(get_args(IgEndpoints)),
+        CONVENTIONS,
+        "Where EAP-IG takes its gradients: mib (0 to (m-1)/m, as its code), paper (1/m to 1).",
+    )
+    memory: int | None = option(
+        None, Size(), MACHINE, "For all but the model, as 500MB or 2GB.", unset="1GiB, or a quarter of a GPU"
+    )
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+
+DEFAULT_OPTIONS = Options()
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What a task by its name leaves open, beside the seed (see `vitro.tasks.named`)."""
+
+    answers: Answers = option(
+        "whole",
+        Flag("whole", "first_token"),
+        TASK,
+        "Take an answer of several tokens by its first, where that tells right from wrong.",
+        typed="--first-token",
+    )
+    bad_rows: BadRows = option(
+        "refuse",
+        Flag("refuse", "skip"),
+        TASK,
+        "Leave out a file's rows that do not fit, and say which.",
+        typed="--skip-bad-rows",
+    )
+    counterfactual: str | None = option(
+        None, Text("NAME"), TASK, "Which of a file's counterfactuals is the partner.", unset="the file's own"
+    )
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a model runs on, and in which numbers."""
+
+    device: str = option("cpu", Text(), MACHINE, "cpu, cuda, cuda:1, mps.")
+    dtype: str = option("float32", Text(), MACHINE, "float32, bfloat16, float16.")
+
+    def __post_init__(self) -> None:
+        checked(self)

@@ -1,0 +1,64 @@
+"""What measurements write, and what is read off it: rankings, statistics, words. Knows polars only, never a model."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from vitro.tables.heads import (
+    COPIES,
+    SUPPRESSES,
+    copying_heads,
+    selective_heads,
+    strongest_heads,
+    subject_heads,
+    suppressing_heads,
+)
+from vitro.tables.labels import (
+    ELSEWHERE,
+    Said,
+    answers,
+    at_places,
+    first_prompt,
+    head_name,
+    labels,
+    places,
+    prompt_tokens,
+    said,
+    varies,
+)
+from vitro.tables.mlps import best_to_worst
+from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck
+
+Tables = Mapping[str, pl.DataFrame]
+"""Tables by name."""
+
+__all__ = [
+    "COPIES",
+    "ELSEWHERE",
+    "FEWEST",
+    "FLOOR",
+    "RARE",
+    "SUPPRESSES",
+    "Leader",
+    "Said",
+    "Tables",
+    "answers",
+    "at_places",
+    "best_to_worst",
+    "chance",
+    "copying_heads",
+    "first_prompt",
+    "head_name",
+    "interval",
+    "labels",
+    "leader",
+    "luck",
+    "places",
+    "prompt_tokens",
+    "said",
+    "selective_heads",
+    "strongest_heads",
+    "subject_heads",
+    "suppressing_heads",
+    "varies",
+]

@@ -1,0 +1,15 @@
+"""MLPs as the tables rank them."""
+
+import polars as pl
+
+
+def on_the_spot(mlp_local: pl.DataFrame) -> pl.DataFrame:
+    """Every MLP's mean effect on the answer's probability by the lens, the largest gain first."""
+    change = pl.col("answer_prob_after") - pl.col("answer_prob_before")
+    by_layer = mlp_local.group_by("layer").agg(change.mean().alias("change of prob"))
+    return by_layer.sort("change of prob", "layer", descending=[True, False])
+
+
+def best_to_worst(mlp_local: pl.DataFrame) -> list[int]:
+    """The layers by what their MLPs do to the answer's probability on the spot, the largest gain first."""
+    return on_the_spot(mlp_local)["layer"].to_list()
