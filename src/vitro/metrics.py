@@ -169,7 +169,7 @@ def _not_below(
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of each prompt (docs/method.md, "Metrics").
+    """A number of each prompt (docs/method.md, section 3).
 
     unit: "probability", "nats" or "share of prompts". words: what it is, to finish a sentence. of: the definition.
     needs: what of the questions it cannot be had without.
