@@ -1,12 +1,13 @@
 """The logit lens on streams, MLPs and heads, and mean activations, against what plain hooks see."""
 
 import torch
+from torch.nn.functional import pad
 
 from fuzz.check import Check, compare
 from fuzz.draw import Draw
 from fuzz.edits import draw_memory, every_head
 from fuzz.models import draw_model, plain
-from fuzz.prompts import draw_alike
+from fuzz.prompts import draw_alike, draw_prompts
 from slow import slow_read_out, slow_run, w_out_of
 from vitro.engine import mean_activations, read_out
 from vitro.experiments.streams import clean_streams
@@ -15,14 +16,14 @@ from vitro.experiments.streams import clean_streams
 def check_lens(draw: Draw) -> list[Check]:
     """Each stage of each layer read as if the model ended there, and each head's own output, its b_V in it."""
     model = draw_model(draw)
-    prompts = draw_alike(draw, model)
+    prompts = draw_prompts(draw, model, at_most=4)
     streams = clean_streams(model, prompts, draw_memory(draw, model, prompts))
-    slow = plain(model)
+    slow, longest = plain(model), max(map(len, prompts))
     runs = [slow_run(slow, prompt) for prompt in prompts]
     checks = []
     for layer in range(model.shape.n_layers):
         stages = {
-            "resid_pre": (streams.resid_pre[:, layer, -1], [run.resid_pre[layer, -1] for run in runs]),
+            "resid_pre": (streams.resid_pre[:, layer], [run.resid_pre[layer, -1] for run in runs]),
             "resid_mid": (streams.resid_mid[:, layer], [run.resid_mid[layer, -1] for run in runs]),
             "resid_post": (streams.resid_post[:, layer], [run.resid_post[layer, -1] for run in runs]),
             "mlp_out": (streams.mlp_out[:, layer], [run.mlp_out[layer, -1] for run in runs]),
@@ -34,7 +35,8 @@ def check_lens(draw: Draw) -> list[Check]:
         result = streams.z[:, layer, head] @ model.w_out(layer)[head]
         reference = torch.stack([run.z[layer, -1, head] @ w_out_of(slow, layer, head) for run in runs])
         checks.append(compare(f"head {layer}.{head}", read_out(model, result), slow_read_out(slow, reference)))
-        weights = torch.stack([run.attention[layer, head, -1] for run in runs])
+        rows = [run.attention[layer, head, -1] for run in runs]
+        weights = torch.stack([pad(row, (0, longest - len(row))) for row in rows])
         checks.append(compare(f"attention {layer}.{head}", streams.attention[:, layer, head], weights))
     return checks
 

@@ -6,11 +6,11 @@ import torch
 from slow import slow_logits
 from vitro.engine import Edit, Variant, mlp_out, pin, resid_mid, resid_post, sweep, z
 from vitro.models import Model
-from vitro.tasks import TaskError, days, months, numbers, tokenize
+from vitro.tasks import TaskError, days, months, numbers
 
 
 def test_logits_and_edits_equal_plain_passes_on_smollm2(smollm2: Model) -> None:
-    prompts = tokenize(days(), smollm2.tokenizer, None).tokens[:3].tolist()
+    prompts = days().questions(smollm2.tokenizer, None).tokens[:3]
     draw, shape = torch.Generator().manual_seed(0), smollm2.shape
     variants: list[Variant] = [()]
     for layer in (0, 15, 29):
@@ -28,9 +28,8 @@ def test_logits_and_edits_equal_plain_passes_on_smollm2(smollm2: Model) -> None:
 
 
 def test_smollm2_reads_the_tasks_and_says_how_far_numbers_go(smollm2: Model) -> None:
-    assert tokenize(days(), smollm2.tokenizer, None).tokens.shape == (7, 8)
-    assert tokenize(months(), smollm2.tokenizer, None).subject_position == 5
-    digits = tokenize(numbers(8), smollm2.tokenizer, None)
-    assert len(digits.absorbed) == 2
+    assert days().questions(smollm2.tokenizer, None).lengths == (8,) * 7
+    assert months().questions(smollm2.tokenizer, None).marks["subject"] == (5,) * 12
+    assert len(numbers(8).questions(smollm2.tokenizer, None).notes) == 2
     with pytest.raises(TaskError, match="numbers:8 fits"):
-        tokenize(numbers(10), smollm2.tokenizer, None)
+        numbers(10).questions(smollm2.tokenizer, None)
