@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vitro.cli import EXAMPLE, main, parse_bytes
+from vitro.cli import main
+from vitro.cli.tasks import EXAMPLE
 from vitro.errors import VitroError
 from vitro.tasks import from_toml
 
@@ -89,7 +90,9 @@ def test_the_example_of_a_task_is_one(tmp_path: Path) -> None:
         (["study", "days", "--model", "MODEL", "--seed", "-1"], "seed must be 0 or more"),
         (["study", "days", "--model", "MODEL", "--seed", "x"], "--seed"),
         (["study", "days", "--model", "MODEL", "--samples", "0"], "samples must be 1 or more"),
-        (["study", "days", "--model", "MODEL", "--memory", "lots"], "memory 'lots' is not a size"),
+        (["study", "days", "--model", "MODEL", "--memory", "lots"], "--memory: 'lots' is not a size"),
+        (["study", "days", "--model", "MODEL", "--alphas", "x"], "--alphas: 'x' are not numbers"),
+        (["study", "days", "--model", "MODEL", "--ablations", "none"], "one or more of zero, random, mean"),
         (["study", "days", "--model", "MODEL", "--memory", "1kB"], "memory budget of 1 kB is too small"),
         (["study", "days", "--model", "MODEL", "--device", "abacus"], "device 'abacus' is not known"),
         (["study", "days", "--model", "MODEL", "--dtype", "int3"], "dtype 'int3' is not known"),
@@ -121,7 +124,7 @@ def test_debug_shows_where_a_mistake_was_found(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(vitro: Vitro, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(name: str) -> None:
+    def interrupted(name: str, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vitro.tasks.named", interrupted)
@@ -145,19 +148,6 @@ def test_ctrl_c_promises_nothing_where_nothing_is_kept(
     monkeypatch.setattr("vitro.models.find", interrupted)
     done = vitro(*command)
     assert (done.code, done.err) == (130, "vitro: stopped\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "n_bytes"), [("500MB", 5 * 10**8), ("2GB", 2 * 10**9), ("1.5GiB", 3 * 2**29), ("7", 7), ("1 kb", 1000)]
-)
-def test_sizes_are_read(text: str, n_bytes: int) -> None:
-    assert parse_bytes(text) == n_bytes
-
-
-@pytest.mark.parametrize("text", ["", "GB", "-1MB", "1XB", "1e9"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(VitroError, match="500MB"):
-        parse_bytes(text)
 
 
 def test_a_circuit_is_run_from_its_text(vitro: Vitro, planted_folder: Path, planted_model: object) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import vitro
 
 ROOMS = (
-    "errors", "strict_json", "progress", "heads", "options",
-    "models", "tasks", "engine", "circuits", "figures", "experiments", "report", "successors",
+    "errors", "strict_json", "progress", "heads", "options", "tables",
+    "models", "tasks", "metrics", "engine", "circuits", "figures", "experiments", "report", "successors",
     "folder", "parts", "identity", "study", "claims", "reproduce", "cli",
 )  # fmt: skip
 HOUSE = Path(vitro.__file__).parent

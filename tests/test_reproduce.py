@@ -152,7 +152,9 @@ def test_the_command_says_in_its_exit_code_whether_all_hold(
     said = json.loads(capsys.readouterr().out)
     assert said["differ"] == sum(claim["verdict"] == "differs" for claim in said["claims"]) > 0
     assert said["claims"][6]["by_chance"] == "20 of 20"
-    assert "Attention patterns" in out.read_text()
+    page = out.read_text()
+    assert "Attention patterns" in page
+    assert f"vitro reproduce --model {folder} --out {out} --samples 2" in page
 
 
 def test_stopped_half_way_the_command_goes_on_where_it_was(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from vitro.errors import VitroError as VitroError
     from vitro.experiments import EXPERIMENTS as EXPERIMENTS
     from vitro.experiments import Measurement as Measurement
-    from vitro.experiments import Options as Options
     from vitro.experiments import ablate_edges as ablate_edges
     from vitro.experiments import ablate_heads as ablate_heads
     from vitro.experiments import ablate_mlps as ablate_mlps
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from vitro.experiments import stream_tokens as stream_tokens
     from vitro.models import Model as Model
     from vitro.models import load as load
+    from vitro.options import Options as Options
     from vitro.reproduce import reproduce as reproduce
     from vitro.study import Study as Study
     from vitro.study import open_study as open_study
@@ -50,7 +50,7 @@ _HOME = {
     "EXPERIMENTS": "vitro.experiments",
     "Measurement": "vitro.experiments",
     "Model": "vitro.models",
-    "Options": "vitro.experiments",
+    "Options": "vitro.options",
     "Study": "vitro.study",
     "VitroError": "vitro.errors",
     "ablate_edges": "vitro.experiments",

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from vitro.experiments import Options
 from vitro.models.checkpoint import Checkpoint
+from vitro.options import Options
 
 
 def identity(checkpoint: Checkpoint, options: Options, device: str, dtype: str) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 import json
 import platform
-import shlex
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -16,17 +15,18 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from vitro.errors import VitroError
-from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Options, Setup, Tables
+from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
 from vitro.figures import to_svg
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
 from vitro.models import find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
+from vitro.options import Machine, Options, TaskOptions, command_line, options_of
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
 from vitro.report import GENERATOR, Page, Section, render
-from vitro.tasks import Task, argument
+from vitro.tasks import Task
 
 PARTS = "parts"
 """Where a long experiment keeps what it has done until it is finished."""
@@ -292,7 +292,15 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
     packages = ("vitro", "torch", "transformers", "numpy", "polars")
     return Record(
         settings=settings,
-        command=_command(settings, setup.task),
+        command=command_line(
+            "study",
+            [setup.task.typed],
+            TaskOptions.of(setup.task),
+            # How the work was cut is of no matter to who makes the study again.
+            replace(setup.options, memory=None),
+            Machine(settings.device, settings.dtype),
+            model=settings.model,
+        ),
         machine={
             "system": platform.system(),
             "processor": platform.processor() or platform.machine(),
@@ -305,28 +313,9 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
     )
 
 
-def _command(settings: Settings, task: Task) -> str:
-    """The command line that makes the study, with the options that are not the defaults."""
-    words = ["vitro", "study", argument(task), "--model", settings.model]
-    defaults = {**asdict(Options()), "device": "cpu", "dtype": "float32"}
-    for name, value in {**settings.options, "device": settings.device, "dtype": settings.dtype}.items():
-        if _spelt(value) != _spelt(defaults[name]):
-            words += [f"--{name.replace('_', '-')}", _spelt(value)]
-    return shlex.join(words)
-
-
 def _command_of(experiment: Experiment, record: Record) -> str:
-    """The command that makes a section: edges have one of their own."""
+    """The command that makes a section: edges have one of their own, which takes all that a study takes."""
     return record.command if experiment.name in EXPERIMENTS else record.command.replace("study", "edges", 1)
-
-
-def _spelt(value: Any) -> str:
-    """An option as one types it: heads as 9.1,10.3, lists with commas, nothing as "by rule"."""
-    if value is None:
-        return "by rule"
-    if isinstance(value, list | tuple):
-        return ",".join(".".join(map(str, one)) if isinstance(one, list | tuple) else f"{one:g}" for one in value)
-    return str(value)
 
 
 def _device_name(device: torch.device) -> str:
@@ -386,7 +375,11 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         ("Words", ", ".join(task["words"]) + (" (cyclic)" if task["cyclic"] else "")),
         ("Content words", ", ".join(task["content"])),
         *(("Tokens", note) for note in record.absorbed),
-        *((name.replace("_", " ").capitalize(), _spelt(value)) for name, value in settings.options.items()),
+        *(
+            (option.name.replace("_", " ").capitalize(), option.write(settings.options[option.name]))
+            for option in options_of(Options)
+            if option.name in settings.options
+        ),
         ("Device, number format", f"{record.machine['device']}, {settings.dtype}"),
         ("Machine", f"{record.machine['system']}, {record.machine['processor']}, {record.machine['threads']} threads"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),

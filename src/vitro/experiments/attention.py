@@ -43,7 +43,7 @@ def _patterns(setup: Setup) -> pl.DataFrame:
             query, key = np.tril_indices(len(path))
             for layer, head in heads:
                 weights = layers[layer][head][path][:, path]
-                frames[layer, head].append(
+                frames[Head(layer, head)].append(
                     pl.DataFrame(
                         {
                             "prompt": np.full(len(query), part.start + number),

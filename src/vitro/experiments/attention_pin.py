@@ -46,7 +46,7 @@ def pinned_places(setup: Setup) -> list[tuple[str | None, tuple[int, ...]]]:
     """
     questions = setup.questions
     if setup.varying:
-        named = {at[0]: name for name, at in reversed(questions.marks.items())}
+        named = {at[0]: name for name, at in reversed(list(questions.marks.items()))}
         return [(named.get(at), (at,) * len(questions)) for at in range(questions.lengths[0])]
     return list(questions.marks.items())
 

@@ -21,8 +21,8 @@ def cast(setup: Setup) -> Cast:
     - successor and copier: the two heads that are pinned together (see `groups`);
     - helpers: of the heads in no later layer than these, the three whose ablation costs most;
     - early copier: the head that copies the subject most below both, or, where nothing is below, of all others;
-    - first MLP: the one whose zero ablation (where it is measured) costs most; last MLP: the one of the others that raises the
-      answer most on the spot.
+    - first MLP: the one whose zero ablation (where it is measured) costs most; last MLP: the one of the others that
+      raises the answer most on the spot.
 
     In a model of few heads, or of one MLP, one plays several parts.
     """

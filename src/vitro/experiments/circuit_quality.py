@@ -90,7 +90,7 @@ def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 
 
 def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
-    """Parts of the circuit knocked out, of the living model (by the study's ablation) and of the circuit: the two should fall alike.
+    """Parts of the circuit knocked out, of the living model (ablated) and of the circuit: the two should fall alike.
 
     Parts are made of the heads and MLPs that it names (`Circuit.components`); where it names none the table is empty.
     Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, every metric but kl of

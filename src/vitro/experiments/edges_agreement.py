@@ -14,8 +14,10 @@ N_MISSES = 10
 
 
 def run(setup: Setup) -> Tables:
-    """Table `edges_agreement`: source, target, input, approximation, exact, approximate: means of the change of the metric
-    that edges are ranked by."""
+    """Table `edges_agreement`: source, target, input, approximation, exact, approximate.
+
+    The last two are means of the change of the metric that edges are ranked by.
+    """
     tables = {**setup.tables(PROMPTS), **setup.tables(EDGES), **setup.tables(EDGES_APPROX)}
     metric = edge_metric(tables)
     exact = by_edge(tables["edges"], metric)

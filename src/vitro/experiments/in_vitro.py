@@ -185,7 +185,7 @@ def _drawn(tables: Tables) -> pl.DataFrame:
 
 def _figures(tables: Tables) -> dict[str, Figure]:
     """What the circuits answer, where their heads look, their answer tables, and a drawing of each."""
-    drawn: dict[str, Figure] = {"circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS, said(tables))}
+    drawn: dict[str, Figure] = {"circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS)}
     if len(tables["circuit_attention"]):
         drawn["circuit_attention"] = circuit_attention(at_places(tables, tables["circuit_attention"]), places(tables))
     if len(tables["circuit_answer_table"]):

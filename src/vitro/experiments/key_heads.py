@@ -14,7 +14,7 @@ def key_heads(setup: Setup) -> tuple[Head, ...]:
 
     The first is the one that pins and steering look at most closely.
     """
-    return setup.options.heads or tuple(reasons(setup))[:AT_MOST]
+    return tuple(Head(*head) for head in setup.options.heads or ()) or tuple(reasons(setup))[:AT_MOST]
 
 
 def ranking(setup: Setup) -> list[Head]:

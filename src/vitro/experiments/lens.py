@@ -1,7 +1,8 @@
 """The logit lens: any vector of the stream, read as if the model ended there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -91,8 +92,13 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
                 top_prob=top_prob,
             )
         )
-    columns = {name: [getattr(part, name) for part in parts] for name in Lens.__dataclass_fields__}
-    return Lens(**{name: None if part[0] is None else torch.cat(part).cpu() for name, part in columns.items()})
+    return Lens(*(_joined([getattr(part, name) for part in parts]) for name in Lens.__dataclass_fields__))
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Any:
+    """Parts as one, on the CPU; None where a task has no such thing."""
+    there = [part for part in parts if part is not None]
+    return torch.cat(there).cpu() if there else None
 
 
 def _rank(among: Float[Tensor, "vector word"], word: Float[Tensor, "vector 1"]) -> Int[Tensor, " vector"]:

@@ -13,7 +13,7 @@ SHOWN = 12
 
 
 def run(setup: Setup) -> Tables:
-    """Tables `task` (one row: how it is spoken of and ranked), `questions` (a row per prompt) and `prompts` (per token).
+    """Tables `task` (one row: how it is spoken of and ranked), `questions` (a row per prompt), `prompts` (per token).
 
     task: name, right, wrong, metric, unit, words, ablation, n_prompts, n_groups, one_length. questions: prompt, label,
     group, answer, wrong, n_tokens. prompts: prompt, position, token_id, token, role (bos, template, content, subject,
@@ -28,8 +28,8 @@ def run(setup: Setup) -> Tables:
         "right": task.right_called,
         "wrong": task.wrong_called,
         "metric": metric.name,
-        "unit": metric.unit,
-        "words": metric.words,
+        "unit": metric.quantity.unit,
+        "words": metric.quantity.words,
         "ablation": setup.ablation,
         "n_prompts": n_prompts,
         "n_groups": len(set(questions.groups)) or 1,
@@ -70,7 +70,7 @@ def _roles(setup: Setup, row: int) -> tuple[list[str], list[str | None]]:
     for position in questions.content:
         roles[position] = "content"
     names: list[str | None] = [None] * len(prompt)
-    for name, at in reversed(questions.marks.items()):
+    for name, at in reversed(list(questions.marks.items())):
         names[at[row]] = name
         roles[at[row]] = "subject" if name == "subject" and setup.varying else "mark"
     roles[-1] = FINAL

@@ -14,7 +14,6 @@ from vitro.figures.layer_lens import layer_lens
 from vitro.figures.mlp_effects import mlp_effects
 from vitro.figures.mlp_local import mlp_local
 from vitro.figures.pins import pins
-from vitro.figures.quantities import HeadValue, MlpValue
 from vitro.figures.spec import Figure, Spec, to_json, to_spec, to_svg
 from vitro.figures.steering import steering
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
@@ -24,8 +23,6 @@ from vitro.figures.top_tokens import head_top_tokens, layer_top_tokens, stream_t
 __all__ = [
     "EDGE_NAME",
     "Figure",
-    "HeadValue",
-    "MlpValue",
     "Spec",
     "answer_tables",
     "attention_patterns",

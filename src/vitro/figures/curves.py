@@ -11,18 +11,16 @@ from vitro.figures.spread import DOTS
 _ABREAST = 5
 """Names in a line of the legend: no wider than half a page."""
 
-ANSWER, SUBJECT = "the answer", "the subject"
+
+def right_and_wrong(table: pl.DataFrame, right: str, wrong: str, *keys: str) -> pl.DataFrame:
+    """`answer_prob` and `wrong_prob` below each other, as `prob` of a `token`, beside the keys."""
+    named = table.rename({"answer_prob": right, "wrong_prob": wrong})
+    return named.unpivot([right, wrong], index=["prompt", *keys], variable_name="token", value_name="prob")
 
 
-def answer_and_subject(table: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """`answer_prob` and `subject_prob` below each other, as `prob` of a `token`, beside the keys."""
-    named = table.rename({"answer_prob": ANSWER, "subject_prob": SUBJECT})
-    return named.unpivot([ANSWER, SUBJECT], index=["prompt", *keys], variable_name="token", value_name="prob")
-
-
-def token_color() -> alt.Color:
-    """The answer blue and the subject dark, as among the clean answers."""
-    return color("token", {ANSWER: BLUE, SUBJECT: INK})
+def token_color(right: str, wrong: str) -> alt.Color:
+    """The answer blue and the wrong one dark, as among the clean answers."""
+    return color("token", {right: BLUE, wrong: INK})
 
 
 def color(field: str, colors: dict[str, str]) -> alt.Color:

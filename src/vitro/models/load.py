@@ -16,6 +16,7 @@ from vitro.models.llama import Llama
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
 from vitro.models.places import check_places
+from vitro.models.rope import context
 
 FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -33,6 +34,18 @@ def load(name: str, *, device: str = "cpu", dtype: str = "float32") -> Model:
     (3, 4)
     """
     return load_checkpoint(find(name), device=device, dtype=dtype)
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:
+    """A model's tokenizer, and the longest prompt that it takes, in tokens; its weights stay where they are.
+
+    Raises ModelError as `load` does for a family, a configuration or a tokenizer that will not do.
+    """
+    header = _read_gguf(checkpoint)
+    config = read_config(checkpoint) if header is None else config_of(checkpoint, header)
+    family_of(config.model_type)
+    with quiet_transformers():
+        return _read_tokenizer(checkpoint, config), context(config)
 
 
 def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32") -> Model:
