@@ -33,7 +33,11 @@ def to_json(figure: Figure) -> str:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as a static SVG document, drawn without a browser and without the network."""
+    """The figure as a static SVG document, drawn without a browser and without the network.
+
+    >>> to_svg(vitro.successor(model).figures["successor_scores"]).startswith("<svg")
+    True
+    """
     svg: str = vl_convert.vegalite_to_svg(to_spec(figure), vl_version=VEGALITE_VERSION, allowed_base_urls=[])
     return _renumber(svg)
 
