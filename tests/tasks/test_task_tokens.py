@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_tokenizers import cut_by, digit_by_digit, gpt2, sentencepiece, whole_words
-from vitro.tasks import Task, TaskError, days, months, numbers, readable, tokenize
+from vitro.tasks import Successors, TaskError, days, months, numbers, readable, tokenize
 
 WORDS = st.lists(st.text("bcdég", min_size=1, max_size=4), min_size=2, max_size=6, unique=True).map(tuple)
 
 
-def small(words: tuple[str, ...] = ("a", "b", "c"), template: str = "x {s} y z", **options: Any) -> Task:
-    return Task("small", template, words, **options)
+def small(words: tuple[str, ...] = ("a", "b", "c"), template: str = "x {s} y z", **options: Any) -> Successors:
+    return Successors("small", template, words, **options)
 
 
-def refusal(task: Task, tokenizer: Any, n_ctx: int | None = None) -> str:
+def refusal(task: Successors, tokenizer: Any, n_ctx: int | None = None) -> str:
     with pytest.raises(TaskError) as caught:
         tokenize(task, tokenizer, n_ctx)
     return str(caught.value)

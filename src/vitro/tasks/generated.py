@@ -14,13 +14,11 @@ from vitro.tasks.errors import TaskError
 from vitro.tasks.greater_than import later_years
 from vitro.tasks.ioi import all_names_new, second_subject_replaced
 from vitro.tasks.pair import Pair
-from vitro.tasks.pairs import Pairs
+from vitro.tasks.pairs import MOST_ROWS, Pairs
 from vitro.tasks.questions import Questions
+from vitro.tasks.sentences import of_partners
 from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
-
-MOST_ROWS = 10_000
-"""A task has no more rows than this: each is measured many times over."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,9 @@ class Generated:
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or isinstance(self.n, bool) or not 1 <= self.n <= MOST_ROWS:
-            raise TaskError(f"task {self.kind.name!r}: n is {self.n!r}; it must be a whole number from 1 to {MOST_ROWS}")
+            raise TaskError(
+                f"task {self.kind.name!r}: n is {self.n!r}; it must be a whole number from 1 to {MOST_ROWS}"
+            )
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise TaskError(f"task {self.kind.name!r}: seed is {self.seed!r}; it must be a whole number from 0")
 
@@ -87,8 +87,8 @@ class Generated:
     def sentences(
         self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
     ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
-        """None are drawn: a mean is taken over the counterfactual prompts."""
-        return {}
+        """For a mean, the counterfactual prompts (see `of_partners`)."""
+        return of_partners(questions)
 
     @property
     def paraphrased(self) -> Sequence[Task]:
@@ -97,11 +97,16 @@ class Generated:
 
     def facts(self) -> Mapping[str, str]:
         """What it asks, and where it comes from."""
-        return {"Asks": self.kind.asks, "Example": self.kind.example, "Source": self.kind.source, "Seed": str(self.seed)}
+        return {
+            "Asks": self.kind.asks,
+            "Example": self.kind.example,
+            "Source": self.kind.source,
+            "Seed": str(self.seed),
+        }
 
     def identity(self) -> Mapping[str, Any]:
         """Its kind, number of rows and seed."""
-        return {"kind": self.kind.name, "n": self.n, "seed": self.seed}
+        return {"name": self.name, "kind": self.kind.name, "n": self.n, "seed": self.seed}
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -114,7 +119,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 rows=second_subject_replaced,
                 right_called="indirect object",
                 wrong_called="subject",
-                asks="who is given something, of two people of whom one is named again; in the counterfactual a third acts",
+                asks="who is given something: of two people, the one who does not act; the counterfactual has a third",
                 example="When Mary and John came to the store, John gave a drink to -> Mary, not John",
                 source="Wang et al. 2022, arXiv 2211.00593",
             ),
@@ -134,7 +139,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 rows=later_years,
                 right_called="later years",
                 wrong_called="earlier years",
-                asks="the last two digits of a year that comes after another; in the counterfactual that year ends in 01",
+                asks="the last two digits of a later year; in the counterfactual the first year ends in 01",
                 example="The war lasted from the year 1732 to the year 17 -> 33 to 99, not 00 to 32",
                 source="Hanna et al. 2023, arXiv 2305.00586",
             ),

@@ -8,12 +8,15 @@ from vitro.tasks.one_token import drawn_pairs, one_token
 from vitro.tasks.pair import Listed, Pair
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
 
-NOUNS = tuple(
-    """
+NOUNS: tuple[str, ...] = tuple(
+    re.findall(
+        r"\w+",
+        """
     war battle siege strike revolt conflict crisis campaign reign voyage journey trial project program plan treaty
     contract deal truce alliance marriage career study debate dispute struggle drought famine plague festival exhibition
     expedition mission occupation construction growth decline search effort
-    """.split()
+    """,
+    )
 )
 CENTURIES = tuple(range(11, 18))
 FIRST_YEAR = 1
@@ -36,7 +39,11 @@ def later_years(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
     years = [(century, year) for century in CENTURIES for year in (FIRST_YEAR, *YEARS)]
     cuts = encode(tokenizer, [_prompt("war", *year) for year in years])
     whole = {year for year, cut in zip(years, cuts, strict=True) if _cut_in_two(cut, *year, digits)}
-    fit = [(century, year) for century, year in years if year != FIRST_YEAR and {(century, year), (century, FIRST_YEAR)} <= whole]
+    fit = [
+        (century, year)
+        for century, year in years
+        if year != FIRST_YEAR and {(century, year), (century, FIRST_YEAR)} <= whole
+    ]
     if len(digits) < 100 or not fit or not nouns:
         (cut,) = encode(tokenizer, [" 1732"])
         pieces = ", ".join(repr(readable(tokenizer, token)) for token in cut.ids)

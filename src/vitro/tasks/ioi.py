@@ -29,11 +29,15 @@ TEMPLATES = (
     "Afterwards, [A] and [B] looked around the [PLACE]. Then [S] described a [OBJECT] to",
     "The guests [A] and [B] went back to the [PLACE], where [S] promised a [OBJECT] to",
 )
+# five are drawn for a row: the answer, the subject, and three that are new
+FEWEST_NAMES = 5
 ORDERS = ("ABBA", "BABA")
 """Who is named first: in ABBA the answer, then the subject; in BABA the subject."""
 
-NAMES = tuple(
-    """
+NAMES: tuple[str, ...] = tuple(
+    re.findall(
+        r"\w+",
+        """
     Aaron Adam Alan Albert Alex Alice Amanda Amy Andrea Andrew Angela Anna Anne Anthony Arthur Austin Barbara Ben Beth
     Bob Brandon Brian Bruce Carl Carol Charles Charlie Chris Christina Claire Daniel David Dean Diana Donald Edward
     Elizabeth Emily Emma Eric Frank George Grace Hannah Harry Helen Henry Jack Jacob James Jane Jason Jean Jennifer
@@ -41,12 +45,15 @@ NAMES = tuple(
     Laura Linda Lisa Louis Lucy Luke Margaret Maria Mark Martin Mary Matt Matthew Michael Michelle Nancy Nick Oliver
     Patrick Paul Peter Philip Rachel Richard Robert Roger Roy Ruth Ryan Sam Samuel Sandra Sarah Scott Sean Simon Sophie
     Stephen Steve Steven Stuart Susan Thomas Tim Tom Tony Victoria Walter William
-    """.split()
+    """,
+    )
 )
-# five are drawn for a row: the answer, the subject, and three that are new
-FEWEST_NAMES = 5
-PLACES = tuple("store school hospital office park station restaurant library garden museum market beach church".split())
-OBJECTS = tuple("book drink ring letter ball key card gift hat bag cup map bottle ticket camera".split())
+PLACES: tuple[str, ...] = tuple(
+    re.findall(r"\w+", "store school hospital office park station restaurant library garden museum market beach church")
+)
+OBJECTS: tuple[str, ...] = tuple(
+    re.findall(r"\w+", "book drink ring letter ball key card gift hat bag cup map bottle ticket camera")
+)
 
 
 def second_subject_replaced(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
@@ -62,13 +69,15 @@ def all_names_new(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
     return _rows(tokenizer, n, seed, "all names")
 
 
-def _rows(tokenizer: Tokenizer, n: int, seed: int, replaced: Literal["second subject", "all names"]) -> tuple[Pair, ...]:
+def _rows(
+    tokenizer: Tokenizer, n: int, seed: int, replaced: Literal["second subject", "all names"]
+) -> tuple[Pair, ...]:
     fit = list(one_token(tokenizer, [f" {word}" for word in (*NAMES, *PLACES, *OBJECTS)]))
     names, places, objects = ([word for word in words if f" {word}" in fit] for words in (NAMES, PLACES, OBJECTS))
     if len(names) < FEWEST_NAMES or not places or not objects:
         raise TaskError(
-            f"of the words of ioi only {len(names)} names, {len(places)} places and {len(objects)} objects are one token "
-            f"here, and it needs {FEWEST_NAMES}, 1 and 1; write rows of your own, or use another model"
+            f"ioi: {len(names)} of its names, {len(places)} places and {len(objects)} objects are one token here, "
+            f"and it needs at least {FEWEST_NAMES}, 1 and 1; write rows of your own, or use another model"
         )
     generator = np.random.default_rng(seed)
     kinds = [(template, order) for template in range(len(TEMPLATES)) for order in ORDERS]

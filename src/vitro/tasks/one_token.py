@@ -38,6 +38,8 @@ def drawn_pairs(
     """
     most = len(firsts) * len(seconds)
     if n > most:
-        raise TaskError(f"{task}: there are {most} rows of words that are one token here, and not {n}; {task}:{most} fits")
+        raise TaskError(
+            f"{task}: there are {most} rows of words that are one token here, and not {n}; {task}:{most} fits"
+        )
     drawn = np.random.default_rng(seed).permutation(most)[:n].tolist()
     return [(firsts[i // len(seconds)], seconds[i % len(seconds)]) for i in drawn]

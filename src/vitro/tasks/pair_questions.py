@@ -72,7 +72,9 @@ class _Rows:
         self.task, self.tokenizer, self.n_ctx = task, tokenizer, n_ctx
         self.bos = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
         self.left_out = list(task.left_out)
-        listed = sorted({answer.text for row in task.rows for answer in (*row.right, *row.wrong) if isinstance(answer, Listed)})
+        listed = sorted(
+            {answer.text for row in task.rows for answer in (*row.right, *row.wrong) if isinstance(answer, Listed)}
+        )
         self.listed = one_token(tokenizer, listed)
         self.unlisted = [text for text in listed if text not in self.listed]
         # marks that count another tokenizer's tokens; known when all rows are seen
@@ -115,8 +117,8 @@ class _Rows:
             notes.append(f"{len(self.left_out)} of {len(self.left_out) + len(asked)} rows are left out: {told}{more}")
         if longer := [row for row in asked if row.longer]:
             notes.append(
-                f"of answers of several tokens the first is asked, in {len(longer)} of {len(asked)} rows, "
-                f"such as {longer[0].label}: {longer[0].longer}"
+                f"of answers of several tokens the first is asked, in {len(longer)} of {len(asked)} rows: "
+                f"{longer[0].longer}{' and others' if len(longer) > 1 else ''}"
             )
         if self.unlisted:
             named = ", ".join(repr(text) for text in self.unlisted[:_MOST_TOLD])
@@ -135,9 +137,7 @@ class _Rows:
 class _Row:
     """One row on its way into tokens."""
 
-    def __init__(
-        self, rows: _Rows, pair: Pair, number: int, clean: Encoding, after: Mapping[str, Encoding]
-    ) -> None:
+    def __init__(self, rows: _Rows, pair: Pair, number: int, clean: Encoding, after: Mapping[str, Encoding]) -> None:
         self.rows, self.pair, self.clean, self.after = rows, pair, clean, after
         answer = _shown(rows.tokenizer, pair.right) if pair.right else ""
         self.label = pair.label or f"{number}: {pair.shown[0] or answer}"
@@ -152,7 +152,9 @@ class _Row:
         if rows.n_ctx is not None and length > rows.n_ctx:
             raise self._error("clean", f"the prompt is {length} tokens and the model takes {rows.n_ctx}")
         if rows.first is not None and (rows.first.corrupt is None) != (corrupt is None):
-            raise self._error("corrupt", "some rows have a counterfactual and some have none; give it to all or to none")
+            raise self._error(
+                "corrupt", "some rows have a counterfactual and some have none; give it to all or to none"
+            )
         if corrupt is not None and len(corrupt.ids) != len(self.clean.ids):
             raise self._error(
                 "corrupt",
@@ -163,7 +165,8 @@ class _Row:
         if both := set(right) & set(wrong):
             longer = f", the first token of {self.longer}" if self.longer else ""
             raise self._error(
-                "wrong", f"{self._quoted(min(both))} is right and wrong at once{longer}; an answer can be only one of them"
+                "wrong",
+                f"{self._quoted(min(both))} is right and wrong at once{longer}; an answer can be only one of them",
             )
         return _Asked(
             label=self.label,
@@ -210,7 +213,7 @@ class _Row:
             raise self._error(column, f"this tokenizer does not know {text!r}; try other words or another model")
         if len(ids) > 1:
             pieces = ", ".join(map(self._quoted, ids))
-            if given is None and self.rows.task.answers == "whole":
+            if given is None and self.rows.task.answer_tokens == "whole":
                 raise self._error(
                     column,
                     f"{text!r} is {len(ids)} tokens here ({pieces}) and must be one; "
@@ -222,7 +225,9 @@ class _Row:
     def _continuation(self, column: str, text: str) -> tuple[int, ...]:
         before, whole = self.clean.ids, self.after[text].ids
         if whole[: len(before)] != before or len(whole) == len(before):
-            raise self._error(column, f"{text!r} changes the tokens of the prompt before it; end the prompt at a whole word")
+            raise self._error(
+                column, f"{text!r} changes the tokens of the prompt before it; end the prompt at a whole word"
+            )
         return whole[len(before) :]
 
     def _marks(self) -> dict[str, int]:
@@ -247,9 +252,7 @@ class _Row:
             return place
         start, end = place
         if not 0 <= start < end <= len(text):
-            raise self._error(
-                "marks", f"mark {name!r} is characters {start} to {end}, and the prompt has {len(text)}"
-            )
+            raise self._error("marks", f"mark {name!r} is characters {start} to {end}, and the prompt has {len(text)}")
         inside = [i for i, (first, last) in enumerate(self.clean.spans) if first < end and last > start]
         if not inside:
             raise self._error("marks", f"mark {name!r} is {text[start:end]!r}, which no token stands for")
