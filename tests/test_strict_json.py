@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 import pytest
 
-from vitro.cli import print_json
+from vitro.cli.printing import print_json
 from vitro.figures import to_svg
 from vitro.report import Page, Section, render
 from vitro.strict_json import to_json
