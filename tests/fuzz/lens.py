@@ -28,8 +28,8 @@ def check_lens(draw: Draw) -> list[Check]:
             "resid_post": (streams.resid_post[:, layer], [run.resid_post[layer, -1] for run in runs]),
             "mlp_out": (streams.mlp_out[:, layer], [run.mlp_out[layer, -1] for run in runs]),
         }
-        for stage, (result, reference) in stages.items():
-            expected = slow_read_out(slow, torch.stack(reference))
+        for stage, (result, references) in stages.items():
+            expected = slow_read_out(slow, torch.stack(references))
             checks.append(compare(f"{stage} {layer}", read_out(model, result), expected))
     for layer, head in draw.sample(every_head(model), at_most=3):
         result = streams.z[:, layer, head] @ model.w_out(layer)[head]
