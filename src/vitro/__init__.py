@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vitro.models import Model as Model
     from vitro.models import load as load
     from vitro.options import Options as Options
-    from vitro.reproduce import reproduce as reproduce
+    from vitro.reproduction import reproduce as reproduce
     from vitro.study import Study as Study
     from vitro.study import open_study as open_study
     from vitro.study import run_study as run_study
@@ -70,7 +70,7 @@ _HOME = {
     "mlp_local": "vitro.experiments",
     "open_study": "vitro.study",
     "pin_heads": "vitro.experiments",
-    "reproduce": "vitro.reproduce",
+    "reproduce": "vitro.reproduction",
     "run_study": "vitro.study",
     "steer": "vitro.experiments",
     "stream_tokens": "vitro.experiments",

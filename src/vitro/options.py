@@ -29,7 +29,9 @@ SteerPositions = Literal["final", "all"]
 OutputBias = Literal["excluded", "included"]
 IgEndpoints = Literal["mib", "paper"]
 AnswerTokens = Literal["whole", "first_token"]
+"""What an answer of several tokens is: refused, or its first token where that tells right from wrong."""
 BadRows = Literal["refuse", "skip"]
+"""What a row that does not fit is: an error, or left out and told of in the notes."""
 
 
 class OptionError(VitroError):
@@ -453,11 +455,6 @@ class TaskOptions:
 
     def __post_init__(self) -> None:
         checked(self)
-
-    @classmethod
-    def of(cls, task: object) -> "TaskOptions":
-        """What a task was named with; of a kind of task that leaves something closed, the default."""
-        return cls(**{each.name: getattr(task, each.name, each.default) for each in options_of(cls)})
 
 
 @dataclass(frozen=True)

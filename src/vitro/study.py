@@ -22,7 +22,7 @@ from vitro.folder import check_writable, remove_unfinished, sole_writer, write_f
 from vitro.identity import identity
 from vitro.models import find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
-from vitro.options import Machine, Options, TaskOptions, command_line, options_of
+from vitro.options import Machine, Options, command_line, options_of
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
 from vitro.report import GENERATOR, Page, Section, render
@@ -302,7 +302,7 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
         command=command_line(
             "study",
             [setup.task.typed],
-            TaskOptions.of(setup.task),
+            setup.task.named_with,
             # How the work was cut is of no matter to who makes the study again.
             replace(setup.options, memory=None),
             Machine(settings.device, settings.dtype),

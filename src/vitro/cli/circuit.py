@@ -23,7 +23,7 @@ def circuit(
     task: TaskArgument,
     model: ModelOption,
     task_options: TaskOptions,
-    options: Annotated[Options, Only(("seed", "samples", "value_bias", "output_bias", "metric", "memory"))],
+    options: Annotated[Options, Only(("seed", "samples", "value_bias", "output_bias", "memory"))],
     machine: Machine,
     judge: Annotated[
         bool, typer.Option("--judge", help="Also: how good it is, against paraphrases, its parts, and chance.")

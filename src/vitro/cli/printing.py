@@ -1,6 +1,6 @@
 """What goes to stdout: tables for people, JSON for machines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vitro.strict_json import to_json
@@ -23,3 +23,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = Console()
     console.print(table)
     console.print()
+
+
+def print_lines(lines: Mapping[str, str]) -> None:
+    """Names and what they are, a line each, below each other on stdout."""
+    width = max(map(len, lines), default=0)
+    for name, text in lines.items():
+        print(f"  {name:<{width}}  {text}")
+    print()

@@ -42,8 +42,8 @@ def reproduce(
     from vitro.models import find, load_checkpoint
     from vitro.parts import kept_beside
     from vitro.progress import bar
-    from vitro.reproduce import check_shape, page, posts_own
-    from vitro.reproduce import reproduce as check_claims
+    from vitro.reproduction import check_shape, page, posts_own
+    from vitro.reproduction import reproduce as check_claims
 
     if out is not None:
         check_writable(out.parent)
@@ -75,7 +75,7 @@ def reproduce(
 
 def _compare(model: "Model", options: Options, as_json: bool) -> None:
     """Print what each combination of conventions reproduces."""
-    from vitro.reproduce import compare_conventions, reproduce_most
+    from vitro.reproduction import compare_conventions, reproduce_most
 
     compared = compare_conventions(model, options)
     most = reproduce_most(compared)

@@ -42,7 +42,7 @@ def strongest_edges(edges: pl.DataFrame, column: str, how: str = "edge cut minus
     )
     columns = dict.fromkeys(("edge", column, "answer_logit_change", "answer_prob_change"))
     figure = alt.LayerChart(layer=[bars]).properties(
-        data=values(shown.select(columns)), width=560, height=_ROW * len(shown)
+        data=values(shown.select(*columns)), width=560, height=_ROW * len(shown)
     )
     return dress(
         figure,

@@ -11,7 +11,7 @@ from vitro.tasks.generated import KINDS, Generated
 from vitro.tasks.named import named
 from vitro.tasks.pair import Listed, Pair, Token
 from vitro.tasks.pair_file import from_rows
-from vitro.tasks.pairs import MOST_ROWS, AnswerTokens, BadRows, Pairs
+from vitro.tasks.pairs import MOST_ROWS, Pairs
 from vitro.tasks.preview import Preview, PreviewRow, preview
 from vitro.tasks.questions import FINAL, Questions
 from vitro.tasks.sentences import drawn, space_tokens
@@ -27,8 +27,6 @@ __all__ = [
     "FINAL",
     "KINDS",
     "MOST_ROWS",
-    "AnswerTokens",
-    "BadRows",
     "Dataset",
     "Entry",
     "Generated",

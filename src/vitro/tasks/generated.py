@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from vitro.options import TaskOptions
 from vitro.tasks.agreement import verbs_of_its_number
 from vitro.tasks.capitals import capital_of
 from vitro.tasks.errors import TaskError
@@ -79,6 +80,11 @@ class Generated:
     def wrong_called(self) -> str:
         """What the wrong ones are."""
         return self.kind.wrong_called
+
+    @property
+    def named_with(self) -> TaskOptions:
+        """Nothing: all of it is in the name."""
+        return TaskOptions()
 
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The rows made for this tokenizer, in its tokens. Raises `TaskError` where too few words are one token."""

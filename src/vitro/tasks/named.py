@@ -5,12 +5,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from vitro.options import AnswerTokens, BadRows
 from vitro.tasks.builtin import BUILTIN, LARGEST_N, numbers
 from vitro.tasks.errors import TaskError
 from vitro.tasks.file import from_toml, toml_table
 from vitro.tasks.generated import KINDS, Generated
 from vitro.tasks.pair_file import from_rows
-from vitro.tasks.pairs import MOST_ROWS, AnswerTokens, BadRows
+from vitro.tasks.pairs import MOST_ROWS
 from vitro.tasks.row_file import SUFFIXES
 from vitro.tasks.successors import Successors
 from vitro.tasks.task import Task
@@ -29,8 +30,8 @@ def named(
     - `days`, `months`, `numbers[:n]` and a `.toml` file with a template: successor tasks; `days:all` has every other
       prompt of the task as a counterfactual in turn.
     - `ioi[:n]`, `ioi-abc[:n]`, `greater-than[:n]`, `agreement[:n]`, `capitals[:n]`: n generated rows.
-    - `path[:n]`, of a .csv, .tsv, .jsonl, .json, .parquet or .toml file of rows: its first n rows, or all. `answer_tokens`,
-      `bad_rows` and `counterfactual` are for these (see `from_rows`).
+    - `path[:n]`, of a .csv, .tsv, .jsonl, .json, .parquet or .toml file of rows: its first n rows, or all.
+      `answer_tokens`, `bad_rows` and `counterfactual` are for these (see `from_rows`).
 
     The seed draws what a task draws. `named(task.typed)` with the same options is the same task again.
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from vitro.options import AnswerTokens, BadRows
 from vitro.tasks.errors import RowError, TaskError
 from vitro.tasks.forms import Form, counterfactual_column, recognised
 from vitro.tasks.pair import Pair
-from vitro.tasks.pairs import MOST_ROWS, AnswerTokens, BadRows, Pairs
+from vitro.tasks.pairs import MOST_ROWS, Pairs
 from vitro.tasks.row_file import RowFile, opened
 
 
@@ -43,6 +44,7 @@ def from_rows(
                 typed=path if n is None else f"{path}:{n}",
                 answer_tokens=answer_tokens,
                 bad_rows=bad_rows,
+                counterfactual=counterfactual,
                 left_out=tuple(left_out),
                 columns={"corrupt": column, **form.columns},
                 counted=file.counted,

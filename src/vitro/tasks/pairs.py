@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Int
 
+from vitro.options import AnswerTokens, BadRows, TaskOptions
 from vitro.tasks.checks import check_name
 from vitro.tasks.errors import TaskError
 from vitro.tasks.pair import Pair
@@ -16,11 +17,6 @@ from vitro.tasks.questions import Questions
 from vitro.tasks.sentences import of_partners
 from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
-
-AnswerTokens = Literal["whole", "first_token"]
-"""What an answer of several tokens is: refused, or its first token where that tells right from wrong."""
-BadRows = Literal["refuse", "skip"]
-"""What a row that does not fit is: an error, or left out and told of in the notes."""
 
 MOST_ROWS = 10_000
 """A task made or read by its name has no more rows than this: each is measured many times over."""
@@ -33,6 +29,7 @@ class Pairs:
     - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
     - `typed`: what names it on the command line; left out, the file that would be called after it.
     - `answer_tokens`, `bad_rows`: see `AnswerTokens` and `BadRows`.
+    - `counterfactual`: which of a file's counterfactuals was asked for.
     - `left_out`: why rows were left out on the way here, a line each.
     - `columns`: what a file calls the parts of a `Pair`, for errors: `{"right": "correct_idx"}`.
     - `counted`: how many tokens a prompt has where marks given as tokens were counted; None: not known. Where a
@@ -47,6 +44,7 @@ class Pairs:
     typed: str = field(default="", compare=False)
     answer_tokens: AnswerTokens = "whole"
     bad_rows: BadRows = "refuse"
+    counterfactual: str | None = field(default=None, compare=False)
     left_out: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict, compare=False)
     counted: int | None = None
@@ -65,6 +63,11 @@ class Pairs:
                 raise TaskError(f"task {self.name!r}: {name} is {getattr(self, name)!r}; it must be {listed}")
         if not self.rows:
             raise TaskError(f"task {self.name!r} has no rows{_why(self.left_out)}")
+
+    @property
+    def named_with(self) -> TaskOptions:
+        """What becomes of its answers and rows, and which counterfactual was asked for."""
+        return TaskOptions(self.answer_tokens, self.bad_rows, self.counterfactual)
 
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The rows in a tokenizer's tokens (see `pair_questions`)."""

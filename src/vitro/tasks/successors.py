@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Int
 
+from vitro.options import TaskOptions
 from vitro.tasks.checks import check_count, check_name, check_template, checked_words
 from vitro.tasks.errors import TaskError
 from vitro.tasks.questions import Questions
@@ -118,6 +119,11 @@ class Successors:
             Successors(self.name, template, self.words, self.cyclic, self.n, partners=self.partners, seed=self.seed)
             for template in self.paraphrases
         )
+
+    @property
+    def named_with(self) -> TaskOptions:
+        """Nothing: all of it is in the name."""
+        return TaskOptions()
 
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The prompts in a tokenizer's tokens (see `tokenize`): right is the answer, wrong the subject."""

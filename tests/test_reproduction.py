@@ -21,7 +21,7 @@ from vitro.cli import main
 from vitro.errors import VitroError
 from vitro.experiments import Experiment, Options, Setup
 from vitro.models.gpt2 import GPT2
-from vitro.reproduce import Reproduction, compare_conventions, page, posts_own, ranked, reproduce
+from vitro.reproduction import Reproduction, compare_conventions, page, posts_own, ranked, reproduce
 from vitro.tasks import days
 
 WORDS = " ".join(["house tree dog her sea red tomorrow", *days().words])
@@ -163,9 +163,9 @@ def test_stopped_half_way_the_command_goes_on_where_it_was(
     folder, out = tmp_path / "gpt2", tmp_path / "claims[1].html"
     random_gpt2.hf.save_pretrained(folder)
     random_gpt2.tokenizer.save_pretrained(folder)
-    monkeypatch.setattr("vitro.reproduce.NEEDS", {"days": (("prompts", "clean", "head_lens"), ())})
-    monkeypatch.setattr("vitro.reproduce.CLAIMS", [claim for claim in CLAIMS if claim.id in (0, 15)])
-    monkeypatch.setattr("vitro.reproduce.FIGURES", {})
+    monkeypatch.setattr("vitro.reproduction.NEEDS", {"days": (("prompts", "clean", "head_lens"), ())})
+    monkeypatch.setattr("vitro.reproduction.CLAIMS", [claim for claim in CLAIMS if claim.id in (0, 15)])
+    monkeypatch.setattr("vitro.reproduction.FIGURES", {})
     asked: list[str] = []
 
     def counted(setup: Setup, experiment: Experiment, stop: str = "") -> Any:
