@@ -86,7 +86,7 @@ class _Rows:
             chunk = self.task.rows[start : start + _AT_ONCE]
             cleans = encode(self.tokenizer, [row.clean for row in chunk])
             corrupts = iter(encode(self.tokenizer, [row.corrupt for row in chunk if row.corrupt is not None]))
-            texts = [list(dict.fromkeys(filter(None, map(_continues, (*row.right, *row.wrong))))) for row in chunk]
+            texts = [list(dict.fromkeys(_continuing(row))) for row in chunk]
             joined = [row.clean + text for row, own in zip(chunk, texts, strict=True) for text in own]
             continued = iter(encode(self.tokenizer, joined))
             for i, (row, clean, own) in enumerate(zip(chunk, cleans, texts, strict=True), start + 1):
@@ -197,7 +197,7 @@ class _Row:
         if isinstance(answer, Listed):
             return self.rows.listed.get(answer.text)
         given = answer.id if isinstance(answer, Token) else answer if isinstance(answer, int) else None
-        if given is not None and (given < 0 or self.rows.tokenizer.convert_ids_to_tokens([given])[0] is None):
+        if given is not None and not _is_token(self.rows.tokenizer, given):
             raise self._error(column, f"this tokenizer has no token {given}; the ids are another tokenizer's")
         text = _continues(answer)
         if text is None:
@@ -278,9 +278,20 @@ def _continues(answer: Answer) -> str | None:
     return answer.text if isinstance(answer, Token) else None
 
 
+def _continuing(row: Pair) -> Iterator[str]:
+    """The texts that must continue the row's prompt."""
+    texts = map(_continues, (*row.right, *row.wrong))
+    return (text for text in texts if text is not None)
+
+
+def _is_token(tokenizer: Tokenizer, token: int) -> bool:
+    # tokenizers fail on numbers that their 32 bits cannot hold
+    return 0 <= token < 2**31 and tokenizer.convert_ids_to_tokens([token])[0] is not None
+
+
 def _written(tokenizer: Tokenizer, answer: Answer) -> str:
     if isinstance(answer, int):
-        return readable(tokenizer, answer)
+        return readable(tokenizer, answer) if _is_token(tokenizer, answer) else f"[{answer}]"
     return answer if isinstance(answer, str) else answer.text
 
 
