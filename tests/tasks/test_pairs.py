@@ -11,7 +11,11 @@ from task_tokenizers import knowing
 from vitro.tasks import Listed, Pair, Pairs, Questions, TaskError, Token, preview
 
 MARY = Pair(
-    "When Mary met John, John spoke to", (" Mary",), (" John",), "When Mary met John, Anna spoke to", marks={"IO": (5, 9)}
+    "When Mary met John, John spoke to",
+    (" Mary",),
+    (" John",),
+    "When Mary met John, Anna spoke to",
+    marks={"IO": (5, 9)},
 )
 ANNA = Pair(
     "Later Anna met John at home. John ran to", (" Anna",), (" John",), "Later Anna met John at home. Mary ran to",
@@ -98,9 +102,7 @@ def test_listed_answers_of_several_tokens_are_left_out_with_a_note() -> None:
     row = replace(MARY, right=(Listed(" Mary"), Listed(" Mary-Ann"), Listed(" nobody")))
     questions = asked(row)
     assert questions.right == (ids(" Mary"),)
-    assert questions.notes == (
-        "2 of 3 listed answers are not one token here and are left out: ' Mary-Ann', ' nobody'",
-    )
+    assert questions.notes == ("2 of 3 listed answers are not one token here and are left out: ' Mary-Ann', ' nobody'",)
 
 
 def test_bad_rows_are_left_out_with_their_number_and_reason_where_that_is_asked_for() -> None:
@@ -108,7 +110,9 @@ def test_bad_rows_are_left_out_with_their_number_and_reason_where_that_is_asked_
     questions = asked(MARY, bad, ANNA, bad_rows="skip")
     assert questions.labels == ("1: Mary", "3: Anna")
     (note,) = questions.notes
-    assert note.startswith("1 of 3 rows are left out: row 2 (Mary), column 'corrupt': the prompt is 8 tokens and its count")
+    assert note.startswith(
+        "1 of 3 rows are left out: row 2 (Mary), column 'corrupt': the prompt is 8 tokens and its count"
+    )
     with pytest.raises(TaskError, match="none of its 1 rows fits: row 1"):
         asked(bad, bad_rows="skip")
 
@@ -144,15 +148,24 @@ def test_marks_that_count_other_tokens_are_left_out_with_a_note() -> None:
     ("changed", "message"),
     [
         ({"clean": ""}, "column 'clean': the prompt is empty"),
-        ({"corrupt": "When Mary"}, "column 'corrupt': the prompt is 8 tokens and its counterfactual 2; they must be of one"),
+        (
+            {"corrupt": "When Mary"},
+            "column 'corrupt': the prompt is 8 tokens and its counterfactual 2; they must be of one",
+        ),
         ({"corrupt": None}, "column 'corrupt': some rows have a counterfactual and some have none"),
         ({"right": ()}, "column 'right': there is no answer"),
         ({"wrong": ()}, "column 'wrong': there is no answer"),
-        ({"right": (" Mary-Ann",)}, "column 'right': ' Mary-Ann' is 3 tokens here (' Mary', '-', 'Ann') and must be one; fi"),
+        (
+            {"right": (" Mary-Ann",)},
+            "column 'right': ' Mary-Ann' is 3 tokens here (' Mary', '-', 'Ann') and must be one; fi",
+        ),
         ({"right": (" Zoe",)}, "column 'right': this tokenizer does not know ' Zoe'; try other words"),
         ({"right": ("gether",)}, "column 'right': 'gether' changes the tokens of the prompt before it"),
         ({"right": ("",)}, "column 'right': '' changes the tokens"),
-        ({"right": (" Mary", " John")}, "column 'wrong': ' John' is right and wrong at once; an answer can be only one"),
+        (
+            {"right": (" Mary", " John")},
+            "column 'wrong': ' John' is right and wrong at once; an answer can be only one",
+        ),
         ({"right": (99_999,)}, "column 'right': this tokenizer has no token 99999; the ids are another tokenizer's"),
         ({"right": (-1,)}, "this tokenizer has no token -1"),
         ({"right": (Token(4, " Mary"),)}, "column 'right': token 4 is ' met' here and ' Mary' begins with ' Mary' ("),
@@ -175,7 +188,9 @@ def test_a_row_that_does_not_fit_is_named_with_its_column(changed: dict[str, Any
 
 def test_a_prompt_longer_than_the_context_is_named() -> None:
     assert len(task().questions(TOKENIZER, 11)) == 2
-    with pytest.raises(TaskError, match=r"row 2 \(Anna\), column 'clean': the prompt is 11 tokens and the model takes 10"):
+    with pytest.raises(
+        TaskError, match=r"row 2 \(Anna\), column 'clean': the prompt is 11 tokens and the model takes 10"
+    ):
         task().questions(TOKENIZER, 10)
 
 
