@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -174,7 +174,8 @@ class Metric:
 
     quantity: Quantity
     of: Callable[[Answers], Float[Tensor, "*row prompt"]]
-    needs: Literal["", "wrong", "among"] = ""
+    needs: str = ""
+    """ "wrong" (a wrong token in every prompt), "among" (the closed list), or nothing."""
 
     @property
     def name(self) -> str:

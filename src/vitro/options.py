@@ -433,7 +433,7 @@ DEFAULT_OPTIONS = Options()
 class TaskOptions:
     """What a task by its name leaves open, beside the seed (see `vitro.tasks.named`)."""
 
-    answers: AnswerTokens = option(
+    answer_tokens: AnswerTokens = option(
         "whole",
         Flag("whole", "first_token"),
         TASK,

@@ -30,7 +30,7 @@ from vitro.tasks import Task
 
 PARTS = "parts"
 """Where a long experiment keeps what it has done until it is finished."""
-FORMAT = 2
+FORMAT = 3
 """Of study.json; raised when a folder written before can no longer be gone on with."""
 
 
@@ -76,8 +76,12 @@ class Record(BaseModel):
     versions: dict[str, str]
     model: dict[str, str | int]
     """Family and sizes."""
-    absorbed: list[str]
-    """How this tokenizer's cuts were told apart from the task's words; mostly nothing."""
+    task: dict[str, str]
+    """What the report says of the task."""
+    notes: list[str]
+    """What was absorbed or left out on the way to this tokenizer's tokens; mostly nothing."""
+    left_out: dict[str, str] = {}
+    """Experiments that the task cannot answer, and what they need."""
     experiments: dict[str, Done] = {}
 
 
@@ -140,14 +144,13 @@ def run_study(
     checkpoint = find(model)
     with bar(f"reading {model}"):
         # As it comes back from study.json, where there are no tuples.
-        asked = json.loads(json.dumps(asdict(task)))
+        asked = json.loads(json.dumps(task.identity()))
         settings = Settings(task=asked, **identity(checkpoint, options, device, dtype))
     with sole_writer(folder):
         record = _found(folder, settings)
         remove_unfinished(folder)
-        missing = [
-            one for name, one in _all().items() if name in experiments and not (record and name in record.experiments)
-        ]
+        known = {**record.experiments, **record.left_out} if record else {}
+        missing = [experiment for name, experiment in _all().items() if name in experiments and name not in known]
         if record is None or missing:
             record = _measured(folder, record, missing, checkpoint, task, options, settings)
         _write_record(folder, record)
@@ -175,17 +178,21 @@ def _measured(
         setup = Setup(loaded, task, options, measured, parts)
     setup.check()
     record = record or _new_record(settings, setup)
-    for one in missing:
+    lacks = {experiment.name: reason for experiment in missing if (reason := experiment.lacks(setup))}
+    record = record.model_copy(update={"left_out": {**record.left_out, **lacks}})
+    for experiment in missing:
+        if experiment.name in lacks:
+            continue
         start = time.perf_counter()
-        tables = {name: (frame, to_parquet(frame)) for name, frame in setup.tables(one).items()}
+        tables = {name: (frame, to_parquet(frame)) for name, frame in setup.tables(experiment).items()}
         for name, (_, content) in tables.items():
             write_file(_table_path(folder, name), content)
         hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
         done = Done(seconds=round(time.perf_counter() - start, 3), tables=hashes)
-        record = record.model_copy(update={"experiments": {**record.experiments, one.name: done}})
+        record = record.model_copy(update={"experiments": {**record.experiments, experiment.name: done}})
         # Last, so that what the record calls finished is on the disk.
         _write_record(folder, record)
-        parts.remove(one.name)
+        parts.remove(experiment.name)
     return record
 
 
@@ -309,7 +316,8 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
         },
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         model={"family": type(setup.model).__name__, **asdict(setup.model.shape)},
-        absorbed=list(setup.prompts.absorbed),
+        task=dict(setup.task.facts()),
+        notes=list(setup.questions.notes),
     )
 
 
@@ -358,23 +366,21 @@ def _show(folder: Path, record: Record) -> None:
             lead=summary(study),
             facts=_facts(record),
             sections=sections,
+            left_out=[f"{_all()[name].title} (needs {lacks})" for name, lacks in record.left_out.items()],
         )
         write_file(study.report, render(page).encode())
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
     settings = record.settings
-    task = settings.task
     return [
         ("Model", f"{settings.model}{f'@{settings.revision}' if settings.revision else ''}"),
         ("Family and sizes", ", ".join(f"{name} {value}" for name, value in record.model.items())),
         ("Weights, SHA-256", settings.weights_sha256),
         ("Configuration, SHA-256", settings.config_sha256),
         ("Tokenizer, SHA-256", settings.tokenizer_sha256),
-        ("Template", task["template"]),
-        ("Words", ", ".join(task["words"]) + (" (cyclic)" if task["cyclic"] else "")),
-        ("Content words", ", ".join(task["content"])),
-        *(("Tokens", note) for note in record.absorbed),
+        *record.task.items(),
+        *(("Tokens", note) for note in record.notes),
         *(
             (option.name.replace("_", " ").capitalize(), option.write(settings.options[option.name]))
             for option in options_of(Options)

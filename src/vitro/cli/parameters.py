@@ -100,7 +100,7 @@ def task_of(text: str, options: Options, task_options: TaskOptions) -> "Task":
     return named(
         text,
         seed=options.seed,
-        answers=task_options.answers,
+        answer_tokens=task_options.answer_tokens,
         bad_rows=task_options.bad_rows,
         counterfactual=task_options.counterfactual,
     )

@@ -5,9 +5,10 @@ import polars as pl
 
 from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import PANEL_NAME, dress, values
-from vitro.figures.quantities import CHANGES, DIVERGENCES, in_order, quantity
+from vitro.figures.quantities import DIVERGENCES, in_order, quantity
 from vitro.figures.scales import Reach, amount_color, change_color, reach
 from vitro.figures.spread import spread
+from vitro.tables.quantities import CHANGES
 
 
 def head_effects(table: pl.DataFrame, value: str = "answer_prob_change") -> alt.FacetChart:

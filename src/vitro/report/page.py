@@ -44,6 +44,8 @@ class Page:
     """What was found, a sentence each."""
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section]
+    left_out: Sequence[str] = ()
+    """What was not measured, and why."""
 
 
 def render(page: Page) -> str:

@@ -16,6 +16,7 @@ from vitro.tasks.ioi import all_names_new, second_subject_replaced
 from vitro.tasks.pair import Pair
 from vitro.tasks.pairs import MOST_ROWS, Pairs
 from vitro.tasks.questions import Questions
+from vitro.tasks.sentences import of_partners
 from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
 
@@ -86,8 +87,8 @@ class Generated:
     def sentences(
         self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
     ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
-        """None are drawn: a mean is taken over the counterfactual prompts."""
-        return {}
+        """For a mean, the counterfactual prompts (see `of_partners`)."""
+        return of_partners(questions)
 
     @property
     def paraphrased(self) -> Sequence[Task]:
@@ -105,7 +106,7 @@ class Generated:
 
     def identity(self) -> Mapping[str, Any]:
         """Its kind, number of rows and seed."""
-        return {"kind": self.kind.name, "n": self.n, "seed": self.seed}
+        return {"name": self.name, "kind": self.kind.name, "n": self.n, "seed": self.seed}
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(

@@ -20,7 +20,7 @@ def named(
     text: str,
     *,
     seed: int = 0,
-    answers: AnswerTokens = "whole",
+    answer_tokens: AnswerTokens = "whole",
     bad_rows: BadRows = "refuse",
     counterfactual: str | None = None,
 ) -> Task:
@@ -29,7 +29,7 @@ def named(
     - `days`, `months`, `numbers[:n]` and a `.toml` file with a template: successor tasks; `days:all` has every other
       prompt of the task as a counterfactual in turn.
     - `ioi[:n]`, `ioi-abc[:n]`, `greater-than[:n]`, `agreement[:n]`, `capitals[:n]`: n generated rows.
-    - `path[:n]`, of a .csv, .tsv, .jsonl, .json, .parquet or .toml file of rows: its first n rows, or all. `answers`,
+    - `path[:n]`, of a .csv, .tsv, .jsonl, .json, .parquet or .toml file of rows: its first n rows, or all. `answer_tokens`,
       `bad_rows` and `counterfactual` are for these (see `from_rows`).
 
     The seed draws what a task draws. `named(task.typed)` with the same options is the same task again.
@@ -39,9 +39,9 @@ def named(
     """
     path, n = _counted(text)
     if Path(path).suffix.lower() in SUFFIXES and not _is_successors(path):
-        return from_rows(path, n, answers=answers, bad_rows=bad_rows, counterfactual=counterfactual)
+        return from_rows(path, n, answer_tokens=answer_tokens, bad_rows=bad_rows, counterfactual=counterfactual)
     for name, given in (
-        ("answers", answers != "whole"),
+        ("answer_tokens", answer_tokens != "whole"),
         ("bad_rows", bad_rows != "refuse"),
         ("counterfactual", counterfactual is not None),
     ):

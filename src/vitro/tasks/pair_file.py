@@ -16,7 +16,7 @@ def from_rows(
     path: str,
     n: int | None = None,
     *,
-    answers: AnswerTokens = "whole",
+    answer_tokens: AnswerTokens = "whole",
     bad_rows: BadRows = "refuse",
     counterfactual: str | None = None,
 ) -> Pairs:
@@ -41,7 +41,7 @@ def from_rows(
                 name=stem if n is None else f"{stem}-{n}",
                 rows=rows if "marks" in form.may else _with_common_marks(rows),
                 typed=path if n is None else f"{path}:{n}",
-                answers=answers,
+                answer_tokens=answer_tokens,
                 bad_rows=bad_rows,
                 left_out=tuple(left_out),
                 columns={"corrupt": column, **form.columns},

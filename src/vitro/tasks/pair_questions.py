@@ -213,7 +213,7 @@ class _Row:
             raise self._error(column, f"this tokenizer does not know {text!r}; try other words or another model")
         if len(ids) > 1:
             pieces = ", ".join(map(self._quoted, ids))
-            if given is None and self.rows.task.answers == "whole":
+            if given is None and self.rows.task.answer_tokens == "whole":
                 raise self._error(
                     column,
                     f"{text!r} is {len(ids)} tokens here ({pieces}) and must be one; "

@@ -13,6 +13,7 @@ from vitro.tasks.errors import TaskError
 from vitro.tasks.pair import Pair
 from vitro.tasks.pair_questions import pair_questions
 from vitro.tasks.questions import Questions
+from vitro.tasks.sentences import of_partners
 from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
 
@@ -31,7 +32,7 @@ class Pairs:
 
     - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
     - `typed`: what names it on the command line; left out, the file that would be called after it.
-    - `answers`, `bad_rows`: see `AnswerTokens` and `BadRows`.
+    - `answer_tokens`, `bad_rows`: see `AnswerTokens` and `BadRows`.
     - `left_out`: why rows were left out on the way here, a line each.
     - `columns`: what a file calls the parts of a `Pair`, for errors: `{"right": "correct_idx"}`.
     - `counted`: how many tokens a prompt has where marks given as tokens were counted; None: not known. Where a
@@ -44,7 +45,7 @@ class Pairs:
     name: str
     rows: tuple[Pair, ...]
     typed: str = field(default="", compare=False)
-    answers: AnswerTokens = "whole"
+    answer_tokens: AnswerTokens = "whole"
     bad_rows: BadRows = "refuse"
     left_out: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -58,7 +59,7 @@ class Pairs:
     def __post_init__(self) -> None:
         check_name(self.name)
         object.__setattr__(self, "typed", self.typed or f"{self.name}.jsonl")
-        for name, choices in (("answers", get_args(AnswerTokens)), ("bad_rows", get_args(BadRows))):
+        for name, choices in (("answer_tokens", get_args(AnswerTokens)), ("bad_rows", get_args(BadRows))):
             if getattr(self, name) not in choices:
                 listed = " or ".join(choices)
                 raise TaskError(f"task {self.name!r}: {name} is {getattr(self, name)!r}; it must be {listed}")
@@ -72,8 +73,8 @@ class Pairs:
     def sentences(
         self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
     ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
-        """None are drawn: a mean is taken over the counterfactual prompts, or over the prompts where there are none."""
-        return {}
+        """For a mean, the counterfactual prompts, or the prompts where there are none (see `of_partners`)."""
+        return of_partners(questions)
 
     @property
     def paraphrased(self) -> Sequence[Task]:
@@ -94,7 +95,7 @@ class Pairs:
         return {
             "name": self.name,
             "rows": digest.hexdigest(),
-            "answers": self.answers,
+            "answer_tokens": self.answer_tokens,
             "bad_rows": self.bad_rows,
             "counted": self.counted,
         }

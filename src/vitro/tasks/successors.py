@@ -131,7 +131,8 @@ class Successors:
 
     def facts(self) -> Mapping[str, str]:
         """Its template and words."""
-        return {"Template": self.template, "Words": ", ".join(self.words)}
+        words = ", ".join(self.words) + (" (cyclic)" if self.cyclic else "")
+        return {"Template": self.template, "Words": words, "Content words": ", ".join(self.content)}
 
     def identity(self) -> Mapping[str, Any]:
         """Its fields, but for what it is called by."""
