@@ -338,7 +338,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
         (":0", {}, "n is 0; it must be a whole number from 1 to 10000"),
         (":10001", {}, "n is 10001; it must be a whole number from 1 to 10000"),
         ("", {"counterfactual": "other"}, "there is no counterfactual 'other'; the file has corrupt"),
-        ("", {"answers": "last"}, "answers is 'last'; it must be whole or first_token"),
+        ("", {"answer_tokens": "last"}, "answer_tokens is 'last'; it must be whole or first_token"),
     ],
 )
 def test_an_option_that_a_file_cannot_answer_is_told(read: Read, count: str, options: Any, message: str) -> None:

@@ -91,11 +91,11 @@ def test_an_id_with_a_longer_text_is_its_first_token_and_a_note_says_so() -> Non
 
 def test_first_token_asks_for_the_first_token_where_it_tells_right_from_wrong() -> None:
     row = replace(MARY, right=(" Mary-Ann",))
-    assert asked(row, answers="first_token").right == (ids(" Mary"),)
+    assert asked(row, answer_tokens="first_token").right == (ids(" Mary"),)
     same = replace(MARY, right=(" John-Ann",))
     text = r"column 'wrong': ' John' is right and wrong at once, the first token of ' John-Ann'"
     with pytest.raises(TaskError, match=text):
-        asked(same, answers="first_token")
+        asked(same, answer_tokens="first_token")
 
 
 def test_listed_answers_of_several_tokens_are_left_out_with_a_note() -> None:
@@ -199,7 +199,7 @@ def test_a_prompt_longer_than_the_context_is_named() -> None:
     [
         (lambda: Pairs("small", ()), "task 'small' has no rows"),
         (lambda: Pairs("../up", (MARY,)), "will not do for a folder"),
-        (lambda: task(answers="last"), "answers is 'last'; it must be whole or first_token"),
+        (lambda: task(answer_tokens="last"), "answer_tokens is 'last'; it must be whole or first_token"),
         (lambda: task(bad_rows="keep"), "bad_rows is 'keep'; it must be refuse or skip"),
         (lambda: replace(MARY, right=" Mary"), "right is ' Mary'; it must be a list of answers, such as [' Mary']"),
         (lambda: replace(MARY, wrong=5), "wrong is 5; it must be a list of answers"),
@@ -214,17 +214,24 @@ def test_a_task_that_cannot_be_is_told_in_one_line(make: Any, message: str) -> N
 def test_a_tasks_identity_is_small_and_follows_its_rows_and_settings() -> None:
     assert len(json.dumps(task(*[MARY] * 5000).identity())) < 300
     tasks = [
-        task(), task(ANNA, MARY), task(MARY), task(answers="first_token"), task(bad_rows="skip"),
+        task(), task(ANNA, MARY), task(MARY), task(answer_tokens="first_token"), task(bad_rows="skip"),
         task(replace(MARY, marks={}), replace(ANNA, marks={})), task(MARY, replace(ANNA, wrong=(" Mary",))),
     ]  # fmt: skip
     assert len({json.dumps(other.identity()) for other in tasks}) == len(tasks)
     assert task().identity() == task(typed="elsewhere.csv").identity()
 
 
-def test_a_pair_task_draws_no_sentences_and_has_no_paraphrases() -> None:
-    assert task().sentences(asked(), TOKENIZER, 5, 0) == {}
+def test_a_pair_task_says_how_many_rows_it_has_and_has_no_paraphrases() -> None:
     assert task().paraphrased == ()
     assert task().facts() == {"Rows": "2", "First prompt": MARY.clean, "Its counterfactual": MARY.corrupt}
+
+
+def test_a_mean_is_over_the_counterfactual_prompts_where_all_are_of_one_length() -> None:
+    questions = asked(MARY, replace(MARY, corrupt="When Mary met John, Mary spoke to"))
+    assert task(MARY).sentences(questions, TOKENIZER, 5, 0)["mean"].tolist() == [list(row) for row in questions.partner or ()]
+    assert task().sentences(asked(), TOKENIZER, 5, 0) == {}
+    alone = asked(replace(MARY, corrupt=None))
+    assert task(MARY).sentences(alone, TOKENIZER, 5, 0)["mean"].tolist() == [list(alone.tokens[0])]
 
 
 def test_a_preview_shows_the_first_prompts_in_tokens() -> None:
