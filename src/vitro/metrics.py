@@ -170,7 +170,7 @@ def _not_below(
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of each prompt (docs/method.md, "Metrics"). of: the definition. needs: what it cannot be had without."""
+    """A number of each prompt (docs/method.md, section 3). of: the definition. needs: what it cannot be had without."""
 
     quantity: Quantity
     of: Callable[[Answers], Float[Tensor, "*row prompt"]]

@@ -118,7 +118,7 @@ ANSWER_TABLES = Experiment(
 def answer_tables(
     model: Model, task: Task, components: Sequence[str] | None = None, options: Options = DEFAULT_OPTIONS
 ) -> Measurement:
-    """Answer tables of any components (method.md V5; the post, "Day distribution").
+    """Answer tables of any components (docs/method.md, V5; the post, "Day distribution").
 
     components: "a9.h1" or "9.1" (a head), "m9" (an MLP), "resid_pre9", "resid_mid9", "resid_post9" (the stream),
     "logits"; None: those that the study chooses. OptionError for a name that the model does not have.

@@ -87,5 +87,5 @@ CLEAN = Experiment(
 
 
 def clean_run(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """How a model answers a task when nothing is edited (method.md V1; the post, "The Task")."""
+    """How a model answers a task when nothing is edited (docs/method.md, V1; the post, "The Task")."""
     return CLEAN.measure(model, task, options)

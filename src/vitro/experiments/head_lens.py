@@ -120,5 +120,5 @@ HEAD_LENS = Experiment(
 
 
 def head_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The logit lens on every head (method.md V4; the post, "Logit lens applied to heads")."""
+    """The logit lens on every head (docs/method.md, V4; the post, "Logit lens applied to heads")."""
     return HEAD_LENS.measure(model, task, options)

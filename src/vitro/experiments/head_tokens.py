@@ -72,5 +72,5 @@ HEAD_TOKENS = Experiment(
 
 
 def head_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The key heads' top tokens (method.md V4; the post, "Logit lens applied to heads")."""
+    """The key heads' top tokens (docs/method.md, V4; the post, "Logit lens applied to heads")."""
     return HEAD_TOKENS.measure(model, task, options)

@@ -221,7 +221,7 @@ def in_vitro(
     circuits: Mapping[str, Circuit] | Cast | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> Measurement:
-    """Circuits on their own (method.md, section 6; the post, "In-Vitro Results").
+    """Circuits on their own (docs/method.md, section 7; the post, "In-Vitro Results").
 
     circuits: any, by name; or who plays which part in the post's setups (`POST` in GPT-2 small); None: chosen by rule.
     """

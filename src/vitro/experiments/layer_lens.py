@@ -94,5 +94,5 @@ LAYER_LENS = Experiment(
 
 
 def layer_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The logit lens on every layer (method.md V8; the post, "Logit lens applied to layers")."""
+    """The logit lens on every layer (docs/method.md, V8; the post, "Logit lens applied to layers")."""
     return LAYER_LENS.measure(model, task, options)

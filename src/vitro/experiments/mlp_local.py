@@ -56,5 +56,5 @@ MLP_LOCAL = Experiment(
 
 
 def mlp_local(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """What each MLP does on the spot (method.md V11; the post, "Layer MLPs")."""
+    """What each MLP does on the spot (docs/method.md, V11; the post, "Layer MLPs")."""
     return MLP_LOCAL.measure(model, task, options)

@@ -168,5 +168,5 @@ STEERING = Experiment(
 
 
 def steer(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Steering by a token's direction (method.md V10; the post, "Logit lens applied to layers")."""
+    """Steering by a token's direction (docs/method.md, V10; the post, "Logit lens applied to layers")."""
     return STEERING.measure(model, task, options)

@@ -61,7 +61,7 @@ def attention_patterns(
 
 
 def _rows(table: pl.DataFrame, prompts: Sequence[int]) -> pl.DataFrame:
-    """A row per head and query, of the mean and of some prompts: the list of its weights, key by key."""
+    """A row per head and query, for the mean and for each of some prompts: the list of weights, key by key."""
     seen = table.filter(pl.col("key") <= pl.col("query"))
     mean = seen.group_by("layer", "head", "query", "key").agg(pl.col("weight").mean()).with_columns(prompt=pl.lit(MEAN))
     alone = seen.filter(pl.col("prompt").is_in(prompts))

@@ -24,8 +24,8 @@ def bars_and_prompts(
 
     It draws the rows of `means_and_prompts`. `y` is an axis on the field `mean`. Hovering tells the `names` of a bar
     and its numbers in the format `digits`. `column` is the width of bar and gap, in pixels. Blue means that the answer
-    gained and red that it lost, as in the heatmaps of the heads; `lost` is the Vega expression that says so of a row,
-    and `clean` the one that says that it is what the others are compared with.
+    gained and red that it lost, as in the heatmaps of the heads. `lost` is a Vega expression that is true of rows where
+    it lost, `clean` one that is true of the rows with which the others are compared.
     """
     base = alt.Chart().encode(x=x)
     zero_line = alt.condition("datum.value === 0", alt.value(INK), alt.value(GRID))

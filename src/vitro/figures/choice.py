@@ -1,4 +1,4 @@
-"""One prompt instead of the mean: a list below a figure, from which a reader of the page chooses."""
+"""A list below a figure, from which a reader of the page chooses one prompt instead of the mean."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Choice:
 
     @property
     def widest(self) -> list[str]:
-        """For each position the longest of its names, by which the room for labels is measured."""
+        """For each position the longest of its names, which decides the room for labels."""
         shown = [self.tokens, *(self.prompt_tokens[prompt] for prompt in self.prompts)]
         return [max(names, key=lambda name: len(word(name))) for names in zip(*shown, strict=True)]
 
@@ -57,18 +57,18 @@ class Choice:
         return alt.param(name="shown", value=MEAN, bind=listed)
 
     def name(self, number: str) -> str:
-        """The Vega expression for the name of the position whose number an expression gives, in what is shown."""
+        """A Vega expression for the name of a position in what is shown, given an expression for its number."""
         names = {prompt: [word(token) for token in self.prompt_tokens[prompt]] for prompt in self.prompts}
         names_by_prompt = json.dumps({MEAN: [word(token) for token in self.tokens], **names}, ensure_ascii=False)
         return f"{names_by_prompt}[shown][{number}]"
 
     def named(self, axis: alt.Axis) -> alt.Axis:
-        """An axis of positions, its labels those of what is shown."""
+        """An axis of positions with the labels of what is shown."""
         axis.labelExpr = self.name("datum.value")
         return axis
 
     def renamed(self, channel: _Channel) -> _Channel:
-        """A channel whose axis, if it has one, is `named`."""
+        """A channel whose axis, if it has one, has the labels of what is shown."""
         if isinstance(axis := channel["axis"], alt.Axis):  # Not `.axis`, which is a method that sets it.
             self.named(axis)
         return channel

@@ -42,8 +42,8 @@ def curves(
 ) -> alt.LayerChart:
     """A thick line of means in each colour; behind it each prompt as a thin line or as dots, or their range as a band.
 
-    It draws the rows of `means_and_prompts`. `y` is an axis on the field `mean`. Hovering tells the `names` of a point
-    and its probabilities.
+    It draws the rows of `means_and_prompts`. `y` is an axis on the field `mean`. Hovering shows the `names` of a point
+    and its values.
     """
     base = alt.Chart().encode(x=x, color=lines)
     means = base.transform_filter("isValid(datum.mean)")

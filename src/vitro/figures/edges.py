@@ -1,4 +1,4 @@
-"""Edges by what cutting them changes."""
+"""Edges by how much cutting them changes."""
 
 import altair as alt
 import polars as pl

@@ -52,7 +52,7 @@ def final_attention(
 
 
 def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetChart:
-    """The same of the table `circuit_attention`: a heatmap for each circuit, in the table's order, of its own heads."""
+    """A heatmap of each circuit's own heads from the table `circuit_attention`, in the table's order."""
     circuits = table["circuit"].unique(maintain_order=True).to_list()
     cells = (
         table.group_by("circuit", "layer", "head", "position")
@@ -72,12 +72,12 @@ def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetCh
 
 
 def _cell(tokens: Sequence[str]) -> float:
-    """The pixels of a cell from left to right."""
+    """The width of a cell in pixels."""
     return min(_WIDEST_CELL, (WIDTH - 90) / len(tokens))
 
 
 def _heatmap(axis: alt.Axis, cell: float, positions: int, title: str | None) -> alt.LayerChart:
-    """Heads by positions; `title` is that of the heads' axis."""
+    """A heatmap of heads by positions; `title` is the title of the heads' axis."""
     base = alt.Chart().encode(
         x=alt.X("position:O", axis=axis, scale=alt.Scale(domain=[*range(positions)])),
         y=alt.Y("name:N", sort=None, title=title, axis=alt.Axis(ticks=False, domain=False)),

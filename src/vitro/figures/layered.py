@@ -1,4 +1,4 @@
-"""Boxes and arrows on a page: columns from left to right, every arrow through gaps that are free of boxes."""
+"""Boxes and arrows on a page: columns from left to right, with arrows that never cross a box."""
 
 from bisect import bisect_right, insort
 from collections import defaultdict
@@ -33,7 +33,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Arrow:
-    """From the right side of one box to the left side of another, `port` pixels below its middle."""
+    """An arrow from the right side of one box to the left side of another, `port` pixels below its middle."""
 
     source: str
     reader: str
@@ -65,12 +65,12 @@ class _Item:
 
 
 def place(boxes: Mapping[str, Size], arrows: Sequence[Arrow], tip: float = 0.0) -> Page:
-    """A page for boxes, given from top to bottom as they should stand where nothing else decides, and their arrows.
+    """A page for boxes and their arrows; boxes are given from top to bottom, which decides where nothing else does.
 
-    A box stands in the column after the last of those it reads; one that reads nothing, in the column before the first
-    that reads it. An arrow that skips a column passes it in a lane of its own (Sugiyama et al. 1981: order by the mean
-    of the neighbours, keep the order with the fewest crossings; then heights by least squares in that order).
-    tip: pixels of an arrow's head, at which its curve ends.
+    A box stands in the column after the last box that it reads; a box that reads nothing stands in the column before
+    its first reader. An arrow that skips a column passes it in a lane of its own (Sugiyama et al. 1981: order by the
+    mean of the neighbours, keep the order with the fewest crossings; then heights by least squares in that order). tip:
+    pixels of an arrow's head, at which its curve ends.
     """
     column = _columns(boxes, arrows)
     lanes, links = _links(arrows, column)
@@ -104,7 +104,7 @@ _Link = tuple[_Item, _Item, float]
 
 
 def _links(arrows: Sequence[Arrow], column: Mapping[str, int]) -> tuple[list[_Item], list[_Link]]:
-    """The lanes, and the links between neighbouring columns; the arrows of one source go together while they can."""
+    """The lanes, and the links between neighbouring columns; arrows of one source share a lane as far as they can."""
     lanes: dict[_Item, None] = {}
     links: dict[_Link, None] = {}
     for arrow in arrows:
@@ -119,7 +119,7 @@ def _links(arrows: Sequence[Arrow], column: Mapping[str, int]) -> tuple[list[_It
 
 
 def _ordered(items: list[list[_Item]], links: Sequence[_Link], boxes: Mapping[str, Size]) -> list[list[_Item]]:
-    """The columns in the order, of those that sweeps to and fro come by, in which the fewest arrows cross."""
+    """The order within each column with the fewest crossings among those that sweeps to and fro try."""
     best, fewest = items, _crossings(items, links)
     for sweep in range(_ORDERS):
         rightwards = sweep % 2 == 0
@@ -157,7 +157,7 @@ def _crossings(items: Sequence[Sequence[_Item]], links: Sequence[_Link]) -> int:
 
 
 def _stacked(items: Sequence[Sequence[_Item]], boxes: Mapping[str, Size]) -> dict[_Item, float]:
-    """Heights where every column is stacked as closely as may be, around 0."""
+    """Heights with every column stacked as closely as possible, around 0."""
     height: dict[_Item, float] = {}
     for members in items:
         offsets = _offsets(members, boxes)
@@ -167,7 +167,7 @@ def _stacked(items: Sequence[Sequence[_Item]], boxes: Mapping[str, Size]) -> dic
 
 
 def _heights(items: Sequence[Sequence[_Item]], links: Sequence[_Link], boxes: Mapping[str, Size]) -> dict[_Item, float]:
-    """Heights near the mean of each one's neighbours, in the given order and with the gaps kept."""
+    """Heights near the mean of each item's neighbours, in the given order and with the gaps kept."""
     beside: dict[_Item, list[tuple[_Item, float, float]]] = defaultdict(list)
     for left, right, port in links:
         # Lanes run straight before all else, and bend to a box rather than move it.
@@ -188,7 +188,7 @@ def _heights(items: Sequence[Sequence[_Item]], links: Sequence[_Link], boxes: Ma
 
 
 def _offsets(members: Sequence[_Item], boxes: Mapping[str, Size]) -> list[float]:
-    """How far below the first each stands at least."""
+    """The smallest distance of each item below the first."""
     offsets = [0.0]
     for above, below in pairwise(members):
         gap = _BOX_GAP if not above.lane and not below.lane else _LANE_GAP
@@ -198,9 +198,9 @@ def _offsets(members: Sequence[_Item], boxes: Mapping[str, Size]) -> list[float]
 
 
 def _kept_apart(wanted: Sequence[float], pull: Sequence[float], offsets: Sequence[float]) -> list[float]:
-    """The heights nearest to those wanted, by least squares with weights, that leave the offsets between them.
+    """The heights nearest to those wanted, by weighted least squares, that keep the offsets between them.
 
-    What wants to be nearer than that moves as a block, to the mean of what its members want (pool adjacent violators).
+    Items that would be too close move as a block, to the mean of what its members want (pool adjacent violators).
     """
     blocks: list[tuple[float, float, int]] = []
     for want, weight, offset in zip(wanted, pull, offsets, strict=True):

@@ -14,7 +14,10 @@ def readable(token: str) -> str:
     r"""The token with its outer spaces as `␣`, its line breaks as `\n` and everything invisible as `\u....`.
 
     Right-to-left letters are kept, between two left-to-right marks, so that they cannot swap places with the
-    numbers and arrows next to them. Markup (`<b>`) is kept: escaping belongs to whoever writes HTML.
+    numbers and arrows next to them. Markup (`<b>`) is kept: whoever writes HTML escapes it.
+
+    >>> readable(" a\n")
+    '␣a\\n'
     """
     core = token.strip(" ")
     before = len(token) - len(token.lstrip(" "))

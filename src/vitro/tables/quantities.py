@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Quantity:
-    """A metric in words (docs/method.md, "Metrics"). How it is computed stands in `vitro.metrics`.
+    """A metric in words (docs/method.md, section 3). How it is computed stands in `vitro.metrics`.
 
     unit: "probability", "nats" or "share of prompts". words: finishes "a change of". sense: how to read a change.
     """
