@@ -28,6 +28,10 @@ def task(*rows: Pair, **options: Any) -> Pairs:
     return Pairs("small", rows or (MARY, ANNA), **options)
 
 
+def row_of(**parts: Any) -> Pair:
+    return replace(MARY, **parts)
+
+
 def asked(*rows: Pair, **options: Any) -> Questions:
     return task(*rows, **options).questions(TOKENIZER, None)
 
@@ -175,7 +179,7 @@ def test_marks_that_count_other_tokens_are_left_out_with_a_note() -> None:
         ({"marks": {"IO": (5, 99)}}, "column 'marks': mark 'IO' is characters 5 to 99, and the prompt has 33"),
         ({"marks": {"IO": (7, 9)}}, "column 'marks': mark 'IO' is 'ry', which begins inside the token ' Mary'"),
         ({"marks": {"IO": (5, 5)}}, "mark 'IO' is characters 5 to 5"),
-        ({"marks": {"S": (5, 9)}}, "column 'marks': its marks are 'S', and those of the row before 'IO'"),
+        ({"marks": {"S": (5, 9)}}, "column 'marks': its marks are 'S', and those of the first row 'IO'"),
     ],
 )
 def test_a_row_that_does_not_fit_is_named_with_its_column(changed: dict[str, Any], message: str) -> None:
@@ -201,8 +205,8 @@ def test_a_prompt_longer_than_the_context_is_named() -> None:
         (lambda: Pairs("../up", (MARY,)), "will not do for a folder"),
         (lambda: task(answer_tokens="last"), "answer_tokens is 'last'; it must be whole or first_token"),
         (lambda: task(bad_rows="keep"), "bad_rows is 'keep'; it must be refuse or skip"),
-        (lambda: replace(MARY, right=" Mary"), "right is ' Mary'; it must be a list of answers, such as [' Mary']"),
-        (lambda: replace(MARY, wrong=5), "wrong is 5; it must be a list of answers"),
+        (lambda: row_of(right=" Mary"), "right is ' Mary'; it must be a list of answers, such as [' Mary']"),
+        (lambda: row_of(wrong=5), "wrong is 5; it must be a list of answers"),
     ],
 )
 def test_a_task_that_cannot_be_is_told_in_one_line(make: Any, message: str) -> None:
@@ -228,7 +232,8 @@ def test_a_pair_task_says_how_many_rows_it_has_and_has_no_paraphrases() -> None:
 
 def test_a_mean_is_over_the_counterfactual_prompts_where_all_are_of_one_length() -> None:
     questions = asked(MARY, replace(MARY, corrupt="When Mary met John, Mary spoke to"))
-    assert task(MARY).sentences(questions, TOKENIZER, 5, 0)["mean"].tolist() == [list(row) for row in questions.partner or ()]
+    mean = task(MARY).sentences(questions, TOKENIZER, 5, 0)["mean"]
+    assert tuple(map(tuple, mean.tolist())) == questions.partner
     assert task().sentences(asked(), TOKENIZER, 5, 0) == {}
     alone = asked(replace(MARY, corrupt=None))
     assert task(MARY).sentences(alone, TOKENIZER, 5, 0)["mean"].tolist() == [list(alone.tokens[0])]

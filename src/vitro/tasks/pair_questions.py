@@ -140,7 +140,8 @@ class _Row:
     def __init__(self, rows: _Rows, pair: Pair, number: int, clean: Encoding, after: Mapping[str, Encoding]) -> None:
         self.rows, self.pair, self.clean, self.after = rows, pair, clean, after
         answer = _shown(rows.tokenizer, pair.right) if pair.right else ""
-        self.label = pair.label or f"{number}: {pair.shown[0] or answer}"
+        # a label stands on an axis and in an error, which are one line
+        self.label = " ".join((pair.label or f"{number}: {pair.shown[0] or answer}").split())
         self.number = number
         self.longer = ""
 
@@ -234,7 +235,7 @@ class _Row:
         first = self.rows.first
         if first is not None and self.pair.marks.keys() != first.marks.keys():
             names = [", ".join(sorted(map(repr, marks))) or "none" for marks in (self.pair.marks, first.marks)]
-            raise self._error("marks", f"its marks are {names[0]}, and those of the row before {names[1]}")
+            raise self._error("marks", f"its marks are {names[0]}, and those of the first row {names[1]}")
         counted = self.rows.task.counted
         if counted is not None and counted != len(self.clean.ids):
             self.rows.miscounted = len(self.clean.ids)
@@ -298,4 +299,4 @@ def _written(tokenizer: Tokenizer, answer: Answer) -> str:
 def _shown(tokenizer: Tokenizer, answers: Sequence[Answer]) -> str:
     texts = [_written(tokenizer, answer) for answer in answers[:_MOST_SHOWN]]
     more = f" and {len(answers) - _MOST_SHOWN} more" if len(answers) > _MOST_SHOWN else ""
-    return ", ".join(text.strip() or text for text in texts) + more
+    return ", ".join(text.strip() or repr(text) for text in texts) + more
