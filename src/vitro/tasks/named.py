@@ -5,13 +5,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from vitro.options import AnswerTokens, BadRows
 from vitro.tasks.builtin import BUILTIN, LARGEST_N, numbers
 from vitro.tasks.errors import TaskError
 from vitro.tasks.file import from_toml, toml_table
 from vitro.tasks.generated import KINDS, Generated
 from vitro.tasks.pair_file import from_rows
-from vitro.tasks.pairs import MOST_ROWS
+from vitro.tasks.pairs import MOST_ROWS, AnswerTokens, BadRows
 from vitro.tasks.row_file import SUFFIXES
 from vitro.tasks.successors import Successors
 from vitro.tasks.task import Task
@@ -33,6 +32,11 @@ def named(
     - `path[:n]`, of a .csv, .tsv, .jsonl, .json, .parquet or .toml file of rows: its first n rows, or all.
       `answer_tokens`, `bad_rows` and `counterfactual` are for these (see `from_rows`).
 
+    >>> vitro.tasks.named("days:all").typed
+    'days:all'
+    >>> vitro.tasks.named("ioi", seed=1).name
+    'ioi-50'
+
     The seed draws what a task draws. `named(task.typed)` with the same options is the same task again.
 
     Raises `TaskError`, with the list of tasks and the closest name, if there is no such task, and for an option that
@@ -48,6 +52,8 @@ def named(
     ):
         if given:
             raise TaskError(f"{text!r}: {name} is for tasks that are files of rows, and this is none")
+    if path != text and path.lower().endswith(".toml"):
+        raise TaskError(f"{text!r}: a file of one template takes no count; write n = {n} in it")
     if path in KINDS:
         if n is None and path != text:
             raise _no_count(text, path, MOST_ROWS)
