@@ -5,12 +5,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from vitro.options import AnswerTokens, BadRows
 from vitro.tasks.builtin import BUILTIN, LARGEST_N, numbers
 from vitro.tasks.errors import TaskError
 from vitro.tasks.file import from_toml, toml_table
 from vitro.tasks.generated import KINDS, Generated
 from vitro.tasks.pair_file import from_rows
-from vitro.tasks.pairs import MOST_ROWS, AnswerTokens, BadRows
+from vitro.tasks.pairs import MOST_ROWS
 from vitro.tasks.row_file import SUFFIXES
 from vitro.tasks.successors import Successors
 from vitro.tasks.task import Task
