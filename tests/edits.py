@@ -2,7 +2,7 @@
 
 import torch
 
-from vitro.engine import Edit, Variant, mlp_out, pattern, pin, resid_mid, resid_post, resid_pre, z
+from vitro.engine import Edit, Variant, attn_out, mlp_out, pattern, pin, resid_mid, resid_post, resid_pre, z
 from vitro.models import Model
 
 PROMPTS = [[0, 5, 9, 3, 7, 8], [0, 5, 9, 4, 7, 8], [0, 6, 2], [0, 5, 9, 3, 7, 8, 11]]
@@ -22,6 +22,11 @@ def every_kind(model: Model, layer: int) -> dict[str, Variant]:
         "a head's z, zeroed": (Edit(z(layer, head), torch.zeros(shape.d_head)),),
         "a head's z, added at one position": (Edit(z(layer, head), value(shape.d_head), how="add", positions=(2,)),),
         "a head's z, by prompt": (Edit(z(layer, head), value(len(PROMPTS), LONGEST, shape.d_head)),),
+        "a head's z, at positions of each prompt's own": (
+            Edit(z(layer, head), value(len(PROMPTS), LONGEST, shape.d_head), positions=((1,), (), (-1, 0), (4, -2))),
+        ),
+        "the heads together, at one position": (Edit(attn_out(layer), value(shape.d_model), positions=(2,)),),
+        "the heads together, added": (Edit(attn_out(layer), value(shape.d_model), how="add"),),
         "an MLP, everywhere": (Edit(mlp_out(layer), value(LONGEST, shape.d_model)),),
         "an MLP, at the final stream": (Edit(mlp_out(layer), value(shape.d_model), positions=(-1,)),),
         "the stream before, set": (Edit(resid_pre(layer), value(shape.d_model), positions=(1, -1)),),

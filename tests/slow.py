@@ -47,8 +47,11 @@ def _new_values(edit: Edit, number: int, length: int) -> dict[int, Tensor]:
     if value.ndim == 1:
         value = value[None]
     found = {}
+    positions: Any = edit.positions
+    if positions and isinstance(positions[0], tuple):
+        positions = positions[number]
     for position in range(length):
-        if edit.positions is None or position in edit.positions or position - length in edit.positions:
+        if positions is None or position in positions or position - length in positions:
             found[position] = value[position if value.shape[0] > 1 else 0]
     return found
 
@@ -83,6 +86,8 @@ def _hooks(model: Model, edit: Edit, number: int, length: int) -> list[Any]:
         return [block.register_forward_hook(output(put))]
     if site.hook is Hook.mlp_out:
         return [mlp.register_forward_hook(output(put))]
+    if site.hook is Hook.attn_out:
+        return [attention.register_forward_hook(output(put))]
     if site.hook is Hook.z:
         assert site.head is not None
         mine = slice(site.head * d_head, (site.head + 1) * d_head)

@@ -25,6 +25,11 @@ def whole_words(task: Successors, *, bos: str | None = "<s>", known: str = "", l
     return _trained_on(known or _text(task), _byte_level(), bos, lowercase=lowercase)
 
 
+def knowing(*texts: str, bos: str | None = "<s>") -> Any:
+    """One token for each word of the texts, with its leading space, and one for all that is unknown."""
+    return _trained_on("\n".join(texts), _byte_level(), bos)
+
+
 def digit_by_digit(task: Successors, *, trim_offsets: bool = False) -> Any:
     """SmolLM2's way with numbers: " 5" is a space and "5", " 10" is a space, "1" and "0"."""
     digits = pre_tokenizers.Digits(individual_digits=True)

@@ -4,11 +4,13 @@
 
 Its environment is that of `make bench`'s peers. Every model's biases, those of its norms among them, are far from zero.
 A file holds the weights (`weights.*`), the prompts, and for `folded` (TransformerLens' default processing: fold_ln,
-center_writing_weights, center_unembed, fold_value_biases) and `raw` (none of it) what is named in `values`.
+center_writing_weights, center_unembed, fold_value_biases) and `raw` (none of it) what is named in `values`; and, of the
+raw model, the activations that a run caches of the first prompts (`cache.*`), by TransformerLens' own names.
 """
 
 import copy
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
 NONE = torch.zeros(16)
 WORDS = [5, 8, 9, 10, 11, 12, 13]
 PROMPTS = [[1, 2, 3, 4, day, 6, 7, 4] for day in WORDS]
+CACHED = 2
+"""Of so many prompts."""
 SUBJECT = 4
 """The prompts of the day task in the tokens of a tokenizer of its words, and where the day stands in them."""
 
@@ -157,6 +161,13 @@ def values(bridge: Any) -> dict[str, Tensor]:
     }
 
 
+def cached(bridge: Any) -> dict[str, Tensor]:
+    """The activations of a run that HookedTransformer has too, and all of the final norm."""
+    _, cache = bridge.run_with_cache(torch.tensor(PROMPTS[:CACHED]))
+    name = re.compile(r"hook_(pos_)?embed|blocks\.\d+\.(attn\.)?hook_(?!in|out|hidden_states|cos|sin)\w+|ln_final\.\w+")
+    return {key: cache[key] for key in cache if name.fullmatch(key)}
+
+
 def main() -> None:
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -170,6 +181,8 @@ def main() -> None:
             for kind, no_processing in (("folded", False), ("raw", True)):
                 bridge = bridge_of(hf, tokenizer, no_processing=no_processing)
                 found |= {f"{kind}.{key}": value for key, value in values(bridge).items()}
+            # The last of the two is the raw one.
+            found |= {f"cache.{name}": value for name, value in cached(bridge).items()}
             mine = {key: value.detach().clone().contiguous() for key, value in found.items()}
             save_file(mine, OUT / f"{name}.safetensors", metadata={"config": json.dumps({**config, **TOKENS})})
 

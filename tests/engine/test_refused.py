@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from small_models import random_model
-from vitro.circuits import Circuit, Constant, Constants, attribute_edges, cut_edges, resampled, run_circuits
+from vitro.circuits import (
+    Circuit,
+    Constant,
+    Constants,
+    attribute_edges,
+    counterfactual,
+    cut_edges,
+    resampled,
+    run_circuits,
+)
 from vitro.circuits.nodes import CircuitError, node
 from vitro.engine import (
     BROKEN,
@@ -23,9 +32,12 @@ from vitro.engine import (
     ReadError,
     Site,
     Variant,
+    activations,
     clean_runs,
+    direct_attribution,
     mean_activations,
     mlp_out,
+    patch,
     pattern,
     pin,
     resid_post,
@@ -52,6 +64,11 @@ def logits(finals: Finals) -> dict[str, Tensor]:
         ({"prompts": (3,)}, "there is no prompt 3; there are 0 to 2"),
         ({"prompts": (-1,)}, "there is no prompt -1"),
         ({"positions": ()}, "names no position, so it edits nothing"),
+        ({"positions": ((), (), ())}, "names no position, so it edits nothing"),
+        ({"positions": ((1,), (2,))}, "it has positions of 2 prompts, and there are 3"),
+        ({"positions": ((1,), (), (3,))}, "there is no position 3 in prompt 2; there are -3 to 2"),
+        ({"positions": ((1,), 2, (0,))}, "the same for all prompts, as .*, or a tuple for each"),
+        ({"positions": ((1,), (0.5,), (0,))}, "positions: each must be a whole number"),
         ({"prompts": ()}, "names no prompt"),
         ({"how": "mul"}, "how must be set or add, not 'mul'"),
         ({"value": torch.tensor([torch.nan] * D_MODEL)}, "its value holds NaN or infinity"),
@@ -78,6 +95,10 @@ RUNS: dict[str, Callable[[Any], Any]] = {
     "attribute_edges": lambda prompts: attribute_edges(MODEL, prompts, zeros(), lambda one: {"first": one[:, 0]}),
     "mean_activations": lambda prompts: mean_activations(MODEL, prompts),
     "resampled": lambda prompts: resampled(MODEL, prompts, seed=0),
+    "counterfactual": lambda prompts: counterfactual(MODEL, prompts, PROMPTS[:2]),
+    "activations": lambda prompts: activations(MODEL, prompts, ["z"]),
+    "patch": lambda prompts: patch(MODEL, prompts, PROMPTS[:2], "z", logits),
+    "direct_attribution": lambda prompts: direct_attribution(MODEL, prompts, [[1], [2]], [[2], []]),
     "clean_runs": lambda prompts: list(clean_runs(MODEL, prompts)),
 }
 

@@ -18,6 +18,7 @@ from vitro.engine import (
     MemoryBudgetError,
     Site,
     Variant,
+    attn_out,
     mean_activations,
     mlp_out,
     pattern,
@@ -37,7 +38,7 @@ PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7], [0, 5, 2], [0, 5, 9, 3, 7, 8]]
 SITES = [
     site
     for layer in range(SHAPE.n_layers)
-    for site in (z(layer, 1), mlp_out(layer), resid_pre(layer), resid_mid(layer), resid_post(layer))
+    for site in (z(layer, 1), attn_out(layer), mlp_out(layer), resid_pre(layer), resid_mid(layer), resid_post(layer))
 ]
 
 

@@ -15,6 +15,7 @@ from vitro.engine import (
     Hook,
     Site,
     Variant,
+    attn_out,
     mlp_out,
     pattern,
     pin,
@@ -73,7 +74,7 @@ def draw_edit(draw: Draw, model: Model, prompts: Tokens, site: Site, how: str | 
         site,
         value,
         how="add" if (how or draw.one_of(("set", "add"))) == "add" else "set",
-        positions=draw_positions(draw, longest),
+        positions=draw_positions(draw, longest) if draw.chance(0.8) else own_positions(draw, prompts),
         prompts=tuple(draw.sample(range(len(prompts)))) if draw.chance(0.3) else None,
     )
 
@@ -90,6 +91,12 @@ def draw_positions(draw: Draw, longest: int) -> tuple[int, ...] | None:
     if draw.chance(0.4):
         return None
     return tuple(draw.integer(-longest, longest - 1) for _ in range(draw.integer(1, 3)))
+
+
+def own_positions(draw: Draw, prompts: Tokens) -> tuple[tuple[int, ...], ...]:
+    """Some positions of each prompt's own; none in some, but not in all."""
+    rows = [tuple(draw.integer(-len(prompt), len(prompt) - 1) for _ in range(draw.integer(0, 2))) for prompt in prompts]
+    return tuple(rows) if any(rows) else ((0,), *rows[1:])
 
 
 def draw_pattern(draw: Draw, prompts: Tokens, layer: int, head: int) -> Edit:
@@ -110,7 +117,7 @@ def every_head(model: Model) -> list[tuple[int, int]]:
 
 
 def every_site(model: Model) -> list[Site]:
-    streams = (resid_pre, resid_post, mlp_out) if model.parallel else (resid_pre, resid_mid, resid_post, mlp_out)
+    streams = [resid_pre, resid_post, attn_out, mlp_out, *([] if model.parallel else [resid_mid])]
     heads = [site for head in every_head(model) for site in (z(*head), pattern(*head))]
     return heads + [make(layer) for layer in range(model.shape.n_layers) for make in streams]
 

@@ -145,7 +145,9 @@ def test_numbers_counts_from_one_to_a_limit(n: Any) -> None:
 
 
 def test_paraphrases_ask_the_same_words_by_another_template() -> None:
-    task = Successors("days", "If today is {day}, tomorrow is", ("Monday", "Tuesday"), paraphrases=("After {day} comes",))
+    task = Successors(
+        "days", "If today is {day}, tomorrow is", ("Monday", "Tuesday"), paraphrases=("After {day} comes",)
+    )
     (other,) = task.paraphrased
     assert other.prompts == ("After Monday comes",)
     assert (other.words, other.cyclic, other.answers) == (task.words, task.cyclic, task.answers)

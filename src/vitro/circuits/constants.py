@@ -10,10 +10,9 @@ from torch import Tensor
 from vitro.circuits.nodes import CircuitError
 from vitro.engine import (
     Means,
-    PromptError,
     Prompts,
     Tree,
-    checked_prompts,
+    checked_partners,
     clean_runs,
     first_conflict,
     of_one_length,
@@ -101,15 +100,7 @@ def counterfactual(model: Model, prompts: Prompts, partners: Prompts, memory: in
 
     Example: `counterfactual(model, [[0, 5, 9]], [[0, 6, 9]])`
     """
-    ids, others = checked_prompts(model, prompts), checked_prompts(model, partners)
-    if len(ids) != len(others):
-        raise PromptError(f"there are {len(ids)} prompts and {len(others)} counterfactuals; each prompt has one")
-    for number, (prompt, other) in enumerate(zip(ids, others, strict=True)):
-        if len(prompt) != len(other):
-            raise PromptError(
-                f"prompt {number} has {len(prompt)} tokens and its counterfactual {len(other)}; what works: "
-                "counterfactuals as long as their prompts, so that positions correspond"
-            )
+    ids, others = checked_partners(model, prompts, partners)
     return _outputs(model, ids, others, torch.arange(len(ids)), memory)
 
 

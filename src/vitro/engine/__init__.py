@@ -1,14 +1,17 @@
 """What happens if: variants of a model's run, computed exactly and only where they differ."""
 
+from vitro.engine.activations import Activations, SiteError, activations
 from vitro.engine.batches import ReadError, Values, in_batches
 from vitro.engine.budget import Budget, MemoryBudgetError
 from vitro.engine.clean import clean_runs
+from vitro.engine.direct import Shares, direct_attribution
 from vitro.engine.edit import (
     Edit,
     EditError,
     Hook,
     Site,
     Variant,
+    attn_out,
     mlp_out,
     pattern,
     pin,
@@ -28,9 +31,10 @@ from vitro.engine.finite import (
 )
 from vitro.engine.forward import Clean, attend, attention, clean_attention, run, visible
 from vitro.engine.means import Means, mean_activations
+from vitro.engine.patch import PATCHES, Patch, patch
 from vitro.engine.place import Change, Placed, first_conflict
 from vitro.engine.prepared import Part, Prepared
-from vitro.engine.prompts import PromptError, Prompts, checked_prompts, in_parts, of_one_length
+from vitro.engine.prompts import PromptError, Prompts, checked_partners, checked_prompts, in_parts, of_one_length
 from vitro.engine.readout import Finals, Unembedded, read_out
 from vitro.engine.results import BROKEN, Progress, Results
 from vitro.engine.sweep import Read, read_checked, run_placed, sweep
@@ -39,6 +43,8 @@ from vitro.engine.watch import at_finals, clean_final_attention
 
 __all__ = [
     "BROKEN",
+    "PATCHES",
+    "Activations",
     "Budget",
     "Change",
     "Clean",
@@ -50,6 +56,7 @@ __all__ = [
     "MemoryBudgetError",
     "NotFiniteError",
     "Part",
+    "Patch",
     "Placed",
     "Prepared",
     "Progress",
@@ -58,20 +65,26 @@ __all__ = [
     "Read",
     "ReadError",
     "Results",
+    "Shares",
     "Site",
+    "SiteError",
     "Tree",
     "Unembedded",
     "Values",
     "Variant",
+    "activations",
     "alone",
     "at_finals",
     "attend",
     "attention",
+    "attn_out",
+    "checked_partners",
     "checked_prompts",
     "clean_attention",
     "clean_begins",
     "clean_final_attention",
     "clean_runs",
+    "direct_attribution",
     "first_conflict",
     "in_batches",
     "in_parts",
@@ -81,6 +94,7 @@ __all__ = [
     "not_finite",
     "of_one_length",
     "pack",
+    "patch",
     "pattern",
     "pin",
     "read_checked",

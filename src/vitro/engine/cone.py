@@ -132,7 +132,7 @@ def _index(nodes: Bool[Tensor, " node"]) -> Int[Tensor, " node"]:
 
 
 def _recomputed(edited: set[Hook], stream_changed: bool, parallel: bool) -> frozenset[Hook]:
-    heads_changed = stream_changed or Hook.pattern in edited or Hook.z in edited
+    heads_changed = stream_changed or bool(edited & {Hook.pattern, Hook.z, Hook.attn_out})
     mid_changed = heads_changed or Hook.resid_mid in edited
     changed = {
         Hook.z: stream_changed,

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from operator import index
 from typing import Literal, SupportsIndex
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitro.errors import VitroError
@@ -23,9 +24,10 @@ class Hook(IntEnum):
     resid_pre = 0
     pattern = 1
     z = 2
-    resid_mid = 3
-    mlp_out = 4
-    resid_post = 5
+    attn_out = 3
+    resid_mid = 4
+    mlp_out = 5
+    resid_post = 6
 
 
 @dataclass(frozen=True, order=True)
@@ -61,6 +63,11 @@ def pattern(layer: int, head: int) -> Site:
     return Site(layer, Hook.pattern, head)
 
 
+def attn_out(layer: int) -> Site:
+    """What a block's heads write to the stream together, b_O included (`hook_attn_out`)."""
+    return Site(layer, Hook.attn_out)
+
+
 def mlp_out(layer: int) -> Site:
     """What an MLP writes to the stream (`hook_mlp_out`)."""
     return Site(layer, Hook.mlp_out)
@@ -89,7 +96,9 @@ class Edit:
     of the value belongs to position p of the prompt. Width is d_head at a head's z and d_model at an MLP or the
     stream; at a pattern it holds the weights on positions 0, 1, ..., and those that it leaves out are 0. It may lie on
     any device and have any number format: what of it is used is brought to the model's, once.
-    positions: which positions are edited, negative ones counted from each prompt's end; None: all.
+    Positions beyond a prompt's end are not edited, so where prompts differ in length a value is as long as the longest.
+    positions: which positions are edited, negative ones counted from each prompt's end; None: all. A tuple of tuples
+    gives each prompt positions of its own, as ((3,), (5,), ()).
     prompts: which prompts are edited; None: all.
     EditError for what is no edit of this kind; what the model or the prompts do not have is found when it is run.
     """
@@ -97,7 +106,7 @@ class Edit:
     site: Site
     value: Float[Tensor, "*prompt_position width"]
     how: Literal["set", "add"] = "set"
-    positions: tuple[int, ...] | None = None
+    positions: tuple[int, ...] | tuple[tuple[int, ...], ...] | None = None
     prompts: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
@@ -113,8 +122,8 @@ class Edit:
             raise EditError(f"edit of {self.site}: how must be set or add, not {self.how!r}")
         if not isinstance(self.value, Tensor) or not self.value.ndim:
             raise EditError(f"edit of {self.site}: its value must be a tensor [..., width], not {str(self.value)[:40]}")
-        for name in ("positions", "prompts"):
-            object.__setattr__(self, name, _numbers(getattr(self, name), f"edit of {self.site}: {name}"))
+        object.__setattr__(self, "prompts", _numbers(self.prompts, f"edit of {self.site}: prompts"))
+        object.__setattr__(self, "positions", _positions(self.positions, f"edit of {self.site}: positions"))
 
     def rows(self, lengths: Sequence[int]) -> Int[Tensor, "prompt position"]:
         """Which row of `flat_value` each prompt's positions get; -1 where nothing is edited.
@@ -123,7 +132,6 @@ class Edit:
         prompt or position is named that there is none of.
         """
         n_prompts, longest = len(lengths), max(lengths)
-        _check_named(self, "position", self.positions, -longest, longest)
         _check_named(self, "prompt", self.prompts, 0, n_prompts)
         by_prompt, by_position = (1, 1, *self.value.shape[:-1])[-2:]
         if by_prompt not in (1, n_prompts) or (by_position != 1 and by_position < longest) or self.value.ndim > 3:
@@ -134,14 +142,32 @@ class Edit:
         prompt = torch.arange(n_prompts)[:, None]
         position = torch.arange(longest)[None]
         row = (prompt if by_prompt > 1 else 0 * prompt) * by_position + (position if by_position > 1 else 0 * position)
-        length = torch.tensor(lengths)[:, None]
-        edited = position < length
-        if self.positions is not None:
-            wanted = torch.tensor(self.positions, dtype=torch.long)
-            edited &= ((position[..., None] == wanted) | (position[..., None] - length[..., None] == wanted)).any(-1)
+        edited = self._at_positions(lengths)
         if self.prompts is not None:
             edited &= torch.isin(prompt, torch.tensor(self.prompts, dtype=torch.long))
         return torch.where(edited, row, -1)
+
+    def _at_positions(self, lengths: Sequence[int]) -> Bool[Tensor, "prompt position"]:
+        """Where in each prompt `positions` are."""
+        longest = max(lengths)
+        position, length = torch.arange(longest)[None], torch.tensor(lengths)[:, None]
+        if self.positions is None:
+            return position < length
+        rows = [row for row in self.positions if isinstance(row, tuple)]
+        if not rows:
+            rows = [tuple(at for at in self.positions if isinstance(at, int))]
+            _check_named(self, "position", rows[0], -longest, longest)
+        elif len(rows) != len(lengths):
+            raise EditError(f"edit ({self}): it has positions of {len(rows)} prompts, and there are {len(lengths)}")
+        else:
+            _check_named(self, "position", tuple(chain(*rows)), -longest, longest)
+            for number, (row, end) in enumerate(zip(rows, lengths, strict=True)):
+                _check_named(self, "position", row or None, -end, end, where=f" in prompt {number}")
+        # What fills up a shorter row is beyond every prompt.
+        widest = max(map(len, rows))
+        wanted = torch.tensor([[*row, *[longest] * (widest - len(row))] for row in rows])[:, None]
+        there = (position[..., None] == wanted) | ((position - length)[..., None] == wanted)
+        return there.any(-1) & (position < length)
 
     @property
     def flat_value(self) -> Float[Tensor, "row width"]:
@@ -153,14 +179,14 @@ Variant = tuple[Edit, ...]
 """Edits made together in one run of the model; the empty variant is the clean run."""
 
 
-def _check_named(edit: Edit, what: str, named: Sequence[int] | None, first: int, end: int) -> None:
+def _check_named(edit: Edit, what: str, named: Sequence[int] | None, first: int, end: int, *, where: str = "") -> None:
     """EditError where an edit names what is not there, which would be to edit nothing without a word."""
     if named is None:
         return
     if not named:
         raise EditError(f"edit ({edit}): it names no {what}, so it edits nothing; None stands for all")
     if wrong := [one for one in named if not first <= one < end]:
-        raise EditError(f"edit ({edit}): there is no {what} {wrong[0]}; there are {first} to {end - 1}")
+        raise EditError(f"edit ({edit}): there is no {what} {wrong[0]}{where}; there are {first} to {end - 1}")
 
 
 def pin(layer: int, head: int, to: int, *, at: int = -1) -> Edit:
@@ -179,6 +205,18 @@ def _whole(number: SupportsIndex, what: str) -> int:
         return int(index(number))
     except TypeError as error:
         raise EditError(f"{what} must be a whole number, not {str(number)[:40]!r}") from error
+
+
+def _positions(
+    positions: Iterable[SupportsIndex | Iterable[SupportsIndex]] | None, what: str
+) -> tuple[int, ...] | tuple[tuple[int, ...], ...] | None:
+    """Some positions, or some of each prompt's own, as tuples; None stands for all."""
+    rows = list(positions) if isinstance(positions, Iterable) and not isinstance(positions, str | Tensor) else []
+    if not any(isinstance(row, list | tuple) for row in rows):
+        return _numbers(positions, what)  # type: ignore[arg-type]
+    if not all(isinstance(row, list | tuple) for row in rows):
+        raise EditError(f"{what} must be the same for all prompts, as (3,), or a tuple for each, as ((3,), (5,))")
+    return tuple(tuple(_whole(at, f"{what}: each") for at in row) for row in rows)  # type: ignore[union-attr]
 
 
 def _numbers(numbers: Iterable[SupportsIndex] | None, what: str) -> tuple[int, ...] | None:

@@ -62,6 +62,20 @@ def of_one_length(model: Model, prompts: Prompts, why: str) -> list[list[int]]:
     return ids
 
 
+def checked_partners(model: Model, prompts: Prompts, partners: Prompts) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts and the counterfactual of each. PromptError where one is not as long as its prompt."""
+    ids, others = checked_prompts(model, prompts), checked_prompts(model, partners)
+    if len(ids) != len(others):
+        raise PromptError(f"there are {len(ids)} prompts and {len(others)} counterfactuals; each prompt has one")
+    for number, (prompt, other) in enumerate(zip(ids, others, strict=True)):
+        if len(prompt) != len(other):
+            raise PromptError(
+                f"prompt {number} has {len(prompt)} tokens and its counterfactual {len(other)}; what works: "
+                "counterfactuals as long as their prompts, so that positions correspond"
+            )
+    return ids, others
+
+
 def _checked(model: Model, number: int, prompt: Sequence[int]) -> list[int]:
     if isinstance(prompt, str):
         raise PromptError(f"prompt {number} is text ({prompt[:40]!r}), not token ids; {_WHAT_WORKS}")

@@ -43,7 +43,7 @@ class Results:
     def finished(
         self, model: Model, begins: Callable[[int, int], str | None], row_name: Callable[[int], str]
     ) -> dict[str, Tensor]:
-        """All of it on the CPU: name -> [row, prompt, ...]. NotFiniteError, as of `refuse_broken`, for NaN or infinity."""
+        """All of it on the CPU: name -> [row, prompt, ...]. NotFiniteError where a run says nothing."""
         results = {name: value.cpu() for name, value in self.kept.items()}
         broken = results.pop(BROKEN, torch.zeros(self.n_rows, self.n_prompts, dtype=torch.bool))
         refuse_broken(model, broken, begins, row_name)

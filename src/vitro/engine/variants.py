@@ -110,7 +110,8 @@ def _run_block(clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping
     steps, cache = [group.plan.steps[layer] for group in groups], clean.layers[layer]
 
     def edit(hook: Hook, activations: Sequence[Tensor]) -> None:
-        for group, activation in zip(groups, activations, strict=True):
+        # Groups that come after the activations begin behind this place.
+        for group, activation in zip(groups, activations, strict=False):
             group.edit(activation, layer, hook)
 
     pre = [group.entering(clean, layer) for group in groups]
@@ -124,10 +125,10 @@ def _run_block(clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping
         _mixed_values(clean, layer, group, qkv[number] if number < n_attending else None, watch)
         for number, group in enumerate(groups[:n_writing])
     ]
-    mid = [
-        written.add_(stream)
-        for written, stream in zip(_together(partial(model.attn_out, layer), z), resid, strict=False)
-    ] + [group.clean_out(cache.resid_mid, layer) for group in groups[n_writing:]]
+    heads = _together(partial(model.attn_out, layer), z)
+    edit(Hook.attn_out, heads)
+    mid = [written.add_(stream) for written, stream in zip(heads, resid, strict=False)]
+    mid += [group.clean_out(cache.resid_mid, layer) for group in groups[n_writing:]]
     edit(Hook.resid_mid, mid)
 
     read = (resid if model.parallel else mid)[:n_thinking]

@@ -55,9 +55,9 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     """Tables of some circuits, by their names, each with a row for a circuit and a prompt, but `circuit_wiring`.
 
     circuits: every metric but kl, answer_rank (0 = top), wrong_prob, top_token, top_prob. circuit_answer_table: the
-    logits of the closed list of answers, as in `answer_table`; no rows where there is none. circuit_attention: the weights from the final stream of the heads that each
-    circuit names (`Circuit.components`). circuit_wiring: the circuit's text, and how many heads a layer of the model
-    has.
+    logits of the closed list of answers, as in `answer_table`; no rows where there is none. circuit_attention: the
+    weights from the final stream of the heads that each circuit names (`Circuit.components`). circuit_wiring: the
+    circuit's text, and how many heads a layer of the model has.
     """
     wired = list(circuits.values())
     n_heads = setup.model.shape.n_heads

@@ -80,7 +80,7 @@ def _roles(setup: Setup, row: int) -> tuple[list[str], list[str | None]]:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The first prompt, token by token; of a task whose prompts differ elsewhere than in a subject, the first prompts."""
+    """The first prompt, token by token; where prompts differ elsewhere than in a subject, the first prompts."""
     prompts = tables["prompts"]
     if varies(tables):
         return prompts.filter(pl.col("prompt") == 0).select("position", "token_id", "token", "role")

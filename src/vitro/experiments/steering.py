@@ -40,7 +40,7 @@ def token_directions(setup: Setup, tokens: Sequence[int]) -> Float[Tensor, "toke
 
 
 def steering_direction(setup: Setup) -> Float[Tensor, "#prompt 1 d_model"]:
-    """What is added: the steering token's direction or, where there is none, each prompt's right minus its wrong ones."""
+    """What is added: the steering token's direction or, where there is none, each prompt's right minus its wrong."""
     if setup.steer_token is not None:
         return token_directions(setup, [setup.steer_token])[None]
     pairs = zip(setup.questions.right, setup.questions.wrong, strict=True)
@@ -143,7 +143,8 @@ def summary(tables: Tables) -> str:
     ]
     return (
         f"With {alpha:g} times the direction of {vector['token']!r} added after layer {vector['layer']}, {name} gives "
-        f"the {vector['mark']} {row[f'{name} to ' + vector['mark']]:.3g} of its attention{beside[0]}, and the answer's probability is "
+        f"the {vector['mark']} {row[f'{name} to ' + vector['mark']]:.3g} of its attention{beside[0]}, and the "
+        f"answer's probability is "
         f"{row['answer_prob']:.3g}{beside[1]}, on average over {n_prompts} prompts."
     )
 
@@ -151,9 +152,9 @@ def summary(tables: Tables) -> str:
 STEERING = Experiment(
     name="steering",
     title="Steering",
-    reading="A token's unembedding direction (by default the task's last content word's or, where it names none, that of "
-    "right minus wrong; after the layer before the first key head) is added to the stream alpha times: on the left what "
-    "becomes of the answer, on the right how much each key head attends to the subject or the first mark.",
+    reading="A token's unembedding direction (by default the task's last content word's or, where it names none, that "
+    "of right minus wrong; after the layer before the first key head) is added to the stream alpha times: on the left "
+    "what becomes of the answer, on the right how much each key head attends to the subject or the first mark.",
     python="vitro.steer(model, task)",
     tables=("steering", "steering_attention", "steering_vector"),
     run=run,

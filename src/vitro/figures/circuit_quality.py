@@ -40,7 +40,8 @@ def keep_curve(table: pl.DataFrame, said: Said) -> alt.LayerChart:
     return dress(
         both.properties(width=2 * _WIDTH - 280, height=_HEIGHT),
         "What the model keeps with only its strongest heads",
-        f"All other heads ablated ({said.ablation}); MLPs live; dashed: the whole model. {curve_caption(prompts, 'lines')}",
+        f"All other heads ablated ({said.ablation}); MLPs live; dashed: the whole model.",
+        curve_caption(prompts, "lines"),
     )
 
 
@@ -143,7 +144,8 @@ def completeness_figure(table: pl.DataFrame, metric: str = "among_answers") -> a
     return dress(
         alt.LayerChart(layer=[line, points, labels], width=420, height=320),
         "When parts of the circuit are knocked out",
-        f"Mean of {QUANTITIES[metric].words}. On the dashed line circuit and model fall alike: nothing in the model stands in for the part.",
+        f"Mean of {QUANTITIES[metric].words}.",
+        "On the dashed line circuit and model fall alike: nothing in the model stands in for the part.",
         "In the model the part is ablated.",
     )
 

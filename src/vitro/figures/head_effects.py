@@ -43,7 +43,7 @@ def head_effects(table: pl.DataFrame, value: str = "answer_prob_change") -> alt.
         f"Each head ablated alone: {_kind(value)} of {shown.words}"
         if value in CHANGES
         else f"Each head ablated alone: {shown.words}",
-        f"{'Ablated minus clean' if value in CHANGES else shown.words}, mean over {table['prompt'].n_unique()} prompts.",
+        f"{'Ablated minus clean, mean' if value in CHANGES else 'Mean'} over {table['prompt'].n_unique()} prompts.",
         _scale_note(span, sign="±" if value in CHANGES else ""),
     )
 

@@ -25,9 +25,9 @@ _GAP = 24
 def pins(table: pl.DataFrame, tokens: Sequence[str], said: Said) -> alt.ConcatChart:
     """Bars of table V7 (`attention_pin`), averaged over prompts, with the prompts over them: a panel for each `heads`.
 
-    `tokens` name the places (column `place`; null: the clean run), in order. The clean run stands first, grey, and its mean goes across as a
-    line. A bar is blue where the metric is higher than in the clean run and red where it is less; so is each
-    dot, compared with its own prompt's clean run.
+    `tokens` name the places (column `place`; null: the clean run), in order. The clean run stands first, grey, and its
+    mean goes across as a line. A bar is blue where the metric is higher than in the clean run and red where it is less;
+    so is each dot, compared with its own prompt's clean run.
     """
     prompts = prompt_count(table)
     places = ["clean", "", *tokens]

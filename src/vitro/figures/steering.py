@@ -18,10 +18,10 @@ _WHERE = {"final": "the final stream", "all": "every stream"}
 def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame, said: Said) -> alt.HConcatChart:
     """Curves of the tables V10 over alpha: probabilities on the left (`steering`), attention on the right.
 
-    `attention` is `steering_attention`: each head's weight from the final stream to a mark, such as the subject; `vector` is
-    `steering_vector`: whose direction is added, and where. The alphas stand at equal distances, in order, because -5
-    and 100 on one measure would leave nothing of what lies between. From the ninth head on colours come again;
-    hovering names the head.
+    `attention` is `steering_attention`: each head's weight from the final stream to a mark, such as the subject;
+    `vector` is `steering_vector`: whose direction is added, and where. The alphas stand at equal distances, in order,
+    because -5 and 100 on one measure would leave nothing of what lies between. From the ninth head on colours come
+    again; hovering names the head.
     """
     prompts, pushed = prompt_count(table), vector.row(0, named=True)
     words = the(said.right), the(said.wrong)

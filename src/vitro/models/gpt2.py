@@ -30,10 +30,9 @@ class GPT2(Model):
         )
         return cls(hf, tokenizer, shape)
 
-    def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
-        body = self.hf.transformer
-        resid: Tensor = body.wte(tokens) + body.wpe(positions)
-        return resid
+    def pos_embed(self, positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
+        embedding: Tensor = self.hf.transformer.wpe(positions)
+        return embedding
 
     def project(
         self, layer: int, normed: Float[Tensor, "row node d_model"]

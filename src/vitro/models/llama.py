@@ -7,7 +7,7 @@ module names.
 from typing import Any, Self
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from vitro.models.model import Model, Shape
@@ -33,10 +33,6 @@ class Llama(Model):
             n_ctx=context(config),
         )
         return cls(hf, tokenizer, shape)
-
-    def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
-        resid: Tensor = self.hf.model.embed_tokens(tokens)
-        return resid
 
     def project(
         self, layer: int, normed: Float[Tensor, "row node d_model"]

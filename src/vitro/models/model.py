@@ -101,9 +101,19 @@ class Model(ABC):
         """Whether a block's MLP reads the stream before its heads have written to it (GPT-NeoX)."""
         return False
 
-    @abstractmethod
     def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
         """The stream as it enters layer 0: `hook_resid_pre` of block 0."""
+        token, position = self.token_embed(tokens), self.pos_embed(positions)
+        return token if position is None else token + position
+
+    def token_embed(self, tokens: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
+        """What the embedding makes of the tokens (`hook_embed`)."""
+        embedding: Tensor = self.hf.get_input_embeddings()(tokens)
+        return embedding
+
+    def pos_embed(self, positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"] | None:
+        """What the embedding makes of the positions (`hook_pos_embed`); None where it says nothing of them."""
+        return None
 
     def qkv(
         self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]

@@ -3,7 +3,7 @@
 from typing import Any, Self
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from vitro.models.model import Model, Shape
@@ -34,10 +34,6 @@ class GPTNeoX(Model):
     def parallel(self) -> bool:
         value: bool = self.hf.config.use_parallel_residual
         return value
-
-    def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
-        resid: Tensor = self.hf.gpt_neox.embed_in(tokens)
-        return resid
 
     def project(
         self, layer: int, normed: Float[Tensor, "row node d_model"]

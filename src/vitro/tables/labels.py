@@ -64,7 +64,7 @@ def places(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 
 
 def at_places(tables: Mapping[str, pl.DataFrame], weights: pl.DataFrame) -> pl.DataFrame:
-    """Weights on positions as weights on `places`, which take the place of `position`: summed over what lies elsewhere."""
+    """Weights on positions as weights on `places`, numbered as `position`: summed over what lies elsewhere."""
     if varies(tables):
         return weights
     numbers = {name: number for number, name in enumerate(places(tables))}

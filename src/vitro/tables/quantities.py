@@ -1,4 +1,4 @@
-"""What the metrics are called, in which unit they are, and how they are read: words for tables, figures and sentences."""
+"""What the metrics are called, their units, and how they are read: words for tables, figures and sentences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

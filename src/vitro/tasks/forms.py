@@ -61,7 +61,7 @@ def recognised(columns: Sequence[str]) -> Form:
     (form,) = meant
     if unknown := form.unknown(columns):
         close = difflib.get_close_matches(unknown[0], form.needs | form.may, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else "."
         raise TaskError(
             f"column {unknown[0]!r} is unknown{hint} Its columns are {listed}; {form.called} has {_columns(form)}; "
             f"what else would do: {_what_would_do(form)}"
@@ -317,7 +317,8 @@ def _form(called: str, needs: str, pair: Callable[[Row, str], Pair], may: str = 
 
 FORMS = (
     _form(
-        "Vitro's own form", "clean", _own, "corrupt right right_id wrong wrong_id label group marks",
+        "Vitro's own form, with right and wrong, or right_id and wrong_id", "clean", _own,
+        "corrupt right right_id wrong wrong_id label group marks",
         counterfactuals=("corrupt",),
     ),
     _form(

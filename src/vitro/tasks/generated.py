@@ -41,7 +41,10 @@ class Kind:
 
 @dataclass(frozen=True)
 class Generated:
-    """n rows of a kind, drawn by a seed: `Generated(KINDS["ioi"], 50)`.
+    """n rows of a kind, drawn by a seed.
+
+    >>> vitro.tasks.Generated(vitro.tasks.KINDS["greater-than"], 20).typed
+    'greater-than:20'
 
     Raises `TaskError` unless 1 <= n <= 10,000 and the seed is a whole number from 0.
     """

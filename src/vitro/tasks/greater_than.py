@@ -52,13 +52,13 @@ def later_years(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
             "(' 17', '32'); use a model that cuts years so, such as gpt2"
         )
     rows = []
-    for i, (which, (century, year)) in enumerate(drawn_pairs(nouns, fit, n, seed, "greater-than"), 1):
-        clean, corrupt = _prompt(which, century, year), _prompt(which, century, FIRST_YEAR)
-        rows.append(year_pair(clean, corrupt, year, label=f"{i}: {which} {century}{year:02d}"))
+    for i, (noun, (century, year)) in enumerate(drawn_pairs(nouns, fit, n, seed, "greater-than"), 1):
+        clean, corrupt = _prompt(noun, century, year), _prompt(noun, century, FIRST_YEAR)
+        rows.append(year_pair(clean, corrupt, year, label=f"{i}: {noun} {century}{year:02d}"))
     return tuple(rows)
 
 
-def year_pair(clean: str, corrupt: str, year: int, *, label: str = "", number: int = 0) -> Pair:
+def year_pair(clean: str, corrupt: str, year: int, *, label: str = "") -> Pair:
     """The row whose answers are the two-digit years after `year`; the mark `year` is where those digits stand.
 
     Raises `RowError` where no two digits come after it, or the prompt does not hold a year that ends in them.
@@ -76,7 +76,6 @@ def year_pair(clean: str, corrupt: str, year: int, *, label: str = "", number: i
         label=label,
         marks={"year": (stands.end() - 2, stands.end())},
         shown=(_span(year + 1, 99), _span(0, year)),
-        number=number,
     )
 
 

@@ -33,6 +33,11 @@ def named(
     - `path[:n]`, of a .csv, .tsv, .jsonl, .json, .parquet or .toml file of rows: its first n rows, or all.
       `answer_tokens`, `bad_rows` and `counterfactual` are for these (see `from_rows`).
 
+    >>> vitro.tasks.named("days:all").typed
+    'days:all'
+    >>> vitro.tasks.named("ioi", seed=1).name
+    'ioi-50'
+
     The seed draws what a task draws. `named(task.typed)` with the same options is the same task again.
 
     Raises `TaskError`, with the list of tasks and the closest name, if there is no such task, and for an option that
@@ -48,6 +53,8 @@ def named(
     ):
         if given:
             raise TaskError(f"{text!r}: {name} is for tasks that are files of rows, and this is none")
+    if path != text and path.lower().endswith(".toml"):
+        raise TaskError(f"{text!r}: a file of one template takes no count; write n = {n} in it")
     if path in KINDS:
         if n is None and path != text:
             raise _no_count(text, path, MOST_ROWS)

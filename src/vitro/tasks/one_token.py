@@ -38,8 +38,7 @@ def drawn_pairs(
     """
     most = len(firsts) * len(seconds)
     if n > most:
-        raise TaskError(
-            f"{task}: there are {most} rows of words that are one token here, and not {n}; {task}:{most} fits"
-        )
-    drawn = np.random.default_rng(seed).permutation(most)[:n].tolist()
-    return [(firsts[i // len(seconds)], seconds[i % len(seconds)]) for i in drawn]
+        what = f"{task}:{most} fits" if most else "use another model"
+        raise TaskError(f"{task}: there are {most} rows of words that are one token here, and not {n}; {what}")
+    order = np.random.default_rng(seed).permutation(most)[:n].tolist()
+    return [(firsts[i // len(seconds)], seconds[i % len(seconds)]) for i in order]

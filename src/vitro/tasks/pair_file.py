@@ -24,7 +24,12 @@ def from_rows(
     """The task whose rows a file holds: the first n of them, or all where there are no more than 10,000.
 
     What a row means follows from its columns (see `FORMS`); `counterfactual` names the column of the counterfactual
-    prompts where a file has several. `from_rows("ioi.csv", 100, counterfactual="corrupted_hard")`.
+    prompts where a file has several.
+
+    >>> path = tmp_path / "own.jsonl"
+    >>> _ = path.write_text('{"clean": "When Mary met John, John spoke to", "right": " Mary", "wrong": " John"}')
+    >>> vitro.tasks.from_rows(str(path)).rows[0].right
+    (' Mary',)
 
     Raises `TaskError`, which begins with the path and names the row, for a file that cannot be read, columns of no
     known form or of several, more rows than that, and, unless bad rows are skipped, a row that is not as its form asks.

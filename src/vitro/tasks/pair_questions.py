@@ -86,7 +86,7 @@ class _Rows:
             chunk = self.task.rows[start : start + _AT_ONCE]
             cleans = encode(self.tokenizer, [row.clean for row in chunk])
             corrupts = iter(encode(self.tokenizer, [row.corrupt for row in chunk if row.corrupt is not None]))
-            texts = [list(dict.fromkeys(filter(None, map(_continues, (*row.right, *row.wrong))))) for row in chunk]
+            texts = [list(dict.fromkeys(_continuing(row))) for row in chunk]
             joined = [row.clean + text for row, own in zip(chunk, texts, strict=True) for text in own]
             continued = iter(encode(self.tokenizer, joined))
             for i, (row, clean, own) in enumerate(zip(chunk, cleans, texts, strict=True), start + 1):
@@ -140,7 +140,8 @@ class _Row:
     def __init__(self, rows: _Rows, pair: Pair, number: int, clean: Encoding, after: Mapping[str, Encoding]) -> None:
         self.rows, self.pair, self.clean, self.after = rows, pair, clean, after
         answer = _shown(rows.tokenizer, pair.right) if pair.right else ""
-        self.label = pair.label or f"{number}: {pair.shown[0] or answer}"
+        # a label stands on an axis and in an error, which are one line
+        self.label = " ".join((pair.label or f"{number}: {pair.shown[0] or answer}").split())
         self.number = number
         self.longer = ""
 
@@ -197,7 +198,7 @@ class _Row:
         if isinstance(answer, Listed):
             return self.rows.listed.get(answer.text)
         given = answer.id if isinstance(answer, Token) else answer if isinstance(answer, int) else None
-        if given is not None and (given < 0 or self.rows.tokenizer.convert_ids_to_tokens([given])[0] is None):
+        if given is not None and not _is_token(self.rows.tokenizer, given):
             raise self._error(column, f"this tokenizer has no token {given}; the ids are another tokenizer's")
         text = _continues(answer)
         if text is None:
@@ -234,7 +235,7 @@ class _Row:
         first = self.rows.first
         if first is not None and self.pair.marks.keys() != first.marks.keys():
             names = [", ".join(sorted(map(repr, marks))) or "none" for marks in (self.pair.marks, first.marks)]
-            raise self._error("marks", f"its marks are {names[0]}, and those of the row before {names[1]}")
+            raise self._error("marks", f"its marks are {names[0]}, and those of the first row {names[1]}")
         counted = self.rows.task.counted
         if counted is not None and counted != len(self.clean.ids):
             self.rows.miscounted = len(self.clean.ids)
@@ -278,13 +279,24 @@ def _continues(answer: Answer) -> str | None:
     return answer.text if isinstance(answer, Token) else None
 
 
+def _continuing(row: Pair) -> Iterator[str]:
+    """The texts that must continue the row's prompt."""
+    texts = map(_continues, (*row.right, *row.wrong))
+    return (text for text in texts if text is not None)
+
+
+def _is_token(tokenizer: Tokenizer, token: int) -> bool:
+    # tokenizers fail on numbers that their 32 bits cannot hold
+    return 0 <= token < 2**31 and tokenizer.convert_ids_to_tokens([token])[0] is not None
+
+
 def _written(tokenizer: Tokenizer, answer: Answer) -> str:
     if isinstance(answer, int):
-        return readable(tokenizer, answer)
+        return readable(tokenizer, answer) if _is_token(tokenizer, answer) else f"[{answer}]"
     return answer if isinstance(answer, str) else answer.text
 
 
 def _shown(tokenizer: Tokenizer, answers: Sequence[Answer]) -> str:
     texts = [_written(tokenizer, answer) for answer in answers[:_MOST_SHOWN]]
     more = f" and {len(answers) - _MOST_SHOWN} more" if len(answers) > _MOST_SHOWN else ""
-    return ", ".join(text.strip() or text for text in texts) + more
+    return ", ".join(text.strip() or repr(text) for text in texts) + more

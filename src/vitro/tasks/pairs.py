@@ -36,6 +36,10 @@ class Pairs:
       tokenizer gives another number, those marks are left out, with a note.
     - `right_called`, `wrong_called`: what the answers are to this task.
 
+    >>> row = Pair("If today is Monday, tomorrow is", (" Tuesday",), (" Monday",))
+    >>> Pairs("tomorrow", (row,)).questions(model.tokenizer, None).labels
+    ('1: Tuesday',)
+
     Raises `TaskError` where a part is not as it must be, or there is no row.
     """
 

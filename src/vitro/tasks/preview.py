@@ -39,7 +39,10 @@ class Preview:
 def preview(task: Task, tokenizer: Tokenizer, n_ctx: int | None, first: int = 5) -> Preview:
     """The first prompts of a task in a tokenizer's tokens; `n_ctx` is the longest that the model takes (None: any).
 
-    `preview(named("ioi"), tokenizer, 1024).rows[0].marks` is where IO, S1, S2 and final stand in the first prompt.
+    >>> row = vitro.tasks.preview(task, model.tokenizer, None, first=1).rows[0]
+    >>> row.prompt, row.right, row.wrong, row.tokens[row.marks["subject"]]
+    ('If today is Monday, tomorrow is', (' Tuesday',), (' Monday',), ' Monday')
+
     Raises `TaskError` as `Task.questions` does.
     """
     questions = task.questions(tokenizer, n_ctx)

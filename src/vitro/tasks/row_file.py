@@ -35,8 +35,11 @@ def opened(path: Path) -> Iterator[RowFile]:
     Raises `TaskError` for a file that cannot be read or is not what its name says, with the line where there is one.
     """
     try:
+        kind = _KINDS.get(path.suffix.lower())
+        if kind is None:
+            raise TaskError(f"the file's name must end in one of {' '.join(_KINDS)}")
         with path.open("rb") as file:
-            yield _KINDS[path.suffix.lower()](path, file)
+            yield kind(path, file)
     except FileNotFoundError:
         raise TaskError("there is no such file") from None
     except IsADirectoryError:
@@ -71,7 +74,7 @@ def _csv(path: Path, file: IO[bytes]) -> RowFile:
     headers = {mark: tuple(next(csv.reader([header], delimiter=mark))) for mark in _DELIMITERS}
     delimiter = max(_DELIMITERS, key=lambda mark: (_has_form(headers[mark]), len(headers[mark])))
     columns = headers[delimiter]
-    if twice := [name for name in columns if columns.count(name) > 1]:
+    if twice := [name for name in columns if name and columns.count(name) > 1]:
         raise TaskError(f"column {twice[0]!r} is there twice")
 
     def rows() -> Iterator[Row]:

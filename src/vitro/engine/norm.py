@@ -1,0 +1,33 @@
+"""The final norm in two steps: a stream over its scale, and what the weight and bias make of it."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitro.models import Model
+
+
+def final_scale(model: Model, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream 1"]:
+    """By what the final norm divides a stream, in float32 at least: TransformerLens's `ln_final.hook_scale`.
+
+    s = sqrt(mean(x^2) + eps), of a LayerNorm with x - mean(x) in the place of x.
+    """
+    norm, resid = model.norm_module, centred(model, resid.to(precise_format(model)))
+    eps: float = norm.eps if isinstance(norm, torch.nn.LayerNorm) else norm.variance_epsilon
+    return (resid.square().mean(-1, keepdim=True) + eps).sqrt()
+
+
+def normalized(model: Model, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream d_model"]:
+    """A stream after the final norm but for its weight and bias: TransformerLens's `ln_final.hook_normalized`."""
+    return centred(model, resid.to(precise_format(model))) / final_scale(model, resid)
+
+
+def centred(model: Model, vectors: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream d_model"]:
+    """Vectors of the stream without their mean, where the final norm is a LayerNorm, which takes it out."""
+    layer_norm = isinstance(model.norm_module, torch.nn.LayerNorm)
+    return vectors - vectors.mean(-1, keepdim=True) if layer_norm else vectors
+
+
+def precise_format(model: Model) -> torch.dtype:
+    """The model's number format, or float32 where that is shorter."""
+    return torch.promote_types(model.dtype, torch.float32)
