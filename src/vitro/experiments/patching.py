@@ -86,9 +86,8 @@ def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[s
         else:
             at = tuple(position if position >= 0 else length + position for length in questions.lengths)
             if not all(0 <= place < length for place, length in zip(at, questions.lengths, strict=True)):
-                raise OptionError(
-                    f"not every prompt has a position {position}: the shortest has {min(questions.lengths)}"
-                )
+                shortest = min(questions.lengths)
+                raise OptionError(f"not every prompt has a position {position}: the shortest has {shortest} tokens")
             chosen.append(at)
     return [(named.get(at), at) for at in chosen]
 

@@ -36,7 +36,7 @@ def direct_heads(table: pl.DataFrame) -> alt.LayerChart:
 
 
 def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
-    """Bars of all that is no head: the embedding, each layer's heads together, MLPs and biases, in the model's order."""
+    """Bars of the embedding, each layer's heads together, MLPs and biases, in the model's order."""
     together = (
         table.with_columns(
             pl.when(pl.col("kind") == "head").then(pl.format("a{}", "layer")).otherwise("component").alias("name")

@@ -28,7 +28,7 @@ def patching_heatmaps(table: pl.DataFrame, said: Said) -> alt.FacetChart:
     )
     cells = (
         named.group_by("site", "row", "layer", "head", "place", maintain_order=True)
-        .agg(spread(said.change), pl.col("position").mean())
+        .agg(*spread(said.change), pl.col("position").mean())
         .with_columns(pl.col("mean").abs().max().over("site", "row").alias("most"))
         .with_columns(pl.col("most").rank("dense", descending=True).over("site").alias("rank"))
         .filter(pl.col("head").is_null() | (pl.col("rank") <= _STRONGEST))
@@ -56,7 +56,7 @@ def patching_heatmaps(table: pl.DataFrame, said: Said) -> alt.FacetChart:
         )
         .properties(width=round(cell * len(places)), height=_ROW * len(rows))
     )
-    facets = painted.facet(
+    facets: alt.FacetChart = painted.facet(
         column=alt.Column("site:N", sort=sites, title=None, header=alt.Header(labelExpr=PANEL_NAME)),
         data=values(cells.drop("most", "rank")),
         spacing=_GAP,
