@@ -24,7 +24,7 @@ from vitro.claims import CLAIMS
 from vitro.experiments import Options
 from vitro.folder import write_file
 from vitro.models.gpt2 import GPT2
-from vitro.reproduce import posts_own, reproduce
+from vitro.reproduction import posts_own, reproduce
 
 OUT = Path(__file__).resolve().parents[1] / "src" / "vitro" / "claims" / "null.json"
 

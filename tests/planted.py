@@ -57,11 +57,11 @@ def plant(folder: Path, seed: int = 0) -> Path:
 
     words = [tokenizer.encode(" " + day, add_special_tokens=False)[0] for day in task.words]
     for (layer, head), step, strength in ((COPY, 0, COPIED), (SUCCESSOR, 1, SUCCEEDED)):
-        attn, mine = body.h[layer].attn, slice(head * D_HEAD, (head + 1) * D_HEAD)
+        attn, columns = body.h[layer].attn, slice(head * D_HEAD, (head + 1) * D_HEAD)
         q, k, v = attn.c_attn.weight.split(d_model, dim=1)
         for weight in (q, k, v):
-            weight[:, mine] = 0.0
-        attn.c_proj.weight[mine] = 0.0
+            weight[:, columns] = 0.0
+        attn.c_proj.weight[columns] = 0.0
         q[position + FINAL, head * D_HEAD] = 2.0
         k[position + SUBJECT, head * D_HEAD] = 2.0
         for number, word in enumerate(words):

@@ -87,7 +87,7 @@ KINDS: dict[str, Callable[..., Any]] = {
 """Model type -> a function of fields of its configuration that makes the model."""
 
 
-def made(model_type: str, seed: int = 0, **fields: Any) -> Any:
+def hf_model(model_type: str, seed: int = 0, **fields: Any) -> Any:
     """transformers' own small model of a type, with these fields and random weights."""
     return _filled(KINDS[model_type](**fields), seed)
 

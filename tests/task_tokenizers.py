@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GPT2TokenizerFast, PreTrainedTokenizerFast
 
-from vitro.tasks import Task
+from vitro.tasks import Successors
 
 GPT2_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "gpt2-tokenizer"
 
@@ -20,18 +20,23 @@ def gpt2() -> Any:
     return GPT2TokenizerFast.from_pretrained(GPT2_FOLDER)
 
 
-def whole_words(task: Task, *, bos: str | None = "<s>", known: str = "", lowercase: bool = False) -> Any:
+def whole_words(task: Successors, *, bos: str | None = "<s>", known: str = "", lowercase: bool = False) -> Any:
     """One token for each word of the task, with its leading space; `known` replaces the task's own vocabulary."""
     return _trained_on(known or _text(task), _byte_level(), bos, lowercase=lowercase)
 
 
-def digit_by_digit(task: Task, *, trim_offsets: bool = False) -> Any:
+def knowing(*texts: str, bos: str | None = "<s>") -> Any:
+    """One token for each word of the texts, with its leading space, and one for all that is unknown."""
+    return _trained_on("\n".join(texts), _byte_level(), bos)
+
+
+def digit_by_digit(task: Successors, *, trim_offsets: bool = False) -> Any:
     """SmolLM2's way with numbers: " 5" is a space and "5", " 10" is a space, "1" and "0"."""
     digits = pre_tokenizers.Digits(individual_digits=True)
     return _trained_on(_text(task), pre_tokenizers.Sequence([digits, _byte_level()]), "<s>", trim_offsets=trim_offsets)
 
 
-def cut_by(pattern: str, task: Task) -> Any:
+def cut_by(pattern: str, task: Successors) -> Any:
     """One token for each match of `pattern`, leftmost first."""
     split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     pieces = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -66,5 +71,5 @@ def _byte_level() -> Any:
     return pre_tokenizers.ByteLevel(add_prefix_space=False)
 
 
-def _text(task: Task) -> str:
+def _text(task: Successors) -> str:
     return "\n".join(f"{task.fill(subject)} {answer}" for subject in task.words for answer in task.words)

@@ -1,7 +1,9 @@
 """The command line: what it prints, and every mistake told in one line with exit code 2."""
 
+import html
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from vitro.cli import EXAMPLE, main, parse_bytes
+from vitro.cli import main
+from vitro.cli.tasks import ROW, TEMPLATE
 from vitro.errors import VitroError
-from vitro.tasks import from_toml
+from vitro.models import Model, find, load_tokenizer
+from vitro.options import Options
+from vitro.study import run_study
+from vitro.tasks import Pairs, days, from_toml, named
 
 
 @dataclass
@@ -58,7 +64,7 @@ def test_a_study_prints_what_it_found_and_where_the_report_is(
     done = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4")
     assert done.code == 0, done.err
     assert "answers 7 of 7 prompts right" in done.out
-    assert "mean ablation of a1.h1 costs the answer most" in done.out
+    assert "mean ablation of a1.h1 costs most of the answer's probability" in done.out
     assert str(out / "report.html") in done.out
     assert done.err == ""
     again = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4", "--json")
@@ -66,16 +72,88 @@ def test_a_study_prints_what_it_found_and_where_the_report_is(
     assert vitro("report", str(out)).code == 0
 
 
+def test_a_study_with_options_of_its_own_gets_edges_by_the_command_that_its_report_prints(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    options = Options(samples=4, alphas=(0.0, 1.0), steer_token=" tomorrow", metric="logit_diff")
+    run_study(days(), str(planted_folder), out, options, experiments=["prompts"])
+    command = json.loads((out / "study.json").read_text())["command"]
+    _, _, *words = shlex.split(command)
+    done = vitro("edges", *words, "--out", str(out), "--approx")
+    assert done.code == 0, done.err
+    page = html.unescape((out / "report.html").read_text())
+    assert command in page
+    assert shlex.join(["vitro", "edges", *words]) in page
+
+
 def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> None:
     assert "smollm2" in vitro("models").out
     assert json.loads(vitro("models", "--json").out)["families"]["GPT2"] == ["gpt2"]
-    assert "If today is {day}, tomorrow is" in vitro("tasks").out
-    assert json.loads(vitro("tasks", "--json").out)["days"]["cyclic"] is True
+    listed = vitro("tasks").out
+    assert "If today is Monday, tomorrow is -> Tuesday" in listed
+    assert "Wang et al. 2022" in listed
+    assert json.loads(vitro("tasks", "--json").out)["ioi"]["typed"] == "ioi[:n]"
+    assert "If today is {day}, tomorrow is" in vitro("tasks", "days").out
+    assert json.loads(vitro("tasks", "days", "--json").out)["name"] == "days"
 
 
-def test_the_example_of_a_task_is_one(tmp_path: Path) -> None:
-    (tmp_path / "seasons.toml").write_text(EXAMPLE)
+def test_the_examples_of_tasks_are_some(tmp_path: Path) -> None:
+    (tmp_path / "seasons.toml").write_text(TEMPLATE)
     assert from_toml(tmp_path / "seasons.toml").answers == ("summer", "autumn", "winter", "spring")
+    (tmp_path / "keys.jsonl").write_text(ROW)
+    keys = named(str(tmp_path / "keys.jsonl"))
+    assert isinstance(keys, Pairs)
+    assert (keys.rows[0].right, keys.rows[0].wrong) == ((" are",), (" is", " was"))
+
+
+def test_a_tasks_prompts_are_shown_without_the_model_s_weights(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*given: object) -> None:
+        raise AssertionError("weights were read")
+
+    # By the module's own name: in its room, `load` is the function.
+    monkeypatch.setattr(sys.modules["vitro.models.load"], "_read_weights", read)
+    shown = vitro("tasks", "days:all", "--model", str(planted_folder), "--first", "2")
+    assert shown.code == 0, shown.err
+    assert "If| today| is| Monday|,| tomorrow| is" in shown.out
+    assert "subject 4 ' Monday', final 7 ' is'" in shown.out
+    assert "right           ' Tuesday'\n  wrong           ' Monday'" in shown.out
+    assert "counterfactual  If today is" in shown.out
+    assert "2 of 42 prompts" in shown.out
+    said = json.loads(vitro("tasks", "days", "--model", str(planted_folder), "--json").out)
+    assert (said["total"], len(said["rows"]), said["rows"][0]["answer"]) == (7, 3, "Tuesday")
+    assert load_tokenizer(find(str(planted_folder)))[1] == planted_model.shape.n_ctx
+
+
+def test_rows_that_are_left_out_are_told_of_before_anything_is_run(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows_of = [("Monday", "Tuesday", " Tuesday"), ("Monday", "Tuesday", " a b c"), ("Friday", "Sunday", " Saturday")]
+    rows.write_text(
+        "\n".join(
+            json.dumps(
+                {"clean": f"If today is {day},", "corrupt": f"If today is {other},", "right": right, "wrong": " house"}
+            )
+            for day, other, right in rows_of
+        )
+    )
+    command = ("tasks", str(rows), "--model", str(planted_folder))
+    refused = vitro(*command)
+    assert (refused.code, refused.out) == (2, "")
+    assert "row 2" in refused.err
+    shown = vitro(*command, "--skip-bad-rows")
+    assert shown.code == 0, shown.err
+    assert "2 of 2 prompts" in shown.out
+    assert "row 2" in shown.out
+
+
+def test_every_option_of_a_study_is_one_of_its_edges_too(vitro: Vitro) -> None:
+    flags = [set(re.findall(r"--[a-z-]+", vitro(command, "--help").out)) for command in ("study", "edges")]
+    assert flags[1] - flags[0] == {"--approx"}
+    assert flags[0] - flags[1] == set()
 
 
 @pytest.mark.parametrize(
@@ -89,13 +167,18 @@ def test_the_example_of_a_task_is_one(tmp_path: Path) -> None:
         (["study", "days", "--model", "MODEL", "--seed", "-1"], "seed must be 0 or more"),
         (["study", "days", "--model", "MODEL", "--seed", "x"], "--seed"),
         (["study", "days", "--model", "MODEL", "--samples", "0"], "samples must be 1 or more"),
-        (["study", "days", "--model", "MODEL", "--memory", "lots"], "memory 'lots' is not a size"),
+        (["study", "days", "--model", "MODEL", "--memory", "lots"], "--memory: 'lots' is not a size"),
+        (["study", "days", "--model", "MODEL", "--alphas", "x"], "--alphas: 'x' are not numbers"),
+        (["study", "days", "--model", "MODEL", "--ablations", "none"], "one or more of zero, random, mean"),
         (["study", "days", "--model", "MODEL", "--memory", "1kB"], "memory budget of 1 kB is too small"),
         (["study", "days", "--model", "MODEL", "--device", "abacus"], "device 'abacus' is not known"),
         (["study", "days", "--model", "MODEL", "--dtype", "int3"], "dtype 'int3' is not known"),
         (["study", "days", "--model", "MODEL", "--value-bias", "x"], "excluded or included"),
         (["study", "numbers", "--model", "MODEL"], "task 'numbers-10'"),
         (["report", "OUT"], "holds no study"),
+        (["tasks", "dayz"], "did you mean days?"),
+        (["tasks", "--model", "smollm2"], "no task is named; what works: vitro tasks ioi --model smollm2"),
+        (["tasks", "days", "--first", "0"], "--first"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -121,7 +204,7 @@ def test_debug_shows_where_a_mistake_was_found(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(vitro: Vitro, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(name: str) -> None:
+    def interrupted(name: str, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vitro.tasks.named", interrupted)
@@ -145,19 +228,6 @@ def test_ctrl_c_promises_nothing_where_nothing_is_kept(
     monkeypatch.setattr("vitro.models.find", interrupted)
     done = vitro(*command)
     assert (done.code, done.err) == (130, "vitro: stopped\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "n_bytes"), [("500MB", 5 * 10**8), ("2GB", 2 * 10**9), ("1.5GiB", 3 * 2**29), ("7", 7), ("1 kb", 1000)]
-)
-def test_sizes_are_read(text: str, n_bytes: int) -> None:
-    assert parse_bytes(text) == n_bytes
-
-
-@pytest.mark.parametrize("text", ["", "GB", "-1MB", "1XB", "1e9"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(VitroError, match="500MB"):
-        parse_bytes(text)
 
 
 def test_a_circuit_is_run_from_its_text(vitro: Vitro, planted_folder: Path, planted_model: object) -> None:

@@ -43,8 +43,8 @@ def test_of_four_processes_one_is_inside(tmp_path: Path, is_there: bool) -> None
         folder.mkdir(parents=True)
     command = [sys.executable, "-c", ENTER, str(folder), str(tmp_path / "inside")]
     crowd = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    counts = [[int(word) for word in one.communicate(timeout=60)[0].split()] for one in crowd]
-    assert [one.returncode for one in crowd] == [0] * 4
+    counts = [[int(word) for word in process.communicate(timeout=60)[0].split()] for process in crowd]
+    assert [process.returncode for process in crowd] == [0] * 4
     assert sum(entries for entries, _ in counts) > 100
     assert [overlaps for _, overlaps in counts] == [0] * 4
 
@@ -91,11 +91,10 @@ class Setup:
 study.find = lambda name: Checkpoint()
 study.load_checkpoint = lambda *given, **options: time.sleep(0.02)
 study._show = lambda folder, record: None
-study._tokenizer_hash = lambda model: "0" * 64
 study.Setup = Setup
-fields = {"command": "", "machine": {}, "versions": {}, "model": {}, "absorbed": []}
-more = {"tokenizer_sha256": "0" * 64} if "tokenizer_sha256" in study.Record.model_fields else {}
-study._new_record = lambda settings, *given: study.Record(settings=settings, **fields, **more)
+fields = {"command": "", "machine": {}, "versions": {}, "model": {}, "task": {}, "notes": []}
+study._new_record = lambda settings, *given: study.Record(settings=settings, **fields)
+Experiment.lacks = lambda self, setup: ""
 
 names = list(EXPERIMENTS)
 children = []

@@ -6,9 +6,9 @@ from pathlib import Path
 import vitro
 
 ROOMS = (
-    "errors", "strict_json", "progress", "heads", "options",
-    "models", "tasks", "engine", "circuits", "figures", "experiments", "report", "successors",
-    "folder", "parts", "identity", "study", "claims", "reproduce", "cli",
+    "errors", "strict_json", "progress", "heads", "options", "tables",
+    "models", "tasks", "metrics", "engine", "circuits", "figures", "experiments", "report", "successors",
+    "folder", "parts", "identity", "study", "claims", "reproduction", "cli",
 )  # fmt: skip
 HOUSE = Path(vitro.__file__).parent
 KNOW_NOTHING_OF = {"models": {"tasks"}, "tasks": {"models"}, "report": {"models", "engine", "circuits", "experiments"}}
@@ -42,3 +42,9 @@ def test_the_page_on_the_house_names_its_rooms_in_that_order() -> None:
     tree = page.read_text("utf-8").split("```")[1]
     named = [line.split()[0].rstrip("/").removesuffix(".py") for line in tree.splitlines() if line.startswith("  ")]
     assert tuple(named) == ROOMS
+
+
+def test_no_public_name_is_that_of_a_room() -> None:
+    # Python puts a room that is imported in the place of what `vitro` gives by the same name.
+    assert set(vitro.__all__) & set(ROOMS) == {"tasks"}
+    assert vitro.reproduce is vitro.reproduce

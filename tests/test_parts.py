@@ -23,24 +23,24 @@ def stop() -> Tables:
     raise KeyboardInterrupt
 
 
-def made(parts: Parts, name: str) -> bool:
+def made_anew(parts: Parts, name: str) -> bool:
     """Whether the part is made, not found."""
     return bool(parts(name, lambda: {"one": pl.DataFrame({"x": [-1]})})["one"]["x"].item() == -1)
 
 
 def test_a_part_is_found_as_it_was_left(tmp_path: Path) -> None:
     Parts.of(tmp_path / "run[1]", RUN)("edges/0", lambda: tables(3))
-    found = Parts.of(tmp_path / "run[1]", RUN)("edges/0", fail)
-    assert list(found) == ["one", "other"]
-    assert all(found[name].equals(frame) for name, frame in tables(3).items())
+    part = Parts.of(tmp_path / "run[1]", RUN)("edges/0", fail)
+    assert list(part) == ["one", "other"]
+    assert all(part[name].equals(frame) for name, frame in tables(3).items())
 
 
 def test_a_part_of_another_run_or_version_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Parts.of(tmp_path, RUN)("edges/0", lambda: tables(3))
     monkeypatch.setattr("vitro.parts.version", lambda name: "0.0.0")
-    assert made(Parts.of(tmp_path, RUN), "edges/0")
+    assert made_anew(Parts.of(tmp_path, RUN), "edges/0")
     monkeypatch.undo()
-    assert made(Parts.of(tmp_path, {**RUN, "weights": "b"}), "edges/0")
+    assert made_anew(Parts.of(tmp_path, {**RUN, "weights": "b"}), "edges/0")
 
 
 def test_a_part_that_was_swapped_cut_short_or_changed_is_made_anew(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_part_that_was_swapped_cut_short_or_changed_is_made_anew(tmp_path: Pat
     content = bytearray(fourth.read_bytes())
     content[len(content) // 2] ^= 1
     fourth.write_bytes(content)
-    assert [made(parts, f"edges/{number}") for number in range(4)] == [True] * 4
+    assert [made_anew(parts, f"edges/{number}") for number in range(4)] == [True] * 4
 
 
 def test_only_the_parts_of_what_is_finished_go(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 import pytest
 
-from vitro.cli import print_json
+from vitro.cli.printing import print_json
 from vitro.figures import to_svg
 from vitro.report import Page, Section, render
 from vitro.strict_json import to_json
@@ -20,9 +20,9 @@ def refuse(constant: str) -> Any:
 
 
 def test_nan_and_the_infinities_are_null() -> None:
-    said = to_json({"a": [NAN, 1.5, (INF,)], "b": {"c": -INF, "d": None, "e": True}})
-    found = json.loads(said, parse_constant=refuse)
-    assert found == {"a": [None, 1.5, [None]], "b": {"c": None, "d": None, "e": True}}
+    text = to_json({"a": [NAN, 1.5, (INF,)], "b": {"c": -INF, "d": None, "e": True}})
+    parsed = json.loads(text, parse_constant=refuse)
+    assert parsed == {"a": [None, 1.5, [None]], "b": {"c": None, "d": None, "e": True}}
 
 
 def test_the_command_line_prints_json_that_every_reader_takes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from vitro.errors import VitroError as VitroError
     from vitro.experiments import EXPERIMENTS as EXPERIMENTS
     from vitro.experiments import Measurement as Measurement
-    from vitro.experiments import Options as Options
     from vitro.experiments import ablate_edges as ablate_edges
     from vitro.experiments import ablate_heads as ablate_heads
     from vitro.experiments import ablate_mlps as ablate_mlps
+    from vitro.experiments import activations as activations
     from vitro.experiments import answer_tables as answer_tables
     from vitro.experiments import approximate_edges as approximate_edges
     from vitro.experiments import attention as attention
     from vitro.experiments import clean_run as clean_run
+    from vitro.experiments import direct_attribution as direct_attribution
     from vitro.experiments import head_lens as head_lens
     from vitro.experiments import head_tokens as head_tokens
     from vitro.experiments import in_vitro as in_vitro
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from vitro.experiments import keep_heads as keep_heads
     from vitro.experiments import layer_lens as layer_lens
     from vitro.experiments import mlp_local as mlp_local
+    from vitro.experiments import patch as patch
     from vitro.experiments import pin_heads as pin_heads
     from vitro.experiments import steer as steer
     from vitro.experiments import stream_tokens as stream_tokens
     from vitro.models import Model as Model
     from vitro.models import load as load
-    from vitro.reproduce import reproduce as reproduce
+    from vitro.options import Options as Options
+    from vitro.reproduction import reproduce as reproduce
     from vitro.study import Study as Study
     from vitro.study import open_study as open_study
     from vitro.study import run_study as run_study
@@ -50,16 +53,18 @@ _HOME = {
     "EXPERIMENTS": "vitro.experiments",
     "Measurement": "vitro.experiments",
     "Model": "vitro.models",
-    "Options": "vitro.experiments",
+    "Options": "vitro.options",
     "Study": "vitro.study",
     "VitroError": "vitro.errors",
     "ablate_edges": "vitro.experiments",
     "ablate_heads": "vitro.experiments",
     "ablate_mlps": "vitro.experiments",
+    "activations": "vitro.experiments",
     "answer_tables": "vitro.experiments",
     "approximate_edges": "vitro.experiments",
     "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
+    "direct_attribution": "vitro.experiments",
     "head_lens": "vitro.experiments",
     "head_tokens": "vitro.experiments",
     "in_vitro": "vitro.experiments",
@@ -69,8 +74,9 @@ _HOME = {
     "load": "vitro.models",
     "mlp_local": "vitro.experiments",
     "open_study": "vitro.study",
+    "patch": "vitro.experiments",
     "pin_heads": "vitro.experiments",
-    "reproduce": "vitro.reproduce",
+    "reproduce": "vitro.reproduction",
     "run_study": "vitro.study",
     "steer": "vitro.experiments",
     "stream_tokens": "vitro.experiments",

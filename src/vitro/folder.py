@@ -1,4 +1,4 @@
-"""A folder that is written file by file, each whole or not at all, by one process at a time."""
+"""A folder whose files are written whole or not at all, by one process at a time."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from vitro.errors import VitroError
 
 _LOCK, _UNFINISHED = ".lock", ".unfinished-"
 _PATIENCE = 0.2
-"""Seconds for a lock to become free: enough for another process that is just leaving."""
+"""Seconds to wait for the lock: enough for another process that is just leaving."""
 _RETRIES = 100
 
 
@@ -22,9 +22,13 @@ class FolderError(VitroError):
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that it holds all of `content` or, whatever happens, what it held before.
+    """Write a file so that, whatever happens, it holds either all of `content` or what it held before.
 
-    FolderError where the disk is full or the folder cannot be written.
+    Raises FolderError where the disk is full or the folder cannot be written.
+
+    >>> write_file(tmp_path / "new" / "report.html", b"<!doctype html>")
+    >>> (tmp_path / "new" / "report.html").read_bytes()
+    b'<!doctype html>'
     """
     absent = _absent(path.parent)
     try:
@@ -36,7 +40,7 @@ def write_file(path: Path, content: bytes) -> None:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                # mkstemp makes files for one's own eyes; a report is to be shown.
+                # mkstemp makes private files; a report is to be shared.
                 os.chmod(name, 0o644)
                 os.replace(name, path)
             except BaseException:
@@ -51,9 +55,12 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """The folder, made if need be, for this process alone. A folder that was made and stays empty is removed again.
+    """Make the folder if needed, and hold it for this process alone. A folder that stays empty is removed again.
 
-    FolderError where another process writes it, or it cannot be made.
+    Raises FolderError where another process writes it, or it cannot be made.
+
+    >>> with sole_writer(tmp_path / "study"):
+    ...     write_file(tmp_path / "study" / "study.json", b"{}")
     """
     absent = _absent(folder)
     try:
@@ -66,8 +73,8 @@ def sole_writer(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is still held: a process that waits with this very file open finds it without a name and opens anew,
-        # whereas unlinking it afterwards would take away the name of a file that the next process holds by then.
+        # Unlinked while it is still held: a process that waits with this file open finds that it has no name any more
+        # and opens it anew. Unlinked later, it might be the file that the next process holds by then.
         with suppress(OSError):
             (folder / _LOCK).unlink()
         lock.release()
@@ -83,40 +90,40 @@ def _locked(folder: Path) -> FileLock:
             lock.acquire(timeout=_PATIENCE)
             break
         except (FileNotFoundError, FileExistsError):
-            # Another process has just removed the folder, which it had made in vain.
+            # Another process has just removed the folder, which it had made and left empty.
             if not retries:
                 raise
     return lock
 
 
 def _absent(folder: Path) -> list[Path]:
-    """Those of the folder and the ones above it that are not there yet, the innermost first."""
+    """The folder and its parents, as far as they do not exist yet, innermost first."""
     return [path for path in (folder, *folder.parents) if not path.exists()]
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    # rmdir alone: it leaves a folder in which anybody has put a file meanwhile, a lock too.
+    # Only rmdir: it leaves a folder in which another process has put a file or a lock meanwhile.
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half-written. For the folder's sole writer."""
+    """Remove files that a killed process left half-written. Only for the folder's sole writer."""
     for leftover in folder.rglob(f"{_UNFINISHED}*"):
         leftover.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:
-    """FolderError where `folder` is a file, or where it could neither be written nor made; makes nothing."""
+    """Raises FolderError where `folder` is a file, or can be neither written nor made. Makes nothing."""
     nearest = folder
     try:
-        # A name that the disk cannot hold is an error already here, not a path that is not there yet.
+        # A name that the disk cannot hold is an error here, not a path that does not exist yet.
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent
         if not nearest.is_dir():
             raise FolderError(f"{nearest} is a file, not a folder; choose another --out")
-        # Asking for permission bits is not enough: a read-only disk, or /proc, grants them and then refuses.
+        # Permission bits are not enough: a read-only disk, or /proc, grants them and then refuses.
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:

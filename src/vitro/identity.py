@@ -1,17 +1,17 @@
-"""What makes two runs the same run: the files of the model, as they are read, and the options."""
+"""What makes two runs the same: the files of the model, as they are read, and the options."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
-from vitro.experiments import Options
 from vitro.models.checkpoint import Checkpoint
+from vitro.options import Options
 
 
 def identity(checkpoint: Checkpoint, options: Options, device: str, dtype: str) -> dict[str, Any]:
-    """All that the numbers follow from but the task, as JSON values; made without loading the model.
+    """Everything but the task that the numbers depend on, as JSON values; made without loading the model.
 
-    The memory budget is left out: it decides how the work is cut, not what is measured. Raises ModelError where the
+    The memory budget is left out: it decides how the work is split, not what is measured. Raises ModelError where the
     configuration cannot be read.
     """
     chosen = {name: value for name, value in asdict(options).items() if name != "memory"}
@@ -21,7 +21,7 @@ def identity(checkpoint: Checkpoint, options: Options, device: str, dtype: str) 
         "weights_sha256": checkpoint.weights_hash(),
         "config_sha256": checkpoint.config_hash(),
         "tokenizer_sha256": checkpoint.tokenizer_hash(),
-        # As they come back from a file, where there are no tuples.
+        # As they are read back from a file: tuples become lists.
         "options": json.loads(json.dumps(chosen)),
         "device": device,
         "dtype": dtype,

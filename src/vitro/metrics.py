@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vitro.tables.quantities import QUANTITIES, Quantity
 from vitro.tasks import Questions
 
 
@@ -169,19 +170,17 @@ def _not_below(
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of each prompt (docs/method.md, "Metrics").
+    """A number of each prompt (docs/method.md, section 3). of: the definition. needs: what it cannot be had without."""
 
-    unit: "probability", "nats" or "share of prompts". words: what it is, to finish a sentence. of: the definition.
-    needs: what of the questions it cannot be had without.
-    """
-
-    name: str
-    unit: str
-    words: str
-    sense: str
-    """How to read a change of it."""
+    quantity: Quantity
     of: Callable[[Answers], Float[Tensor, "*row prompt"]]
-    needs: Literal["", "wrong", "among"] = ""
+    needs: str = ""
+    """ "wrong" (a wrong token in every prompt), "among" (the closed list), or nothing."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in options and tables."""
+        return self.quantity.name
 
     def fits(self, questions: Questions) -> bool:
         """Whether it can be had of these questions."""
@@ -224,23 +223,18 @@ def _kl(answers: Answers) -> Tensor:
 
 
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("answer_prob", "probability", "the answer's probability", "positive: the answer gained", _answer_prob),
-        Metric("answer_logit", "nats", "the answer's logit", "positive: the answer gained", Answers.mean_right),
-        Metric("logit_diff", "nats", "the logit difference, right minus wrong",
-               "positive: right gained on wrong", _logit_diff, "wrong"),
-        Metric("margin", "nats", "the answer's logit minus the mean of the other answers'",
-               "positive: the answer gained on the others", _margin, "among"),
-        Metric("prob_diff", "probability", "the probability of right minus that of wrong",
-               "positive: right gained on wrong", _prob_diff, "wrong"),
-        Metric("among_answers", "probability", "the answer's probability among the answers",
-               "positive: the answer gained on the others", _among_answers, "among"),
-        Metric("right_first", "share of prompts", "whether a right token is above all wrong ones",
-               "positive: more prompts right", _right_first, "wrong"),
-        Metric("kl", "nats", "how far the whole prediction moves", "0: the prediction stays", _kl),
+    name: Metric(QUANTITIES[name], of, needs)
+    for name, of, needs in (
+        ("answer_prob", _answer_prob, ""),
+        ("answer_logit", Answers.mean_right, ""),
+        ("logit_diff", _logit_diff, "wrong"),
+        ("margin", _margin, "among"),
+        ("prob_diff", _prob_diff, "wrong"),
+        ("among_answers", _among_answers, "among"),
+        ("right_first", _right_first, "wrong"),
+        ("kl", _kl, ""),
     )
-}  # fmt: skip
+}
 """Every metric by its name. `kl` is of a run against the clean one; the others are of any logits."""
 
 DIFFERENTIABLE = ("answer_prob", "answer_logit", "logit_diff", "margin", "prob_diff", "among_answers")

@@ -28,8 +28,10 @@ UnembedDirection = Literal["folded", "raw"]
 SteerPositions = Literal["final", "all"]
 OutputBias = Literal["excluded", "included"]
 IgEndpoints = Literal["mib", "paper"]
-Answers = Literal["whole", "first_token"]
+AnswerTokens = Literal["whole", "first_token"]
+"""What an answer of several tokens is: refused, or its first token where that tells right from wrong."""
 BadRows = Literal["refuse", "skip"]
+"""What a row that does not fit is: an error, or left out and told of in the notes."""
 
 
 class OptionError(VitroError):
@@ -41,7 +43,7 @@ class Kind(Protocol):
 
     @property
     def shown(self) -> str:
-        """What stands for a value in the help: "N", "mean|zero"."""
+        """What stands for a value in the help: "n", "mib|paper"."""
 
     def read(self, text: str) -> Any:
         """A value from its text. Raises `OptionError` where it is none, "'x' is not a whole number"."""
@@ -58,7 +60,7 @@ class Whole:
     """A whole number, `least` or more."""
 
     least: int
-    shown: str = "N"
+    shown: str = "n"
 
     def read(self, text: str) -> int:
         """`7`."""
@@ -81,13 +83,13 @@ class Whole:
 class Size:
     """A number of bytes."""
 
-    shown: str = "SIZE"
+    shown: str = "size"
 
     def read(self, text: str) -> int:
         """`500MB`, `2GB`, `1.5GiB` or a plain number."""
         match = re.fullmatch(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)(?P<binary>i?)b?", text.strip().lower())
         if match is None:
-            raise OptionError(f"memory {text!r} is not a size; what works: 500MB, 2GB, 1.5GiB")
+            raise OptionError(f"{text!r} is not a size; what works: 500MB, 2GB, 1.5GiB")
         base = 1024 if match["binary"] else 1000
         return int(float(match["number"]) * base ** " kmgt".index(match["unit"] or " "))
 
@@ -104,7 +106,7 @@ class Size:
 class Text:
     """Any text."""
 
-    shown: str = "TEXT"
+    shown: str = "text"
 
     def read(self, text: str) -> str:
         """As it stands."""
@@ -127,8 +129,8 @@ class Choice:
 
     @property
     def shown(self) -> str:
-        """`mean|zero`."""
-        return "|".join(self.words)
+        """`mib|paper`; where the words are many, the help lists them."""
+        return "|".join(self.words) if len(self.words) <= 3 else "name"
 
     def read(self, text: str) -> str:
         """As it stands; whether it is one of the words is asked of the value."""
@@ -148,11 +150,7 @@ class Choices:
     """Some of a few words, each once."""
 
     words: tuple[str, ...]
-
-    @property
-    def shown(self) -> str:
-        """`mean,zero,...`."""
-        return f"{self.words[0]},{self.words[1]},..."
+    shown: str = "name,name,..."
 
     def read(self, text: str) -> tuple[str, ...]:
         """`zero,mean`."""
@@ -172,7 +170,7 @@ class Choices:
 class Numbers:
     """One or more finite numbers."""
 
-    shown: str = "X,X,..."
+    shown: str = "x,x,..."
 
     def read(self, text: str) -> tuple[float, ...]:
         """`-1,5`."""
@@ -194,7 +192,7 @@ class Numbers:
 class Heads:
     """One or more heads, each once."""
 
-    shown: str = "L.H,L.H,..."
+    shown: str = "head,head,..."
 
     def read(self, text: str) -> tuple[Head, ...]:
         """`9.1,10.3` or `a9.h1,a10.h3`."""
@@ -340,22 +338,25 @@ SENTENCES, HEADS, ABLATION, CONVENTIONS, TASK, MACHINE = (
 class Options:
     """What a measurement leaves open; every choice is recorded with its results.
 
+    >>> vitro.Options(samples=64, metric="logit_diff").metric
+    'logit_diff'
+
     seed, samples: of the random and the mean dataset (the post does not give N; a replication used 256).
+    ablations: which are measured; None: the task's own.
+    metric: the one that rankings and summaries go by; tables keep all. None: the task's own.
+    edge_ablation: what a cut edge's source is taken to write; None: the ablation that the task's summaries go by.
+    heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
+    steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the
+    task's own direction, and the layer before the first key head's.
     value_bias: whether a head's output contains what it adds at every position alike, b_V + b_LN W_V (b_LN: the bias of
     the norm before the heads). "excluded" is the post's, made with TransformerLens' folded weights: a zero-ablated head
     still passes that on. "included" is the raw model's. Where there is neither bias (Llama) the two are one; random and
     mean ablation do not depend on it.
-    heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
-    steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the
-    task's own direction, and the layer before the first key head's.
-    unembed_direction: the steering vector, a token's column of W_U: "folded" as TransformerLens folds it (times the
-    final norm's weight, centred), or "raw".
     output_bias: whether the bias of a layer's heads (b_O) goes along with them in circuits where only wired heads are
     read (C3 to C9); the post does not say.
+    unembed_direction: the steering vector, a token's column of W_U: "folded" as TransformerLens folds it (times the
+    final norm's weight, centred), or "raw".
     steer_positions: where it is added: at the "final" stream, or at "all"; the post does not say.
-    ablations: which are measured; None: the task's own.
-    metric: the one that rankings and summaries go by; tables keep all. None: the task's own.
-    edge_ablation: what a cut edge's source is taken to write; None: the ablation that the task's summaries go by.
     ig_endpoints: where EAP-IG takes its m gradients between the ablated embedding (0) and the clean one (1): "mib" at
     0 ... (m-1)/m, as MIB and the main branch of EAP-IG's code; "paper" at 1/m ... 1, as its paper.
     memory: bytes for everything but the model; None: the engine's default.
@@ -363,11 +364,22 @@ class Options:
 
     seed: int = option(0, Whole(0), SENTENCES, "The seed of all that is drawn: sentences, and a built-in task's rows.")
     samples: int = option(256, Whole(1), SENTENCES, "How many sentences to draw for each dataset.")
-    value_bias: ValueBias = option(
-        "excluded",
-        Choice(get_args(ValueBias)),
-        CONVENTIONS,
-        "Whether a head's output has what it adds everywhere alike: excluded is the post's way.",
+    ablations: tuple[Ablation, ...] | None = option(
+        None, Choices(ABLATIONS), ABLATION, f"Which are measured: {', '.join(ABLATIONS)}.", unset="the task's own"
+    )
+    metric: MetricName | None = option(
+        None,
+        Choice(METRICS),
+        ABLATION,
+        f"What rankings and summaries go by: {', '.join(METRICS)}.",
+        unset="the task's own",
+    )
+    edge_ablation: Ablation | None = option(
+        None,
+        Choice(ABLATIONS),
+        ABLATION,
+        f"What a cut edge's source is taken to write: {', '.join(ABLATIONS)}.",
+        unset="the task's own",
     )
     heads: tuple[tuple[int, int], ...] | None = option(
         None, Heads(), HEADS, "The key heads, as 9.1,10.3.", unset="by rule"
@@ -381,6 +393,15 @@ class Options:
     alphas: tuple[float, ...] = option(
         (-5.0, -1.0, 0.0, 1.0, 5.0, 100.0), Numbers(), HEADS, "What the steering direction is multiplied by, in turn."
     )
+    value_bias: ValueBias = option(
+        "excluded",
+        Choice(get_args(ValueBias)),
+        CONVENTIONS,
+        "Whether a head's output has what it adds everywhere alike: excluded is the post's way.",
+    )
+    output_bias: OutputBias = option(
+        "excluded", Choice(get_args(OutputBias)), CONVENTIONS, "Whether b_O comes along with the heads of circuits."
+    )
     unembed_direction: UnembedDirection = option(
         "folded",
         Choice(get_args(UnembedDirection)),
@@ -392,18 +413,6 @@ class Options:
         Choice(get_args(SteerPositions)),
         CONVENTIONS,
         "Where to steer: at the final stream, or at all of them.",
-    )
-    output_bias: OutputBias = option(
-        "excluded", Choice(get_args(OutputBias)), CONVENTIONS, "Whether b_O comes along with the heads of circuits."
-    )
-    ablations: tuple[Ablation, ...] | None = option(
-        None, Choices(ABLATIONS), ABLATION, f"Which are measured, of {', '.join(ABLATIONS)}.", unset="the task's own"
-    )
-    metric: MetricName | None = option(
-        None, Choice(METRICS), ABLATION, "What rankings and summaries go by.", unset="the task's own"
-    )
-    edge_ablation: Ablation | None = option(
-        None, Choice(ABLATIONS), ABLATION, "What a cut edge's source is taken to write.", unset="the task's own"
     )
     ig_endpoints: IgEndpoints = option(
         "mib",
@@ -426,7 +435,7 @@ DEFAULT_OPTIONS = Options()
 class TaskOptions:
     """What a task by its name leaves open, beside the seed (see `vitro.tasks.named`)."""
 
-    answers: Answers = option(
+    answer_tokens: AnswerTokens = option(
         "whole",
         Flag("whole", "first_token"),
         TASK,
@@ -441,7 +450,7 @@ class TaskOptions:
         typed="--skip-bad-rows",
     )
     counterfactual: str | None = option(
-        None, Text("NAME"), TASK, "Which of a file's counterfactuals is the partner.", unset="the file's own"
+        None, Text("name"), TASK, "Which of a file's counterfactuals is the partner.", unset="the file's own"
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is finished of a long run, kept on disk until all of it is: the same run, begun again, finds it there."""
+"""Finished parts of a long run, kept on disk until the whole run is finished: the same run, restarted, reuses them."""
 
 import io
 import shutil
@@ -22,33 +22,33 @@ _DIGEST = sha256().digest_size
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one run in a folder; what `Setup.part` takes.
+    """The parts of one run in a folder.
 
-    A file is a digest and the part's tables. The digest is over the run, the part's name and the tables: a part that
-    was cut short, changed, renamed, or made by another run or version is not taken for this one, but made anew.
+    A file is a digest and the part's tables. The digest covers the run, the part's name and the tables: a part that was
+    cut short, changed, renamed, or made by another run or version is not used, but made anew.
     """
 
     folder: Path
     run: str
-    """What the numbers follow from, in words."""
+    """What the numbers depend on, as JSON."""
 
     @classmethod
     def of(cls, folder: Path, settings: Any) -> "Parts":
-        """Those of the run with these settings (JSON values), made by this version of Vitro."""
+        """The parts of the run with these settings (JSON values) under this version of Vitro."""
         return cls(folder, to_json([version("vitro"), settings], sort_keys=True))
 
     def __call__(self, name: str, make: Callable[[], Tables]) -> Tables:
-        """The part of this name (`edges/0`: the folder's name is what it is a part of), found or made."""
+        """The part with this name (`edges/0`: the first part of an experiment `edges`), read from disk or made."""
         path = self.folder / f"{name}.part"
-        if (found := self._read(path, name)) is not None:
-            return found
-        made = make()
-        body = _packed(made)
+        if (kept := self._read(path, name)) is not None:
+            return kept
+        tables = make()
+        body = _packed(tables)
         write_file(path, self._digest(name, body) + body)
-        return made
+        return tables
 
     def remove(self, whole: str) -> None:
-        """Remove the parts of what is finished as a whole, and the folder when no others are left."""
+        """Remove the parts of a finished experiment, and the folder when none are left."""
         shutil.rmtree(self.folder / whole, ignore_errors=True)
         with suppress(OSError):
             self.folder.rmdir()
@@ -70,9 +70,9 @@ class Parts:
 
 @contextmanager
 def kept_beside(page: Path, settings: Any) -> Iterator[Parts]:
-    """Parts in a hidden folder beside a page, for as long as the page is not written: removed at a good end.
+    """Parts in a hidden folder beside a page, kept until the page is written and removed then.
 
-    FolderError where another process makes the same page.
+    Raises FolderError where another process makes the same page.
     """
     folder = page.with_name(f".{page.name}.parts")
     with sole_writer(folder):
@@ -80,20 +80,25 @@ def kept_beside(page: Path, settings: Any) -> Iterator[Parts]:
         yield Parts.of(folder, settings)
         for whole in [path.name for path in folder.iterdir() if path.is_dir()]:
             shutil.rmtree(folder / whole, ignore_errors=True)
-    # Another process that waits for it has its lock in there by now, and rmdir leaves it alone.
+    # A waiting process may have its lock in the folder by now; rmdir then leaves it alone.
     with suppress(OSError):
         folder.rmdir()
 
 
 def to_parquet(frame: pl.DataFrame) -> bytes:
-    """A table as the bytes of a file, the same for the same table."""
+    """A table as the bytes of a Parquet file; equal tables give equal bytes.
+
+    >>> import polars as pl
+    >>> from_parquet(to_parquet(pl.DataFrame({"x": [1, 2]})))["x"].to_list()
+    [1, 2]
+    """
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()
 
 
 def from_parquet(content: bytes) -> pl.DataFrame:
-    """The table that such bytes hold. Bytes, for polars takes the brackets in a path for a pattern."""
+    """The table in these bytes. Not by path: polars reads brackets in a path as a pattern."""
     return pl.read_parquet(io.BytesIO(content))
 
 

@@ -1,4 +1,4 @@
-"""A bar on stderr for what takes a while; nothing where stderr is not a terminal."""
+"""A progress bar on stderr; nothing where stderr is not a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,10 +10,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left, gone when the work is done. Tell it (done, total); until then it only turns."""
-    # The stream is given outright: libraries that are silenced by redirecting sys.stderr must not silence the bar.
+    """A bar with the time left, removed when the work is done. Call it with (done, total); before that it only spins.
+
+    >>> with bar("sweep") as progress:
+    ...     progress(1, 2)
+    """
+    # The stream is passed directly: redirecting sys.stderr to silence a library must not silence the bar.
     console = Console(file=sys.stderr)
-    # No markup, for names of models hold brackets.
+    # No markup: model names may contain brackets.
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal

@@ -2,10 +2,9 @@
 
 import json
 import platform
-import shlex
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -16,21 +15,22 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from vitro.errors import VitroError
-from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Options, Setup, Tables
+from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
 from vitro.figures import to_svg
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
 from vitro.models import find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
+from vitro.options import Machine, Options, command_line, options_of
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
 from vitro.report import GENERATOR, Page, Section, render
-from vitro.tasks import Task, argument
+from vitro.tasks import Task
 
 PARTS = "parts"
 """Where a long experiment keeps what it has done until it is finished."""
-FORMAT = 2
+FORMAT = 3
 """Of study.json; raised when a folder written before can no longer be gone on with."""
 
 
@@ -76,8 +76,12 @@ class Record(BaseModel):
     versions: dict[str, str]
     model: dict[str, str | int]
     """Family and sizes."""
-    absorbed: list[str]
-    """How this tokenizer's cuts were told apart from the task's words; mostly nothing."""
+    task: dict[str, str]
+    """What the report says of the task."""
+    notes: list[str]
+    """What was absorbed or left out on the way to this tokenizer's tokens; mostly nothing."""
+    left_out: dict[str, str] = {}
+    """Experiments that the task cannot answer, and what they need."""
     experiments: dict[str, Done] = {}
 
 
@@ -128,8 +132,8 @@ def run_study(
 ) -> Study:
     """Measure a task on a model and write tables, figures and report to a folder.
 
-    model: what `vitro.load` takes. experiments: names in `EXPERIMENTS` and `ON_REQUEST`.
-    The folder is written experiment by experiment; after a stop of any kind the same
+    model: what `vitro.load` takes. experiments: names in `EXPERIMENTS` and `ON_REQUEST`; those whose tables they are
+    shown with come along. The folder is written experiment by experiment; after a stop of any kind the same
     call does only what is missing. Raises StudyError where the folder holds something else, and whatever the model
     (ModelError), the task (TaskError) or the folder (FolderError) make impossible, before anything is written.
     """
@@ -140,14 +144,14 @@ def run_study(
     checkpoint = find(model)
     with bar(f"reading {model}"):
         # As it comes back from study.json, where there are no tuples.
-        asked = json.loads(json.dumps(asdict(task)))
+        asked = json.loads(json.dumps(task.identity()))
         settings = Settings(task=asked, **identity(checkpoint, options, device, dtype))
     with sole_writer(folder):
         record = _found(folder, settings)
         remove_unfinished(folder)
-        missing = [
-            one for name, one in _all().items() if name in experiments and not (record and name in record.experiments)
-        ]
+        known = {**record.experiments, **record.left_out} if record else {}
+        wanted = _with_needs(experiments) - set(known)
+        missing = [experiment for name, experiment in _all().items() if name in wanted]
         if record is None or missing:
             record = _measured(folder, record, missing, checkpoint, task, options, settings)
         _write_record(folder, record)
@@ -175,23 +179,33 @@ def _measured(
         setup = Setup(loaded, task, options, measured, parts)
     setup.check()
     record = record or _new_record(settings, setup)
-    for one in missing:
+    lacks = {experiment.name: reason for experiment in missing if (reason := experiment.lacks(setup))}
+    record = record.model_copy(update={"left_out": {**record.left_out, **lacks}})
+    for experiment in missing:
+        if experiment.name in lacks:
+            continue
         start = time.perf_counter()
-        tables = {name: (frame, to_parquet(frame)) for name, frame in setup.tables(one).items()}
+        tables = {name: (frame, to_parquet(frame)) for name, frame in setup.tables(experiment).items()}
         for name, (_, content) in tables.items():
             write_file(_table_path(folder, name), content)
         hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
         done = Done(seconds=round(time.perf_counter() - start, 3), tables=hashes)
-        record = record.model_copy(update={"experiments": {**record.experiments, one.name: done}})
+        record = record.model_copy(update={"experiments": {**record.experiments, experiment.name: done}})
         # Last, so that what the record calls finished is on the disk.
         _write_record(folder, record)
-        parts.remove(one.name)
+        parts.remove(experiment.name)
     return record
 
 
 def _all() -> Mapping[str, Experiment]:
     """Every measurement that a study can hold, in the order in which they are made and shown."""
     return {**EXPERIMENTS, **ON_REQUEST}
+
+
+def _with_needs(names: Collection[str]) -> set[str]:
+    """Experiments by their names, and those whose tables they are shown with."""
+    needed = {need.name for name in names for need in _all()[name].needs}
+    return set(names) if needed <= set(names) else _with_needs(needed.union(names))
 
 
 def _done(record: Record) -> list[Experiment]:
@@ -292,7 +306,15 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
     packages = ("vitro", "torch", "transformers", "numpy", "polars")
     return Record(
         settings=settings,
-        command=_command(settings, setup.task),
+        command=command_line(
+            "study",
+            [setup.task.typed],
+            setup.task.named_with,
+            # How the work was cut is of no matter to who makes the study again.
+            replace(setup.options, memory=None),
+            Machine(settings.device, settings.dtype),
+            model=settings.model,
+        ),
         machine={
             "system": platform.system(),
             "processor": platform.processor() or platform.machine(),
@@ -301,32 +323,14 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
         },
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         model={"family": type(setup.model).__name__, **asdict(setup.model.shape)},
-        absorbed=list(setup.prompts.absorbed),
+        task=dict(setup.task.facts()),
+        notes=list(setup.questions.notes),
     )
 
 
-def _command(settings: Settings, task: Task) -> str:
-    """The command line that makes the study, with the options that are not the defaults."""
-    words = ["vitro", "study", argument(task), "--model", settings.model]
-    defaults = {**asdict(Options()), "device": "cpu", "dtype": "float32"}
-    for name, value in {**settings.options, "device": settings.device, "dtype": settings.dtype}.items():
-        if _spelt(value) != _spelt(defaults[name]):
-            words += [f"--{name.replace('_', '-')}", _spelt(value)]
-    return shlex.join(words)
-
-
 def _command_of(experiment: Experiment, record: Record) -> str:
-    """The command that makes a section: edges have one of their own."""
+    """The command that makes a section: edges have one of their own, which takes all that a study takes."""
     return record.command if experiment.name in EXPERIMENTS else record.command.replace("study", "edges", 1)
-
-
-def _spelt(value: Any) -> str:
-    """An option as one types it: heads as 9.1,10.3, lists with commas, nothing as "by rule"."""
-    if value is None:
-        return "by rule"
-    if isinstance(value, list | tuple):
-        return ",".join(".".join(map(str, one)) if isinstance(one, list | tuple) else f"{one:g}" for one in value)
-    return str(value)
 
 
 def _device_name(device: torch.device) -> str:
@@ -369,24 +373,26 @@ def _show(folder: Path, record: Record) -> None:
             lead=summary(study),
             facts=_facts(record),
             sections=sections,
+            left_out=[f"{_all()[name].title} (needs {lacks})" for name, lacks in record.left_out.items()],
         )
         write_file(study.report, render(page).encode())
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
     settings = record.settings
-    task = settings.task
     return [
         ("Model", f"{settings.model}{f'@{settings.revision}' if settings.revision else ''}"),
         ("Family and sizes", ", ".join(f"{name} {value}" for name, value in record.model.items())),
         ("Weights, SHA-256", settings.weights_sha256),
         ("Configuration, SHA-256", settings.config_sha256),
         ("Tokenizer, SHA-256", settings.tokenizer_sha256),
-        ("Template", task["template"]),
-        ("Words", ", ".join(task["words"]) + (" (cyclic)" if task["cyclic"] else "")),
-        ("Content words", ", ".join(task["content"])),
-        *(("Tokens", note) for note in record.absorbed),
-        *((name.replace("_", " ").capitalize(), _spelt(value)) for name, value in settings.options.items()),
+        *record.task.items(),
+        *(("Tokens", note) for note in record.notes),
+        *(
+            (option.name.replace("_", " ").capitalize(), option.write(settings.options[option.name]))
+            for option in options_of(Options)
+            if option.name in settings.options
+        ),
         ("Device, number format", f"{record.machine['device']}, {settings.dtype}"),
         ("Machine", f"{record.machine['system']}, {record.machine['processor']}, {record.machine['threads']} threads"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),

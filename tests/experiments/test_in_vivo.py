@@ -45,7 +45,7 @@ COLUMNS = {
     "steering_attention": "alpha, layer, head, weight",
     "mlp_local": "layer, answer_prob_before, answer_prob_after",
 }
-"""method.md, section 5, word by word; `attention_pattern` is Vitro's own."""
+"""docs/tables.md, word by word; `attention_pattern` is Vitro's own."""
 OF_THE_TASK = {"steering_vector": "token, layer, direction, positions", "key_heads": "layer, head, why"}
 """Tables of the whole task, which have no column `prompt`."""
 

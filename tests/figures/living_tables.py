@@ -95,9 +95,9 @@ def attention_table(
 
 def circuit_attention_table(circuits: Sequence[str] = ("C7", "C1"), positions: int = 8) -> pl.DataFrame:
     """Table `circuit_attention`: the same heads in every circuit, and one more in the first."""
-    one = attention_table(positions=positions)
+    shared = attention_table(positions=positions)
     more = attention_table([(8, 11)], positions=positions)
-    named = [(circuits[0], more), *((circuit, one) for circuit in circuits)]
+    named = [(circuits[0], more), *((circuit, shared) for circuit in circuits)]
     return pl.concat([table.select(pl.lit(circuit).alias("circuit"), pl.all()) for circuit, table in named])
 
 
@@ -150,8 +150,8 @@ def layer_lens_top_table(words: Sequence[str] = DAYS, layers: int = 12) -> pl.Da
                 if depth > 0.6
                 else [" not", " the", "\n", " a"][layer % 4]
             )
-            others = [words[prompt], " today", " that", " the", " also", ",", " now", " it", " then"]
-            for rank, token in enumerate([top, *others]):
+            lower = [words[prompt], " today", " that", " the", " also", ",", " now", " it", " then"]
+            for rank, token in enumerate([top, *lower]):
                 rows.append((prompt, layer, "post", rank, token, (0.05 + 0.5 * depth) / (rank + 1)))
                 rows.append((prompt, layer, "mid", rank, token, 0.01))
     return pl.DataFrame(rows, schema=["prompt", "layer", "stage", "rank", "token", "prob"], orient="row")
@@ -159,9 +159,9 @@ def layer_lens_top_table(words: Sequence[str] = DAYS, layers: int = 12) -> pl.Da
 
 def stream_top_table(tokens: Sequence[str] = PROMPT, layers: int = 12) -> pl.DataFrame:
     """Table V9 of one prompt: each stream is its own token at first, then a word of no use."""
-    others = [" the", ",", " morning", " (", " and", "\n", "'s", " of", " a", " to"]
+    words = [" the", ",", " morning", " (", " and", "\n", "'s", " of", " a", " to"]
     rows = [
-        (0, layer, position, rank, token if rank == 0 and layer < 4 else others[(rank + position + layer) % 10])
+        (0, layer, position, rank, token if rank == 0 and layer < 4 else words[(rank + position + layer) % 10])
         for layer in range(layers)
         for position, token in enumerate(tokens)
         for rank in range(10)

@@ -108,21 +108,21 @@ def written(svg: str) -> list[str]:
 def test_the_chosen_prompt_is_drawn_with_its_own_weights() -> None:
     table = attention_table(HEADS, prompts=3)
     mean = table.group_by("layer", "head", "position").agg(pl.col("weight").mean()).sort("layer", "head", "position")
-    own = table.filter(prompt=2).sort("layer", "head", "position")
+    chosen = table.filter(prompt=2).sort("layer", "head", "position")
     figure = final_attention(table, PROMPT, EACH)
     assert written(to_svg(figure)) == [f"{weight:.2f}" for weight in mean["weight"]]
-    assert written(in_prompt(figure, 2)) == [f"{weight:.2f}" for weight in own["weight"]] != written(to_svg(figure))
+    assert written(in_prompt(figure, 2)) == [f"{weight:.2f}" for weight in chosen["weight"]] != written(to_svg(figure))
 
 
 def test_of_many_prompts_twelve_can_be_chosen() -> None:
-    each = [PROMPT] * 100
-    spec = to_spec(final_attention(attention_table(HEADS, prompts=100), PROMPT, each))
+    tokens = [PROMPT] * 100
+    spec = to_spec(final_attention(attention_table(HEADS, prompts=100), PROMPT, tokens))
     assert spec["params"][0]["bind"]["options"] == [-1, *(100 * number // 12 for number in range(12))]
-    assert len(to_json(final_attention(attention_table(HEADS, prompts=100), PROMPT, each))) < 100_000
+    assert len(to_json(final_attention(attention_table(HEADS, prompts=100), PROMPT, tokens))) < 100_000
 
 
 def test_hostile_tokens_can_be_chosen_and_are_shown_whole() -> None:
-    each = [[*HOSTILE[:1], *PROMPT[1:]]] * 3
-    figure = attention_patterns(attention_pattern_table(HEADS[:1], prompts=3), PROMPT, each)
+    tokens = [[*HOSTILE[:1], *PROMPT[1:]]] * 3
+    figure = attention_patterns(attention_pattern_table(HEADS[:1], prompts=3), PROMPT, tokens)
     assert readable(HOSTILE[0]) in to_spec(figure)["params"][0]["bind"]["labels"][1]
     assert "<script" not in in_prompt(figure, 1)

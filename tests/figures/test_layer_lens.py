@@ -33,8 +33,8 @@ def test_the_lower_panel_counts_the_prompts_in_which_the_answer_leads() -> None:
 
 def test_few_prompts_are_lines_and_many_a_band() -> None:
     few, many = datasets(prompts=7)[0], datasets(prompts=DOTS + 1)[0]
-    assert len({row["prompt"] for row in few if "each" in row}) == 7
-    assert all("each" not in row for row in many)
+    assert len({row["prompt"] for row in few if "value" in row}) == 7
+    assert all("value" not in row for row in many)
 
 
 @pytest.mark.parametrize("layers", [2, 12, 80])

@@ -34,17 +34,17 @@ def pages(draw: st.DrawFn) -> tuple[Page, list[Arrow]]:
 @settings(max_examples=60, deadline=None)
 @given(pages())
 def test_no_two_boxes_overlap_and_all_are_on_the_page(drawn: tuple[Page, list[Arrow]]) -> None:
-    one, _ = drawn
+    layout, _ = drawn
     edges = {
-        name: (x - one.sizes[name].width / 2, x + one.sizes[name].width / 2, y - h, y + h)
-        for name, (x, y) in one.middles.items()
-        for h in [one.sizes[name].height / 2]
+        name: (x - layout.sizes[name].width / 2, x + layout.sizes[name].width / 2, y - h, y + h)
+        for name, (x, y) in layout.middles.items()
+        for h in [layout.sizes[name].height / 2]
     }
     for name, (left, right, top, bottom) in edges.items():
         assert left >= -1e-6
-        assert right <= one.width + 1e-6
+        assert right <= layout.width + 1e-6
         assert top >= -1e-6
-        assert bottom <= one.height + 1e-6
+        assert bottom <= layout.height + 1e-6
         for other, (left_, right_, top_, bottom_) in edges.items():
             apart = right <= left_ or right_ <= left or bottom + 20 <= top_ or bottom_ + 20 <= top
             assert name == other or apart
@@ -53,34 +53,34 @@ def test_no_two_boxes_overlap_and_all_are_on_the_page(drawn: tuple[Page, list[Ar
 @settings(max_examples=60, deadline=None)
 @given(pages())
 def test_no_arrow_runs_through_a_box(drawn: tuple[Page, list[Arrow]]) -> None:
-    one, _ = drawn
-    for _, points in one.curves:
+    layout, _ = drawn
+    for _, points in layout.curves:
         for x, y in points:
-            for name, (middle, level) in one.middles.items():
-                inside = abs(x - middle) < one.sizes[name].width / 2 - 1e-6
-                assert not (inside and abs(y - level) < one.sizes[name].height / 2)
+            for name, (middle, level) in layout.middles.items():
+                inside = abs(x - middle) < layout.sizes[name].width / 2 - 1e-6
+                assert not (inside and abs(y - level) < layout.sizes[name].height / 2)
         for (x0, y0), (x1, y1) in pairwise(points):
             # Within a column an arrow runs level, so its ends speak for what lies between them.
-            across = [m for m, _ in one.middles.values() if x0 < m < x1]
+            across = [m for m, _ in layout.middles.values() if x0 < m < x1]
             assert not across or abs(y0 - y1) < 1e-6
 
 
 @settings(max_examples=60, deadline=None)
 @given(pages())
 def test_every_arrow_goes_from_its_source_to_its_readers_port(drawn: tuple[Page, list[Arrow]]) -> None:
-    one, arrows = drawn
-    assert [arrow for arrow, _ in one.tips] == arrows
-    for arrow, tip in one.tips:
-        own = [points for source, points in one.curves if source == arrow.source]
-        (x, y), (x_, y_) = one.middles[arrow.source], one.middles[arrow.reader]
+    layout, arrows = drawn
+    assert [arrow for arrow, _ in layout.tips] == arrows
+    for arrow, tip in layout.tips:
+        curves = [points for source, points in layout.curves if source == arrow.source]
+        (x, y), (x_, y_) = layout.middles[arrow.source], layout.middles[arrow.reader]
         assert x < x_
-        assert near(tip, (x_ - one.sizes[arrow.reader].width / 2, y_ + arrow.port))
-        assert any(near(points[-1], (tip[0] - TIP, tip[1])) for points in own)
-        assert any(near(points[0], (x + one.sizes[arrow.source].width / 2, y)) for points in own)
+        assert near(tip, (x_ - layout.sizes[arrow.reader].width / 2, y_ + arrow.port))
+        assert any(near(points[-1], (tip[0] - TIP, tip[1])) for points in curves)
+        assert any(near(points[0], (x + layout.sizes[arrow.source].width / 2, y)) for points in curves)
 
 
-def near(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return all(abs(a - b) < 1e-6 for a, b in zip(one, other, strict=True))
+def near(point: tuple[float, float], target: tuple[float, float]) -> bool:
+    return all(abs(a - b) < 1e-6 for a, b in zip(point, target, strict=True))
 
 
 def test_a_chain_stands_in_one_line_and_a_fork_to_both_sides() -> None:

@@ -31,10 +31,10 @@ def test_few_prompts_are_dots_and_many_a_range() -> None:
 def test_a_prompt_is_compared_with_its_own_clean_run() -> None:
     table = attention_pin_table(prompts=2)
     rows = pins(table, PROMPT)
-    each = [row for data in to_spec(rows)["datasets"].values() for row in data if "each" in row]
-    for row in each:
-        clean = next(r for r in each if (r["heads"], r["prompt"], r["place"]) == (row["heads"], row["prompt"], -2))
-        assert row["lost"] == (row["each"] < clean["each"])
+    bars = [row for data in to_spec(rows)["datasets"].values() for row in data if "value" in row]
+    for row in bars:
+        clean = next(r for r in bars if (r["heads"], r["prompt"], r["place"]) == (row["heads"], row["prompt"], -2))
+        assert row["lost"] == (row["value"] < clean["value"])
 
 
 @pytest.mark.parametrize("positions", [3, 8, 30])

@@ -17,7 +17,7 @@ def datasets(prompts: int = 7) -> list[list[dict[str, Any]]]:
 def test_each_panel_has_a_mean_for_every_alpha_and_line_and_a_dot_for_every_prompt() -> None:
     for rows, lines in zip(datasets(), (2, 3), strict=True):
         assert sum("mean" in row for row in rows) == lines * len(ALPHAS)
-        assert sum("each" in row for row in rows) == lines * len(ALPHAS) * 7
+        assert sum("value" in row for row in rows) == lines * len(ALPHAS) * 7
 
 
 def test_many_prompts_are_a_band() -> None:

@@ -35,15 +35,18 @@ def check_ablations(draw: Draw) -> list[Check]:
     clean = slow_logits(slow, prompts, [()])[0]
     checks = []
     for _ in range(4):
-        chosen = draw.some(_components(model), at_most=4)
+        chosen = draw.sample(_components(model), at_most=4)
         edits = sweep(model, prompts, [_edits(chosen, constants)], all_logits, memory=memory)["logits"][0]
         circuit = _without(model, chosen, kind)
         wired = run_circuits(
             model, prompts, [circuit], all_logits, constants={kind: constants}, value_bias="included", memory=memory
         )["logits"][0]
-        theirs = slow_logits(slow, prompts, [_edits(chosen, values)])[0]
+        expected = slow_logits(slow, prompts, [_edits(chosen, values)])[0]
         what = f"{kind}: {', '.join(map(str, chosen))}"
-        checks += [compare(f"{what}, edited", edits, theirs, clean), compare(f"{what}, wired", wired, theirs, clean)]
+        checks += [
+            compare(f"{what}, edited", edits, expected, clean),
+            compare(f"{what}, wired", wired, expected, clean),
+        ]
     return checks
 
 
@@ -55,15 +58,15 @@ def _components(model: Model) -> list[Node]:
 
 def _edits(chosen: list[Node], constants: Constants) -> Variant:
     return tuple(
-        Edit(z(one.layer, one.head), constants.z[one.layer][:, :, one.head])
-        if one.kind is Kind.head
-        else Edit(mlp_out(one.layer), constants.mlp_out[one.layer])
-        for one in chosen
+        Edit(z(node.layer, node.head), constants.z[node.layer][:, :, node.head])
+        if node.kind is Kind.head
+        else Edit(mlp_out(node.layer), constants.mlp_out[node.layer])
+        for node in chosen
     )
 
 
 def _without(model: Model, chosen: list[Node], kind: Constant) -> Circuit:
-    kept = [str(one) for one in _components(model) if one not in chosen]
+    kept = [str(node) for node in _components(model) if node not in chosen]
     return Circuit.within(model, kept, kind, mlps="ablated")
 
 
@@ -72,21 +75,21 @@ def _seen(slow: Model, prompts: Tokens) -> list[Seen]:
 
 
 def _means(slow: Model, sentences: Tokens) -> Constants:
-    seen = _seen(slow, sentences)
-    embed = torch.stack([one.resid_pre[0] for one in seen]).mean(0, keepdim=True)
-    z_mean = torch.stack([one.z for one in seen], dim=1).mean(1, keepdim=True)
-    mlp = torch.stack([one.mlp_out for one in seen], dim=1).mean(1, keepdim=True)
+    runs = _seen(slow, sentences)
+    embed = torch.stack([run.resid_pre[0] for run in runs]).mean(0, keepdim=True)
+    z_mean = torch.stack([run.z for run in runs], dim=1).mean(1, keepdim=True)
+    mlp = torch.stack([run.mlp_out for run in runs], dim=1).mean(1, keepdim=True)
     return Constants(embed.float(), z_mean.float(), mlp.float())
 
 
 def _resampled(slow: Model, prompts: Tokens, seed: int) -> Constants:
     """Each prompt's from the one before it in a seeded order."""
     order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed)).tolist()
-    other = {one: order[place - 1] for place, one in enumerate(order)}
-    seen = _seen(slow, prompts)
-    taken = [seen[other[number]] for number in range(len(prompts))]
+    partner = {prompt: order[place - 1] for place, prompt in enumerate(order)}
+    runs = _seen(slow, prompts)
+    partners = [runs[partner[number]] for number in range(len(prompts))]
     return Constants(
-        torch.stack([one.resid_pre[0] for one in taken]).float(),
-        torch.stack([one.z for one in taken], dim=1).float(),
-        torch.stack([one.mlp_out for one in taken], dim=1).float(),
+        torch.stack([run.resid_pre[0] for run in partners]).float(),
+        torch.stack([run.z for run in partners], dim=1).float(),
+        torch.stack([run.mlp_out for run in partners], dim=1).float(),
     )

@@ -14,7 +14,7 @@ limit of the reference cannot be one that was left as it was."""
 
 def largest(*apart: float) -> float:
     """The largest of some differences: NaN, where one is, which `max` may pass over."""
-    return next((one for one in apart if math.isnan(one)), max(apart, default=0.0))
+    return next((difference for difference in apart if math.isnan(difference)), max(apart, default=0.0))
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,16 @@ class Check:
         return not self.fails and not self.moved > SHOWS * self.limit
 
 
-def compare(what: str, ours: Tensor, theirs: Tensor, unmoved: Tensor | None = None, *, limit: float = LIMIT) -> Check:
-    """Ours against the reference's, and the reference against what it is where nothing is done (None: against 0)."""
-    if ours.shape != theirs.shape:
-        return Check(f"{what}: shape {tuple(ours.shape)}, not {tuple(theirs.shape)}", float("nan"), 0.0, limit)
-    ours, theirs = ours.double(), theirs.double()
-    largest = float(theirs.abs().max())
-    apart = float((ours - theirs).abs().max()) / largest if largest else float(ours.abs().max())
-    moved = float((theirs - (0.0 if unmoved is None else unmoved.double())).abs().max()) / (largest or 1.0)
+def compare(
+    what: str, result: Tensor, reference: Tensor, unmoved: Tensor | None = None, *, limit: float = LIMIT
+) -> Check:
+    """The result against the reference, and the reference against the result of doing nothing (None: 0)."""
+    if result.shape != reference.shape:
+        return Check(f"{what}: shape {tuple(result.shape)}, not {tuple(reference.shape)}", float("nan"), 0.0, limit)
+    result, reference = result.double(), reference.double()
+    largest = float(reference.abs().max())
+    apart = float((result - reference).abs().max()) / largest if largest else float(result.abs().max())
+    moved = float((reference - (0.0 if unmoved is None else unmoved.double())).abs().max()) / (largest or 1.0)
     return Check(what, apart, moved, limit)
 
 

@@ -27,20 +27,20 @@ def check_circuits(draw: Draw) -> list[Check]:
     constants = draw_kinds(draw, model, prompts)
     shortest = min(map(len, prompts))
     circuits = draw_circuits(draw, model.shape, CIRCUITS, shortest, list(constants))
-    subject = draw.integer(0, shortest - 1)
+    subjects = [draw.integer(0, len(prompt) - 1) for prompt in prompts]
     biased = draw.chance(0.5)
-    watch = [Node(layer, Kind.head, head) for layer, head in draw.some(every_head(model), at_most=2)]
+    watch = [Node(layer, Kind.head, head) for layer, head in draw.sample(every_head(model), at_most=2)]
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        attention = {str(one): finals.attention[pattern(one.layer, one.head)] for one in watch}
+        attention = {str(head): finals.attention[pattern(head.layer, head.head)] for head in watch}
         return {"logits": finals.logits, **attention}
 
-    ours = run_circuits(
+    results = run_circuits(
         model,
         prompts,
         circuits,
         read,
-        subject=subject,
+        marks={"subject": subjects},
         constants=constants,
         value_bias="included" if biased else "excluded",
         watch=watch,
@@ -50,20 +50,22 @@ def check_circuits(draw: Draw) -> list[Check]:
     living = slow_logits(slow, prompts, [()])[0]
     checks = []
     for number, circuit in enumerate(circuits):
-        runs = [SlowCircuit(slow, prompt, i, circuit, subject, constants, biased) for i, prompt in enumerate(prompts)]
-        theirs = torch.stack([one.logits() for one in runs])
+        runs = [
+            SlowCircuit(slow, prompt, i, circuit, subjects[i], constants, biased) for i, prompt in enumerate(prompts)
+        ]
+        expected = torch.stack([run.logits() for run in runs])
         what = f"{circuit} (of {CIRCUITS} in a run)".replace("\n", "; ")
-        logits = compare(what, ours["logits"][number], theirs, living)
-        attention = [_attention_apart(one, ours[str(one)][number], runs) for one in watch]
+        logits = compare(what, results["logits"][number], expected, living)
+        attention = [_attention_apart(head, results[str(head)][number], runs) for head in watch]
         checks.append(replace(logits, apart=largest(logits.apart, *attention)))
     return checks
 
 
-def _attention_apart(head: Node, ours: Tensor, runs: list[SlowCircuit]) -> float:
+def _attention_apart(head: Node, weights: Tensor, runs: list[SlowCircuit]) -> float:
     """How far a watched head's attention is from the slow one; 0 where the logits do not hang on this head."""
     if not all(head in run.patterns for run in runs):
         return 0.0
-    rows = torch.zeros_like(ours)
+    rows = torch.zeros_like(weights)
     for row, run in zip(rows, runs, strict=True):
         row[: len(run.prompt)] = run.patterns[head]
-    return compare(str(head), ours, rows).apart
+    return compare(str(head), weights, rows).apart

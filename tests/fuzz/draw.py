@@ -30,7 +30,7 @@ class Draw:
     def one_of(self, options: Sequence[T]) -> T:
         return self._random.choice(options)
 
-    def some(self, options: Sequence[T], at_least: int = 1, at_most: int | None = None) -> list[T]:
+    def sample(self, options: Sequence[T], at_least: int = 1, at_most: int | None = None) -> list[T]:
         """Some of the options, none twice, in an order of their own."""
         most = min(len(options), len(options) if at_most is None else at_most)
         return self._random.sample(options, self.integer(min(at_least, most), most))

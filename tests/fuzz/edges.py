@@ -24,15 +24,15 @@ def check_edges(draw: Draw) -> list[Check]:
     layer = draw.integer(0, model.shape.n_layers)
     edges = model_edges(model, layer)
     memory = draw_memory(draw, model, prompts)
-    found = cut_edges(model, prompts, layer, constants, all_logits, since=since, memory=memory)["logits"]
+    results = cut_edges(model, prompts, layer, constants, all_logits, since=since, memory=memory)["logits"]
     slow = plain(model)
     clean = slow_logits(slow, prompts, [()])[0]
     checks = []
-    for number in draw.some(range(len(edges)), at_least=4, at_most=6):
-        theirs = torch.stack(
+    for number in draw.sample(range(len(edges)), at_least=4, at_most=6):
+        expected = torch.stack(
             [slow_cut(slow, prompt, i, edges[number], constants, since) for i, prompt in enumerate(prompts)]
         )
-        checks.append(compare(f"{edges[number]} since {since}", found[number], theirs, clean))
+        checks.append(compare(f"{edges[number]} since {since}", results[number], expected, clean))
     return checks
 
 
@@ -48,21 +48,21 @@ def check_attributions(draw: Draw) -> list[Check]:
         return {"logit": logits[torch.arange(len(prompts)), torch.tensor(tokens)]}
 
     memory = None if draw.chance(0.5) else 20 * Budget.of(model).need(max(map(len, prompts)), 1)
-    found = attribute_edges(model, prompts, constants, metrics, since=since, memory=memory)["logit"]
+    scores = attribute_edges(model, prompts, constants, metrics, since=since, memory=memory)["logit"]
     edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
     slow = plain(ungrouped(model))
     table = slow.hf.get_input_embeddings()
     checks = []
-    for number in draw.some(range(len(edges)), at_least=4, at_most=6):
-        theirs = torch.zeros(len(prompts), dtype=torch.float64)
+    for number in draw.sample(range(len(edges)), at_least=4, at_most=6):
+        expected = torch.zeros(len(prompts), dtype=torch.float64)
         for i, prompt in enumerate(prompts):
             seen = slow_run(slow, prompt)
             change = written(slow, seen, edges[number], constants, i).expand(len(prompt), -1).clone()
             change[:since] = 0.0
             with torch.enable_grad():
                 inputs = table(torch.tensor([prompt])).requires_grad_()
-                theirs[i] = (change * slow_gradient(slow, edges[number], inputs, tokens[i])).sum()
-        largest = found.abs().max()
-        apart = float((found[number].double() - theirs).abs().max() / largest)
-        checks.append(Check(f"{edges[number]} since {since}", apart, float(theirs.abs().max() / largest)))
+                expected[i] = (change * slow_gradient(slow, edges[number], inputs, tokens[i])).sum()
+        largest = scores.abs().max()
+        apart = float((scores[number].double() - expected).abs().max() / largest)
+        checks.append(Check(f"{edges[number]} since {since}", apart, float(expected.abs().max() / largest)))
     return checks

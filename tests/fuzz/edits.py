@@ -44,17 +44,17 @@ def check_attention(draw: Draw) -> list[Check]:
     prompts = draw_prompts(draw, model, shortest=2)
     variants = []
     for _ in range(VARIANTS):
-        heads = draw.some(every_head(model), at_most=3)
+        heads = draw.sample(every_head(model), at_most=3)
         attention = [draw_pattern(draw, prompts, *head) for head in heads]
-        others = [site for site in every_site(model) if site.hook not in (Hook.pattern, Hook.z)]
-        edits = [draw_edit(draw, model, prompts, site) for site in draw.some(others, at_least=0, at_most=2)]
+        sites = [site for site in every_site(model) if site.hook not in (Hook.pattern, Hook.z)]
+        edits = [draw_edit(draw, model, prompts, site) for site in draw.sample(sites, at_least=0, at_most=2)]
         variants.append(tuple(draw.shuffled([*attention, *edits])))
     return _compared(draw, model, prompts, variants)
 
 
 def draw_variant(draw: Draw, model: Model, prompts: Tokens) -> Variant:
     """One to four edits, each activation set once at most; sometimes one is added to as well as set."""
-    sites = draw.some(every_site(model), at_most=4)
+    sites = draw.sample(every_site(model), at_most=4)
     edits = [draw_edit(draw, model, prompts, site) for site in sites]
     if draw.chance(0.2) and sites[0].hook is not Hook.pattern:
         edits.append(draw_edit(draw, model, prompts, sites[0], how="add"))
@@ -75,7 +75,7 @@ def draw_edit(draw: Draw, model: Model, prompts: Tokens, site: Site, how: str | 
         value,
         how="add" if (how or draw.one_of(("set", "add"))) == "add" else "set",
         positions=draw_positions(draw, longest) if draw.chance(0.8) else own_positions(draw, prompts),
-        prompts=tuple(draw.some(range(len(prompts)))) if draw.chance(0.3) else None,
+        prompts=tuple(draw.sample(range(len(prompts)))) if draw.chance(0.3) else None,
     )
 
 
@@ -135,10 +135,12 @@ def all_logits(finals: Finals) -> dict[str, Tensor]:
 
 
 def _compared(draw: Draw, model: Model, prompts: Tokens, variants: list[Variant]) -> list[Check]:
-    ours = sweep(model, prompts, variants, all_logits, memory=draw_memory(draw, model, prompts))["logits"]
+    results = sweep(model, prompts, variants, all_logits, memory=draw_memory(draw, model, prompts))["logits"]
     slow = plain(model)
-    theirs, clean = slow_logits(slow, prompts, variants), slow_logits(slow, prompts, [()])[0]
+    expected, clean = slow_logits(slow, prompts, variants), slow_logits(slow, prompts, [()])[0]
     return [
-        compare("; ".join(map(str, variant)), mine, its, clean) if variant else compare("clean", mine, its)
-        for variant, mine, its in zip(variants, ours, theirs, strict=True)
+        compare("; ".join(map(str, variant)), result, reference, clean)
+        if variant
+        else compare("clean", result, reference)
+        for variant, result, reference in zip(variants, results, expected, strict=True)
     ]

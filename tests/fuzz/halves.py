@@ -28,16 +28,22 @@ def check_halves(draw: Draw) -> list[Check]:
     prompts = draw_prompts(draw, model, at_least=2)
     drawn: list[Variant] = [(), *(draw_variant(draw, model, prompts) for _ in range(5))]
     variants = [tuple(replace(edit, value=edit.value.to(dtype).float()) for edit in variant) for variant in drawn]
-    ours = sweep(model, prompts, variants, all_logits, memory=draw_memory(draw, model, prompts))["logits"]
-    theirs = slow_logits(plain(model), prompts, variants)
+    results = sweep(model, prompts, variants, all_logits, memory=draw_memory(draw, model, prompts))["logits"]
+    plain_results = slow_logits(plain(model), prompts, variants)
     exact = slow_logits(plain(_in(model, torch.float32)), prompts, variants)
-    noise = largest(*(compare("", one, its).apart for one, its in zip(theirs, exact, strict=True)))
+    noise = largest(
+        *(compare("", result, reference).apart for result, reference in zip(plain_results, exact, strict=True))
+    )
     limit = ORDERS * noise + torch.finfo(dtype).eps
     return [
         compare(
-            f"{dtype}: {'; '.join(map(str, variant)) or 'clean'}", mine, its, exact[0] if variant else None, limit=limit
+            f"{dtype}: {'; '.join(map(str, variant)) or 'clean'}",
+            result,
+            reference,
+            exact[0] if variant else None,
+            limit=limit,
         )
-        for variant, mine, its in zip(variants, ours, exact, strict=True)
+        for variant, result, reference in zip(variants, results, exact, strict=True)
     ]
 
 

@@ -43,18 +43,20 @@ class Case:
     @property
     def failures(self) -> list[str]:
         """A line for each check that failed, and the error."""
-        wrong = [f"{one.what}: {one.apart:.1e} apart, limit {one.limit:.1e}" for one in self.checks if one.fails]
+        wrong = [
+            f"{check.what}: {check.apart:.1e} apart, limit {check.limit:.1e}" for check in self.checks if check.fails
+        ]
         return [*wrong, self.error] if self.error else wrong
 
     @property
     def shown(self) -> int:
         """How many checks show something."""
-        return sum(not one.shows_nothing for one in self.checks)
+        return sum(not check.shows_nothing for check in self.checks)
 
     @property
     def worst(self) -> float:
         """The largest difference, in units of its limit."""
-        return largest(*(one.apart / one.limit for one in self.checks))
+        return largest(*(check.apart / check.limit for check in self.checks))
 
 
 def run_case(kind: str, seed: int) -> Case:

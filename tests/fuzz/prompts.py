@@ -14,10 +14,10 @@ def draw_prompts(draw: Draw, model: Model, *, at_least: int = 1, at_most: int = 
     for _ in range(draw.integer(at_least, at_most)):
         prompt = _fresh(draw, model, draw.integer(shortest, longest))
         if prompts and draw.chance(0.6):
-            other = draw.one_of(prompts)
-            shared = draw.integer(shortest, len(other))
+            earlier = draw.one_of(prompts)
+            shared = draw.integer(shortest, len(earlier))
             # Whole, it is the same prompt again or the beginning of another one.
-            prompt = other[:shared] if draw.chance(0.3) else (other[:shared] + prompt)[:longest]
+            prompt = earlier[:shared] if draw.chance(0.3) else (earlier[:shared] + prompt)[:longest]
         prompts.append(prompt)
     return draw.shuffled(prompts)
 

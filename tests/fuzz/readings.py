@@ -18,31 +18,31 @@ def check_readings(draw: Draw) -> list[Check]:
     prompts = draw_prompts(draw, model)
     n_vocab = model.shape.d_vocab
     tokens = torch.tensor([draw.integer(0, n_vocab - 1) for _ in prompts])
-    among = torch.tensor(draw.some(range(n_vocab), at_most=6))
+    among = torch.tensor(draw.sample(range(n_vocab), at_most=6))
     variants: list[Variant] = [(), *(draw_variant(draw, model, prompts) for _ in range(3))]
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        mine = tokens[finals.prompts]
+        asked = tokens[finals.prompts]
         top, top_prob = finals.top()
         return {
-            "at": finals.at(mine),
-            "prob": finals.prob(mine),
+            "at": finals.at(asked),
+            "prob": finals.prob(asked),
             "log_normaliser": finals.log_normaliser,
             "kl": finals.kl,
             "among": finals.among(among),
-            "rank": finals.rank(mine),
+            "rank": finals.rank(asked),
             "top": top,
             "top_prob": top_prob,
         }
 
-    ours = sweep(model, prompts, variants, read, memory=draw_memory(draw, model, prompts))
+    results = sweep(model, prompts, variants, read, memory=draw_memory(draw, model, prompts))
     slow = plain(model)
     logits = slow_logits(slow, prompts, variants).double()
     logs = logits.log_softmax(-1)
     scale = float(logits.abs().max())
-    mine = logits.gather(-1, tokens.expand(len(variants), -1)[..., None])
-    theirs = {
-        "at": mine[..., 0],
+    token_logits = logits.gather(-1, tokens.expand(len(variants), -1)[..., None])
+    expected = {
+        "at": token_logits[..., 0],
         "prob": logs.exp().gather(-1, tokens.expand(len(variants), -1)[..., None])[..., 0],
         "log_normaliser": logits.logsumexp(-1),
         "kl": (logs[0].exp() * (logs[0] - logs)).sum(-1),
@@ -50,16 +50,16 @@ def check_readings(draw: Draw) -> list[Check]:
         "top_prob": logs.exp().amax(-1),
     }
     checks = []
-    for name, value in theirs.items():
+    for name, value in expected.items():
         # A probability is off by itself times what its logit is off by, a divergence by what the logits are.
         unit = max(scale, 1.0) if "prob" in name else scale
-        apart = float((ours[name].double() - value).abs().max()) / unit
+        apart = float((results[name].double() - value).abs().max()) / unit
         first = value[0] if name != "kl" else torch.zeros_like(value[0])
         moved = float((value[1:] - first).abs().max() / value.abs().max().clamp_min(1e-30))
         checks.append(Check(name, apart, moved))
     near = LIMIT * scale
-    low, high = (logits > mine + near).sum(-1), (logits >= mine - near).sum(-1) - 1
-    checks.append(agree("rank", bool(((ours["rank"] >= low) & (ours["rank"] <= high)).all())))
-    best = logits.gather(-1, ours["top"][..., None])[..., 0]
+    low, high = (logits > token_logits + near).sum(-1), (logits >= token_logits - near).sum(-1) - 1
+    checks.append(agree("rank", bool(((results["rank"] >= low) & (results["rank"] <= high)).all())))
+    best = logits.gather(-1, results["top"][..., None])[..., 0]
     checks.append(compare("top", best, logits.amax(-1)))
     return checks

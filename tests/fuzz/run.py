@@ -32,28 +32,28 @@ def main() -> int:
     options.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     given = options.parse_args()
     if given.kind is not None:
-        return _one(given.kind, given.seed)
-    each = -(-given.checks // (len(KINDS) - 1))
-    wanted = {kind: given.circuits if kind == "circuits" else each for kind in KINDS}
-    return _all(wanted, given.seed, given.processes)
+        return _run_one(given.kind, given.seed)
+    per_kind = -(-given.checks // (len(KINDS) - 1))
+    wanted = {kind: given.circuits if kind == "circuits" else per_kind for kind in KINDS}
+    return _run_all(wanted, given.seed, given.processes)
 
 
-def _one(kind: str, seed: int) -> int:
+def _run_one(kind: str, seed: int) -> int:
     case = run_case(kind, seed)
     print(describe(draw_model(Draw(kind, seed))))
-    for one in case.checks:
-        verdict = "FAILS" if one.fails else "shows nothing" if one.shows_nothing else "passes"
-        print(f"{verdict:13} {one.apart:.1e} apart (limit {one.limit:.1e}, moved {one.moved:.1e})  {one.what}")
+    for check in case.checks:
+        verdict = "FAILS" if check.fails else "shows nothing" if check.shows_nothing else "passes"
+        print(f"{verdict:13} {check.apart:.1e} apart (limit {check.limit:.1e}, moved {check.moved:.1e})  {check.what}")
     print(case.error, end="")
     return bool(case.failures)
 
 
-def _all(wanted: Mapping[str, int], first: int, processes: int) -> int:
+def _run_all(wanted: Mapping[str, int], first: int, processes: int) -> int:
     shown: Counter[str] = Counter()
     idle: Counter[str] = Counter()
     worst: dict[str, float] = defaultdict(float)
     failed: list[Case] = []
-    start = said = time.monotonic()
+    start = printed = time.monotonic()
     for case in _cases(wanted, shown, first, processes):
         shown[case.kind] += case.shown
         idle[case.kind] += len(case.checks) - case.shown
@@ -61,9 +61,9 @@ def _all(wanted: Mapping[str, int], first: int, processes: int) -> int:
         if case.failures:
             failed.append(case)
             print(f"FAILED: python -m fuzz.run --kind {case.kind} --seed {case.seed}", *case.failures, sep="\n  ")
-        if time.monotonic() - said > 20:
-            said = time.monotonic()
-            print(f"{sum(shown.values())} of {sum(wanted.values())} checks, {said - start:.0f} s", flush=True)
+        if time.monotonic() - printed > 20:
+            printed = time.monotonic()
+            print(f"{sum(shown.values())} of {sum(wanted.values())} checks, {printed - start:.0f} s", flush=True)
     print(f"{'kind':14}{'checks':>8}{'worst / limit':>15}{'failed cases':>14}{'no effect expected':>20}")
     for kind in wanted:
         n_failed = sum(case.kind == kind for case in failed)
@@ -82,7 +82,7 @@ def _cases(wanted: Mapping[str, int], shown: Mapping[str, int], first: int, proc
             # The kind of which the smallest share was begun comes next.
             left = {kind: wanted[kind] - shown[kind] for kind in wanted if shown[kind] < wanted[kind]}
             while left and len(running) < 2 * processes:
-                kind = min(left, key=lambda one: (seeds[one] - first) / wanted[one])
+                kind = min(left, key=lambda kind: (seeds[kind] - first) / wanted[kind])
                 running.add(pool.submit(run_case, kind, seeds[kind]))
                 seeds[kind] += 1
             if not running:

@@ -18,33 +18,33 @@ def check_watched(draw: Draw) -> list[Check]:
     model = draw_model(draw)
     prompts = draw_prompts(draw, model, at_most=3)
     last = model.shape.n_layers - 1
-    heads = draw.some([head for head in every_head(model) if head[0] >= last - 1], at_most=3)
+    heads = draw.sample([head for head in every_head(model) if head[0] >= last - 1], at_most=3)
     watch = [pattern(*head) for head in heads]
     variants: list[Variant] = []
     for _ in range(4):
         sites = [site for site in every_site(model) if site.hook is not Hook.pattern and site < pattern(last, 0)]
-        variants.append(tuple(draw_edit(draw, model, prompts, site) for site in draw.some(sites, at_most=3)))
+        variants.append(tuple(draw_edit(draw, model, prompts, site) for site in draw.sample(sites, at_most=3)))
 
     def read(finals: Finals) -> dict[str, Tensor]:
         return {str(site): finals.attention[site] for site in watch}
 
     memory = draw_memory(draw, model, prompts)
-    ours = sweep(model, prompts, variants, read, watch=watch, memory=memory)
+    results = sweep(model, prompts, variants, read, watch=watch, memory=memory)
     slow, longest = plain(model), max(map(len, prompts))
     checks = []
     for number, variant in enumerate(((), *variants)):
-        seen = [slow_run(slow, prompt, own(variant, i)).attention for i, prompt in enumerate(prompts)]
-        rows = torch.stack([pad(one[:, :, -1], (0, longest - one.shape[-1])) for one in seen])
+        attentions = [slow_run(slow, prompt, edits_of_prompt(variant, i)).attention for i, prompt in enumerate(prompts)]
+        rows = torch.stack([pad(attention[:, :, -1], (0, longest - attention.shape[-1])) for attention in attentions])
         if number == 0:
             clean = rows
             continue
         for site, (layer, head) in zip(watch, heads, strict=True):
             what = f"{site} under {'; '.join(map(str, variant))}"
-            checks.append(compare(what, ours[str(site)][number - 1], rows[:, layer, head], clean[:, layer, head]))
+            checks.append(compare(what, results[str(site)][number - 1], rows[:, layer, head], clean[:, layer, head]))
     return checks
 
 
-def own(variant: Variant, prompt: int) -> Variant:
+def edits_of_prompt(variant: Variant, prompt: int) -> Variant:
     """What a variant does to one prompt, as edits of that prompt alone."""
     edits = []
     for edit in variant:

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from planted import plant
-from small_models import KINDS, made
+from small_models import KINDS, hf_model
 from vitro.engine import sweep
 from vitro.models import ModelError, load
 from vitro.models.fields import ONLY, USED, WITHOUT_EFFECT, check_fields
@@ -47,7 +47,7 @@ def test_no_field_of_a_configuration_is_unknown(model_type: str) -> None:
 def test_no_field_that_transformers_reads_is_unknown(
     model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made(model_type).save_pretrained(tmp_path)
+    hf_model(model_type).save_pretrained(tmp_path)
     read: set[str] = set()
     plain = PreTrainedConfig.__getattribute__
 
@@ -78,9 +78,9 @@ def logits(hf: Any, prompts: list[list[int]]) -> list[Tensor]:
 def assert_same(hf: Any) -> None:
     check_fields("small", hf.config)
     model = family_of(hf.config.model_type).of(hf, tokenizer=None)
-    ours = sweep(model, PROMPTS, [()], lambda finals: {"logits": finals.logits})["logits"][0]
-    for our, their in zip(ours, logits(hf, PROMPTS), strict=True):
-        torch.testing.assert_close(our, their, atol=1e-4, rtol=0)
+    results = sweep(model, PROMPTS, [()], lambda finals: {"logits": finals.logits})["logits"][0]
+    for result, reference in zip(results, logits(hf, PROMPTS), strict=True):
+        torch.testing.assert_close(result, reference, atol=1e-4, rtol=0)
 
 
 def rope(rope_type: str, **more: Any) -> dict[str, Any]:
@@ -150,7 +150,7 @@ VALUES: dict[str, list[dict[str, Any]]] = {
     ("model_type", "fields"), [(kind, fields) for kind, cases in VALUES.items() for fields in cases], ids=str
 )
 def test_logits_are_transformers_whatever_a_used_field_says(model_type: str, fields: dict[str, Any]) -> None:
-    assert_same(made(model_type, **fields))
+    assert_same(hf_model(model_type, **fields))
 
 
 def test_every_used_field_is_tried() -> None:
@@ -160,15 +160,15 @@ def test_every_used_field_is_tried() -> None:
 
 @pytest.mark.parametrize("model_type", KINDS)
 def test_fields_without_effect_have_none(model_type: str) -> None:
-    plain = logits(made(model_type), PROMPTS)
+    plain = logits(hf_model(model_type), PROMPTS)
     odd: dict[str, Any] = {
         **dict.fromkeys(["attention_dropout", "hidden_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop"], 0.9),
         **{"chunk_size_feed_forward": 2, "pretraining_tp": 4, "is_decoder": True, "output_hidden_states": True},
         **{"use_cache": False, "reorder_and_upcast_attn": True, "gradient_checkpointing": True, "pad_token_id": 3},
         **{"initializer_range": 0.5, "num_labels": 5, "summary_type": "mean", "attention_chunk_size": 2},
     }
-    hf = made(model_type, **odd)
-    hf.load_state_dict(made(model_type).state_dict())
+    hf = hf_model(model_type, **odd)
+    hf.load_state_dict(hf_model(model_type).state_dict())
     assert set(odd) <= WITHOUT_EFFECT
     torch.testing.assert_close(logits(hf, PROMPTS), plain)
     assert_same(hf)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gguf_files import keys_of, tensors_of, write_gguf
-from small_models import made
+from small_models import hf_model
 from vitro.engine import sweep
 from vitro.models import ModelError, load
 
@@ -23,8 +23,8 @@ def last_logits(path: Path) -> Tensor:
 
 def assert_same(path: Path, hf: Any) -> None:
     with torch.no_grad():
-        theirs = hf(torch.tensor([PROMPT])).logits[0, -1]
-    torch.testing.assert_close(last_logits(path), theirs, atol=1e-4, rtol=0)
+        expected = hf(torch.tensor([PROMPT])).logits[0, -1]
+    torch.testing.assert_close(last_logits(path), expected, atol=1e-4, rtol=0)
 
 
 MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -93,7 +93,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", MODELS)
 def test_a_gguf_file_gives_the_model_that_it_describes(tmp_path: Path, case: str) -> None:
     name, options, keys = MODELS[case]
-    hf = made(name, **options)
+    hf = hf_model(name, **options)
     architecture = hf.config.model_type
     path = write_gguf(tmp_path / "m.gguf", architecture, keys_of(hf.config) | keys, tensors_of(hf))
     assert_same(path, hf)
@@ -101,8 +101,8 @@ def test_a_gguf_file_gives_the_model_that_it_describes(tmp_path: Path, case: str
 
 def test_rope_freqs_divide_the_frequencies_as_llama_3_scales_them(tmp_path: Path) -> None:
     rope = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-    hf = made("llama", rope_parameters={**ROPE, **rope, "original_max_position_embeddings": 16}, head_dim=16)
-    plain = made("llama", head_dim=16)
+    hf = hf_model("llama", rope_parameters={**ROPE, **rope, "original_max_position_embeddings": 16}, head_dim=16)
+    plain = hf_model("llama", head_dim=16)
     freqs = plain.model.rotary_emb.inv_freq / hf.model.rotary_emb.inv_freq
     assert freqs.max() > 2.0
     keys = keys_of(hf.config) | {"attention.key_length": 16, "attention.value_length": 16}
@@ -110,7 +110,7 @@ def test_rope_freqs_divide_the_frequencies_as_llama_3_scales_them(tmp_path: Path
 
 
 def test_a_gguf_llama_has_the_biases_that_it_has(tmp_path: Path) -> None:
-    hf = made("llama", attention_bias=True)
+    hf = hf_model("llama", attention_bias=True)
     for block in hf.model.layers:
         block.self_attn.o_proj.bias.zero_()
     tensors = {name: tensor for name, tensor in tensors_of(hf).items() if not name.endswith("attn_output.bias")}
@@ -134,7 +134,7 @@ REFUSED_KEYS: dict[str, Any] = {
 
 @pytest.mark.parametrize("key", REFUSED_KEYS)
 def test_a_key_that_is_not_carried_is_refused_by_name(tmp_path: Path, key: str) -> None:
-    hf = made("llama")
+    hf = hf_model("llama")
     keys = keys_of(hf.config) | {key: REFUSED_KEYS[key]}
     path = write_gguf(tmp_path / "m.gguf", "llama", keys, tensors_of(hf))
     with pytest.raises(ModelError, match=rf"m\.gguf says llama\.{key} = .* not carried into the model"):
@@ -143,7 +143,7 @@ def test_a_key_that_is_not_carried_is_refused_by_name(tmp_path: Path, key: str) 
 
 @pytest.mark.parametrize("key", ["attention.head_count_kv", "attention.layer_norm_rms_epsilon", "context_length"])
 def test_a_key_that_is_missing_is_not_filled_with_another_models(tmp_path: Path, key: str) -> None:
-    hf = made("llama")
+    hf = hf_model("llama")
     path = write_gguf(tmp_path / "m.gguf", "llama", keys_of(hf.config) | {key: None}, tensors_of(hf))
     with pytest.raises(ModelError, match=rf"m\.gguf does not give llama\.{key} as a number"):
         load(str(path))
@@ -153,7 +153,7 @@ def test_a_key_that_is_missing_is_not_filled_with_another_models(tmp_path: Path,
     "name", ["blk.0.attn_q_norm.weight", "blk.3.attn_q.weight", "cls.weight", "blk.0.attn_norm.bias"]
 )
 def test_a_tensor_without_a_place_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    hf = made("llama")
+    hf = hf_model("llama")
     path = write_gguf(tmp_path / "m.gguf", "llama", keys_of(hf.config), tensors_of(hf) | {name: torch.ones(8)})
     with pytest.raises(ModelError, match=rf"m\.gguf holds 1 tensors that a llama model has no place for \({name}\)"):
         load(str(path))
@@ -168,7 +168,7 @@ def test_an_architecture_that_is_not_read_is_named_with_those_that_are(tmp_path:
 
 @pytest.mark.parametrize("keep", [8, 24, 100, 1000])
 def test_a_gguf_file_cut_short_is_named(tmp_path: Path, keep: int) -> None:
-    hf = made("llama")
+    hf = hf_model("llama")
     path = write_gguf(tmp_path / "m.gguf", "llama", keys_of(hf.config), tensors_of(hf))
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ModelError, match=r"m\.gguf cannot be read, it may be damaged or cut short"):

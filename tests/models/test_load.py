@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from planted import plant
-from small_models import made
+from small_models import hf_model
 from vitro.models import ModelError, find, load
 
 
@@ -198,12 +198,12 @@ def saved(hf: Any, folder: Path, **more: Any) -> Path:
     ],
 )
 def test_a_weight_without_a_place_is_refused_by_name(tmp_path: Path, model_type: str, name: str) -> None:
-    message = refused(saved(made(model_type), tmp_path / "model", **{name: torch.ones(4)}))
+    message = refused(saved(hf_model(model_type), tmp_path / "model", **{name: torch.ones(4)}))
     assert f"holds 1 weights that the model made from config.json has no place for ({name})" in message
 
 
 def test_many_weights_without_a_place_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
-    configure(saved(made("llama"), tmp_path / "model"), num_hidden_layers=2)
+    configure(saved(hf_model("llama"), tmp_path / "model"), num_hidden_layers=2)
     message = refused(tmp_path / "model")
     assert "holds 9 weights that the model made from config.json has no place for (model.layers.2.input_l" in message
 
@@ -224,7 +224,7 @@ def test_many_weights_without_a_place_are_counted_and_the_first_are_named(tmp_pa
     ],
 )
 def test_weights_that_are_known_to_be_none_are_harmless(tmp_path: Path, model_type: str, names: list[str]) -> None:
-    hf = made(model_type)
+    hf = hf_model(model_type)
     weights = {name: torch.ones(4) for name in names}
     if "lm_head.weight" in names:
         weights["lm_head.weight"] = hf.transformer.wte.weight.clone()
@@ -240,7 +240,7 @@ def test_weights_under_the_names_of_a_bare_body_or_of_another_release_have_a_pla
 ) -> None:
     ((old, new),) = rename.items()
     model_type = {"transformer.": "gpt2", "embed_out.": "gpt_neox", "model.": "llama"}[old]
-    hf = made(model_type)
+    hf = hf_model(model_type)
     folder = saved(hf, tmp_path / "model")
 
     def change(weights: dict[str, torch.Tensor]) -> None:
@@ -255,7 +255,7 @@ def test_weights_under_the_names_of_a_bare_body_or_of_another_release_have_a_pla
 
 
 def test_a_weight_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    message = refused(saved(made("gpt2"), tmp_path / "model", **{"wpe.weight": torch.ones(32, 32)}))
+    message = refused(saved(hf_model("gpt2"), tmp_path / "model", **{"wpe.weight": torch.ones(32, 32)}))
     assert "holds a weight twice, as transformer.wpe.weight and as wpe.weight" in message
 
 

@@ -83,9 +83,9 @@ def test_each_prompt_is_as_when_it_is_alone(name: str, order: int) -> None:
     model, prompts = MODELS[name](), PROMPTS[::order]
     # What ran before in the same model of transformers must not matter either.
     model.hf(torch.tensor([PROMPTS[2]]))
-    found = sweep(model, prompts, [()], lambda finals: {"logits": finals.logits})["logits"][0]
+    results = sweep(model, prompts, [()], lambda finals: {"logits": finals.logits})["logits"][0]
     expected = torch.stack([alone(model, prompt) for prompt in prompts])
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(results, expected, atol=1e-4, rtol=0)
     together = model.hf(torch.tensor([PROMPTS[1] + [5] * 6])).logits[0, len(PROMPTS[1]) - 1]
     assert (together - alone(model, PROMPTS[1])).abs().max() > 1e-2, "the length does not matter, so this shows nothing"
 
@@ -95,11 +95,11 @@ def test_edits_circuits_and_attention_are_too(name: str) -> None:
     model = MODELS[name]()
     d_model = model.shape.d_model
     edit = Edit(mlp_out(0), torch.linspace(-1, 1, d_model), how="add", positions=(2,))
-    found = sweep(model, PROMPTS, [(edit,)], lambda finals: {"logits": finals.logits})["logits"][0]
-    whole = run_circuits(model, PROMPTS, [Circuit.within(model, every(model))], lambda f: {"logits": f.logits})
+    results = sweep(model, PROMPTS, [(edit,)], lambda finals: {"logits": finals.logits})["logits"][0]
+    whole = run_circuits(model, PROMPTS, [Circuit.within(model, all_heads(model))], lambda f: {"logits": f.logits})
     for number, prompt in enumerate(PROMPTS):
         edited, clean = slow_run(fresh(model), prompt, (edit,)), slow_run(fresh(model), prompt)
-        torch.testing.assert_close(found[number].double(), edited.logits, atol=1e-4, rtol=0)
+        torch.testing.assert_close(results[number].double(), edited.logits, atol=1e-4, rtol=0)
         torch.testing.assert_close(whole["logits"][0, number].double(), clean.logits, atol=1e-4, rtol=0)
     for part, clean_run in clean_runs(model, PROMPTS):
         pattern = clean_attention(clean_run, 1)
@@ -109,7 +109,7 @@ def test_edits_circuits_and_attention_are_too(name: str) -> None:
             torch.testing.assert_close(pattern[:, path][:, :, path].double(), expected, atol=1e-5, rtol=0)
 
 
-def every(model: Model) -> list[tuple[int, int]]:
+def all_heads(model: Model) -> list[tuple[int, int]]:
     return [(layer, head) for layer in range(model.shape.n_layers) for head in range(model.shape.n_heads)]
 
 

@@ -23,12 +23,12 @@ def test_every_kind_of_edit_equals_forward_hooks(name: str) -> None:
         for layer in sorted({0, last // 2, last})
         for kind, variant in every_kind(model, layer).items()
     }
-    ours, theirs = final_logits(model, list(kinds.values())), slow_logits(model, PROMPTS, list(kinds.values()))
+    results, expected = final_logits(model, list(kinds.values())), slow_logits(model, PROMPTS, list(kinds.values()))
     clean = slow_logits(model, PROMPTS, [()])[0]
     for number, kind in enumerate(kinds):
-        difference = (ours[number] - theirs[number]).abs().max()
+        difference = (results[number] - expected[number]).abs().max()
         assert difference <= 1e-4, f"{kind}: {difference:.1e}"
-        assert (theirs[number] - clean).abs().max() > 1e-3, f"{kind} changes nothing, so the test shows nothing"
+        assert (expected[number] - clean).abs().max() > 1e-3, f"{kind} changes nothing, so the test shows nothing"
 
 
 @pytest.mark.parametrize("name", ["gpt2-odd", "llama-gqa-3", "neox-parallel", "mistral-window"])

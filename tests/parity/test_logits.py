@@ -12,9 +12,9 @@ PROMPTS = [[0, 5, 9, 3, 7, 8], [0, 5, 9, 4, 7, 8], [0, 6, 2], [0, 5, 9, 3, 7, 8,
 @pytest.mark.parametrize("name", MAKERS)
 def test_logits_equal_those_of_transformers(name: str) -> None:
     model = random_model(name)
-    ours = sweep(model, PROMPTS, [()], lambda finals: {"logits": finals.logits})["logits"][0]
-    for prompt, logits in zip(PROMPTS, ours, strict=True):
+    results = sweep(model, PROMPTS, [()], lambda finals: {"logits": finals.logits})["logits"][0]
+    for prompt, logits in zip(PROMPTS, results, strict=True):
         with torch.no_grad():
-            theirs = model.hf(torch.tensor([prompt])).logits[0, -1]
-        assert theirs.std() > 0.1, "the random model says the same of every token"
-        torch.testing.assert_close(logits, theirs, atol=1e-4, rtol=0)
+            expected = model.hf(torch.tensor([prompt])).logits[0, -1]
+        assert expected.std() > 0.1, "the random model says the same of every token"
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)

@@ -6,11 +6,11 @@ import torch
 from slow import slow_logits
 from vitro.engine import Edit, Variant, mlp_out, pin, resid_mid, resid_post, sweep, z
 from vitro.models import Model
-from vitro.tasks import TaskError, days, months, numbers, tokenize
+from vitro.tasks import TaskError, days, months, numbers
 
 
 def test_logits_and_edits_equal_plain_passes_on_smollm2(smollm2: Model) -> None:
-    prompts = tokenize(days(), smollm2.tokenizer, None).tokens[:3].tolist()
+    prompts = days().questions(smollm2.tokenizer, None).tokens[:3]
     draw, shape = torch.Generator().manual_seed(0), smollm2.shape
     variants: list[Variant] = [()]
     for layer in (0, 15, 29):
@@ -21,16 +21,15 @@ def test_logits_and_edits_equal_plain_passes_on_smollm2(smollm2: Model) -> None:
             (Edit(resid_post(layer), torch.randn(shape.d_model, generator=draw), how="add", positions=(-1,)),),
             (pin(layer, 8, to=4), pin(layer, 0, to=0)),
         ]
-    ours = sweep(smollm2, prompts, variants, lambda finals: {"logits": finals.logits})["logits"]
-    theirs = slow_logits(smollm2, prompts, variants)
-    for number, (our, their) in enumerate(zip(ours, theirs, strict=True)):
-        assert (our - their).abs().max() <= 1e-4, variants[number]
+    results = sweep(smollm2, prompts, variants, lambda finals: {"logits": finals.logits})["logits"]
+    expected = slow_logits(smollm2, prompts, variants)
+    for number, (result, reference) in enumerate(zip(results, expected, strict=True)):
+        assert (result - reference).abs().max() <= 1e-4, variants[number]
 
 
 def test_smollm2_reads_the_tasks_and_says_how_far_numbers_go(smollm2: Model) -> None:
-    assert tokenize(days(), smollm2.tokenizer, None).tokens.shape == (7, 8)
-    assert tokenize(months(), smollm2.tokenizer, None).subject_position == 5
-    digits = tokenize(numbers(8), smollm2.tokenizer, None)
-    assert len(digits.absorbed) == 2
+    assert days().questions(smollm2.tokenizer, None).lengths == (8,) * 7
+    assert months().questions(smollm2.tokenizer, None).marks["subject"] == (5,) * 12
+    assert len(numbers(8).questions(smollm2.tokenizer, None).notes) == 2
     with pytest.raises(TaskError, match="numbers:8 fits"):
-        tokenize(numbers(10), smollm2.tokenizer, None)
+        numbers(10).questions(smollm2.tokenizer, None)

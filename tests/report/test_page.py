@@ -15,17 +15,17 @@ class Elements(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.scripts: list[tuple[str | None, str]] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
         if tag == "script":
             self.scripts.append((dict(attrs).get("type"), ""))
 
     def handle_data(self, data: str) -> None:
-        if self.found and self.found[-1][0] == "script" and self.cdata_elem == "script":
+        if self.elements and self.elements[-1][0] == "script" and self.cdata_elem == "script":
             kind, text = self.scripts[-1]
             self.scripts[-1] = (kind, text + data)
 
@@ -42,13 +42,13 @@ def test_the_drawing_library_is_there_once_for_all_figures() -> None:
 
 
 def test_the_page_asks_nothing_of_the_network() -> None:
-    attributes = [attrs for _, attrs in Elements(render(PAGE)).found]
+    attributes = [attrs for _, attrs in Elements(render(PAGE)).elements]
     targets = [attrs[name] or "" for attrs in attributes for name in ("src", "href", "srcset", "data") if name in attrs]
     assert all(target.startswith(("#", "data:", "figures/")) for target in targets)
 
 
 def test_the_policy_forbids_the_network_and_every_script_but_its_own() -> None:
-    (policy,) = [attrs["content"] or "" for _, attrs in Elements(render(PAGE)).found if "http-equiv" in attrs]
+    (policy,) = [attrs["content"] or "" for _, attrs in Elements(render(PAGE)).elements if "http-equiv" in attrs]
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-eval" not in policy
     assert "http" not in policy
@@ -56,8 +56,8 @@ def test_the_policy_forbids_the_network_and_every_script_but_its_own() -> None:
 
 def test_hostile_tokens_reach_neither_markup_nor_scripts() -> None:
     elements = Elements(render(PAGE))
-    assert [tag for tag, _ in elements.found].count("script") == 5
-    assert not [tag for tag, _ in elements.found if tag == "b"]
+    assert [tag for tag, _ in elements.elements].count("script") == 5
+    assert not [tag for tag, _ in elements.elements if tag == "b"]
 
 
 def test_each_figure_survives_its_way_into_the_page() -> None:

@@ -20,12 +20,12 @@ EYE = torch.eye(64, dtype=torch.float64)
 
 def of_head(x: Tensor, w_value: Tensor, w_out: Tensor, unembed: Tensor) -> tuple[Mode, ...]:
     """The modes of one head."""
-    (found,) = modes(x[None], w_value[None], w_out[None], unembed)
-    return found
+    (modes_of_head,) = modes(x[None], w_value[None], w_out[None], unembed)
+    return modes_of_head
 
 
-def of_input(found: tuple[Mode, ...]) -> dict[int, Mode]:
-    return {mode.mode: mode for mode in found if mode.space == "input"}
+def of_input(modes_of_head: tuple[Mode, ...]) -> dict[int, Mode]:
+    return {mode.mode: mode for mode in modes_of_head if mode.space == "input"}
 
 
 def slow_mode(vectors: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -51,13 +51,13 @@ def test_a_modes_numbers_are_those_of_least_squares_over_all_orders(n: int) -> N
     # Partly a shift, so that no number is near its chance value.
     w_value = torch.linalg.pinv(x - x.mean(0)) + 0.1 * torch.randn(9, n, generator=draw).double()
     w_out = (x + 0.5 * unembed).roll(-1, 0)
-    found = of_head(x, w_value, w_out, unembed)
-    assert [(mode.space, mode.mode) for mode in found] == [
+    numbers = of_head(x, w_value, w_out, unembed)
+    assert [(mode.space, mode.mode) for mode in numbers] == [
         (space, k) for space in ("input", "output") for k in range(1, (n + 1) // 2)
     ]
     x, unembed = x - x.mean(0), unembed - unembed.mean(0)
     written = x @ w_value @ w_out
-    for mode in found:
+    for mode in numbers:
         target, k = x if mode.space == "input" else unembed, mode.mode
         for share, vectors in ((mode.variance, target), (mode.written, written)):
             # The part of the vectors that is this mode: each the sum of a cosine and a sine.
@@ -75,10 +75,10 @@ def test_a_modes_numbers_are_those_of_least_squares_over_all_orders(n: int) -> N
         assert mode.turned == pytest.approx(float((turns @ by).square().sum() / inside.square().sum()))
         assert mode.advance == pytest.approx(math.atan2(by[1], by[0]) / (math.tau * k / n))
         assert mode.margin == pytest.approx(slow_margin(written, target, k))
-    mode = found[1]
-    own = slow_margin(written, x, 2)
+    mode = numbers[1]
+    true_margin = slow_margin(written, x, 2)
     orders = [[0, *rest] for rest in permutations(range(1, n))]
-    as_good = sum(slow_margin(written[order], x[order], 2) >= own - 1e-12 for order in orders)
+    as_good = sum(slow_margin(written[order], x[order], 2) >= true_margin - 1e-12 for order in orders)
     assert mode.p == pytest.approx(as_good / len(orders))
     assert 1 / len(orders) <= mode.p < 1
 
@@ -101,30 +101,30 @@ def shifts(x: Tensor, kept: set[int], rest: Tensor) -> tuple[Tensor, Tensor]:
 def test_a_map_that_turns_one_plane_is_known_as_that_and_no_full_rotation(n: int, k: int, rest: float) -> None:
     x, unembed = cycle(n)
     factors = shifts(x, {k}, rest * cycle(n, seed=1)[0])
-    found, whole = of_head(x, *factors, unembed), turn(x, *factors, unembed)
-    assert [mode.mode for mode in turned_planes(found)] == [k]
-    mode = of_input(found)[k]
+    planes, whole = of_head(x, *factors, unembed), turn(x, *factors, unembed)
+    assert [mode.mode for mode in turned_planes(planes)] == [k]
+    mode = of_input(planes)[k]
     assert (mode.stays, mode.turned, mode.advance) == pytest.approx((1, 1, 1))
     assert mode.p < LARGEST_P / 5
     assert failures(whole)
     if rest == 0:
         assert mode.written == pytest.approx(1)
-        assert list(of_input(found)) == [k]
-    said = verdict("a1.h1", "days", whole, found, [of_head(x, EYE, EYE, unembed)])
-    assert "not a rotation of the whole span" in said
-    assert f"But it turns one plane by one step, that of mode {k}" in said
-    assert "as 0 of 1 random heads do" in said
+        assert list(of_input(planes)) == [k]
+    sentence = verdict("a1.h1", "days", whole, planes, [of_head(x, EYE, EYE, unembed)])
+    assert "not a rotation of the whole span" in sentence
+    assert f"But it turns one plane by one step, that of mode {k}" in sentence
+    assert "as 0 of 1 random heads do" in sentence
 
 
 def test_two_turned_planes_are_both_named() -> None:
     x, unembed = cycle(12)
     factors = shifts(x, {1, 3}, cycle(12, seed=1)[0])
-    found = of_head(x, *factors, unembed)
-    assert [mode.mode for mode in turned_planes(found)] == [1, 3]
-    said = verdict("a1.h1", "months", turn(x, *factors, unembed), found, [found])
-    assert "turns 2 planes by one step, that of mode 1" in said
-    assert "and that of mode 3" in said
-    assert "as 1 of 1 random heads do" in said
+    planes = of_head(x, *factors, unembed)
+    assert [mode.mode for mode in turned_planes(planes)] == [1, 3]
+    sentence = verdict("a1.h1", "months", turn(x, *factors, unembed), planes, [planes])
+    assert "turns 2 planes by one step, that of mode 1" in sentence
+    assert "and that of mode 3" in sentence
+    assert "as 1 of 1 random heads do" in sentence
 
 
 @pytest.mark.parametrize("n", [7, 12])
@@ -132,10 +132,10 @@ def test_a_full_shift_turns_the_whole_span_and_every_plane(n: int) -> None:
     x, unembed = cycle(n)
     centred = x - x.mean(0)
     factors = torch.linalg.pinv(centred), centred.roll(-1, 0)
-    found, whole = of_head(x, *factors, unembed), turn(x, *factors, unembed)
+    planes, whole = of_head(x, *factors, unembed), turn(x, *factors, unembed)
     assert not failures(whole)
-    assert [mode.mode for mode in turned_planes(found)] == list(range(1, (n + 1) // 2))
-    assert ": a rotation" in verdict("a1.h1", "days", whole, found, [])
+    assert [mode.mode for mode in turned_planes(planes)] == list(range(1, (n + 1) // 2))
+    assert ": a rotation" in verdict("a1.h1", "days", whole, planes, [])
 
 
 def test_each_head_of_several_has_the_numbers_that_it_has_alone() -> None:
@@ -146,19 +146,19 @@ def test_each_head_of_several_has_the_numbers_that_it_has_alone() -> None:
     for head in range(3):
         alone = of_head(x[head], w_value[head], w_out[head], unembed)
         assert len(alone) == len(together[head]) == 6
-        for mine, same in zip(alone, together[head], strict=True):
-            assert astuple(mine)[1:] == pytest.approx(astuple(same)[1:])
+        for mode, same in zip(alone, together[head], strict=True):
+            assert astuple(mode)[1:] == pytest.approx(astuple(same)[1:])
 
 
 @pytest.mark.parametrize("n", [7, 12])
 def test_the_identity_turns_no_plane(n: int) -> None:
     x, unembed = cycle(n)
-    found = of_head(x, EYE, EYE, unembed)
-    for mode in of_input(found).values():
+    planes = of_head(x, EYE, EYE, unembed)
+    for mode in of_input(planes).values():
         assert (mode.stays, mode.turned, mode.p) == pytest.approx((1, 1, 1))
         assert mode.advance == pytest.approx(0, abs=1e-9)
         assert mode.margin < 0
-    assert not turned_planes(found)
+    assert not turned_planes(planes)
 
 
 def ring(n: int, noise: float) -> Tensor:
@@ -179,14 +179,14 @@ def test_a_noisy_copy_of_a_ring_of_alike_neighbours_turns_no_plane(n: int, seed:
     # It keeps the ring's plane, that is: what follows the words' order.
     plane = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:2]
     w_out = plane + 0.05 * torch.randn(2, 64, generator=draw).double()
-    found = of_head(x, plane.T, w_out, x)
-    first = of_input(found)[1]
+    planes = of_head(x, plane.T, w_out, x)
+    first = of_input(planes)[1]
     assert first.variance > 0.8
     assert first.stays > 0.8
     assert first.turned > 0.9
     assert abs(first.advance) < 0.2
     assert first.p > 0.1
-    assert not turned_planes(found)
+    assert not turned_planes(planes)
 
 
 @pytest.mark.parametrize("words", [-1, 2, 3])
@@ -194,21 +194,21 @@ def test_a_turn_by_other_than_one_word_is_none_by_one_step(words: int) -> None:
     x = ring(12, noise=0.05)
     centred = x - x.mean(0)
     factors = torch.linalg.pinv(centred), only({1}, 12) @ centred.roll(-words, 0)
-    found = of_head(x, *factors, x)
-    first = of_input(found)[1]
+    planes = of_head(x, *factors, x)
+    first = of_input(planes)[1]
     assert (first.stays, first.turned, first.advance) == pytest.approx((1, 1, words))
     assert first.margin < 0
-    assert not turned_planes(found)
-    assert "nearest is that of mode 1 (9" in verdict("a1.h1", "months", turn(x, *factors, x), found, [])
+    assert not turned_planes(planes)
+    assert "nearest is that of mode 1 (9" in verdict("a1.h1", "months", turn(x, *factors, x), planes, [])
 
 
 def test_a_reflection_within_the_plane_is_no_turn_of_it() -> None:
     x = ring(12, noise=0.0)
-    found = of_head(x, torch.linalg.pinv(x), x[(1 - torch.arange(12)) % 12], x)
-    first = of_input(found)[1]
+    planes = of_head(x, torch.linalg.pinv(x), x[(1 - torch.arange(12)) % 12], x)
+    first = of_input(planes)[1]
     assert first.stays == pytest.approx(1)
     assert first.turned == pytest.approx(0, abs=1e-9)
-    assert not turned_planes(found)
+    assert not turned_planes(planes)
 
 
 def test_a_mode_has_its_even_share_of_the_variance_on_average_over_all_orders() -> None:
@@ -222,13 +222,13 @@ def test_a_mode_has_its_even_share_of_the_variance_on_average_over_all_orders() 
 
 def test_modes_that_the_words_have_not_are_left_out() -> None:
     x = ring(12, noise=0.0)
-    found = of_head(x, EYE, EYE, x)
-    assert list(of_input(found)) == [1]
-    assert of_input(found)[1].variance == pytest.approx(1)
+    planes = of_head(x, EYE, EYE, x)
+    assert list(of_input(planes)) == [1]
+    assert of_input(planes)[1].variance == pytest.approx(1)
     nothing = torch.zeros(64, 2), torch.zeros(2, 64)
     assert not of_head(x, *nothing, x)
-    said = verdict("a1.h1", "months", turn(x, *nothing, x), of_head(x, *nothing, x), [])
-    assert "Nor does it turn one plane by one step" in said
+    sentence = verdict("a1.h1", "months", turn(x, *nothing, x), of_head(x, *nothing, x), [])
+    assert "Nor does it turn one plane by one step" in sentence
 
 
 @pytest.mark.parametrize("n", [7, 12])
@@ -237,9 +237,9 @@ def test_random_ms_turn_no_plane_and_have_p_values_spread_over_0_to_1(n: int) ->
     draw = torch.Generator().manual_seed(n)
     w_value, w_out = torch.randn(2, 40, 64, 16, generator=draw)
     p = []
-    for found in modes(x.expand(40, n, 64), w_value, w_out.mT, unembed):
-        assert not turned_planes(found)
-        p += [mode.p for mode in found]
+    for planes in modes(x.expand(40, n, 64), w_value, w_out.mT, unembed):
+        assert not turned_planes(planes)
+        p += [mode.p for mode in planes]
     assert 0.4 < sum(p) / len(p) < 0.6
     assert sum(value < 0.05 for value in p) < 0.1 * len(p)
 
@@ -248,24 +248,24 @@ def test_random_ms_turn_no_plane_and_have_p_values_spread_over_0_to_1(n: int) ->
 def test_a_head_that_says_the_next_word_takes_every_mode_to_the_unembeddings_own(n: int) -> None:
     x, unembed = cycle(n)
     spoken = unembed - unembed.mean(0)
-    found = of_head(x, torch.linalg.pinv(x - x.mean(0)), spoken.roll(-1, 0), unembed)
-    said = [mode for mode in found if mode.space == "output"]
-    assert len(said) == (n - 1) // 2
-    for mode in said:
+    planes = of_head(x, torch.linalg.pinv(x - x.mean(0)), spoken.roll(-1, 0), unembed)
+    output_modes = [mode for mode in planes if mode.space == "output"]
+    assert len(output_modes) == (n - 1) // 2
+    for mode in output_modes:
         assert (mode.stays, mode.turned, mode.advance) == pytest.approx((1, 1, 1))
         assert mode.p < LARGEST_P / 5
-    assert not turned_planes(found)
+    assert not turned_planes(planes)
 
 
 def test_the_best_head_stands_beside_all_others_of_a_small_model(planted_model: Model) -> None:
-    found = successor(planted_model)
+    result = successor(planted_model)
     heads = {
-        role: found.tables["rotation"].filter(role=role).select("layer", "head").rows() for role in ("best", "random")
+        role: result.tables["rotation"].filter(role=role).select("layer", "head").rows() for role in ("best", "random")
     }
     assert heads["best"] == [SUCCESSOR]
     assert sorted(heads["random"] + heads["best"]) == [(layer, head) for layer in range(3) for head in range(4)]
-    assert set(found.tables["modes"].filter(role="random").select("layer", "head").rows()) == set(heads["random"])
-    best = found.tables["modes"].filter(role="best", space="output")
+    assert set(result.tables["modes"].filter(role="random").select("layer", "head").rows()) == set(heads["random"])
+    best = result.tables["modes"].filter(role="best", space="output")
     assert best["mode"].to_list() == [1, 2, 3]
     assert best["turned"].to_numpy() == pytest.approx(1, abs=0.01)
     assert best["advance"].to_numpy() == pytest.approx(1, abs=0.01)
@@ -282,9 +282,9 @@ def test_of_many_heads_the_seed_draws_the_random_ones(planted_model: Model, monk
 
 
 def test_the_page_shows_the_best_heads_numbers_between_the_random_heads_extremes(planted_model: Model) -> None:
-    found = successor(planted_model)
-    modes = found.tables["modes"]
-    shown = found.beside_random("modes", "set", "space", "mode")
+    result = successor(planted_model)
+    modes = result.tables["modes"]
+    shown = result.beside_random("modes", "set", "space", "mode")
     assert shown["role"].to_list()[:3] == ["best", "random, lowest", "random, highest"]
     assert len(shown) == 3 * 6
     stays = modes.filter(role="random", space="input", mode=2)["stays"].to_list()

@@ -29,44 +29,44 @@ TOKENS = [3, 14, 15, 9, 26, 5, 35]
 
 
 def test_the_planted_successor_head_scores_1_on_days_and_no_other_does(planted_model: Model) -> None:
-    found = successor(planted_model)
-    with_norms = found.tables["scores"].filter(norms="with", set="days")
+    result = successor(planted_model)
+    with_norms = result.tables["scores"].filter(norms="with", set="days")
     perfect = with_norms.filter(score=1.0).select("layer", "head").rows()
-    assert perfect == [SUCCESSOR] == [found.best]
+    assert perfect == [SUCCESSOR] == [result.best]
     assert len(with_norms) == 12
 
 
 def test_the_planted_successor_head_writes_in_order_but_does_not_rotate(planted_model: Model) -> None:
-    found = successor(planted_model)
-    best = found.tables["rotation"].filter(set="days", role="best").row(0, named=True)
+    result = successor(planted_model)
+    best = result.tables["rotation"].filter(set="days", role="best").row(0, named=True)
     # It reads the words' coordinates and writes those of their outputs: another space.
     assert best["output_p"] < LARGEST_P
     assert best["output_rank"] == 1
     assert best["stays"] < 0.1
-    assert "not a rotation" in found.verdicts[0]
+    assert "not a rotation" in result.verdicts[0]
 
 
 def explicit_logits(model: Model, layer: int, head: int, norms: str) -> Tensor:
     """The words x words logits of a head, from the checkpoint's weights and nothing of Vitro's."""
     hf, shape = model.hf, model.shape
-    group, own = head // (shape.n_heads // shape.n_kv_heads), slice(head * shape.d_head, (head + 1) * shape.d_head)
+    group, columns = head // (shape.n_heads // shape.n_kv_heads), slice(head * shape.d_head, (head + 1) * shape.d_head)
     kind = type(hf).__name__
     if kind.startswith("GPT2"):
         embedding, blocks, final = hf.transformer.wte, hf.transformer.h, hf.transformer.ln_f
         norm, mlp_norm, mlp = blocks[layer].ln_1, blocks[0].ln_2, blocks[0].mlp
-        w_v = blocks[layer].attn.c_attn.weight[:, 2 * len(blocks[layer].attn.c_attn.weight) :][:, own]
-        w_o = blocks[layer].attn.c_proj.weight[own]
+        w_v = blocks[layer].attn.c_attn.weight[:, 2 * len(blocks[layer].attn.c_attn.weight) :][:, columns]
+        w_o = blocks[layer].attn.c_proj.weight[columns]
     elif kind.startswith("GPTNeoX"):
         embedding, blocks, final = hf.gpt_neox.embed_in, hf.gpt_neox.layers, hf.gpt_neox.final_layer_norm
         norm, mlp_norm, mlp = blocks[layer].input_layernorm, blocks[0].post_attention_layernorm, blocks[0].mlp
         start = 3 * head * shape.d_head + 2 * shape.d_head
         w_v = blocks[layer].attention.query_key_value.weight[start : start + shape.d_head].T
-        w_o = blocks[layer].attention.dense.weight[:, own].T
+        w_o = blocks[layer].attention.dense.weight[:, columns].T
     else:
         embedding, blocks, final = hf.model.embed_tokens, hf.model.layers, hf.model.norm
         norm, mlp_norm, mlp = blocks[layer].input_layernorm, blocks[0].post_attention_layernorm, blocks[0].mlp
         w_v = blocks[layer].self_attn.v_proj.weight[group * shape.d_head : (group + 1) * shape.d_head].T
-        w_o = blocks[layer].self_attn.o_proj.weight[:, own].T
+        w_o = blocks[layer].self_attn.o_proj.weight[:, columns].T
     embedded = embedding.weight[TOKENS]
     x = embedded + mlp(mlp_norm(embedded))
     m = w_v @ w_o
@@ -100,8 +100,8 @@ def test_values_are_the_normed_stream_times_w_value_plus_b_v(family: str) -> Non
     for layer in range(model.shape.n_layers):
         _, _, values = model.qkv(layer, stream, torch.arange(5))
         values = values[0].repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=1).transpose(0, 1)
-        made = model.head_norm(layer)(stream) @ model.w_value(layer) + model.b_value(layer)[:, None]
-        torch.testing.assert_close(made, values, rtol=1e-4, atol=1e-4)
+        expected = model.head_norm(layer)(stream) @ model.w_value(layer) + model.b_value(layer)[:, None]
+        torch.testing.assert_close(expected, values, rtol=1e-4, atol=1e-4)
 
 
 def cycle(n: int, d_model: int = 64, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -115,15 +115,15 @@ def cycle(n: int, d_model: int = 64, seed: int = 0) -> tuple[Tensor, Tensor]:
 def test_a_shift_of_the_cycle_has_the_nth_roots_and_is_a_rotation(n: int) -> None:
     x, unembed = cycle(n)
     centred = x - x.mean(0)
-    found = turn(x, 3.0 * torch.linalg.pinv(centred), centred.roll(-1, dims=0), unembed)
+    result = turn(x, 3.0 * torch.linalg.pinv(centred), centred.roll(-1, dims=0), unembed)
     roots = [3.0 * complex(math.cos(math.tau * k / n), math.sin(math.tau * k / n)) for k in range(1, n)]
-    assert found.eigenvalues == pytest.approx(roots, abs=1e-6)
-    assert found.stays == pytest.approx(1)
-    assert found.input_cosine == pytest.approx(1)
+    assert result.eigenvalues == pytest.approx(roots, abs=1e-6)
+    assert result.stays == pytest.approx(1)
+    assert result.input_cosine == pytest.approx(1)
     # One order is the right one.
-    assert found.input_p == pytest.approx(1 / (720 if n == 7 else 1 + ORDERS))
-    assert not failures(found)
-    assert found.output_p > LARGEST_P
+    assert result.input_p == pytest.approx(1 / (720 if n == 7 else 1 + ORDERS))
+    assert not failures(result)
+    assert result.output_p > LARGEST_P
 
 
 @pytest.mark.parametrize("n", [7, 12])
@@ -133,10 +133,10 @@ def test_a_random_m_is_no_rotation(n: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed + 1)
     w_value = torch.randn(64, 16, generator=generator, dtype=torch.float64)
     w_out = torch.randn(16, 64, generator=generator, dtype=torch.float64)
-    found = turn(x, w_value, w_out, unembed)
-    assert failures(found)
-    assert found.stays < 0.5
-    assert abs(found.input_cosine) < 0.3
+    result = turn(x, w_value, w_out, unembed)
+    assert failures(result)
+    assert result.stays < 0.5
+    assert abs(result.input_cosine) < 0.3
 
 
 def test_of_seven_words_all_orders_are_asked_and_of_twelve_ten_thousand() -> None:
@@ -171,21 +171,21 @@ def test_p_values_of_random_ms_are_spread_over_0_to_1() -> None:
 def test_the_identity_stays_in_the_span_and_is_still_no_rotation() -> None:
     x, unembed = cycle(7)
     eye = torch.eye(64, dtype=torch.float64)
-    found = turn(x, eye, eye, unembed)
-    assert found.stays == pytest.approx(1)
-    assert found.spread == pytest.approx(1)
-    assert found.input_cosine < 0
-    assert failures(found)
+    result = turn(x, eye, eye, unembed)
+    assert result.stays == pytest.approx(1)
+    assert result.spread == pytest.approx(1)
+    assert result.input_cosine < 0
+    assert failures(result)
 
 
 def test_copying_a_ring_follows_it_both_ways_and_is_no_step() -> None:
     angles = torch.arange(12, dtype=torch.float64) * math.tau / 12
     ring = torch.stack([angles.cos(), angles.sin()], dim=1) @ torch.randn(2, 64, dtype=torch.float64)
     eye = torch.eye(64, dtype=torch.float64)
-    found = turn(ring, eye, eye, ring)
-    assert found.input_cosine > 0.5
-    assert found.input_step == pytest.approx(0, abs=1e-9)
-    assert found.input_p > 0.2
+    result = turn(ring, eye, eye, ring)
+    assert result.input_cosine > 0.5
+    assert result.input_step == pytest.approx(0, abs=1e-9)
+    assert result.input_p > 0.2
 
 
 def test_singular_values_of_the_factors_are_those_of_the_product() -> None:
@@ -196,7 +196,7 @@ def test_singular_values_of_the_factors_are_those_of_the_product() -> None:
 
 def test_gpt2s_tokenizer_knows_all_nine_sets_and_says_which_words_it_does_not() -> None:
     known, notes = known_sets(gpt2())
-    assert [one.name for one in known] == [one.name for one in SETS]
+    assert [ordered.name for ordered in known] == [ordered.name for ordered in SETS]
     assert known[3].complete
     assert len(known[3].pairs) == 7
     assert known[3].tokens[0] == 3321
@@ -208,7 +208,7 @@ def test_a_missing_word_breaks_its_pairs_and_a_small_set_is_skipped_with_a_note(
         OrderedSet("with a gap", ("one", "two", "qwxyzzy", "four", "five", "six", "seven")),
         OrderedSet("small", ("first", "second", "third", "fourth")),
     ])  # fmt: skip
-    assert [one.name for one in known] == ["with a gap"]
+    assert [ordered.name for ordered in known] == ["with a gap"]
     assert known[0].pairs == ((0, 1), (2, 3), (3, 4), (4, 5))
     assert not known[0].complete
     assert notes == [
@@ -231,20 +231,20 @@ def test_a_tokenizer_that_knows_no_set_is_an_error(planted_model: Model) -> None
 
 
 def test_the_page_shows_scores_words_and_eigenvalues(planted_model: Model) -> None:
-    found = successor(planted_model)
-    html = page(found, "vitro successor --model planted")
+    result = successor(planted_model)
+    html = page(result, "vitro successor --model planted")
     assert html.count("<figure") == 3
-    assert found.best_name in html
+    assert result.best_name in html
     assert "a1.h1's M turn a plane" in html.replace("&#39;", "'")
     assert "left out" in html
-    assert "<svg" in found._repr_html_()
+    assert "<svg" in result._repr_html_()
 
 
 def test_without_a_cycle_there_is_no_question_of_rotation(planted_model: Model) -> None:
-    found = successor(planted_model, [OrderedSet("days", days().words)])
-    assert found.best == SUCCESSOR
-    assert not found.verdicts
-    assert "rotation" not in page(found, "vitro successor").partition("<script")[0]
+    result = successor(planted_model, [OrderedSet("days", days().words)])
+    assert result.best == SUCCESSOR
+    assert not result.verdicts
+    assert "rotation" not in page(result, "vitro successor").partition("<script")[0]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

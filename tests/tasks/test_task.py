@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitro.errors import VitroError
-from vitro.tasks import BUILTIN, Task, TaskError, days, months, numbers
+from vitro.tasks import BUILTIN, Successors, TaskError, days, months, numbers
 
 WORDS = st.lists(st.text("abcdéЖ", min_size=1), min_size=2, max_size=8, unique=True).map(tuple)
 
 
-def letters(**changed: Any) -> Task:
+def letters(**changed: Any) -> Successors:
     fields: dict[str, Any] = {"name": "letters", "template": "After {letter} comes", "words": ("A", "B", "C")}
-    return Task(**(fields | changed))
+    return Successors(**(fields | changed))
 
 
 @given(words=WORDS, cyclic=st.booleans(), data=st.data())
@@ -145,7 +145,9 @@ def test_numbers_counts_from_one_to_a_limit(n: Any) -> None:
 
 
 def test_paraphrases_ask_the_same_words_by_another_template() -> None:
-    task = Task("days", "If today is {day}, tomorrow is", ("Monday", "Tuesday"), paraphrases=("After {day} comes",))
+    task = Successors(
+        "days", "If today is {day}, tomorrow is", ("Monday", "Tuesday"), paraphrases=("After {day} comes",)
+    )
     (other,) = task.paraphrased
     assert other.prompts == ("After Monday comes",)
     assert (other.words, other.cyclic, other.answers) == (task.words, task.cyclic, task.answers)
@@ -153,7 +155,7 @@ def test_paraphrases_ask_the_same_words_by_another_template() -> None:
 
 
 @pytest.mark.parametrize("make", BUILTIN.values(), ids=BUILTIN)
-def test_every_builtin_task_can_be_asked_in_eight_other_ways(make: Callable[[], Task]) -> None:
+def test_every_builtin_task_can_be_asked_in_eight_other_ways(make: Callable[[], Successors]) -> None:
     task = make()
     assert len({task.template, *task.paraphrases}) == 9
     assert all(other.subjects == task.subjects for other in task.paraphrased)
@@ -162,4 +164,4 @@ def test_every_builtin_task_can_be_asked_in_eight_other_ways(make: Callable[[], 
 @pytest.mark.parametrize("paraphrase", ["no slot", "two {a} {b}", "ends in space {a} "])
 def test_a_paraphrase_is_checked_as_the_template_is(paraphrase: str) -> None:
     with pytest.raises(TaskError):
-        Task("x", "After {a} comes", ("b", "c"), paraphrases=(paraphrase,))
+        Successors("x", "After {a} comes", ("b", "c"), paraphrases=(paraphrase,))

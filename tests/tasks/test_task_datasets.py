@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_tokenizers import digit_by_digit, gpt2, whole_words
-from vitro.tasks import DATASETS, Dataset, TaskError, days, draw, numbers, space_tokens, tokenize
+from vitro.tasks import DATASETS, Dataset, TaskError, days, drawn, numbers, space_tokens, tokenize
 
 TOKENIZER = whole_words(days())
-PROMPTS = tokenize(days(), TOKENIZER, n_ctx=None)
+QUESTIONS = tokenize(days(), TOKENIZER, n_ctx=None)
 SEEDS = st.integers(0, 2**40)
 
 
@@ -46,24 +46,24 @@ def test_special_and_added_tokens_are_never_drawn() -> None:
 
 @given(seed=SEEDS, dataset=st.sampled_from(DATASETS), samples=st.integers(1, 20))
 def test_only_the_words_of_the_dataset_are_replaced(seed: int, dataset: Dataset, samples: int) -> None:
-    sentences = draw(PROMPTS, TOKENIZER, dataset, samples, seed)
+    sentences = drawn(QUESTIONS, TOKENIZER, dataset, samples, seed)
     replaced = [4] if dataset == "mean" else [2, 4, 6]
     assert sentences.shape == (samples, 8)
     kept = np.delete(sentences, replaced, axis=1)
-    assert (kept == np.delete(PROMPTS.tokens[:1], replaced, axis=1)).all()
+    assert (kept == np.delete(QUESTIONS.tokens[:1], replaced, axis=1)).all()
     assert np.isin(sentences[:, replaced], space_tokens(TOKENIZER)).all()
 
 
 @given(seed=SEEDS, dataset=st.sampled_from(DATASETS), few=st.integers(1, 20), more=st.integers(0, 20))
 @settings(max_examples=50)
 def test_a_larger_draw_begins_with_the_smaller_one(seed: int, dataset: Dataset, few: int, more: int) -> None:
-    small = draw(PROMPTS, TOKENIZER, dataset, few, seed)
-    large = draw(PROMPTS, TOKENIZER, dataset, few + more, seed)
+    small = drawn(QUESTIONS, TOKENIZER, dataset, few, seed)
+    large = drawn(QUESTIONS, TOKENIZER, dataset, few + more, seed)
     assert (large[:few] == small).all()
 
 
 def test_seeds_and_datasets_are_drawn_independently() -> None:
-    subjects = [draw(PROMPTS, TOKENIZER, dataset, 4000, seed)[:, 4] for dataset in DATASETS for seed in (0, 1)]
+    subjects = [drawn(QUESTIONS, TOKENIZER, dataset, 4000, seed)[:, 4] for dataset in DATASETS for seed in (0, 1)]
     chance = 1 / len(space_tokens(TOKENIZER))
     for i, ours in enumerate(subjects):
         for theirs in subjects[:i]:
@@ -72,7 +72,7 @@ def test_seeds_and_datasets_are_drawn_independently() -> None:
 
 def test_words_are_drawn_uniformly_and_independently() -> None:
     words = space_tokens(TOKENIZER)
-    sentences = draw(PROMPTS, TOKENIZER, "random", 20_000, seed=0)
+    sentences = drawn(QUESTIONS, TOKENIZER, "random", 20_000, seed=0)
     pairs = sentences[:, 2] * 1000 + sentences[:, 4]
     expected = 20_000 / len(words) ** 2
     counts = np.array([(pairs == a * 1000 + b).sum() for a in words for b in words])
@@ -82,9 +82,9 @@ def test_words_are_drawn_uniformly_and_independently() -> None:
 def test_an_absorbed_space_stays_before_the_random_word() -> None:
     task = numbers(8)
     tokenizer = digit_by_digit(task)
-    prompts = tokenize(task, tokenizer, n_ctx=None)
-    sentences = draw(prompts, tokenizer, "mean", 5, seed=0)
-    assert (np.delete(sentences, 3, axis=1) == np.delete(prompts.tokens[:1], 3, axis=1)).all()
+    questions = tokenize(task, tokenizer, n_ctx=None)
+    sentences = drawn(questions, tokenizer, "mean", 5, seed=0)
+    assert (np.delete(sentences, 3, axis=1) == np.delete(questions.tokens[:1], 3, axis=1)).all()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_an_absorbed_space_stays_before_the_random_word() -> None:
     ],
 )
 def test_what_cannot_be_drawn_is_an_error(changed: dict[str, Any], message: str) -> None:
-    options = {"prompts": PROMPTS, "tokenizer": TOKENIZER, "dataset": "mean", "samples": 1, "seed": 0}
+    options = {"questions": QUESTIONS, "tokenizer": TOKENIZER, "dataset": "mean", "samples": 1, "seed": 0}
     with pytest.raises(TaskError) as caught:
-        draw(**(options | changed))
+        drawn(**(options | changed))
     assert message in str(caught.value)

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vitro.tasks import TaskError, days, from_toml, months, named, numbers
+from vitro.tasks import TaskError, days, from_rows, from_toml, months, named, numbers
 
 LETTERS = """
 name = "letters"
@@ -33,7 +34,7 @@ def test_builtin_tasks_have_names() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("weeks", "there is no task 'weeks'. There are days, months, numbers, numbers:N and any task in a .toml"),
+        ("weeks", "there is no task 'weeks'. There are days, months, numbers, ioi, ioi-abc, greater-than,"),
         ("monts", "there is no task 'monts'; did you mean months?"),
         ("number:10", "there is no task 'number:10'; did you mean numbers?"),
         ("Days", "did you mean days?"),
@@ -45,7 +46,7 @@ def test_builtin_tasks_have_names() -> None:
         ("numbers:" + "9" * 5000, "is not a count"),
         ("numbers:0", "n is 0; it must be a whole number from 1 to 10000"),
         ("numbers:10001", "n is 10001"),
-        ("days:3", "only numbers takes a count; write days, or numbers:100"),
+        ("days:3", "days takes no count; write days, days:all, or numbers:100"),
     ],
 )
 def test_an_unknown_name_is_met_with_those_there_are(name: str, message: str) -> None:
@@ -121,3 +122,67 @@ def test_no_file_raises_anything_else(tmp_path: Path, content: bytes) -> None:
 def test_this_room_needs_neither_torch_nor_transformers() -> None:
     code = "import vitro.tasks, sys; sys.exit(bool({'torch', 'transformers'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_task_is_named_again_by_what_it_says_it_is_typed_as(tmp_path: Path) -> None:
+    path = written(tmp_path, LETTERS)
+    for text in (
+        "days",
+        "months:all",
+        "numbers:7",
+        "numbers:7:all",
+        "ioi",
+        "greater-than:12",
+        str(path),
+        f"{path}:all",
+    ):
+        task = named(text, seed=3)
+        assert named(task.typed, seed=3) == task
+        assert named(text).name == task.name
+
+
+def test_all_partners_are_every_ordered_pair_of_prompts() -> None:
+    task = named("days:all")
+    assert (task.name, task.identity()["partners"]) == ("days-all", "all")
+    assert named("days:all").identity() != named("days").identity()
+    assert named("days").identity()["partners"] == "cycle"
+
+
+def test_the_seed_is_the_tasks_own_unless_its_file_says_another(tmp_path: Path) -> None:
+    path = written(tmp_path, LETTERS + "seed = 5")
+    assert named("days", seed=3).identity()["seed"] == 3
+    assert (named(str(path)).identity()["seed"], named(str(path), seed=3).identity()["seed"]) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("ioi:", {}, "'ioi:': '' is not a count; write ioi:N with N from 1 to 10000"),
+        ("ioi:all", {}, "'ioi:all': 'all' is not a count"),
+        ("ioi:0", {}, "task 'ioi': n is 0; it must be a whole number from 1 to 10000"),
+        ("io", {}, "there is no task 'io'; did you mean ioi?"),
+        ("letters.toml:3", {}, "'letters.toml:3': a file of one template takes no count; write n = 3 in it"),
+        (
+            "rows.txt",
+            {},
+            "there is no task 'rows.txt'. There are days, months, numbers, ioi, ioi-abc, greater-than",
+        ),
+        ("rows.txt", {}, "any task in a file, by its path (.csv .tsv .jsonl .json .parquet .toml)"),
+        (
+            "days",
+            {"answer_tokens": "first_token"},
+            "'days': answer_tokens is for tasks that are files of rows",
+        ),
+        ("ioi", {"bad_rows": "skip"}, "'ioi': bad_rows is for tasks that are files of rows"),
+        ("ioi", {"counterfactual": "abc"}, "'ioi': counterfactual is for tasks that are files of rows"),
+    ],
+)
+def test_a_name_or_an_option_that_will_not_do_is_told(text: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TaskError) as caught:
+        named(text, **options)
+    assert message in str(caught.value)
+
+
+def test_rows_are_read_from_files_of_known_kinds_alone() -> None:
+    with pytest.raises(TaskError, match=r"rows\.txt: the file's name must end in one of \.csv \.tsv"):
+        from_rows("rows.txt")

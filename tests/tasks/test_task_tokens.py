@@ -1,5 +1,6 @@
 """Prompts are comparable position by position, or the error says which word is at fault and what would fit."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,51 +10,59 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_tokenizers import cut_by, digit_by_digit, gpt2, sentencepiece, whole_words
-from vitro.tasks import Task, TaskError, days, months, numbers, readable, tokenize
+from vitro.tasks import Questions, Successors, TaskError, days, months, numbers, readable, tokenize
 
 WORDS = st.lists(st.text("bcdég", min_size=1, max_size=4), min_size=2, max_size=6, unique=True).map(tuple)
 
 
-def small(words: tuple[str, ...] = ("a", "b", "c"), template: str = "x {s} y z", **options: Any) -> Task:
-    return Task("small", template, words, **options)
+def small(words: tuple[str, ...] = ("a", "b", "c"), template: str = "x {s} y z", **options: Any) -> Successors:
+    return Successors("small", template, words, **options)
 
 
-def refusal(task: Task, tokenizer: Any, n_ctx: int | None = None) -> str:
+def refusal(task: Successors, tokenizer: Any, n_ctx: int | None = None) -> str:
     with pytest.raises(TaskError) as caught:
         tokenize(task, tokenizer, n_ctx)
     return str(caught.value)
 
 
+def texts(tokenizer: Any, tokens: Sequence[tuple[int, ...]]) -> list[str]:
+    return [readable(tokenizer, token) for (token,) in tokens]
+
+
+def subject_position(questions: Questions) -> int:
+    (position,) = set(questions.marks["subject"])
+    return position
+
+
 def test_gpt2_day_prompts_are_eight_tokens_with_the_subject_at_4() -> None:
-    prompts = tokenize(days(), gpt2(), n_ctx=8)
-    assert prompts.tokens.shape == (7, 8)
-    assert set(prompts.tokens[:, 0].tolist()) == {gpt2().bos_token_id}
-    roles = ("bos", "template", "content", "template", "subject", "template", "content", "final")
-    assert prompts.roles == roles
-    assert prompts.subject_position == 4
-    assert prompts.content_positions == (2, 6)
-    assert [readable(gpt2(), i) for i in prompts.answer_ids] == [f" {answer}" for answer in days().answers]
-    assert prompts.absorbed == ()
+    questions = tokenize(days(), gpt2(), n_ctx=8)
+    assert questions.lengths == (8,) * 7
+    assert {prompt[0] for prompt in questions.tokens} == {gpt2().bos_token_id}
+    assert questions.marks == {"subject": (4,) * 7, "final": (7,) * 7}
+    assert questions.content == (2, 6)
+    assert texts(gpt2(), questions.right) == [f" {answer}" for answer in days().answers]
+    assert texts(gpt2(), questions.wrong) == [f" {subject}" for subject in days().subjects]
+    assert questions.notes == ()
 
 
 def test_gpt2_month_prompts_have_the_subject_at_5_and_twelve_answers() -> None:
-    prompts = tokenize(months(), gpt2(), n_ctx=None)
-    assert prompts.subject_position == 5
-    assert prompts.content_positions == (2, 3, 7, 8)
-    assert len(set(prompts.answer_list_ids.tolist())) == 12
+    questions = tokenize(months(), gpt2(), n_ctx=None)
+    assert subject_position(questions) == 5
+    assert questions.content == (2, 3, 7, 8)
+    assert len(set(questions.among)) == 12
     assert (readable(gpt2(), 2447), readable(gpt2(), 2932)) == (" Aug", " August")
-    assert prompts.answer_list_ids[7] == 2932
+    assert questions.among[7] == 2932
 
 
 def test_gpt2_number_prompts_have_the_subject_at_2_and_a_content_word_at_the_end() -> None:
-    prompts = tokenize(numbers(100), gpt2(), n_ctx=None)
-    assert prompts.tokens.shape == (100, 4)
-    assert prompts.roles == ("bos", "template", "subject", "final")
-    assert prompts.content_positions == (3,)
+    questions = tokenize(numbers(100), gpt2(), n_ctx=None)
+    assert questions.lengths == (4,) * 100
+    assert subject_position(questions) == 2
+    assert questions.content == (3,)
 
 
 def test_gpt2_counts_to_361_in_single_tokens() -> None:
-    assert tokenize(numbers(360), gpt2(), n_ctx=None).absorbed == ()
+    assert tokenize(numbers(360), gpt2(), n_ctx=None).notes == ()
     text = "task 'numbers-361': '362' is 2 tokens here (' 36', '2') and must be one; numbers:360 fits"
     assert refusal(numbers(361), gpt2()) == text
 
@@ -63,38 +72,36 @@ def test_gpt2_counts_to_361_in_single_tokens() -> None:
 def test_prompts_differ_at_the_subject_alone(words: tuple[str, ...], cyclic: bool, bos: str | None) -> None:
     task = small(words, cyclic=cyclic, content=("y",))
     tokenizer = whole_words(task, bos=bos)
-    prompts = tokenize(task, tokenizer, n_ctx=None)
-    beside = np.delete(prompts.tokens, prompts.subject_position, axis=1)
+    questions = tokenize(task, tokenizer, n_ctx=None)
+    at = subject_position(questions)
+    tokens = np.array(questions.tokens)
+    beside = np.delete(tokens, at, axis=1)
     assert (beside == beside[0]).all()
-    assert [tokenizer.decode(row[int(prompts.has_bos) :]) for row in prompts.tokens] == list(task.prompts)
-    assert (prompts.tokens[:, prompts.subject_position] == prompts.subject_ids).all()
-    read = [tokenizer.decode([i]).strip() for i in prompts.answer_ids]
+    assert [tokenizer.decode(row[bos is not None :]) for row in questions.tokens] == list(task.prompts)
+    assert tokens[:, at].tolist() == [wrong for (wrong,) in questions.wrong]
+    read = [text.strip() for text in texts(tokenizer, questions.right)]
     assert read == list(task.answers)
-    assert [tokenizer.decode([i]).strip() for i in prompts.answer_list_ids] == list(task.answer_list)
-    assert prompts.roles.index("content") == prompts.subject_position + 1
-    assert prompts.roles[-1] == "final"
+    assert [tokenizer.decode([i]).strip() for i in questions.among] == list(task.answer_list)
+    assert questions.content[0] == at + 1
 
 
 def test_without_a_bos_token_none_is_prepended() -> None:
     with_bos = tokenize(days(), whole_words(days()), n_ctx=None)
     without = tokenize(days(), whole_words(days(), bos=None), n_ctx=None)
-    assert (with_bos.has_bos, without.has_bos) == (True, False)
-    assert without.subject_position == with_bos.subject_position - 1 == 3
-    assert without.content_positions == (1, 5)
-    assert without.roles == with_bos.roles[1:]
+    assert (with_bos.lengths[0], without.lengths[0]) == (8, 7)
+    assert subject_position(without) == subject_position(with_bos) - 1 == 3
+    assert without.content == (1, 5)
 
 
 @pytest.mark.parametrize("trim_offsets", [False, True])
 def test_a_space_cut_off_every_word_belongs_to_the_template_and_ends_the_prompt(trim_offsets: bool) -> None:
     tokenizer = digit_by_digit(numbers(8), trim_offsets=trim_offsets)
-    prompts = tokenize(numbers(8), tokenizer, n_ctx=None)
-    texts = [readable(tokenizer, i) for i in prompts.tokens[4]]
-    assert texts == ["<s>", "If", " ", "5", " then", " "]
-    assert prompts.roles == ("bos", "template", "template", "subject", "content", "final")
-    assert readable(tokenizer, prompts.subject_ids[4]) == "5"
-    assert readable(tokenizer, prompts.answer_ids[4]) == "6"
+    questions = tokenize(numbers(8), tokenizer, n_ctx=None)
+    assert [readable(tokenizer, i) for i in questions.tokens[4]] == ["<s>", "If", " ", "5", " then", " "]
+    assert (subject_position(questions), questions.content) == (3, (4,))
+    assert (texts(tokenizer, questions.wrong)[4], texts(tokenizer, questions.right)[4]) == ("5", "6")
     space = tokenizer.convert_tokens_to_ids("Ġ")
-    assert prompts.absorbed == (
+    assert questions.notes == (
         f"every subject begins with the token ' ' ({space}), counted as the template's",
         f"every answer begins with the token ' ' ({space}), which ends the prompt",
     )
@@ -103,21 +110,21 @@ def test_a_space_cut_off_every_word_belongs_to_the_template_and_ends_the_prompt(
 def test_sentencepiece_keeps_or_cuts_the_space_as_others_do() -> None:
     task = small()
     words = sentencepiece("▁x", "▁y", "▁z", "▁a", "▁b", "▁c")
-    prompts = tokenize(task, words, n_ctx=None)
-    assert [readable(words, i) for i in prompts.tokens[0]] == [" x", " a", " y", " z"]
+    questions = tokenize(task, words, n_ctx=None)
+    assert [readable(words, i) for i in questions.tokens[0]] == [" x", " a", " y", " z"]
     digits = sentencepiece("▁If", "▁then", "▁", *"0123456789")
-    prompts = tokenize(numbers(8), digits, n_ctx=None)
-    assert [readable(digits, i) for i in prompts.tokens[0]] == [" If", " ", "1", " then", " "]
-    assert prompts.subject_position == 2
+    questions = tokenize(numbers(8), digits, n_ctx=None)
+    assert [readable(digits, i) for i in questions.tokens[0]] == [" If", " ", "1", " then", " "]
+    assert subject_position(questions) == 2
     assert "numbers:8 fits" in refusal(numbers(10), digits)
 
 
 def test_a_first_piece_that_all_words_share_is_absorbed() -> None:
     task = small(("A1", "A2", "A3"))
     tokenizer = digit_by_digit(task)
-    prompts = tokenize(task, tokenizer, n_ctx=None)
-    assert [readable(tokenizer, i) for i in prompts.tokens[0]] == ["<s>", "x", " A", "1", " y", " z", " A"]
-    assert [readable(tokenizer, i) for i in prompts.answer_ids] == ["2", "3"]
+    questions = tokenize(task, tokenizer, n_ctx=None)
+    assert [readable(tokenizer, i) for i in questions.tokens[0]] == ["<s>", "x", " A", "1", " y", " z", " A"]
+    assert texts(tokenizer, questions.right) == ["2", "3"]
 
 
 def test_a_last_piece_that_all_words_share_is_not_absorbed() -> None:
@@ -135,25 +142,19 @@ def test_a_space_that_only_some_words_shed_is_an_error() -> None:
 def test_the_slot_may_open_the_prompt_or_end_it() -> None:
     opening = small(template="{s} y")
     first = tokenize(opening, whole_words(opening), n_ctx=None)
-    assert first.subject_position == 1
-    assert (first.tokens[:, 1] != first.subject_ids).all()  # "a" in the prompt, " a" as its continuation
+    assert subject_position(first) == 1
+    # "a" in the prompt, " a" as its continuation
+    assert all(prompt[1] != wrong for prompt, (wrong,) in zip(first.tokens, first.wrong, strict=True))
     closing = small(template="y {s}")
     last = tokenize(closing, whole_words(closing), n_ctx=None)
-    assert last.subject_position == 2
-    assert last.roles == ("bos", "content", "final")
+    assert subject_position(last) == 2
+    assert last.content == (1,)
 
 
 def test_a_content_word_of_two_tokens_has_two_positions() -> None:
     task = small(template="x {s} in 42", content=("42",))
-    prompts = tokenize(task, digit_by_digit(task), n_ctx=None)
-    assert prompts.content_positions == (5, 6)
-
-
-def test_the_arrays_are_read_only() -> None:
-    prompts = tokenize(small(), whole_words(small()), n_ctx=None)
-    for array in (prompts.tokens, prompts.subject_ids, prompts.answer_ids, prompts.answer_list_ids):
-        with pytest.raises(ValueError, match="read-only"):
-            array[...] = 0
+    questions = tokenize(task, digit_by_digit(task), n_ctx=None)
+    assert questions.content == (5, 6)
 
 
 def test_a_number_of_several_tokens_says_which_size_fits() -> None:
@@ -170,7 +171,7 @@ def test_many_words_that_fit_are_cut_short() -> None:
 
 def test_only_the_words_in_use_must_fit() -> None:
     task = small(("a", "b", "c", "d1"), n=2)
-    assert tokenize(task, digit_by_digit(task), n_ctx=None).tokens.shape[0] == 2
+    assert tokenize(task, digit_by_digit(task), n_ctx=None).lengths == (5, 5)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_words_that_are_one_token_are_named() -> None:
 
 
 def test_a_prompt_longer_than_the_context_is_an_error() -> None:
-    assert tokenize(days(), whole_words(days()), n_ctx=8).tokens.shape[1] == 8
+    assert tokenize(days(), whole_words(days()), n_ctx=8).lengths == (8,) * 7
     text = "task 'days': its prompts are 8 tokens and the model takes 7; shorten the template"
     assert refusal(days(), whole_words(days()), n_ctx=7) == text
 

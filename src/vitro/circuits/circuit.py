@@ -29,7 +29,7 @@ from vitro.models import Model
 
 @dataclass(frozen=True)
 class Circuit:
-    """A small graph of components, each reading the SUM of what its sources write (method.md, section 6).
+    """A small graph of components, each reading the SUM of what its sources write (docs/method.md, section 7).
 
     What is not an edge contributes nothing: no residual stream, no bias. It need not be a part of the model: an MLP may
     read a head of a later layer. `resid_post8` is the one node that stands for many: the model's own stream after layer

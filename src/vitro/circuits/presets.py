@@ -1,4 +1,4 @@
-"""The post's nine setups (method.md, C1 to C9), for the components that play their parts in any model."""
+"""The post's nine setups (docs/method.md, C1 to C9), for the components that play their parts in any model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def setups(
     output_bias: Literal["excluded", "included"] = "excluded",
     read_after: int | None = None,
 ) -> Mapping[str, Circuit]:
-    """The setups by their names in method.md, C1 to C7 and C9; C8 is C7 asked about months.
+    """The setups by their names in docs/method.md, C1 to C7 and C9; C8 is C7 asked about months.
 
     A head that plays both parts stands once. Where one MLP plays both, C7 is C6: it cannot read what reads it.
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from vitro.claims.claim import Claim, Finding, Tables, close, digits, mean_of, named
-from vitro.experiments.head_lens import selective_heads
+from vitro.tables import selective_heads
 
 IN_VITRO, GENERAL = "In-Vitro Results", "Generalizations"
 

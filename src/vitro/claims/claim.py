@@ -24,7 +24,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of "Mechanistically interpreting time in GPT-2 small" (its number in method.md, section 7).
+    """A statement of "Mechanistically interpreting time in GPT-2 small" (its number in docs/claims.md).
 
     expected: the post's value and, where it has one, the tolerance. check: from the tables of the claim's task to what
     was found. task: as one types it.

@@ -3,7 +3,7 @@
 import polars as pl
 
 from vitro.claims.claim import Claim, Finding, Head, Tables, digits, mean_of, measured, named, of_head
-from vitro.experiments.head_lens import selective_heads
+from vitro.tables import selective_heads
 
 TASK, ABLATION, LENS = "The Task", "Head ablation", "Logit lens applied to heads"
 CLEAN_PROBS = (0.2212, 0.2244, 0.2104, 0.2059, 0.2226, 0.3074, 0.1988)
@@ -71,7 +71,7 @@ def _tops(tables: Tables, head: Head, ranks: int) -> list[tuple[list[str], str, 
     """For every prompt: a head's first tokens by the lens, the subject and the answer."""
     top = of_head(tables["head_lens_top"], head).filter(pl.col("rank") < ranks)
     by_prompt = top.sort("prompt", "rank").group_by("prompt", maintain_order=True).agg("token")
-    words = tables["clean"].select("prompt", "subject", "answer")
+    words = tables["clean"].select("prompt", "wrong", "answer")
     return [(tokens, subject, answer) for _, tokens, subject, answer in by_prompt.join(words, on="prompt").iter_rows()]
 
 
@@ -85,7 +85,7 @@ def copies_but_tuesday(tables: Tables) -> Finding:
 
 
 def holds_days(tables: Tables) -> Finding:
-    days = set(tables["clean"]["subject"])
+    days = set(tables["clean"]["wrong"])
     found = sum(any(token.strip() in days for token in tokens) for tokens, _, _ in _tops(tables, Head(8, 1), 3))
     return Finding(f"{found}/7", found == 7)
 
@@ -110,7 +110,7 @@ COPIES = {Head(10, 3): 0.5869, Head(6, 9): 0.8075, Head(7, 10): 0.4078, Head(8, 
 
 
 def _copying(tables: Tables, heads: tuple[Head, ...]) -> Finding:
-    found = [mean_of(of_head(tables["head_lens"], head), "subject_prob") for head in heads]
+    found = [mean_of(of_head(tables["head_lens"], head), "wrong_prob") for head in heads]
     return measured(found, [COPIES[head] for head in heads], 0.005)
 
 

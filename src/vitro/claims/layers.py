@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 
 from vitro.claims.claim import Claim, Finding, Head, Tables, digits, mean_of, measured, of_head
-from vitro.experiments.mlp_local import best_to_worst
+from vitro.tables import best_to_worst
 
 ATTENTION, LAYERS, MLPS = "Attention patterns", "Logit lens applied to layers", "Layer MLPs"
 
@@ -53,9 +53,9 @@ def pin_both(tables: Tables) -> Finding:
 
 def subject_stream(tables: Tables) -> Finding:
     here = tables["stream_top"].filter(pl.col("position") == _subject(tables), pl.col("layer").is_in([9, 10]))
-    tokens = here.join(tables["clean"].select("prompt", "subject"), on="prompt")
+    tokens = here.join(tables["clean"].select("prompt", "wrong"), on="prompt")
     # With or without its space: it never appears.
-    found = tokens.filter(pl.col("token").str.strip_chars() == pl.col("subject")).n_unique(["prompt", "layer"])
+    found = tokens.filter(pl.col("token").str.strip_chars() == pl.col("wrong")).n_unique(["prompt", "layer"])
     return Finding(f"{found} of 14", found == 0)
 
 
@@ -82,7 +82,7 @@ def _leading(tables: Tables, component: str, column: str) -> list[int]:
 
 
 def leads(tables: Tables) -> Finding:
-    answer, subject = _leading(tables, "resid_post9", "answer"), _leading(tables, "resid_post8", "subject")
+    answer, subject = _leading(tables, "resid_post9", "answer"), _leading(tables, "resid_post8", "wrong")
     found = f"after 9 the answer in prompts {answer}; after 8 the subject in {len(subject)}"
     return Finding(found, answer == [1, 2, 3, 4, 5, 6] and len(subject) == 7)
 

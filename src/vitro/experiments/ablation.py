@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from torch import Tensor
 
 from vitro.engine import Variant
 from vitro.experiments.effects import CHANGES, effects
@@ -27,7 +28,7 @@ def ablation_table(
     )
 
 
-def metric_columns(read: Mapping[str, object], names: Sequence[str], n_rows: int) -> dict[str, pl.Series]:
+def metric_columns(read: Mapping[str, Tensor], names: Sequence[str], n_rows: int) -> dict[str, pl.Series]:
     """What was read as columns of these names, null where a task has not what a metric needs."""
     return {
         name: pl.Series(read[name].numpy().ravel() if name in read else [None] * n_rows, dtype=pl.Float32)

@@ -13,12 +13,14 @@ from torch import Tensor
 from vitro.experiments.clean import CLEAN
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.key_heads import key_heads
-from vitro.experiments.labels import answers, subjects
 from vitro.experiments.lens import logit_lens
-from vitro.experiments.mlp_local import MLP_LOCAL, best_to_worst
-from vitro.experiments.setup import DEFAULT_OPTIONS, OptionError, Options, Setup, Tables
+from vitro.experiments.mlp_local import MLP_LOCAL
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import answer_tables as figure
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, OptionError, Options
+from vitro.tables import Tables, answers, best_to_worst, labels, said
 from vitro.tasks import Task
 
 _NAMES = re.compile(r"a?(?P<at>\d+)\.h?(?P<head>\d+)|m(?P<mlp>\d+)|resid_(?P<stage>pre|mid|post)(?P<layer>\d+)|logits")
@@ -34,12 +36,12 @@ def run(setup: Setup) -> Tables:
 
 def table_of(setup: Setup, components: Sequence[str]) -> pl.DataFrame:
     """Per prompt, component and answer: the lens logit, and normalized: minus the table's mean, over its deviation."""
-    prompt = torch.arange(len(setup.prompts.tokens))
+    prompt = torch.arange(len(setup.questions))
     logits = [logit_lens(setup, _output(setup, component), prompt).answer_logits for component in components]
-    return pl.concat(map(partial(answer_rows, setup.task), components, logits))
+    return pl.concat(map(partial(answer_rows, setup.questions.among_words), components, logits))
 
 
-def answer_rows(task: Task, component: str, logits: Float[Tensor, "prompt answer"]) -> pl.DataFrame:
+def answer_rows(words: Sequence[str], component: str, logits: Float[Tensor, "prompt answer"]) -> pl.DataFrame:
     """One component's rows of the table."""
     logits = logits.double()
     # A component that tells no answer from another has no spread; its table is level.
@@ -50,7 +52,7 @@ def answer_rows(task: Task, component: str, logits: Float[Tensor, "prompt answer
         {
             "prompt": np.repeat(np.arange(n_prompts), n_answers),
             "component": [component] * logits.numel(),
-            "answer": list(task.answer_list) * n_prompts,
+            "answer": list(words) * n_prompts,
             "logit": logits.float().flatten().numpy(),
             "normalized": normalized.float().flatten().numpy(),
         }
@@ -73,7 +75,7 @@ def _output(setup: Setup, component: str) -> Float[Tensor, "prompt d_model"]:
         return setup.head_out(layer)[:, head]
     if found["mlp"]:
         return streams.mlp_out[:, layer]
-    stage = {"pre": streams.resid_pre[:, :, -1], "mid": streams.resid_mid, "post": streams.resid_post}
+    stage = {"pre": streams.resid_pre, "mid": streams.resid_mid, "post": streams.resid_post}
     return stage[found["stage"] or "post"][:, layer]
 
 
@@ -86,12 +88,12 @@ def leading(answer_table: pl.DataFrame, key: str = "component") -> pl.DataFrame:
 def numbers(tables: Tables) -> pl.DataFrame:
     """For every component: in how many prompts the correct answer, and in how many the subject, has the top logit."""
     tops = leading(tables["answer_table"]).join(
-        tables["clean"].select("prompt", "subject", pl.col("answer").alias("correct")), on="prompt"
+        tables["clean"].select("prompt", "wrong", pl.col("answer").alias("correct")), on="prompt"
     )
     order = tables["answer_table"]["component"].unique(maintain_order=True).to_frame()
     counted = tops.group_by("component").agg(
         (pl.col("answer") == pl.col("correct")).sum().alias("answer on top in"),
-        (pl.col("answer") == pl.col("subject")).sum().alias("subject on top in"),
+        (pl.col("answer") == pl.col("wrong")).sum().alias(f"{said(tables).wrong} on top in"),
     )
     return order.join(counted, on="component", how="left", maintain_order="left").fill_null(0)
 
@@ -105,17 +107,18 @@ ANSWER_TABLES = Experiment(
     tables=("answer_table",),
     run=run,
     figures=lambda tables: {
-        "answer_table": figure(tables["answer_table"], subjects=subjects(tables), answers=answers(tables))
+        "answer_table": figure(tables["answer_table"], subjects=labels(tables), answers=answers(tables))
     },
     numbers=numbers,
-    needs=(CLEAN,),
+    needs=(PROMPTS, CLEAN),
+    asks=("among",),
 )
 
 
 def answer_tables(
     model: Model, task: Task, components: Sequence[str] | None = None, options: Options = DEFAULT_OPTIONS
 ) -> Measurement:
-    """Answer tables of any components (method.md V5; the post, "Day distribution").
+    """Answer tables of any components (docs/method.md, V5; the post, "Day distribution").
 
     components: "a9.h1" or "9.1" (a head), "m9" (an MLP), "resid_pre9", "resid_mid9", "resid_post9" (the stream),
     "logits"; None: those that the study chooses. OptionError for a name that the model does not have.

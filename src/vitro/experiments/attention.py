@@ -7,12 +7,13 @@ import torch
 from vitro.engine import clean_attention, clean_runs
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.key_heads import key_heads
-from vitro.experiments.labels import head_name, positions, prompt_tokens
 from vitro.experiments.prompts import PROMPTS
-from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
-from vitro.experiments.statistics import leader
-from vitro.figures import attention_patterns, final_attention
+from vitro.experiments.setup import Setup
+from vitro.figures import Figure, attention_patterns, final_attention
+from vitro.heads import Head
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, at_places, first_prompt, head_name, leader, places, prompt_tokens, varies
 from vitro.tasks import Task
 
 LOOKS = 0.01
@@ -21,11 +22,12 @@ LOOKS = 0.01
 
 def run(setup: Setup) -> Tables:
     """Table `attention`: from the final stream, every head. Table `attention_pattern`: the key heads, query by key."""
-    weights = setup.streams.attention.cpu()
-    prompt, layer, head, position = (index.ravel() for index in np.indices(weights.shape))
+    weights = setup.streams.attention.cpu().numpy()
+    there = np.arange(weights.shape[-1]) < np.array(setup.questions.lengths)[:, None, None, None]
+    prompt, layer, head, position = np.nonzero(np.broadcast_to(there, weights.shape))
     where = {"prompt": prompt, "layer": layer, "head": head, "position": position}
     return {
-        "attention": pl.DataFrame({**where, "weight": weights.flatten().numpy()}),
+        "attention": pl.DataFrame({**where, "weight": weights[prompt, layer, head, position]}),
         "attention_pattern": _patterns(setup),
     }
 
@@ -34,13 +36,12 @@ def run(setup: Setup) -> Tables:
 def _patterns(setup: Setup) -> pl.DataFrame:
     heads = key_heads(setup)
     frames: dict[Head, list[pl.DataFrame]] = {head: [] for head in heads}
-    for part, clean in clean_runs(setup.model, setup.prompts.tokens.tolist(), setup.options.memory):
-        paths = clean.tree.paths
+    for part, clean in clean_runs(setup.model, setup.questions.tokens, setup.options.memory):
         layers = {layer: clean_attention(clean, layer).cpu() for layer, _ in heads}
-        n_positions = paths.shape[1]
-        query, key = np.tril_indices(n_positions)
-        for layer, head in heads:
-            for number, path in enumerate(paths):
+        for number, path in enumerate(clean.tree.paths):
+            path = path[path >= 0]
+            query, key = np.tril_indices(len(path))
+            for layer, head in heads:
                 weights = layers[layer][head][path][:, path]
                 frames[Head(layer, head)].append(
                     pl.DataFrame(
@@ -59,49 +60,66 @@ def _patterns(setup: Setup) -> pl.DataFrame:
 
 
 def _of_key_heads(tables: Tables) -> pl.DataFrame:
-    """The rows of `attention` that belong to the heads in `attention_pattern`, in their order."""
+    """The rows of `attention` that belong to the heads in `attention_pattern`, in their order, by `places`."""
     heads = tables["attention_pattern"].select("layer", "head").unique(maintain_order=True)
-    return heads.join(tables["attention"], on=["layer", "head"], maintain_order="left_right")
+    weights = heads.join(tables["attention"], on=["layer", "head"], maintain_order="left_right")
+    return at_places(tables, weights.select("prompt", "layer", "head", "position", "weight"))
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """For every key head: mean attention from the final stream to each position."""
-    labels = positions(tables)
+    """For every key head: mean attention from the final stream to each place."""
     mean = (
         _of_key_heads(tables)
         .with_columns(head_name().alias("from the final stream of"))
         .group_by("from the final stream of", "position", maintain_order=True)
         .agg(pl.col("weight").mean())
+        .sort("position", maintain_order=True)
         .pivot("position", index="from the final stream of", values="weight")
     )
-    return mean.rename({str(position): f"{position} {label}" for position, label in enumerate(labels)})
+    return mean.rename({str(place): f"{place} {label}" for place, label in enumerate(places(tables))}, strict=False)
 
 
 def summary(tables: Tables) -> str:
     """Where each key head looks most."""
-    labels = positions(tables)
+    labels = places(tables)
     table = _of_key_heads(tables).with_columns(head_name().alias("name"))
     looks = []
     for name in table["name"].unique(maintain_order=True):
         most = leader(table.filter(name=name), ("position",), pl.col("weight"), floor=LOOKS)
         at = f"{labels[most.key[0]].strip()} ({most.mean:.2f})"
-        looks.append(f"{name} at {at}" if most.stands_out else f"{name} at no one position beyond the prompts' spread")
+        looks.append(f"{name} at {at}" if most.stands_out else f"{name} at no one place beyond the prompts' spread")
     n_prompts = table["prompt"].n_unique()
     return f"From the final stream, on average over {n_prompts} prompts, the key heads look most: {', '.join(looks)}."
+
+
+def figures(tables: Tables) -> dict[str, Figure]:
+    """Where the key heads look, over all prompts, and their patterns.
+
+    Where prompts are of different forms, no mean over positions means anything: the pattern is the first prompt's.
+    """
+    patterns = tables["attention_pattern"]
+    if varies(tables):
+        each = prompt_tokens(tables)
+        return {
+            "attention": final_attention(_of_key_heads(tables), places(tables), each),
+            "attention_pattern": attention_patterns(patterns, places(tables), each),
+        }
+    return {
+        "attention": final_attention(_of_key_heads(tables), places(tables)),
+        "attention_pattern": attention_patterns(patterns.filter(prompt=0), first_prompt(tables)),
+    }
 
 
 ATTENTION = Experiment(
     name="attention",
     title="Attention",
     reading="The rows show where each key head looks from the final stream, the triangles its whole pattern, each row "
-    "a position that looks, each column one that is looked at: the mean over prompts, or the prompt chosen below.",
+    "a position that looks, each column one that is looked at: the mean over prompts (or a prompt chosen below), and "
+    "where prompts are of different forms, the first prompt's.",
     python="vitro.attention(model, task)",
     tables=("attention", "attention_pattern"),
     run=run,
-    figures=lambda tables: {
-        "attention": final_attention(_of_key_heads(tables), positions(tables), prompt_tokens(tables)),
-        "attention_pattern": attention_patterns(tables["attention_pattern"], positions(tables), prompt_tokens(tables)),
-    },
+    figures=figures,
     numbers=numbers,
     summary=summary,
     needs=(PROMPTS,),
@@ -109,5 +127,5 @@ ATTENTION = Experiment(
 
 
 def attention(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Where the heads look (method.md V6; the post, "Attention patterns")."""
+    """Where the heads look (docs/method.md, V6; the post, "Attention patterns")."""
     return ATTENTION.measure(model, task, options)

@@ -1,98 +1,132 @@
 """V7, pins: what becomes of the answer when heads look at one stream alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
-from torch import Tensor
+import torch
 
-from vitro.engine import Finals, Variant, pin
+from vitro.engine import Edit, Variant, pattern, pin
+from vitro.experiments.ablation import metric_columns
+from vitro.experiments.effects import LEVELS, levels
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.head_ablation import HEAD_ABLATION
-from vitro.experiments.head_lens import HEAD_LENS, copying_heads, subject_heads
-from vitro.experiments.key_heads import key_heads, named, strongest_heads
-from vitro.experiments.labels import positions
+from vitro.experiments.head_lens import HEAD_LENS
+from vitro.experiments.key_heads import key_heads, named, ranking
 from vitro.experiments.prompts import PROMPTS
-from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
-from vitro.experiments.statistics import leader
+from vitro.experiments.setup import Setup
 from vitro.figures import pins
+from vitro.heads import Head
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, copying_heads, leader, places, said, subject_heads, varies
 from vitro.tasks import Task
 
 
 def groups(setup: Setup) -> list[tuple[Head, ...]]:
     """Which heads are pinned: each key head alone, and two of them together.
 
-    These two are the first two of the options' heads; by rule, the first key head and the one whose mean ablation costs
-    the answer most, or, where it is the same, the one that copies most; where none copies, the one whose lens gives the
-    subject most. On GPT-2 with days: 9.1 and 10.3.
+    These two are the first two of the options' heads; by rule, the first key head and the one whose ablation costs
+    most, or, where it is the same, the one that copies most; where none copies, the one whose lens gives the subject
+    most. On GPT-2 with days: 9.1 and 10.3.
     """
     heads = key_heads(setup)
     if setup.options.heads is not None:
         partners = heads[1:]
     else:
-        needed = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")[0]
         lens = setup.tables(HEAD_LENS)["head_lens"]
-        copying = (copying_heads(lens) or subject_heads(lens))[0]
-        partners = tuple(head for head in (needed, copying) if head != heads[0])
+        copying = (copying_heads(lens) if setup.varying else []) or subject_heads(lens)
+        partners = tuple(head for head in (ranking(setup)[0], copying[0]) if head != heads[0])
     return [*((head,) for head in heads), *((heads[0], partner) for partner in partners[:1])]
 
 
+def pinned_places(setup: Setup) -> list[tuple[str | None, tuple[int, ...]]]:
+    """Where heads are pinned: a position in each prompt, and the mark that names it.
+
+    Every position where prompts differ in their subject alone, so that positions correspond; elsewhere every mark.
+    """
+    questions = setup.questions
+    if setup.varying:
+        named = {at[0]: name for name, at in reversed(list(questions.marks.items()))}
+        return [(named.get(at), (at,) * len(questions)) for at in range(questions.lengths[0])]
+    return list(questions.marks.items())
+
+
 def run(setup: Setup) -> Tables:
-    """Table `attention_pin`: prompt, heads ("a9.h1+a10.h3"), position (null: clean), answer_prob."""
-    answers, _, _ = setup.token_ids
-    n_prompts, n_positions = setup.prompts.tokens.shape
-
-    def read(finals: Finals) -> dict[str, Tensor]:
-        return {"answer_prob": finals.prob(answers[finals.prompts])}
-
-    keys: list[tuple[str, int | None]] = []
+    """Table `attention_pin`: prompt, heads ("a9.h1+a10.h3"), position and mark (null: clean), and every metric."""
+    read = levels(setup)
+    keys: list[tuple[str, str | None, tuple[int | None, ...]]] = []
     variants: list[Variant] = []
+    n_prompts = len(setup.questions)
     for heads in groups(setup):
-        for position in (None, *range(n_positions)):
-            keys.append((named(heads), position))
-            variants.append(() if position is None else tuple(pin(layer, head, position) for layer, head in heads))
-    found = setup.sweep(variants, read, "heads pinned")
+        keys.append((named(heads), None, (None,) * n_prompts))
+        variants.append(())
+        for mark, positions in pinned_places(setup):
+            keys.append((named(heads), mark, positions))
+            variants.append(tuple(edit for layer, head in heads for edit in pinned(layer, head, positions)))
+    values = setup.sweep(variants, read, "heads pinned")
     return {
         "attention_pin": pl.DataFrame(
             {
                 "prompt": np.tile(np.arange(n_prompts), len(keys)),
-                "heads": [heads for heads, _ in keys for _ in range(n_prompts)],
-                "position": pl.Series([position for _, position in keys for _ in range(n_prompts)], dtype=pl.Int64),
-                "answer_prob": found["answer_prob"].flatten().numpy(),
+                "heads": [heads for heads, _, _ in keys for _ in range(n_prompts)],
+                "position": pl.Series([at for _, _, positions in keys for at in positions], dtype=pl.Int64),
+                "mark": pl.Series([mark for _, mark, _ in keys for _ in range(n_prompts)], dtype=pl.String),
+                **metric_columns(values, LEVELS, n_prompts * len(keys)),
             }
         )
     }
 
 
+def pinned(layer: int, head: int, positions: Sequence[int]) -> list[Edit]:
+    """The edits that make a head's final stream attend to a position alone, each prompt's own."""
+    if len(set(positions)) == 1:
+        return [pin(layer, head, positions[0])]
+    weights = torch.eye(max(positions) + 1)[list(positions)]
+    return [Edit(pattern(layer, head), weights[:, None], positions=(-1,))]
+
+
+def _at_places(tables: Tables) -> pl.DataFrame:
+    """The table with `place`, the number of a label in `places`; null for the clean run."""
+    table = tables["attention_pin"]
+    if varies(tables):
+        return table.with_columns(pl.col("position").alias("place"))
+    numbers = {name: number for number, name in enumerate(places(tables))}
+    return table.with_columns(pl.col("mark").replace_strict(numbers, return_dtype=pl.Int64).alias("place"))
+
+
 def numbers(tables: Tables) -> pl.DataFrame:
-    """For every pinned group: the mean answer probability, clean and at each position."""
-    labels = positions(tables)
+    """For every pinned group: the mean metric, clean and at each place."""
     mean = (
-        tables["attention_pin"]
-        .with_columns(pl.col("position").cast(pl.String).fill_null("clean"))
-        .group_by("heads", "position", maintain_order=True)
-        .agg(pl.col("answer_prob").mean())
-        .pivot("position", index="heads", values="answer_prob")
+        _at_places(tables)
+        .with_columns(pl.col("place").cast(pl.String).fill_null("clean"))
+        .group_by("heads", "place", maintain_order=True)
+        .agg(pl.col(said(tables).metric).mean())
+        .pivot("place", index="heads", values=said(tables).metric)
     )
-    return mean.rename({str(position): f"{position} {label}" for position, label in enumerate(labels)})
+    return mean.rename({str(place): f"{place} {label}" for place, label in enumerate(places(tables))}, strict=False)
 
 
 def summary(tables: Tables) -> str:
-    """Which position is best for the heads that are pinned together."""
-    heads = tables["attention_pin"]["heads"][-1]
-    mine = tables["attention_pin"].filter(heads=heads)
-    clean = mine.filter(pl.col("position").is_null()).select("prompt", pl.col("answer_prob").alias("clean"))
-    pinned = mine.drop_nulls("position").join(clean, on="prompt")
-    best = leader(pinned, ("position",), pl.col("answer_prob"))
+    """Which place is best for the heads that are pinned together."""
+    spoken, table = said(tables), _at_places(tables)
+    heads = table["heads"][-1]
+    rows = table.filter(heads=heads).select("prompt", "place", pl.col(spoken.metric).alias("value"))
+    clean = rows.filter(pl.col("place").is_null()).select("prompt", pl.col("value").alias("clean"))
+    pinned = rows.drop_nulls("place").join(clean, on="prompt")
+    # What may be negative is compared from its lowest value on.
+    lowest = 0.0 if spoken.unit == "probability" else pinned["value"].min()
+    best = leader(pinned, ("place",), pl.col("value") - lowest)
     if not best.stands_out:
-        return f"Of the positions to which {heads} can be pinned, {best.doubt}."
-    position = best.key[0]
-    label = positions(tables)[position].strip(" {}")
-    here, change = pinned.filter(position=position), pl.col("answer_prob") - pl.col("clean")
+        return f"Of the places to which {heads} can be pinned, {best.doubt}."
+    place = best.key[0]
+    label = places(tables)[place].strip(" {}")
+    here, change = pinned.filter(place=place), pl.col("value") - pl.col("clean")
     verdicts = {"more than": change, "less than": -change}
-    beside = [words for words, effect in verdicts.items() if leader(here, ("position",), effect).stands_out]
+    beside = [words for words, effect in verdicts.items() if leader(here, ("place",), effect).stands_out]
+    where = f"{place} ({label})" if varies(tables) else label
     return (
-        f"Of all positions, {heads} pinned to {position} ({label}) gives the answer most: {best.mean:.3g} on average "
-        f"over {best.n_prompts} prompts, {beside[0] if beside else 'no clear change from'} the "
+        f"Of all places, {heads} pinned to {where} gives most of {spoken.words}: {here['value'].to_numpy().mean():.3g} "
+        f"on average over {best.n_prompts} prompts, {beside[0] if beside else 'no clear change from'} the "
         f"{clean['clean'].to_numpy().mean():.3g} unpinned."
     )
 
@@ -100,12 +134,12 @@ def summary(tables: Tables) -> str:
 ATTENTION_PIN = Experiment(
     name="attention_pin",
     title="Attention pinned",
-    reading="Each bar is the answer's mean probability when the named heads are made to look, from the final stream, "
-    "at one position alone; the grey bar is the clean run.",
+    reading="Each bar is the mean metric when the named heads are made to look, from the final stream, at one place "
+    "alone (a position, or each prompt's own position of a mark); the grey bar is the clean run.",
     python="vitro.pin_heads(model, task)",
     tables=("attention_pin",),
     run=run,
-    figures=lambda tables: {"attention_pin": pins(tables["attention_pin"], positions(tables))},
+    figures=lambda tables: {"attention_pin": pins(_at_places(tables), places(tables), said(tables))},
     numbers=numbers,
     summary=summary,
     needs=(PROMPTS,),
@@ -113,5 +147,5 @@ ATTENTION_PIN = Experiment(
 
 
 def pin_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Heads pinned to each stream in turn (method.md V7; the post, "Attention patterns")."""
+    """Heads pinned to each stream in turn (docs/method.md, V7; the post, "Attention patterns")."""
     return ATTENTION_PIN.measure(model, task, options)

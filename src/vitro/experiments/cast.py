@@ -4,12 +4,13 @@ import polars as pl
 
 from vitro.circuits import Cast
 from vitro.experiments.attention_pin import groups
-from vitro.experiments.head_ablation import HEAD_ABLATION
-from vitro.experiments.head_lens import HEAD_LENS, copying_heads, subject_heads
-from vitro.experiments.key_heads import strongest_heads
+from vitro.experiments.head_lens import HEAD_LENS
+from vitro.experiments.key_heads import ranking
 from vitro.experiments.mlp_ablation import MLP_ABLATION
-from vitro.experiments.mlp_local import MLP_LOCAL, best_to_worst
-from vitro.experiments.setup import Head, Setup
+from vitro.experiments.mlp_local import MLP_LOCAL
+from vitro.experiments.setup import Setup
+from vitro.heads import Head
+from vitro.tables import best_to_worst, copying_heads, subject_heads
 
 HELPERS = 3
 
@@ -18,36 +19,36 @@ def cast(setup: Setup) -> Cast:
     """The parts, by what was measured in the living model. On GPT-2 with days: those of the post.
 
     - successor and copier: the two heads that are pinned together (see `groups`);
-    - helpers: of the heads in no later layer than these, the three whose mean ablation costs the answer most;
+    - helpers: of the heads in no later layer than these, the three whose ablation costs most;
     - early copier: the head that copies the subject most below both, or, where nothing is below, of all others;
-    - first MLP: the one whose zero ablation costs the answer most; last MLP: the one of the others that raises the
-      answer most on the spot.
+    - first MLP: the one whose zero ablation (where it is measured) costs most; last MLP: the one of the others that
+      raises the answer most on the spot.
 
     In a model of few heads, or of one MLP, one plays several parts.
     """
     pair = groups(setup)[-1]
     successor, copier = pair if len(pair) == 2 else (pair[0], _other(setup, pair[0]))
     until = max(successor[0], copier[0])
-    strongest = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")
+    strongest = ranking(setup)
     helpers = [one for one in strongest if one not in (successor, copier) and one[0] <= until][:HELPERS]
     lens = setup.tables(HEAD_LENS)["head_lens"]
     # Those that copy come first; where none is free, those whose lens gives the subject most.
     ranked = dict.fromkeys([*copying_heads(lens), *subject_heads(lens)])
     copying = [one for one in ranked if one not in (successor, copier)]
     below = [one for one in copying if one[0] < min(successor[0], copier[0])]
-    by_zero = (
+    change, kind = f"{setup.metric.name}_change", "zero" if "zero" in setup.ablations else setup.ablation
+    by_loss = (
         setup.tables(MLP_ABLATION)["mlp_ablation"]
-        .filter(method="zero")
+        .filter(method=kind)
         .group_by("layer")
-        .agg(pl.col("answer_prob_change").mean())
-        .sort("answer_prob_change", "layer")
+        .agg(pl.col(change).mean())
+        .sort(change, "layer")
     )
-    first = int(by_zero["layer"][0])
+    first = int(by_loss["layer"][0])
     last = next((layer for layer in best_to_worst(setup.tables(MLP_LOCAL)["mlp_local"]) if layer != first), first)
     return Cast(successor, copier, tuple(helpers), (below or copying or [copier])[0], first, last)
 
 
 def _other(setup: Setup, head: Head) -> Head:
     """The strongest head beside one that stands alone, which in a model of one head is that one."""
-    strongest = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")
-    return next((one for one in strongest if one != head), head)
+    return next((one for one in ranking(setup) if one != head), head)

@@ -9,12 +9,16 @@ import numpy as np
 import polars as pl
 
 from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, stream
+from vitro.experiments.ablation import metric_columns
+from vitro.experiments.effects import LEVELS, beside_model
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.in_vitro import MEASURES, circuit_rows, in_one_line, reading, wired
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.experiments.statistics import RARE, chance, interval
+from vitro.experiments.in_vitro import circuit_rows, in_one_line, wired
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import RARE, Tables, chance, interval, said
 from vitro.tasks import Task, TaskError
 
 RANDOM = 200
@@ -50,30 +54,33 @@ def faithfulness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     In a paraphrase the subject stands elsewhere: heads pinned to where it stands in the task follow it. A circuit with
     a head pinned to any other position is asked in the task's own words alone: elsewhere that position means nothing.
 
-    Columns: template, prompt, answer_prob, among_answers, logit_diff (see `reading`), the same of the model as
-    model_..., and kl: KL(model || circuit) over the vocabulary, in nats.
+    Columns: template (of the task, its name where it has several), prompt, every metric of the circuit and, as
+    model_..., of the model, and kl: KL(model || circuit) over the vocabulary, in nats.
     """
     frames = []
-    following = _following(circuit, setup.prompts.subject_position)
+    following = _following(circuit, setup)
     for task in (setup.task, *(setup.task.paraphrased if following else ())):
         asked = setup if task is setup.task else Setup(setup.model, task, setup.options)
         try:
-            _ = asked.prompts
+            _ = asked.questions
         except TaskError:
             # A word that is one token after the template may be two after a paraphrase.
             continue
-        found = asked.run_circuits([following or circuit], reading(asked), "faithfulness")
-        names = [name for name in MEASURES if name != "kl"]
-        columns = {name: found[name][0].numpy() for name in (*names, *(f"model_{name}" for name in names), "kl")}
-        prompt = np.arange(len(asked.prompts.tokens))
-        frames.append(pl.DataFrame({"template": [task.template] * len(prompt), "prompt": prompt, **columns}))
+        values = {
+            name: value[0]
+            for name, value in asked.run_circuits([following or circuit], beside_model(asked), "faithfulness").items()
+        }
+        n_prompts = len(asked.questions)
+        columns = metric_columns(values, [*LEVELS, *(f"model_{name}" for name in LEVELS if name != "kl")], n_prompts)
+        template = task.facts().get("Template", task.name)
+        frames.append(pl.DataFrame({"template": [template] * n_prompts, "prompt": range(n_prompts), **columns}))
     return pl.concat(frames)
 
 
 def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """The circuit with each of its components left out in turn; `left_out` is null for the whole circuit.
 
-    Columns: left_out, prompt, and the `MEASURES`. A component without which nothing is left has no rows.
+    Columns: left_out, prompt, and every metric. A component without which nothing is left has no rows.
     """
     smaller: dict[str | None, Circuit] = {None: circuit}
     for one in circuit.components(setup.model.shape.n_heads):
@@ -83,16 +90,16 @@ def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 
 
 def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
-    """Parts of the circuit knocked out, of the living model (by mean) and of the circuit: the two should fall alike.
+    """Parts of the circuit knocked out, of the living model (ablated) and of the circuit: the two should fall alike.
 
     Parts are made of the heads and MLPs that it names (`Circuit.components`); where it names none the table is empty.
-    Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, answer_prob,
-    among_answers and logit_diff of the circuit (null where nothing is left of it), and of the model as model_...
+    Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, every metric but kl of
+    the circuit (null where nothing is left of it), and of the model as model_...
     """
     every = circuit.components(setup.model.shape.n_heads)
     some = _some_parts(every, setup.options.seed)
     called = {part: "+".join(map(str, part)) for part in some}
-    names = [name for name in MEASURES if name != "kl"]
+    names = [name for name in LEVELS if name != "kl"]
     model = circuit_rows(
         setup, "knocked_out", {called[part]: _knocked_out(setup, part) for part in some}, "completeness"
     ).select("knocked_out", "prompt", pl.col(names).name.prefix("model_"))
@@ -112,7 +119,7 @@ def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """Circuits of the same size and kind with other components, drawn at random; number 0 is the circuit itself.
 
-    The wiring stays; heads stand for heads and MLPs for MLPs. Columns: number, prompt, and the `MEASURES`.
+    The wiring stays; heads stand for heads and MLPs for MLPs. Columns: number, prompt, and every metric.
     """
     random = np.random.default_rng(setup.options.seed)
     drawn = [recast(setup.model, circuit, random) for _ in range(RANDOM)]
@@ -120,8 +127,9 @@ def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     return circuit_rows(setup, "number", named, "random circuits").with_columns(pl.col("number").cast(pl.Int64))
 
 
-def _following(circuit: Circuit, subject: int) -> Circuit | None:
+def _following(circuit: Circuit, setup: Setup) -> Circuit | None:
     """The circuit with its pins on the subject, wherever that is; None where one is pinned to another position."""
+    subject = setup.questions.marks["subject"][0] if setup.varying else "subject"
     if {pin for _, pin in circuit.pins} - {subject, "subject"}:
         return None
     return replace(circuit, pins=frozenset((one, "subject") for one, _ in circuit.pins))
@@ -135,9 +143,9 @@ def _without(circuit: Circuit, part: Sequence[Node]) -> Circuit | None:
 
 
 def _knocked_out(setup: Setup, part: Sequence[Node]) -> Circuit:
-    """The living model with a part of it at its means."""
+    """The living model with a part of it ablated."""
     last = setup.model.shape.n_layers - 1
-    return Circuit(frozenset({Edge(stream(last), LOGITS)}), constants=frozenset((one, "mean") for one in part))
+    return Circuit(frozenset({Edge(stream(last), LOGITS)}), constants=frozenset((one, setup.ablation) for one in part))
 
 
 def _some_parts(every: Sequence[Node], seed: int) -> list[tuple[Node, ...]]:
@@ -165,17 +173,23 @@ def numbers(tables: Tables) -> pl.DataFrame:
 WORDS = {
     "among_answers": "answer among the answers",
     "answer_prob": "answer among all tokens",
-    "logit_diff": "logits, answer - subject",
+    "logit_diff": "logits, answer - {wrong}",
 }
-"""The measures in a few words."""
+"""What is said of a circuit, in a few words: those of these that a task has."""
 Judgement = tuple[str, str, str, str]
+
+
+def _words(tables: Tables) -> dict[str, str]:
+    """The metrics that are spoken of, the first of them first."""
+    wrong, table = said(tables).wrong, tables["random_circuits"]
+    return {name: words.format(wrong=wrong) for name, words in WORDS.items() if table[name].null_count() == 0}
 
 
 def _faithful(tables: Tables) -> list[Judgement]:
     by_template = tables["faithfulness"].partition_by("template", maintain_order=True)
     over = f"mean and 95 % bootstrap interval over prompts and {len(by_template)} templates"
     found = []
-    for column, words in WORDS.items():
+    for column, words in _words(tables).items():
         mine, model = (_with_interval(by_template, name) for name in (column, f"model_{column}"))
         found.append((f"faithful: {words}", mine, f"model {model}", over))
     return [*found, ("faithful: KL(model || circuit)", f"{_with_interval(by_template, 'kl')} nats", "model 0", over)]
@@ -185,24 +199,26 @@ def _complete(tables: Tables) -> list[Judgement]:
     table = tables["completeness"]
     if table.is_empty():
         return []
-    model = _mean(tables["faithfulness"].head(table["prompt"].n_unique()), "model_among_answers")
-    left = _mean(table.filter("whole"), "model_among_answers")
-    words = "the model's answer probability among the answers, without all of the circuit and with it"
+    metric, name = next(iter(_words(tables).items()))
+    model = _mean(tables["faithfulness"].head(table["prompt"].n_unique()), f"model_{metric}")
+    left = _mean(table.filter("whole"), f"model_{metric}")
+    words = f"{name}: the model without all of the circuit, and with it"
     found = [("complete: what the model has left", f"{left:.4g}", f"model {model:.4g}", words)]
-    by_part = table.drop_nulls("among_answers").group_by("knocked_out")
-    gap = pl.col("among_answers").mean() - pl.col("model_among_answers").mean()
+    by_part = table.drop_nulls(metric).group_by("knocked_out")
+    gap = pl.col(metric).mean() - pl.col(f"model_{metric}").mean()
     gaps = by_part.agg(gap.abs().alias("gap"))["gap"]
     if len(gaps):
-        words = f"of that probability, circuit against model, over {len(gaps)} parts"
+        words = f"of the same, circuit against model, over {len(gaps)} parts"
         found.append(("complete: largest gap when a part goes", f"{gaps.to_numpy().max():.4g}", "no gap: 0", words))
     return found
 
 
 def _minimal(tables: Tables) -> list[Judgement]:
-    means = tables["minimality"].group_by("left_out").agg(pl.col("among_answers").mean())
-    whole = _mean(means.filter(pl.col("left_out").is_null()), "among_answers")
-    least = means.drop_nulls("left_out").sort("among_answers", "left_out", descending=[True, False]).head(1)
-    words = "change of the answer probability among the answers when it is left out"
+    metric, name = next(iter(_words(tables).items()))
+    means = tables["minimality"].group_by("left_out").agg(pl.col(metric).mean())
+    whole = _mean(means.filter(pl.col("left_out").is_null()), metric)
+    least = means.drop_nulls("left_out").sort(metric, "left_out", descending=[True, False]).head(1)
+    words = f"{name}: its change when this is left out"
     return [
         ("minimal: what it misses least", f"{name} {value - whole:+.4g}", f"circuit {whole:.4g}", words)
         for name, value in least.iter_rows()
@@ -212,7 +228,7 @@ def _minimal(tables: Tables) -> list[Judgement]:
 def _chance(tables: Tables) -> list[Judgement]:
     table = tables["random_circuits"]
     found = []
-    for column, words in WORDS.items():
+    for column, words in _words(tables).items():
         p, rank = chance(table, column)
         among = f"{table['number'].n_unique() - 1} random circuits"
         found.append((f"chance: {words}", f"rank {rank}", among, f"p = {p:.3g}: the share that does as well"))
@@ -233,10 +249,11 @@ def summary(tables: Tables) -> str:
     (_, mine, model, _), *_ = _faithful(tables)
     (_, rank, among, p), *_ = _chance(tables)
     templates = tables["faithfulness"]["template"].n_unique()
-    share, _ = chance(tables["random_circuits"], "among_answers")
+    share, _ = chance(tables["random_circuits"], next(iter(_words(tables))))
     verdict = "" if share <= RARE else ", not clearly better than chance"
+    gives = "gives the answer {} of what all answers get" if "among_answers" in _words(tables) else "comes to {}"
     return (
-        f"Asked in {templates} ways, that circuit gives the answer {mine} of what all answers get (mean, 95 % "
+        f"Asked in {templates} ways, that circuit {gives.format(mine)} (mean, 95 % "
         f"interval), the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]}){verdict}."
     )
 
@@ -244,10 +261,12 @@ def summary(tables: Tables) -> str:
 def _figures(tables: Tables) -> dict[str, Figure]:
     """The circuit among random ones and, where it has components to leave out, what these are worth."""
     wiring = shorten(tables["judged_circuit"].select(in_one_line(pl.col("text"))).item(), _LINE, placeholder=" …")
-    drawn: dict[str, Figure] = {"random_circuits": random_circuits_figure(tables["random_circuits"], wiring)}
+    drawn: dict[str, Figure] = {
+        "random_circuits": random_circuits_figure(tables["random_circuits"], wiring, next(iter(_words(tables))))
+    }
     if len(tables["completeness"]):
-        drawn["minimality"] = minimality_figure(tables["minimality"])
-        drawn["completeness"] = completeness_figure(tables["completeness"])
+        drawn["minimality"] = minimality_figure(tables["minimality"], next(iter(_words(tables))))
+        drawn["completeness"] = completeness_figure(tables["completeness"], next(iter(_words(tables))))
     return drawn
 
 
@@ -262,6 +281,8 @@ CIRCUIT_QUALITY = Experiment(
     figures=_figures,
     numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
+    asks=("subject",),
 )
 
 
@@ -272,6 +293,8 @@ def judge(model: Model, task: Task, circuit: Circuit | None = None, options: Opt
     """
     setup = Setup(model, task, options)
     setup.check()
-    if circuit is not None:
+    if circuit is None:
+        CIRCUIT_QUALITY.check(setup)
+    else:
         setup.measured[CIRCUIT_QUALITY.name] = quality_of(setup, circuit)
     return Measurement(CIRCUIT_QUALITY, CIRCUIT_QUALITY.shown(setup))

@@ -2,41 +2,73 @@
 
 import polars as pl
 
+from vitro.experiments.ablation import metric_columns
 from vitro.experiments.effects import answered
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import clean_answers
+from vitro.metrics import METRICS
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, said
 from vitro.tasks import Task
+
+FEW = 24
+"""Up to so many prompts are listed one by one."""
 
 
 def run(setup: Setup) -> Tables:
-    """Table `clean`, a row for each prompt: its subject and answer, and what is `answered`."""
-    prompts = setup.prompts
-    found = {name: value[0].numpy() for name, value in setup.sweep([()], answered(setup), "clean run").items()}
+    """Table `clean`, a row for each prompt: label, answer and wrong in words, and what is `answered`."""
+    questions = setup.questions
+    read = {name: value[0] for name, value in setup.sweep([()], answered(setup), "clean run").items()}
+    columns = metric_columns(read, [name for name in METRICS if name != "kl"], len(questions))
     return {
         "clean": pl.DataFrame(
             {
-                "prompt": range(len(prompts.tokens)),
-                "subject": setup.task.subjects,
-                "answer": setup.task.answers,
-                "answer_logit": found["answer_logit"],
-                "answer_prob": found["answer_prob"],
-                "answer_rank": found["answer_rank"],
-                "subject_prob": found["subject_prob"],
-                "top_token": setup.token_text(found["top"].tolist()),
-                "top_prob": found["top_prob"],
+                "prompt": range(len(questions)),
+                "label": questions.labels,
+                "answer": questions.answers,
+                "wrong": questions.others,
+                **columns,
+                "answer_rank": read["answer_rank"].numpy(),
+                "wrong_prob": read["wrong_prob"].numpy(),
+                "top_token": setup.token_text(read["top"].tolist()),
+                "top_prob": read["top_prob"].numpy(),
             }
         )
     }
 
 
+def numbers(tables: Tables) -> pl.DataFrame:
+    """The prompts one by one where they are few; where they are many, means by the kind of prompt."""
+    clean = tables["clean"].join(tables["questions"].select("prompt", "group"), on="prompt")
+    shown = [name for name in ("answer_prob", "logit_diff", "wrong_prob") if clean[name].null_count() == 0]
+    if len(clean) <= FEW:
+        return clean.select("label", "answer", "wrong", *shown, "answer_rank", "top_token", "top_prob")
+    return (
+        clean.group_by("group", maintain_order=True)
+        .agg(
+            pl.len().alias("prompts"),
+            (pl.col("answer_rank") == 0).sum().alias("right on top in"),
+            (pl.col("right_first") == 1).sum().alias("right above wrong in"),
+            *(pl.col(name).mean().alias(f"mean {name}") for name in shown),
+        )
+        .rename({"group": "kind of prompt"})
+    )
+
+
 def summary(tables: Tables) -> str:
-    """How many prompts are answered right, and how surely."""
-    clean = tables["clean"]
+    """How many prompts are answered right, how surely, and how many have right above wrong."""
+    clean, spoken = tables["clean"], said(tables)
     right = (clean["answer_rank"] == 0).sum()
-    mean = clean.select(pl.col("answer_prob").mean()).item()
-    return f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3g}."
+    mean = clean["answer_prob"].to_numpy().mean()
+    said_so = f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3g}"
+    if spoken.metric == "answer_prob":
+        return f"{said_so}."
+    value = clean[spoken.metric].to_numpy().mean()
+    first = int((clean["right_first"] == 1).sum())
+    return f"{said_so}; right is above wrong in {first}, and {spoken.words} is {value:.3g} on average ({spoken.unit})."
 
 
 CLEAN = Experiment(
@@ -47,12 +79,13 @@ CLEAN = Experiment(
     python="vitro.clean_run(model, task)",
     tables=("clean",),
     run=run,
-    figures=lambda tables: {"clean": clean_answers(tables["clean"])},
-    numbers=lambda tables: tables["clean"].drop("prompt"),
+    figures=lambda tables: {"clean": clean_answers(tables["clean"], tables["questions"], said(tables))},
+    numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
 )
 
 
 def clean_run(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """How a model answers a task when nothing is edited (method.md V1; the post, "The Task")."""
+    """How a model answers a task when nothing is edited (docs/method.md, V1; the post, "The Task")."""
     return CLEAN.measure(model, task, options)

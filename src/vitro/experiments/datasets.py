@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 
 from vitro.experiments.experiment import Experiment
-from vitro.experiments.setup import Setup, Tables
+from vitro.experiments.setup import Setup
+from vitro.tables import Tables
 
 
 def run(setup: Setup) -> Tables:
@@ -34,12 +35,14 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 DATASETS = Experiment(
     name="datasets",
-    title="Drawn sentences",
+    title="Sentences for means",
     reading="Random ablation puts in a component's place its mean output over sentences whose subject and content "
-    "words are drawn at random, mean ablation over sentences whose subject alone is.",
+    "words are drawn at random; mean ablation over sentences whose subject alone is drawn or, where a task has "
+    "counterfactual prompts, over these.",
     python='vitro.EXPERIMENTS["datasets"].measure(model, task)',
     tables=("datasets",),
     run=run,
     figures=lambda tables: {},
     numbers=numbers,
+    asks=("sentences",),
 )

@@ -7,13 +7,16 @@ import numpy as np
 import polars as pl
 
 from vitro.circuits import Edge, cut_edges, model_edges
+from vitro.experiments.ablation import metric_columns
 from vitro.experiments.effects import CHANGES, effects
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.experiments.statistics import leader
-from vitro.figures import EDGE_NAME, strongest_edges
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
+from vitro.figures import EDGE_NAME, Figure, strongest_edges
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
 from vitro.progress import bar
+from vitro.tables import Tables, leader, said
 from vitro.tasks import Task
 
 N_SHOWN = 15
@@ -34,26 +37,21 @@ def run(setup: Setup) -> Tables:
 
 def _into(setup: Setup, layer: int) -> Tables:
     """The edges into one block, or into the logits."""
-    n_layers, method, prompts = setup.model.shape.n_layers, setup.options.edge_ablation, setup.prompts.tokens
+    n_layers, method, prompts = setup.model.shape.n_layers, setup.edge_ablation, setup.questions.tokens
     where = f"layer {layer} of 0 to {n_layers - 1}" if layer < n_layers else "the logits"
     with bar(f"edges into {where}") as progress:
         found = cut_edges(
             setup.model,
-            prompts.tolist(),
+            prompts,
             layer,
             setup.constants(method),
             effects(setup),
-            since=since(setup),
+            since=setup.ablated_since(method),
             memory=setup.options.memory,
             progress=progress,
         )
     named = edge_columns(model_edges(setup.model, layer), len(prompts), method)
-    return {"edges": named.with_columns(**{name: found[name].numpy().ravel() for name in CHANGES})}
-
-
-def since(setup: Setup) -> int:
-    """The first position at which the ablated source can differ."""
-    return min(setup.ablated_positions(setup.options.edge_ablation) or (0,))
+    return {"edges": named.with_columns(**metric_columns(found, CHANGES, len(named)))}
 
 
 def edge_columns(edges: Sequence[Edge], n_prompts: int, method: str) -> pl.DataFrame:
@@ -70,24 +68,33 @@ def edge_columns(edges: Sequence[Edge], n_prompts: int, method: str) -> pl.DataF
     )
 
 
-def by_edge(table: pl.DataFrame) -> pl.DataFrame:
+def by_edge(table: pl.DataFrame, metric: str) -> pl.DataFrame:
     """Means over prompts, one row per edge, named as in EAP-IG (`m0->a9.h1<v>`), the strongest first.
 
-    Strength: the size of the change of the logit difference, answer minus subject.
+    Strength: the size of the change of the metric (see `edge_metric`).
     """
     return (
         table.group_by("source", "target", "input", maintain_order=True)
         .agg(pl.col(CHANGES).mean())
-        .with_columns(EDGE_NAME)
-        .sort(pl.col("logit_diff_change").abs(), descending=True, maintain_order=True)
+        .with_columns(EDGE_NAME, pl.col(f"{metric}_change").alias("change"))
+        .sort(pl.col("change").abs(), descending=True, maintain_order=True)
     )
 
 
-def strongest(edges: pl.DataFrame) -> pl.DataFrame:
-    """The first of `by_edge`, with the changes of logit difference, logit and probability."""
+def edge_metric(tables: Tables) -> str:
+    """By what edges are ranked: the study's metric, or the logit difference where that is a probability or has no sign.
+
+    One edge of thousands moves a probability by less than can be told from rounding.
+    """
+    spoken = said(tables)
+    return spoken.metric if spoken.unit == "nats" and spoken.metric != "kl" else "logit_diff"
+
+
+def strongest(edges: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The first of `by_edge`, with the changes of the metric, of the answer's logit and of its probability."""
     return edges.head(N_SHOWN).select(
         "edge",
-        pl.col("logit_diff_change").alias("change of logit difference"),
+        pl.col("change").alias(f"change of {metric}"),
         pl.col("answer_logit_change").alias("of logit"),
         pl.col("answer_prob_change").alias("of prob"),
     )
@@ -95,24 +102,32 @@ def strongest(edges: pl.DataFrame) -> pl.DataFrame:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """The strongest edges."""
-    return strongest(by_edge(tables["edges"]))
+    metric = edge_metric(tables)
+    return strongest(by_edge(tables["edges"], metric), metric)
 
 
 def summary(tables: Tables) -> str:
-    """Which single edge changes the logit difference most, where one does, and how few come near."""
-    edges = by_edge(tables["edges"])
-    means = edges.select("source", "target", "input", "edge", pl.col("logit_diff_change").sign().alias("sign"))
+    """Which single edge changes the metric most, where one does, and how few come near."""
+    metric = edge_metric(tables)
+    edges = by_edge(tables["edges"], metric)
+    means = edges.select("source", "target", "input", "edge", pl.col("change").sign().alias("sign"))
     each = tables["edges"].join(means, on=["source", "target", "input"], nulls_equal=True)
-    first = leader(each, ("edge",), pl.col("logit_diff_change") * pl.col("sign"), floor=NATS)
+    first = leader(each, ("edge",), pl.col(f"{metric}_change") * pl.col("sign"), floor=NATS)
     of_all = f"Of all {len(edges):,} edges, each cut alone"
+    words = "the logit difference" if metric == "logit_diff" else said(tables).words
     if not first.stands_out:
-        return f"{of_all}, which changes the logit difference most? Here {first.doubt}."
-    change = edges.filter(edge=first.key[0])["logit_diff_change"][0]
-    share = edges.filter(pl.col("logit_diff_change").abs() > 0.1 * abs(change))
+        return f"{of_all}, which changes {words} most? Here {first.doubt}."
+    change = edges.filter(edge=first.key[0])["change"][0]
+    share = edges.filter(pl.col("change").abs() > 0.1 * abs(change))
     return (
-        f"{of_all}, {first.key[0]} changes the logit difference most: by {change:+.3f} on average over "
+        f"{of_all}, {first.key[0]} changes {words} most: by {change:+.3f} on average over "
         f"{first.n_prompts} prompts; the means of {len(share)} edges, itself among them, reach a tenth of that."
     )
+
+
+def figures(tables: Tables) -> dict[str, Figure]:
+    """The strongest edges."""
+    return {"edges": strongest_edges(by_edge(tables["edges"], edge_metric(tables)), f"{edge_metric(tables)}_change")}
 
 
 EDGES = Experiment(
@@ -123,9 +138,10 @@ EDGES = Experiment(
     python="vitro.ablate_edges(model, task)",
     tables=("edges",),
     run=run,
-    figures=lambda tables: {"edges": strongest_edges(by_edge(tables["edges"]))},
+    figures=figures,
     numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
 )
 
 

@@ -2,29 +2,36 @@
 
 import polars as pl
 
-from vitro.experiments.edges import EDGES, by_edge
+from vitro.experiments.edges import EDGES, by_edge, edge_metric
 from vitro.experiments.edges_approx import APPROXIMATIONS, EDGES_APPROX
 from vitro.experiments.experiment import Experiment
-from vitro.experiments.setup import Setup, Tables
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import EDGE_NAME, edge_agreement
+from vitro.tables import Tables
 
 N_MISSES = 10
 
 
 def run(setup: Setup) -> Tables:
-    """Table `edges_agreement`: source, target, input, approximation, exact, approximate: means of logit_diff_change."""
-    exact = by_edge(setup.tables(EDGES)["edges"])
+    """Table `edges_agreement`: source, target, input, approximation, exact, approximate.
+
+    The last two are means of the change of the metric that edges are ranked by.
+    """
+    tables = {**setup.tables(PROMPTS), **setup.tables(EDGES), **setup.tables(EDGES_APPROX)}
+    metric = edge_metric(tables)
+    exact = by_edge(tables["edges"], metric)
     key = ["source", "target", "input"]
     frames = []
     for approximation in APPROXIMATIONS:
-        table = by_edge(setup.tables(EDGES_APPROX)["edges_approx"].filter(approximation=approximation))
+        table = by_edge(tables["edges_approx"].filter(approximation=approximation), metric)
         both = exact.join(table, on=key, suffix="_approx", nulls_equal=True, maintain_order="left")
         frames.append(
             both.select(
                 *key,
                 pl.lit(approximation).alias("approximation"),
-                pl.col("logit_diff_change").alias("exact"),
-                pl.col("logit_diff_change_approx").alias("approximate"),
+                pl.col("change").alias("exact"),
+                pl.col("change_approx").alias("approximate"),
             )
         )
     return {"edges_agreement": pl.concat(frames)}

@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 
 import polars as pl
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vitro.circuits import CLEAN, attribute_edges, mib_weights, model_edges, paper_weights
-from vitro.experiments.edges import by_edge, edge_columns, since, strongest
+from vitro.experiments.ablation import metric_columns
+from vitro.experiments.edges import by_edge, edge_columns, edge_metric, strongest
+from vitro.experiments.effects import CHANGES
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.setup import DEFAULT_OPTIONS, IgEndpoints, Options, Setup, Tables
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import strongest_edges
+from vitro.metrics import DIFFERENTIABLE, Whole, fitting
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, IgEndpoints, Options
+from vitro.tables import Tables
 from vitro.tasks import Task
 
 APPROXIMATIONS = ("EAP", "EAP-IG")
@@ -23,38 +28,37 @@ WEIGHTS: Mapping[IgEndpoints, tuple[float, ...]] = {"mib": mib_weights(STEPS), "
 
 def run(setup: Setup) -> Tables:
     """Table `edges_approx`: as `edges`, with the column approximation (EAP, EAP-IG) behind the method."""
-    answers, subjects, _ = setup.token_ids
+    fit = [metric for metric in fitting(setup.questions) if metric.name in DIFFERENTIABLE]
 
     def metrics(logits: Float[Tensor, "prompt d_vocab"]) -> dict[str, Float[Tensor, " prompt"]]:
-        row = torch.arange(len(logits), device=logits.device)
-        answer, subject = logits[row, answers], logits[row, subjects]
-        return {
-            "answer_logit_change": answer,
-            "answer_prob_change": (answer - logits.logsumexp(-1)).exp(),
-            "logit_diff_change": answer - subject,
-        }
+        answers = setup.asked.of_logits(Whole(logits))
+        return {f"{metric.name}_change": metric.of(answers) for metric in fit}
 
-    method, prompts = setup.options.edge_ablation, setup.prompts.tokens
+    method, prompts = setup.edge_ablation, setup.questions.tokens
     edges = [edge for layer in range(setup.model.shape.n_layers + 1) for edge in model_edges(setup.model, layer)]
     frames = []
     for approximation, weights in zip(APPROXIMATIONS, (CLEAN, WEIGHTS[setup.options.ig_endpoints]), strict=True):
         found = attribute_edges(
             setup.model,
-            prompts.tolist(),
+            prompts,
             setup.constants(method),
             metrics,
-            since=since(setup),
+            since=setup.ablated_since(method),
             weights=weights,
             memory=setup.options.memory,
         )
         named = edge_columns(edges, len(prompts), method).with_columns(approximation=pl.lit(approximation))
-        frames.append(named.with_columns(**{name: values.float().numpy().ravel() for name, values in found.items()}))
+        frames.append(named.with_columns(**metric_columns(found, CHANGES, len(named))))
     return {"edges_approx": pl.concat(frames)}
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """The strongest edges by integrated gradients."""
-    return strongest(by_edge(tables["edges_approx"].filter(approximation="EAP-IG")))
+    return strongest(_integrated(tables), edge_metric(tables))
+
+
+def _integrated(tables: Tables) -> pl.DataFrame:
+    return by_edge(tables["edges_approx"].filter(approximation="EAP-IG"), edge_metric(tables))
 
 
 EDGES_APPROX = Experiment(
@@ -66,11 +70,10 @@ EDGES_APPROX = Experiment(
     tables=("edges_approx",),
     run=run,
     figures=lambda tables: {
-        "edges_approx": strongest_edges(
-            by_edge(tables["edges_approx"].filter(approximation="EAP-IG")), "estimated by EAP-IG"
-        )
+        "edges_approx": strongest_edges(_integrated(tables), f"{edge_metric(tables)}_change", "estimated by EAP-IG")
     },
     numbers=numbers,
+    needs=(PROMPTS,),
 )
 
 

@@ -10,6 +10,32 @@ from vitro.metrics import METRICS, Whole, fitting
 CHANGES = tuple(f"{name}_change" for name in METRICS if name != "kl")
 """The columns of changes, for tables that have every metric; null where a task has not what a metric needs."""
 
+LEVELS = tuple(METRICS)
+"""The columns of the metrics themselves, kl among them."""
+
+
+def levels(setup: Setup) -> Read:
+    """A reading of every metric that the task can have, each [variant, prompt]; kl is KL(clean || variant)."""
+    metrics = fitting(setup.questions)
+
+    def read(finals: Finals) -> dict[str, Float[Tensor, "row prompt"]]:
+        answers = setup.asked[finals.prompts].of_logits(finals)
+        return {metric.name: metric.of(answers) for metric in metrics}
+
+    return read
+
+
+def beside_model(setup: Setup) -> Read:
+    """The same, and model_...: every metric but kl of the clean run, in each row."""
+    metrics, of_rows = fitting(setup.questions), levels(setup)
+
+    def read(finals: Finals) -> dict[str, Float[Tensor, "row prompt"]]:
+        clean = setup.asked[finals.prompts].of_logits(finals.clean)
+        beside = {m.name: m.of(clean).expand(finals.n_rows, -1) for m in metrics if m.name != "kl"}
+        return {**of_rows(finals), **{f"model_{name}": value for name, value in beside.items()}}
+
+    return read
+
 
 def effects(setup: Setup) -> Read:
     """A reading of final logits as changes of every metric, variant minus clean: positive means that the answer gained.

@@ -3,13 +3,35 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 import polars as pl
 
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.setup import Setup
 from vitro.figures import Figure, to_svg
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, OptionError, Options
+from vitro.tables import Tables
 from vitro.tasks import Task
+
+Asks = Literal["subject", "among", "partner", "sentences", "direction", "wrong"]
+LACKS: Mapping[Asks, str] = {
+    "subject": "prompts that differ in one word, the subject, alone, and its ordered list of words",
+    "among": "a closed list of answers",
+    "partner": "counterfactual prompts",
+    "wrong": "a wrong answer in every prompt",
+    "sentences": "prompts of one length, over which a mean can be taken",
+    "direction": "a wrong answer in every prompt, or a token to steer by (--steer-token)",
+}
+"""What a measurement may ask of a task, in words."""
+HAS: Mapping[Asks, Callable[[Setup], bool]] = {
+    "subject": lambda setup: setup.varying,
+    "among": lambda setup: bool(setup.questions.among),
+    "partner": lambda setup: setup.questions.partner is not None,
+    "wrong": lambda setup: all(setup.questions.wrong),
+    "sentences": lambda setup: bool(setup.datasets),
+    "direction": lambda setup: setup.steer_token is not None or all(setup.questions.wrong),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,17 @@ class Experiment:
     summary: Callable[[Tables], str] = lambda tables: ""
     """What was found, in a sentence for the top of the report; empty for what only serves the others."""
     needs: tuple["Experiment", ...] = ()
+    asks: tuple[Asks, ...] = ()
+    """What of a task it cannot do without (see `LACKS`)."""
+
+    def lacks(self, setup: Setup) -> str:
+        """Why a task cannot answer it, in words that finish "it needs"; empty where it can."""
+        return next((LACKS[what] for what in self.asks if not HAS[what](setup)), "")
+
+    def check(self, setup: Setup) -> None:
+        """OptionError where the task cannot answer it."""
+        if lacks := self.lacks(setup):
+            raise OptionError(f"{self.title} cannot be asked of {setup.task.name}: it needs {lacks}")
 
     def shown(self, setup: Setup) -> Tables:
         """The experiment's tables in a setup, and those that its figures need beside them."""
@@ -44,6 +77,7 @@ class Experiment:
         """The measurement of a task on a model. Raises what `Setup.check` does, before anything is run."""
         setup = Setup(model, task, options)
         setup.check()
+        self.check(setup)
         return Measurement(self, self.shown(setup))
 
 

@@ -3,15 +3,22 @@
 from collections.abc import Sequence
 
 from vitro.experiments.experiment import Experiment
-from vitro.experiments.setup import Tables
-from vitro.experiments.statistics import RARE, luck
+from vitro.tables import RARE, Tables, luck, varies
 
 
 def does_task(tables: Tables) -> bool:
-    """Whether the model does the task: all prompts right, or more than one of the answers named at random would be."""
+    """Whether the model does the task: all prompts right, or more than chance would get right (binomial, 5 %).
+
+    Right is the answer as top token, and by chance one of the answers is named; where a task has no list of answers,
+    right is above wrong, which by chance it is half of the time.
+    """
     clean = tables["clean"]
-    right = int((clean["answer_rank"] == 0).sum())
-    return right == len(clean) or luck(right, len(clean), 1 / clean["answer"].n_unique()) <= RARE
+    tops, firsts = int((clean["answer_rank"] == 0).sum()), int((clean["right_first"] == 1).sum())
+    if varies(tables):
+        right, by_chance = tops, 1 / clean["answer"].n_unique()
+    else:
+        right, by_chance = firsts, 0.5
+    return len(clean) in (right, tops) or luck(right, len(clean), by_chance) <= RARE
 
 
 def findings(done: Sequence[Experiment], tables: Tables) -> list[str]:
@@ -19,9 +26,11 @@ def findings(done: Sequence[Experiment], tables: Tables) -> list[str]:
     if "clean" in tables and not does_task(tables):
         clean = tables["clean"]
         right, prob = (clean["answer_rank"] == 0).sum(), clean["answer_prob"].to_numpy().mean()
+        first = (clean["right_first"] == 1).sum()
+        above = "" if varies(tables) else f" and right is above wrong in {first}"
         return [
-            f"The model does not do this task: its top token is the answer in {right} of {len(clean)} prompts, no more "
-            f"than chance among the answers would give (mean answer probability {prob:.2g}).",
+            f"The model does not do this task: its top token is the answer in {right} of {len(clean)} prompts{above}, "
+            f"no more than chance among the answers would give (mean answer probability {prob:.2g}).",
             "So the tables and figures describe what was measured, and say nothing of how the model does the task.",
         ]
     return [sentence for experiment in done if (sentence := experiment.summary(tables))]

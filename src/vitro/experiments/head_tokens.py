@@ -2,15 +2,16 @@
 
 import polars as pl
 
-from vitro.experiments.clean import CLEAN
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.head_ablation import HEAD_ABLATION
 from vitro.experiments.head_lens import HEAD_LENS
 from vitro.experiments.key_heads import AT_MOST, reasons
-from vitro.experiments.labels import head_name, subjects
-from vitro.experiments.setup import DEFAULT_OPTIONS, Head, Options, Setup, Tables
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import head_top_tokens
+from vitro.heads import Head
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, head_name, labels, said
 from vitro.tasks import Task
 
 
@@ -18,8 +19,7 @@ def run(setup: Setup) -> Tables:
     """Table `key_heads`: layer, head and why it is one, in the order in which all sections show them."""
     why: dict[Head, list[str]]
     if setup.options.heads is None:
-        lens, ablation = setup.tables(HEAD_LENS)["head_lens"], setup.tables(HEAD_ABLATION)["head_ablation"]
-        why = dict(list(reasons(lens, ablation).items())[:AT_MOST])
+        why = dict(list(reasons(setup).items())[:AT_MOST])
     else:
         why = {Head(*head): ["asked for"] for head in setup.options.heads}
     return {
@@ -41,7 +41,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
         .agg(
             (pl.col("answer_rank_among_answers") == 0).sum().alias("answer first in"),
             pl.col("answer_prob").mean().alias("mean answer prob"),
-            pl.col("subject_prob").mean().alias("mean subject prob"),
+            pl.col("wrong_prob").mean().alias(f"mean {said(tables).wrong} prob"),
         )
     )
     rows = tables["key_heads"].join(by_head, on=["layer", "head"], how="left", maintain_order="left")
@@ -63,14 +63,14 @@ HEAD_TOKENS = Experiment(
     tables=("key_heads",),
     run=run,
     figures=lambda tables: {
-        "head_tokens": head_top_tokens(tables["head_lens_top"], tables["key_heads"], subjects(tables))
+        "head_tokens": head_top_tokens(tables["head_lens_top"], tables["key_heads"], labels(tables))
     },
     numbers=numbers,
     summary=summary,
-    needs=(CLEAN, HEAD_LENS),
+    needs=(PROMPTS, HEAD_LENS),
 )
 
 
 def head_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The key heads' top tokens (method.md V4; the post, "Logit lens applied to heads")."""
+    """The key heads' top tokens (docs/method.md, V4; the post, "Logit lens applied to heads")."""
     return HEAD_TOKENS.measure(model, task, options)

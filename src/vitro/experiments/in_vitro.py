@@ -5,27 +5,26 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from torch import Tensor
 
 from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
 from vitro.circuits.nodes import Kind
-from vitro.engine import Finals, Read, Unembedded, pattern
+from vitro.engine import Finals, pattern
+from vitro.experiments.ablation import metric_columns
 from vitro.experiments.answer_tables import answer_rows, leading
 from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
-from vitro.experiments.effects import answered
+from vitro.experiments.effects import LEVELS, answered, levels
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.labels import answers, positions, subjects
 from vitro.experiments.layer_lens import LAYER_LENS
 from vitro.experiments.prompts import PROMPTS
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.setup import Setup
 from vitro.figures import Figure, answer_tables, circuit_answers, circuit_attention, circuit_drawing
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, answers, at_places, labels, places, said
 from vitro.tasks import Task
 
-MEASURES = ("answer_prob", "among_answers", "logit_diff", "kl")
-"""By which circuits are compared."""
 SHOWN = ("C6", "C7", "C9")
 """The setups whose answer tables are drawn."""
 READABLE = 0.01
@@ -55,29 +54,31 @@ def wired(setup: Setup, parts: Cast | None = None) -> Mapping[str, Circuit]:
 def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     """Tables of some circuits, by their names, each with a row for a circuit and a prompt, but `circuit_wiring`.
 
-    circuits: answer_prob, answer_rank (0 = top), subject_prob, top_token, top_prob. circuit_answer_table: the logits of
-    the answers, as in `answer_table`. circuit_attention: the weights from the final stream of the heads that each
-    circuit names (`Circuit.components`). circuit_wiring: the circuit's text, and how many heads a layer of the model
-    has.
+    circuits: every metric but kl, answer_rank (0 = top), wrong_prob, top_token, top_prob. circuit_answer_table: the
+    logits of the closed list of answers, as in `answer_table`; no rows where there is none. circuit_attention: the
+    weights from the final stream of the heads that each circuit names (`Circuit.components`). circuit_wiring: the
+    circuit's text, and how many heads a layer of the model has.
     """
     wired = list(circuits.values())
     n_heads = setup.model.shape.n_heads
     own = {name: [one for one in made.components(n_heads) if one.kind is Kind.head] for name, made in circuits.items()}
     watch = sorted({one for heads in own.values() for one in heads})
-    answers_of, answer_list = answered(setup), setup.token_ids[2]
+    answers_of, questions = answered(setup), setup.questions
 
     def read(finals: Finals) -> Mapping[str, Tensor]:
         watched = {str(one): finals.attention[pattern(one.layer, one.head)] for one in watch}
-        return {**answers_of(finals), "answer_logits": finals.among(answer_list), **watched}
+        return {**answers_of(finals), "answer_logits": finals.among(setup.asked.tokens[setup.asked.listed]), **watched}
 
     found = setup.run_circuits(wired, read, "circuits", watch=watch)
-    n_prompts = len(setup.prompts.tokens)
+    n_prompts = len(questions)
     prompt = np.tile(np.arange(n_prompts), len(circuits))
     table = pl.DataFrame(
         {
             "circuit": np.repeat(np.array(list(circuits)), n_prompts),
             "prompt": prompt,
-            **{name: found[name].flatten().numpy() for name in ("answer_prob", "answer_rank", "subject_prob")},
+            **metric_columns(found, [name for name in LEVELS if name != "kl"], len(prompt)),
+            "answer_rank": found["answer_rank"].flatten().numpy(),
+            "wrong_prob": found["wrong_prob"].flatten().numpy(),
             "top_token": setup.token_text(found["top"].flatten().tolist()),
             "top_prob": found["top_prob"].flatten().numpy(),
         }
@@ -88,7 +89,8 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
         for one in heads
     ]
     rows = [
-        answer_rows(setup.task, name, logits) for name, logits in zip(circuits, found["answer_logits"], strict=True)
+        answer_rows(questions.among_words, name, logits)
+        for name, logits in zip(circuits, found["answer_logits"], strict=True)
     ]
     return {
         "circuits": table,
@@ -117,58 +119,30 @@ def _attention(circuit: str, layer: int, head: int, weights: Tensor) -> pl.DataF
     return pl.DataFrame({"circuit": [circuit] * len(prompt), **columns}, schema=_ATTENTION)
 
 
-def reading(setup: Setup) -> Read:
-    """What is read off circuits, each [circuit, prompt]: `MEASURES`, and model_...: the living model's.
-
-    among_answers: the answer's probability among the task's answers alone (softmax over their logits). A small circuit
-    leaves most probability to tokens that no one asked about, and may push answer and subject down together: neither
-    answer_prob nor logit_diff (answer minus subject) alone says whether it solves the task. kl: KL(model || circuit)
-    over the vocabulary, in nats.
-    """
-    answer_ids, subject_ids, answer_list = setup.token_ids
-
-    def measures(streams: Finals | Unembedded, answer: Tensor, subject: Tensor) -> dict[str, Tensor]:
-        return {
-            "answer_prob": streams.prob(answer),
-            "logit_diff": streams.at(answer) - streams.at(subject),
-            "among_answers": (streams.at(answer) - streams.among(answer_list).logsumexp(-1)).exp(),
-        }
-
-    def read(finals: Finals) -> dict[str, Tensor]:
-        tokens = answer_ids[finals.prompts], subject_ids[finals.prompts]
-        model = measures(finals.clean, *tokens)
-        return {
-            **measures(finals, *tokens),
-            "kl": finals.kl,
-            **{f"model_{name}": value.expand(finals.n_rows, -1) for name, value in model.items()},
-        }
-
-    return read
-
-
 def circuit_rows(setup: Setup, key: str, circuits: Mapping[Any, Circuit], what: str) -> pl.DataFrame:
-    """A row per circuit and prompt: its name (or null) as `key`, and the columns `MEASURES` (see `reading`)."""
-    n_prompts = len(setup.prompts.tokens)
-    none = {name: torch.empty(0, n_prompts) for name in MEASURES}
-    found = setup.run_circuits(list(circuits.values()), reading(setup), what) if circuits else none
+    """A row per circuit and prompt: its name (or null) as `key`, and every metric."""
+    n_prompts = len(setup.questions)
+    values = setup.run_circuits(list(circuits.values()), levels(setup), what) if circuits else {}
     return pl.DataFrame(
         {
             key: pl.Series([name for name in circuits for _ in range(n_prompts)], dtype=pl.String),
             "prompt": np.tile(np.arange(n_prompts), len(circuits)),
-            **{name: found[name].flatten().numpy() for name in MEASURES},
+            **metric_columns(values, LEVELS, n_prompts * len(circuits)),
         }
     )
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """For every circuit: what it is, its mean answer probability, and in how many prompts the answer comes first."""
+    spoken = said(tables)
     by_circuit = (
         tables["circuits"]
         .group_by("circuit", maintain_order=True)
         .agg(
             pl.col("answer_prob").mean().alias("mean answer prob"),
             (pl.col("answer_rank") == 0).sum().alias("answer on top in"),
-            pl.col("subject_prob").mean().alias("mean subject prob"),
+            (pl.col("right_first") == 1).sum().alias(f"answer above {spoken.wrong} in"),
+            pl.col("wrong_prob").mean().alias(f"mean {spoken.wrong} prob"),
         )
     )
     leads = (
@@ -213,8 +187,9 @@ def _figures(tables: Tables) -> dict[str, Figure]:
     """What the circuits answer, where their heads look, their answer tables, and a drawing of each."""
     drawn: dict[str, Figure] = {"circuits": circuit_answers(tables["circuits"], tables["clean"], WORDS)}
     if len(tables["circuit_attention"]):
-        drawn["circuit_attention"] = circuit_attention(tables["circuit_attention"], positions(tables))
-    drawn["circuit_answer_table"] = answer_tables(_drawn(tables), subjects=subjects(tables), answers=answers(tables))
+        drawn["circuit_attention"] = circuit_attention(at_places(tables, tables["circuit_attention"]), places(tables))
+    if len(tables["circuit_answer_table"]):
+        drawn["circuit_answer_table"] = answer_tables(_drawn(tables), subjects=labels(tables), answers=answers(tables))
     wiring = tables["circuit_wiring"].select("circuit", "text", "n_heads")
     for number, (name, text, n_heads) in enumerate(wiring.iter_rows(), start=1):
         boxes, arrows = boxes_and_arrows(Circuit.wire(text), n_heads)
@@ -236,6 +211,7 @@ IN_VITRO = Experiment(
     numbers=numbers,
     summary=summary,
     needs=(PROMPTS, CLEAN),
+    asks=("subject",),
 )
 
 
@@ -245,12 +221,14 @@ def in_vitro(
     circuits: Mapping[str, Circuit] | Cast | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> Measurement:
-    """Circuits on their own (method.md, section 6; the post, "In-Vitro Results").
+    """Circuits on their own (docs/method.md, section 7; the post, "In-Vitro Results").
 
     circuits: any, by name; or who plays which part in the post's setups (`POST` in GPT-2 small); None: chosen by rule.
     """
     setup = Setup(model, task, options)
     setup.check()
+    if not isinstance(circuits, Mapping):
+        IN_VITRO.check(setup)
     if isinstance(circuits, Cast):
         circuits = wired(setup, circuits)
     if circuits is not None:

@@ -5,65 +5,74 @@ import polars as pl
 
 from vitro.circuits import Circuit
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.head_ablation import HEAD_ABLATION
 from vitro.experiments.in_vitro import circuit_rows
-from vitro.experiments.key_heads import strongest_heads
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.experiments.statistics import leader
+from vitro.experiments.key_heads import ranking
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import keep_curve as figure
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, leader, said
 from vitro.tasks import Task
 
 POINTS = 150
-"""At most so many; where a model has fewer heads, each number of them is measured."""
+"""Numbers of heads at most; where a model has fewer heads, each number of them is measured."""
+FEW, FEWER = 24, 40
+"""Of more prompts than a few, so many at most: each is a full pass."""
 
 
 def run(setup: Setup) -> Tables:
-    """Table `keep_curve`: k, prompt, and the `MEASURES` of circuits.
+    """Table `keep_curve`: k, prompt, and every metric.
 
-    Only the k strongest heads are live (by what their mean ablation costs the answer), the others at their means.
+    Only the k strongest heads are live (by what ablation of each alone costs), the others ablated.
     """
-    order = strongest_heads(setup.tables(HEAD_ABLATION)["head_ablation"], "mean")
+    order = ranking(setup)
+    points = POINTS if len(setup.questions) <= FEW else FEWER
     # In larger models every number at first, then ever wider steps: it is the first heads that matter.
-    some = (len(order) * np.linspace(0, 1, POINTS) ** 2).round().astype(int)
-    counts = range(len(order) + 1) if len(order) < POINTS else sorted(set(some.tolist()))
-    circuits = {str(k): Circuit.within(setup.model, order[:k], "mean") for k in counts}
+    steps = (len(order) * np.linspace(0, 1, points) ** 2).round().astype(int)
+    counts = range(len(order) + 1) if len(order) < points else sorted(set(steps.tolist()))
+    circuits = {str(k): Circuit.within(setup.model, order[:k], setup.ablation) for k in counts}
     table = circuit_rows(setup, "k", circuits, "heads kept")
     return {"keep_curve": table.with_columns(pl.col("k").cast(pl.Int64))}
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """At some numbers of heads: mean answer probability, logit difference and divergence from the model."""
-    table = tables["keep_curve"]
+    """At some numbers of heads: the mean metric, answer probability and divergence from the model."""
+    table, metric = tables["keep_curve"], said(tables).metric
     known = table["k"].unique().sort().to_list()
     wanted = [min(known, key=lambda k: abs(k - at)) for at in (0, 1, 2, 4, 8, 16, 32, 64, known[-1])]
-    means = table.group_by("k").agg(pl.col("answer_prob", "logit_diff", "kl").mean()).sort("k")
-    chosen = means.filter(pl.col("k").is_in(wanted))
-    return chosen.rename({"k": "heads kept", "answer_prob": "mean answer prob", "logit_diff": "mean logit difference"})
+    names = [
+        name for name in dict.fromkeys((metric, "answer_prob", "logit_diff", "kl")) if not table[name].null_count()
+    ]
+    means = table.group_by("k").agg(pl.col(names).mean().name.prefix("mean ")).sort("k")
+    return means.filter(pl.col("k").is_in(wanted)).rename({"k": "heads kept"})
 
 
 def summary(tables: Tables) -> str:
-    """After how many heads of this order the answer has half of its probability, and whether fewer than all give more.
+    """After how many heads of this order half of the metric is back, and whether fewer than all give more.
 
-    It is no minimum: another order of the same heads may need fewer.
+    It is no minimum: another order of the same heads may need fewer. Half way is from what no head gives, or from 0
+    where that is more, to what all give.
     """
-    table = tables["keep_curve"]
-    means = table.group_by("k").agg(pl.col("answer_prob").mean()).sort("k")
-    whole = means["answer_prob"][-1]
-    first = means.filter(pl.col("answer_prob") >= whole / 2)["k"][0]
-    said = (
-        "Of the heads in the order of what mean ablation of each alone costs, which need not be the best order, the "
-        f"first {first}{_steps(means, first)} give the answer half of the model's own probability ({whole:.3g}), "
-        "with all other heads at their means"
+    spoken = said(tables)
+    table = tables["keep_curve"].select("k", "prompt", pl.col(spoken.metric).alias("value"))
+    means = table.group_by("k").agg(pl.col("value").mean()).sort("k")
+    whole, none = means["value"][-1], means["value"][0]
+    half = (whole + min(none, 0.0)) / 2
+    first = means.filter(pl.col("value") >= half)["k"][0]
+    sentence = (
+        f"Of the heads in the order of what {spoken.ablation} ablation of each alone costs, which need not be the best "
+        f"order, the first {first}{_steps(means, first)} bring {spoken.words} half way to the model's own "
+        f"({whole:.3g}), with all other heads ablated"
     )
-    own = table.filter(k=means["k"][-1]).select("prompt", pl.col("answer_prob").alias("own"))
+    own = table.filter(k=means["k"][-1]).select("prompt", pl.col("value").alias("own"))
     gain = table.join(own, on="prompt").filter(pl.col("k") < means["k"][-1])
-    best = leader(gain, ("k",), pl.col("answer_prob") - pl.col("own"))
+    best = leader(gain, ("k",), pl.col("value") - pl.col("own"))
     # Which k is the highest is not asked, but whether the highest is above the model beyond the prompts' spread.
     at = gain.filter(k=best.key[0])
-    above = leader(at, ("k",), pl.col("answer_prob") - pl.col("own")).stands_out
+    above = leader(at, ("k",), pl.col("value") - pl.col("own")).stands_out
     more = f"; the curve passes the model's own value (to {best.mean + whole:.3g} with {best.key[0]} heads)"
-    return f"{said}{more if above else ''}."
+    return f"{sentence}{more if above else ''}."
 
 
 def _steps(means: pl.DataFrame, first: int) -> str:
@@ -75,14 +84,15 @@ def _steps(means: pl.DataFrame, first: int) -> str:
 KEEP_CURVE = Experiment(
     name="keep_curve",
     title="How many heads it takes",
-    reading="The curve is the answer's probability when only the strongest heads stay live, from none on the left to "
+    reading="The curve is the metric when only the strongest heads stay live, from none on the left to "
     "all on the right, in the order of what each alone costs; the dashed line is the model's own value.",
     python="vitro.keep_heads(model, task)",
     tables=("keep_curve",),
     run=run,
-    figures=lambda tables: {"keep_curve": figure(tables["keep_curve"])},
+    figures=lambda tables: {"keep_curve": figure(tables["keep_curve"], said(tables))},
     numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
 )
 
 

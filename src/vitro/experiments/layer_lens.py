@@ -4,15 +4,15 @@ import numpy as np
 import polars as pl
 import torch
 
-from vitro.experiments.clean import CLEAN
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.labels import subjects
 from vitro.experiments.lens import logit_lens
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.experiments.statistics import FLOOR, leader
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import layer_lens as curves
 from vitro.figures import layer_top_tokens
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import FLOOR, Tables, labels, leader, said
 from vitro.tasks import Task
 
 STAGES = ("pre", "mid", "post")
@@ -21,8 +21,8 @@ STAGES = ("pre", "mid", "post")
 def run(setup: Setup) -> Tables:
     """Tables `layer_lens` and `layer_lens_top`: per prompt, layer and stage (before heads, before MLP, after)."""
     streams = setup.streams
-    shape, n_prompts = setup.model.shape, len(setup.prompts.tokens)
-    vectors = torch.stack([streams.resid_pre[:, :, -1], streams.resid_mid, streams.resid_post], dim=2)
+    shape, n_prompts = setup.model.shape, len(setup.questions)
+    vectors = torch.stack([streams.resid_pre, streams.resid_mid, streams.resid_post], dim=2)
     prompt, layer, stage = (index.ravel() for index in np.indices((n_prompts, shape.n_layers, len(STAGES))))
     lens = logit_lens(setup, vectors.flatten(0, 2), torch.from_numpy(prompt))
     where = {"prompt": prompt, "layer": layer, "stage": np.array(STAGES)[stage]}
@@ -33,15 +33,15 @@ def run(setup: Setup) -> Tables:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """After every layer: mean probabilities, and in how many prompts the answer leads the answers, or the subject."""
-    after = tables["layer_lens"].filter(stage="post")
+    """After every layer: mean probabilities, and in how many prompts the answer leads the answers, or what is wrong."""
+    after, wrong = tables["layer_lens"].filter(stage="post"), said(tables).wrong
     return (
         after.group_by("layer")
         .agg(
             pl.col("answer_prob").mean().alias("mean answer prob"),
-            pl.col("subject_prob").mean().alias("mean subject prob"),
+            pl.col("wrong_prob").mean().alias(f"mean {wrong} prob"),
             (pl.col("answer_rank_among_answers") == 0).sum().alias("answer first of answers in"),
-            (pl.col("answer_prob") > pl.col("subject_prob")).sum().alias("answer above subject in"),
+            (pl.col("answer_prob") > pl.col("wrong_prob")).sum().alias(f"answer above {wrong} in"),
         )
         .sort("layer")
     )
@@ -61,7 +61,8 @@ def summary(tables: Tables) -> str:
         if peak.stands_out
         else f"where the answer is most probable is not clear ({peak.doubt})"
     )
-    overtaken = {"the subject": "answer above subject in", "all other answers": "answer first of answers in"}
+    wrong = said(tables).wrong
+    overtaken = {f"the {wrong}": f"answer above {wrong} in", "all other answers": "answer first of answers in"}
     since = [
         f"{words} first after layer {min(layers)}"
         if len(layers := table.filter(pl.col(column) > n_prompts / 2)["layer"])
@@ -83,15 +84,15 @@ LAYER_LENS = Experiment(
     tables=("layer_lens", "layer_lens_top"),
     run=run,
     figures=lambda tables: {
-        "layer_lens": curves(tables["layer_lens"]),
-        "layer_lens_top": layer_top_tokens(tables["layer_lens_top"], subjects(tables)),
+        "layer_lens": curves(tables["layer_lens"], said(tables)),
+        "layer_lens_top": layer_top_tokens(tables["layer_lens_top"], labels(tables)),
     },
     numbers=numbers,
     summary=summary,
-    needs=(CLEAN,),
+    needs=(PROMPTS,),
 )
 
 
 def layer_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The logit lens on every layer (method.md V8; the post, "Logit lens applied to layers")."""
+    """The logit lens on every layer (docs/method.md, V8; the post, "Logit lens applied to layers")."""
     return LAYER_LENS.measure(model, task, options)

@@ -1,7 +1,8 @@
 """The logit lens: any vector of the stream, read as if the model ended there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from vitro.engine import read_out
 from vitro.experiments.setup import Setup
+from vitro.metrics import METRICS, Whole
 
 TOP = 10
 _AT_ONCE = 256
@@ -21,27 +23,32 @@ class Lens:
     """What the lens shows of some vectors, each of which belongs to a prompt. `logit_lens` returns it on the CPU."""
 
     answer_prob: Float[Tensor, " vector"]
-    subject_prob: Float[Tensor, " vector"]
+    wrong_prob: Float[Tensor, " vector"]
     answer_rank_among_answers: Int[Tensor, " vector"]
-    """0: the correct answer is above all others of the task's answers. A tie is not above, and NaN is last."""
-    subject_rank_among_words: Int[Tensor, " vector"]
+    """0: the right answer is above all others of the closed list or, where there is none, above all wrong tokens of the
+    prompt. A tie is not above, and NaN is last."""
+    subject_rank_among_words: Int[Tensor, " vector"] | None
     """0: the subject is above all other words of the task (its subjects and answers). A tie is not above."""
-    subject_last_among_words: Bool[Tensor, " vector"]
-    """The subject is below all other words of the task. A tie is not below."""
+    subject_last_among_words: Bool[Tensor, " vector"] | None
+    """The subject is below all other words of the task. A tie is not below. None where there is no subject."""
     answer_logits: Float[Tensor, "vector answer"]
     top: Int[Tensor, "vector rank"]
     """The most probable tokens."""
     top_prob: Float[Tensor, "vector rank"]
 
     def answer_columns(self) -> dict[str, np.ndarray]:
-        """answer_prob, subject_prob and answer_rank_among_answers, as the columns of a table."""
-        names = ("answer_prob", "subject_prob", "answer_rank_among_answers")
+        """answer_prob, wrong_prob and answer_rank_among_answers, as the columns of a table."""
+        names = ("answer_prob", "wrong_prob", "answer_rank_among_answers")
         return {name: getattr(self, name).numpy() for name in names}
 
-    def subject_columns(self) -> dict[str, np.ndarray]:
-        """Where the subject stands among the task's words, as the columns of a table."""
-        names = ("subject_rank_among_words", "subject_last_among_words")
-        return {name: getattr(self, name).numpy() for name in names}
+    def subject_columns(self) -> dict[str, pl.Series]:
+        """Where the subject stands among the task's words, as the columns of a table; null where there is none."""
+        none = [None] * len(self.answer_prob)
+        rank, last = self.subject_rank_among_words, self.subject_last_among_words
+        return {
+            "subject_rank_among_words": pl.Series(none if rank is None else rank.numpy(), dtype=pl.Int64),
+            "subject_last_among_words": pl.Series(none if last is None else last.numpy(), dtype=pl.Boolean),
+        }
 
     def top_table(self, setup: Setup, where: Mapping[str, np.ndarray]) -> pl.DataFrame:
         """A row for each vector and rank: where the vector is, rank, token and prob."""
@@ -62,33 +69,43 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
 
     Source: the post, "Logit lens"; a head's own output is read the same way as the whole stream.
     """
-    answers, subjects, answer_list = setup.token_ids
-    every = np.union1d(setup.prompts.subject_ids, setup.prompts.answer_list_ids)
-    words = torch.from_numpy(every).to(setup.model.device)
+    words = None
+    if setup.varying:
+        # The words that a subject is told from: all subjects, which are what is held against the answers, and these.
+        words = torch.unique(torch.cat([setup.asked.wrong.flatten(), setup.asked.listed]))
     parts = []
     prompts = prompt.to(setup.model.device)
-    for some, whose in zip(vectors.split(_AT_ONCE), prompts.split(_AT_ONCE), strict=True):
-        logits = read_out(setup.model, some)
+    for rows, whose in zip(vectors.split(_AT_ONCE), prompts.split(_AT_ONCE), strict=True):
+        logits = read_out(setup.model, rows)
+        answers = setup.asked[whose].of_logits(Whole(logits))
         probs = logits.softmax(-1)
-        among = logits[:, answer_list]
-        answer = answers[whose][:, None]
-        subject = logits.gather(-1, subjects[whose][:, None])
         top_prob, top = probs.topk(min(TOP, probs.shape[-1]))
         parts.append(
             Lens(
-                answer_prob=probs.gather(-1, answer)[:, 0],
-                subject_prob=probs.gather(-1, subjects[whose][:, None])[:, 0],
-                answer_rank_among_answers=_rank(among, logits.gather(-1, answer)),
-                subject_rank_among_words=_rank(logits[:, words], subject),
-                subject_last_among_words=(logits[:, words] > subject).sum(-1) == len(words) - 1,
-                answer_logits=among,
+                answer_prob=METRICS["answer_prob"].of(answers),
+                wrong_prob=answers.wrong_prob(),
+                answer_rank_among_answers=answers.rank_listed() if setup.questions.among else answers.rank_wrong(),
+                subject_rank_among_words=None if words is None else _rank(answers.among[:, words], answers.wrong),
+                subject_last_among_words=None if words is None else _last(answers.among[:, words], answers.wrong),
+                answer_logits=answers.listed,
                 top=top,
                 top_prob=top_prob,
             )
         )
-    return Lens(*(torch.cat([getattr(part, name) for part in parts]).cpu() for name in Lens.__dataclass_fields__))
+    return Lens(*(_joined([getattr(part, name) for part in parts]) for name in Lens.__dataclass_fields__))
 
 
-def _rank(among: Float[Tensor, "vector word"], mine: Float[Tensor, "vector 1"]) -> Int[Tensor, " vector"]:
+def _joined(parts: Sequence[Tensor | None]) -> Any:
+    """Parts as one, on the CPU; None where a task has no such thing."""
+    there = [part for part in parts if part is not None]
+    return torch.cat(there).cpu() if there else None
+
+
+def _rank(among: Float[Tensor, "vector word"], word: Float[Tensor, "vector 1"]) -> Int[Tensor, " vector"]:
     """How many others a word of them is not above: ties count against it, and so does NaN on either side."""
-    return (~(among < mine)).sum(-1) - 1
+    return (~(among < word)).sum(-1) - 1
+
+
+def _last(among: Float[Tensor, "vector word"], word: Float[Tensor, "vector 1"]) -> Bool[Tensor, " vector"]:
+    """Whether all others are above a word of them."""
+    return (among > word).sum(-1) == among.shape[-1] - 1

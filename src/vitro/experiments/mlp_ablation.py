@@ -6,9 +6,10 @@ from vitro.engine import Variant, mlp_out
 from vitro.experiments.ablation import ablation_table, by_method, costs_most
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.prompts import PROMPTS
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup
+from vitro.experiments.setup import Setup
 from vitro.figures import Figure, mlp_effects
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
 from vitro.tables import Tables, said
 from vitro.tasks import Task
 

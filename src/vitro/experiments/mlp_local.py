@@ -4,10 +4,12 @@ import polars as pl
 
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.layer_lens import LAYER_LENS
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
-from vitro.experiments.statistics import leader
+from vitro.experiments.setup import Setup
 from vitro.figures import mlp_local as figure
 from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, leader
+from vitro.tables.mlps import on_the_spot
 from vitro.tasks import Task
 
 
@@ -21,16 +23,7 @@ def run(setup: Setup) -> Tables:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """Every MLP's mean effect, best first."""
-    change = pl.col("answer_prob_after") - pl.col("answer_prob_before")
-    by_layer = tables["mlp_local"].group_by("layer").agg(change.mean().alias("change of prob"))
-    return by_layer.sort("change of prob", "layer", descending=[True, False]).select(
-        pl.format("m{}", "layer").alias("MLP"), "change of prob"
-    )
-
-
-def best_to_worst(mlp_local: pl.DataFrame) -> list[int]:
-    """The layers by what their MLPs do to the answer's probability on the spot, the largest gain first."""
-    return [int(name[1:]) for name in numbers({"mlp_local": mlp_local})["MLP"]]
+    return on_the_spot(tables["mlp_local"]).select(pl.format("m{}", "layer").alias("MLP"), "change of prob")
 
 
 def summary(tables: Tables) -> str:
@@ -63,5 +56,5 @@ MLP_LOCAL = Experiment(
 
 
 def mlp_local(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """What each MLP does on the spot (method.md V11; the post, "Layer MLPs")."""
+    """What each MLP does on the spot (docs/method.md, V11; the post, "Layer MLPs")."""
     return MLP_LOCAL.measure(model, task, options)

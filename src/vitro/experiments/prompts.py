@@ -5,7 +5,7 @@ import polars as pl
 
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.setup import Setup
-from vitro.tables import Tables
+from vitro.tables import Tables, varies
 from vitro.tasks import FINAL
 
 SHOWN = 12
@@ -13,7 +13,7 @@ SHOWN = 12
 
 
 def run(setup: Setup) -> Tables:
-    """Tables `task` (one row: how it is spoken of and ranked), `questions` (a row per prompt) and `prompts` (per token).
+    """Tables `task` (one row: how it is spoken of and ranked), `questions` (a row per prompt), `prompts` (per token).
 
     task: name, right, wrong, metric, unit, words, ablation, n_prompts, n_groups, one_length. questions: prompt, label,
     group, answer, wrong, n_tokens. prompts: prompt, position, token_id, token, role (bos, template, content, subject,
@@ -28,8 +28,8 @@ def run(setup: Setup) -> Tables:
         "right": task.right_called,
         "wrong": task.wrong_called,
         "metric": metric.name,
-        "unit": metric.unit,
-        "words": metric.words,
+        "unit": metric.quantity.unit,
+        "words": metric.quantity.words,
         "ablation": setup.ablation,
         "n_prompts": n_prompts,
         "n_groups": len(set(questions.groups)) or 1,
@@ -70,9 +70,9 @@ def _roles(setup: Setup, row: int) -> tuple[list[str], list[str | None]]:
     for position in questions.content:
         roles[position] = "content"
     names: list[str | None] = [None] * len(prompt)
-    for name, at in reversed(questions.marks.items()):
+    for name, at in reversed(list(questions.marks.items())):
         names[at[row]] = name
-        roles[at[row]] = "subject" if name == setup.varying else "mark"
+        roles[at[row]] = "subject" if name == "subject" and setup.varying else "mark"
     roles[-1] = FINAL
     if prompt[0] == setup.model.tokenizer.bos_token_id:
         roles[0] = "bos"
@@ -80,9 +80,9 @@ def _roles(setup: Setup, row: int) -> tuple[list[str], list[str | None]]:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The first prompt, token by token; of a task whose prompts differ elsewhere than in a subject, the first prompts."""
+    """The first prompt, token by token; where prompts differ elsewhere than in a subject, the first prompts."""
     prompts = tables["prompts"]
-    if "subject" in prompts["role"]:
+    if varies(tables):
         return prompts.filter(pl.col("prompt") == 0).select("position", "token_id", "token", "role")
     text = prompts.group_by("prompt", maintain_order=True).agg(pl.col("token").str.join("").alias("tokens"))
     return tables["questions"].join(text, on="prompt").head(SHOWN).select("label", "tokens", "answer", "wrong")

@@ -60,6 +60,19 @@ class Setup:
         return self.task.questions(self.model.tokenizer, self.model.shape.n_ctx)
 
     @cached_property
+    def varying(self) -> bool:
+        """Whether the prompts differ in one position alone, that of a mark named subject.
+
+        Then they are a template with a gap: positions correspond, and what stands in the gap has words of its kind.
+        """
+        questions = self.questions
+        if "subject" not in questions.marks or not questions.one_length:
+            return False
+        tokens = np.array(questions.tokens)
+        differ = (tokens != tokens[0]).any(0).nonzero()[0].tolist()
+        return bool(questions.among) and set(differ) <= set(questions.marks["subject"])
+
+    @cached_property
     def asked(self) -> Asked:
         """What counts as right and wrong, on the model's device."""
         return Asked.of(self.questions, self.model.device)
@@ -150,7 +163,7 @@ class Setup:
                 )
             return int(ids[0])
         questions = self.questions
-        if "subject" not in questions.marks:
+        if not self.varying:
             return None
         final = questions.marks[FINAL][0]
         before_end = [position for position in questions.content if position != final]

@@ -1,5 +1,7 @@
 """V10, steering: what a token's direction, added to the stream, does to the answer and to the heads' attention."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import torch
@@ -7,25 +9,47 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitro.engine import Edit, Finals, Variant, pattern, resid_post
+from vitro.experiments.ablation import metric_columns
+from vitro.experiments.effects import LEVELS, levels
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.key_heads import key_heads
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
 from vitro.figures import steering as figure
 from vitro.models import Model
-from vitro.tasks import Task
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, said
+from vitro.tasks import FINAL, Task
+
+BOTH = "right - wrong"
+"""What the direction is called that tells right from wrong."""
 
 
-def steering_direction(setup: Setup, token: int) -> Float[Tensor, " d_model"]:
-    """A token's column of W_U: raw, or folded as TransformerLens does: times the final norm's weight, then centred.
+def token_directions(setup: Setup, tokens: Sequence[int]) -> Float[Tensor, "token d_model"]:
+    """Tokens' columns of W_U: raw, or folded as TransformerLens does: times the final norm's weight, then centred.
 
-    It is centred over the vocabulary, and over d_model where the final norm subtracts the mean (LayerNorm).
+    They are centred over the vocabulary, and over d_model where the final norm subtracts the mean (LayerNorm).
     """
     weight = setup.model.w_unembed
+    rows = weight[torch.tensor(tokens, device=weight.device)]
     if setup.options.unembed_direction == "raw":
-        return weight[token].clone()
+        return rows
     norm = setup.model.norm_module
-    direction: Tensor = (weight[token] - weight.mean(0)) * norm.weight
-    return direction - direction.mean() if isinstance(norm, torch.nn.LayerNorm) else direction
+    directions: Tensor = (rows - weight.mean(0)) * norm.weight
+    return directions - directions.mean(-1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else directions
+
+
+def steering_direction(setup: Setup) -> Float[Tensor, "#prompt 1 d_model"]:
+    """What is added: the steering token's direction or, where there is none, each prompt's right minus its wrong."""
+    if setup.steer_token is not None:
+        return token_directions(setup, [setup.steer_token])[None]
+    pairs = zip(setup.questions.right, setup.questions.wrong, strict=True)
+    return torch.stack(
+        [
+            token_directions(setup, right).mean(0, keepdim=True) - token_directions(setup, wrong).mean(0, keepdim=True)
+            for right, wrong in pairs
+        ]
+    )
 
 
 def steer_layer(setup: Setup) -> int:
@@ -37,47 +61,54 @@ def steer_layer(setup: Setup) -> int:
 
 
 def run(setup: Setup) -> Tables:
-    """Tables `steering` and `steering_attention` (key heads, final stream to subject), per prompt and alpha.
+    """Tables `steering` and `steering_attention` (key heads, final stream to a mark), per prompt and alpha.
 
-    Table `steering_vector` has one row: whose direction was added, after which layer, which direction, and where.
+    Table `steering_vector` has one row: whose direction was added, after which layer, which direction, and where; and
+    the mark to which attention is read: the subject, or the task's first.
     """
-    answers, subjects, _ = setup.token_ids
-    heads, alphas = key_heads(setup), setup.options.alphas
+    heads, alphas, questions = key_heads(setup), setup.options.alphas, setup.questions
     sites = {pattern(layer, head): f"a{layer}.h{head}" for layer, head in heads}
     positions = (-1,) if setup.options.steer_positions == "final" else None
     with torch.inference_mode():
-        direction = steering_direction(setup, setup.steer_token)
+        direction = steering_direction(setup)
     pushed = resid_post(steer_layer(setup))
     variants: list[Variant] = [(Edit(pushed, alpha * direction, how="add", positions=positions),) for alpha in alphas]
+    mark = next((name for name in ("subject", *questions.marks) if name in questions.marks and name != FINAL), FINAL)
+    places = torch.tensor(questions.marks[mark], device=setup.model.device)
+    level = levels(setup)
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        part = finals.prompts
-        attention = {name: finals.attention[site][..., setup.prompts.subject_position] for site, name in sites.items()}
-        return {"answer_prob": finals.prob(answers[part]), "subject_prob": finals.prob(subjects[part]), **attention}
+        at = places[finals.prompts][None, :, None]
+        attention = {
+            name: finals.attention[site].gather(-1, at.expand(finals.n_rows, -1, -1))[..., 0]
+            for site, name in sites.items()
+        }
+        wrong = setup.asked[finals.prompts].of_logits(finals).wrong_prob()
+        return {**level(finals), "wrong_prob": wrong, **attention}
 
-    found = setup.sweep(variants, read, "steering", watch=tuple(sites))
-    n_prompts = len(setup.prompts.tokens)
+    values = setup.sweep(variants, read, "steering", watch=tuple(sites))
+    n_prompts = len(questions)
     where = {"prompt": np.tile(np.arange(n_prompts), len(alphas)), "alpha": np.repeat(np.array(alphas), n_prompts)}
-    probs = {name: found[name].flatten().numpy() for name in ("answer_prob", "subject_prob")}
     attention = [
         pl.DataFrame(
             {
                 **where,
                 "layer": np.full(len(where["prompt"]), site.layer),
                 "head": np.full(len(where["prompt"]), site.head),
-                "weight": found[name].flatten().numpy(),
+                "weight": values[name].flatten().numpy(),
             }
         )
         for site, name in sites.items()
     ]
     vector = {
-        "token": setup.token_text([setup.steer_token]),
+        "token": [BOTH] if setup.steer_token is None else setup.token_text([setup.steer_token]),
         "layer": [pushed.layer],
         "direction": [setup.options.unembed_direction],
         "positions": [setup.options.steer_positions],
+        "mark": [mark],
     }
     return {
-        "steering": pl.DataFrame({**where, **probs}),
+        "steering": pl.DataFrame({**where, **metric_columns(values, [*LEVELS, "wrong_prob"], n_prompts * len(alphas))}),
         "steering_attention": pl.concat(attention),
         "steering_vector": pl.DataFrame(vector),
     }
@@ -85,10 +116,11 @@ def run(setup: Setup) -> Tables:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """For every alpha: mean probabilities, and each head's mean attention from the final stream to the subject."""
-    probs = tables["steering"].group_by("alpha").agg(pl.col("answer_prob", "subject_prob").mean())
+    mark = tables["steering_vector"]["mark"][0]
+    probs = tables["steering"].group_by("alpha").agg(pl.col("answer_prob", "wrong_prob").mean())
     attention = (
         tables["steering_attention"]
-        .with_columns(pl.format("a{}.h{} to subject", "layer", "head").alias("head"))
+        .with_columns(pl.format(f"a{{}}.h{{}} to {mark}", "layer", "head").alias("head"))
         .group_by("alpha", "head", maintain_order=True)
         .agg(pl.col("weight").mean())
         .pivot("head", index="alpha", values="weight")
@@ -106,11 +138,13 @@ def summary(tables: Tables) -> str:
     n_prompts = tables["steering"]["prompt"].n_unique()
     plain = table.filter(alpha=0.0)
     beside = [
-        f" (without: {plain[column][0]:.3g})" if len(plain) else "" for column in (f"{name} to subject", "answer_prob")
+        f" (without: {plain[column][0]:.3g})" if len(plain) else ""
+        for column in (f"{name} to {vector['mark']}", "answer_prob")
     ]
     return (
         f"With {alpha:g} times the direction of {vector['token']!r} added after layer {vector['layer']}, {name} gives "
-        f"the subject {row[f'{name} to subject']:.3g} of its attention{beside[0]}, and the answer's probability is "
+        f"the {vector['mark']} {row[f'{name} to ' + vector['mark']]:.3g} of its attention{beside[0]}, and the "
+        f"answer's probability is "
         f"{row['answer_prob']:.3g}{beside[1]}, on average over {n_prompts} prompts."
     )
 
@@ -118,20 +152,22 @@ def summary(tables: Tables) -> str:
 STEERING = Experiment(
     name="steering",
     title="Steering",
-    reading="A token's unembedding direction (by default the task's last content word's, after the layer before the "
-    "first key head) is added to the stream alpha times: on the left what becomes of the answer, on the right how "
-    "much each key head attends to the subject.",
+    reading="A token's unembedding direction (by default the task's last content word's or, where it names none, that "
+    "of right minus wrong; after the layer before the first key head) is added to the stream alpha times: on the left "
+    "what becomes of the answer, on the right how much each key head attends to the subject or the first mark.",
     python="vitro.steer(model, task)",
     tables=("steering", "steering_attention", "steering_vector"),
     run=run,
     figures=lambda tables: {
-        "steering": figure(tables["steering"], tables["steering_attention"], tables["steering_vector"])
+        "steering": figure(tables["steering"], tables["steering_attention"], tables["steering_vector"], said(tables))
     },
     numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
+    asks=("direction",),
 )
 
 
 def steer(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Steering by a token's direction (method.md V10; the post, "Logit lens applied to layers")."""
+    """Steering by a token's direction (docs/method.md, V10; the post, "Logit lens applied to layers")."""
     return STEERING.measure(model, task, options)

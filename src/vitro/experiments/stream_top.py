@@ -4,52 +4,76 @@ import numpy as np
 import polars as pl
 import torch
 
+from vitro.engine import clean_runs
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.labels import positions
 from vitro.experiments.lens import logit_lens
 from vitro.experiments.prompts import PROMPTS
-from vitro.experiments.setup import DEFAULT_OPTIONS, Options, Setup, Tables
+from vitro.experiments.setup import Setup
 from vitro.figures import stream_top_tokens as figure
 from vitro.models import Model
-from vitro.tasks import Task
+from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.tables import Tables, first_prompt
+from vitro.tasks import FINAL, Task
+
+STREAMS = 20_000
+"""Streams that are read at most: of a task with more of them its first prompts."""
+LISTED = 7
+"""Prompts in the report's numbers."""
 
 
+@torch.inference_mode()
 def run(setup: Setup) -> Tables:
     """Table `stream_top`: prompt, layer, position, rank, token: the ten most probable tokens of every stream."""
-    vectors = setup.streams.resid_pre
-    prompt, layer, position = (index.ravel() for index in np.indices(vectors.shape[:3]))
-    lens = logit_lens(setup, vectors.flatten(0, 2), torch.from_numpy(prompt))
+    n_layers = setup.model.shape.n_layers
+    read = np.cumsum(setup.questions.lengths) * n_layers
+    prompts = setup.questions.tokens[: max(1, int((read <= STREAMS).sum()))]
+    vectors, where = [], []
+    for part, clean in clean_runs(setup.model, prompts, setup.options.memory):
+        for number, path in enumerate(clean.there.paths[:, : max(map(len, prompts))]):
+            nodes = path[path >= 0]
+            vectors.append(torch.cat([layer.resid_pre[nodes] for layer in clean.layers]))
+            layer, position = (index.ravel() for index in np.indices((n_layers, len(nodes))))
+            where.append((np.full(len(layer), part.start + number), layer, position))
+    prompt, layer, position = (np.concatenate(index) for index in zip(*where, strict=True))
+    lens = logit_lens(setup, torch.cat(vectors), torch.from_numpy(prompt))
     table = lens.top_table(setup, {"prompt": prompt, "layer": layer, "position": position})
     return {"stream_top": table.drop("prob")}
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The subject's stream at the input of every layer: its top three tokens in each of the first seven prompts."""
-    prompts = tables["prompts"]
-    subject = prompts.filter(role="subject")["position"].first()
-    final = prompts["position"].max()
-    mine = tables["stream_top"].filter(
-        pl.col("position") == (final if subject is None else subject), pl.col("rank") < 3, pl.col("prompt") < 7
+    """One stream at the input of every layer, its top three tokens in each of the first prompts.
+
+    The stream is the subject's; where there is none, that of the first mark.
+    """
+    marks = tables["prompts"].drop_nulls("mark").sort("prompt", "position")
+    named = [name for name in marks["mark"].unique(maintain_order=True) if name != FINAL]
+    mark = "subject" if "subject" in named else (named or [FINAL])[0]
+    streams = (
+        tables["stream_top"]
+        .filter(pl.col("rank") < 3, pl.col("prompt") < LISTED)
+        .join(marks.filter(mark=mark).select("prompt", "position"), on=["prompt", "position"])
     )
-    by_prompt = mine.group_by("prompt", "layer", maintain_order=True).agg(pl.col("token").str.join(", "))
+    by_prompt = streams.group_by("prompt", "layer", maintain_order=True).agg(pl.col("token").str.join(", "))
     wide = by_prompt.pivot("prompt", index="layer", values="token").sort("layer")
-    return wide.rename({name: f"prompt {name}" for name in wide.columns if name != "layer"})
+    return wide.rename({name: f"prompt {name}, {mark}" for name in wide.columns if name != "layer"})
 
 
 STREAM_TOP = Experiment(
     name="stream_top",
     title="What the streams hold",
     reading="Each cell is one stream of the first prompt as it enters a layer, read by the logit lens: its top token; "
-    "below, the first three of the subject's stream, in up to seven prompts.",
+    "below, the first three of one stream (the subject's, or the first mark's), in up to seven prompts.",
     python="vitro.stream_tokens(model, task)",
     tables=("stream_top",),
     run=run,
-    figures=lambda tables: {"stream_top": figure(tables["stream_top"].filter(prompt=0), positions(tables))},
+    figures=lambda tables: {
+        "stream_top": figure(tables["stream_top"].filter(prompt=0), first_prompt(tables)),
+    },
     numbers=numbers,
     needs=(PROMPTS,),
 )
 
 
 def stream_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Top tokens of every stream at the input of every layer (method.md V9; the post, "Attention patterns")."""
+    """Top tokens of every stream at the input of every layer (docs/method.md, V9; the post, "Attention patterns")."""
     return STREAM_TOP.measure(model, task, options)

@@ -13,14 +13,14 @@ from vitro.figures.tiles import Tiles
 
 
 def attention_patterns(
-    table: pl.DataFrame, tokens: Sequence[str], each: Sequence[Sequence[str]] | None = None
+    table: pl.DataFrame, tokens: Sequence[str], prompt_tokens: Sequence[Sequence[str]] | None = None
 ) -> alt.ConcatChart:
     """A small heatmap for each head of table `attention_pattern`, averaged over prompts: queries down, keys across.
 
-    `tokens` are those of the positions, in order; `each` are every prompt's own, so that on a page one prompt can be
-    chosen instead of the mean. A query sees only what precedes it, so half of each square is bare.
+    `tokens` are those of the positions, in order; `prompt_tokens` are those of every prompt, so that on a page one
+    prompt can be chosen instead of the mean. A query sees only what precedes it, so half of each square is empty.
     """
-    choice = Choice(tokens, each or ())
+    choice = Choice(tokens, prompt_tokens or ())
     tiles = Tiles(rows=choice.widest, columns=choice.widest)
     painted = (
         alt.Chart()
@@ -61,7 +61,7 @@ def attention_patterns(
 
 
 def _rows(table: pl.DataFrame, prompts: Sequence[int]) -> pl.DataFrame:
-    """A row per head and query, of the mean and of some prompts: the list of its weights, key by key."""
+    """A row per head and query, for the mean and for each of some prompts: the list of weights, key by key."""
     seen = table.filter(pl.col("key") <= pl.col("query"))
     mean = seen.group_by("layer", "head", "query", "key").agg(pl.col("weight").mean()).with_columns(prompt=pl.lit(MEAN))
     alone = seen.filter(pl.col("prompt").is_in(prompts))

@@ -1,4 +1,4 @@
-"""Axes whose marks are tokens: numbered underneath, so that a token may stand twice, and named to the reader."""
+"""Axes with tokens as labels. The scale counts positions, so that a token may occur twice."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _LETTER = 12
 def across(tokens: Sequence[str], column: float, *, first: int = 0, title: str | None = None) -> alt.Axis:
     """The labels below columns of `column` pixels, counted from `first`: level where they fit, else slanted.
 
-    Where columns are too narrow to label them all, every second, fourth, ... is.
+    Where columns are too narrow for all labels, every second, fourth, ... column has one.
     """
     level = _fit(tokens, column)
     return alt.Axis(
@@ -41,7 +41,7 @@ def across(tokens: Sequence[str], column: float, *, first: int = 0, title: str |
 
 
 def overhang(tokens: Sequence[str], column: float) -> float:
-    """The pixels by which slanted labels below columns of `column` pixels stick out on the left."""
+    """How many pixels slanted labels below columns of `column` pixels extend beyond the first column."""
     if _fit(tokens, column):
         return 0
     ends = ((place + 0.5) * column - length * math.cos(math.pi / 4) for place, length in enumerate(_lengths(tokens)))
@@ -49,7 +49,7 @@ def overhang(tokens: Sequence[str], column: float) -> float:
 
 
 def longest(tokens: Sequence[str]) -> float:
-    """The pixels of the longest label beside rows."""
+    """The width in pixels of the longest label beside rows."""
     return max(_lengths(tokens))
 
 
@@ -69,7 +69,11 @@ def down(tokens: Sequence[str], row: float, *, title: str | None = None) -> alt.
 
 
 def name_of(number: str, tokens: Sequence[str], first: int = 0) -> str:
-    """The Vega expression for the name of the token whose number, counted from `first`, an expression gives."""
+    """A Vega expression for the name of a token, given an expression for its number, counted from `first`.
+
+    >>> name_of("datum.value", [" today", " is"])
+    '["today", "is"][datum.value]'
+    """
     names = json.dumps([word(token) for token in tokens], ensure_ascii=False)
     return f"{names}[{number} - {first}]" if first else f"{names}[{number}]"
 

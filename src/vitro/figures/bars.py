@@ -6,7 +6,7 @@ from altair.typing import ChannelColor
 from vitro.figures.look import BLUE, GRAY, GRID, INK, PALE, PALE_BLUE, PALE_RED, RED
 from vitro.figures.spread import DOTS
 
-_BY_SIGN = "(isValid(datum.mean) ? datum.mean : datum.each) < 0"
+_BY_SIGN = "(isValid(datum.mean) ? datum.mean : datum.value) < 0"
 
 
 def bars_and_prompts(
@@ -24,8 +24,8 @@ def bars_and_prompts(
 
     It draws the rows of `means_and_prompts`. `y` is an axis on the field `mean`. Hovering tells the `names` of a bar
     and its numbers in the format `digits`. `column` is the width of bar and gap, in pixels. Blue means that the answer
-    gained and red that it lost, as in the heatmaps of the heads; `lost` is the Vega expression that says so of a row,
-    and `clean` the one that says that it is what the others are compared with.
+    gained and red that it lost, as in the heatmaps of the heads. `lost` is a Vega expression that is true of rows where
+    it lost, `clean` one that is true of the rows with which the others are compared.
     """
     base = alt.Chart().encode(x=x)
     zero_line = alt.condition("datum.value === 0", alt.value(INK), alt.value(GRID))
@@ -47,15 +47,15 @@ def bars_and_prompts(
         lines = base.mark_rule(color=INK, opacity=0.7, strokeWidth=1.2).encode(y="min:Q", y2="max:Q")
         return alt.LayerChart(layer=[bars, lines])
     dots = (
-        base.transform_filter("isValid(datum.each)")
+        base.transform_filter("isValid(datum.value)")
         .mark_circle(size=min(22.0, 1.2 * column), opacity=0.75)
         .encode(
-            y="each:Q",
+            y="value:Q",
             color=_paint(lost, clean, RED, GRAY, BLUE),
             tooltip=[
                 *names,
                 alt.Tooltip("prompt:Q", title="prompt", format="d"),
-                alt.Tooltip("each:Q", title="in this prompt", format=digits),
+                alt.Tooltip("value:Q", title="in this prompt", format=digits),
             ],
         )
     )

@@ -1,4 +1,4 @@
-"""A circuit as a picture: a box for each component, an arrow to each that reads it."""
+"""A circuit as a picture: a box for each component, an arrow to each of its readers."""
 
 import textwrap
 from collections.abc import Container, Mapping, Sequence
@@ -49,9 +49,9 @@ def circuit_drawing(boxes: pl.DataFrame, arrows: pl.DataFrame, title: str, *subt
     """Boxes and arrows from left to right, the logits at the right (`vitro.circuits.boxes_and_arrows`).
 
     boxes: name, kind, note and fixed (lines, maybe none), constant, from top to bottom where nothing else decides.
-    arrows: source, reader, input ("" where all of a reader's inputs are one sum). Grey is what is at a constant. What
-    enters a box at one point is added up there; a point is named where queries, keys and values read different sums.
-    Hovering over a box tells what it reads.
+    arrows: source, reader, input ("" where all inputs of a reader are the same sum). Components at a constant are grey.
+    Arrows that enter a box at one point are added up; a point is named where queries, keys and values read different
+    sums. Hovering over a box shows what it reads.
     """
     rows = boxes.to_dicts()
     grey = {row["name"] for row in rows if row["constant"]}
@@ -113,7 +113,7 @@ def circuit_drawing(boxes: pl.DataFrame, arrows: pl.DataFrame, title: str, *subt
 
 
 def _ports(arrows: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """For every reader its points of entry, by their names, and how far below its middle they are."""
+    """For every reader the names of its points of entry, and how far below its middle they are."""
     ports = {}
     for (reader,), rows in arrows.group_by("reader", maintain_order=True):
         names = rows["input"].unique(maintain_order=True).to_list()
@@ -182,16 +182,16 @@ def _box_rows(page: Page, rows: Sequence[Mapping[str, Any]], arrows: pl.DataFram
 
 
 def _texts(page: Page, rows: Sequence[Mapping[str, Any]], ports: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
-    """All that is written: names, what stands below them, and the points of entry inside the left side."""
-    found = []
+    """All texts: the boxes' names, the lines below them, and the points of entry inside the left side."""
+    texts = []
     for row in rows:
         name = row["name"]
         (x, y), size, lines = page.middles[name], page.sizes[name], _lines(row)
         top = y - (_NAME_HEIGHT + _LINE_HEIGHT * len(lines)) / 2
-        found.append(("name", x, top + _NAME_HEIGHT / 2, name, GRAY if row["constant"] else INK))
+        texts.append(("name", x, top + _NAME_HEIGHT / 2, name, GRAY if row["constant"] else INK))
         for at, (style, text) in enumerate(lines):
             color = GRAY if row["constant"] or style == "fixed" else BLUE if text.startswith("looks at") else FAINT
-            found.append((style, x, top + _NAME_HEIGHT + (at + 0.5) * _LINE_HEIGHT, text, color))
+            texts.append((style, x, top + _NAME_HEIGHT + (at + 0.5) * _LINE_HEIGHT, text, color))
         left = x - size.width / 2 + 6
-        found += [("port", left, y + port, text, FAINT) for text, port in ports.get(name, {}).items() if text]
-    return pl.DataFrame(found, schema=["style", "x", "y", "text", "color"], orient="row")
+        texts += [("port", left, y + port, text, FAINT) for text, port in ports.get(name, {}).items() if text]
+    return pl.DataFrame(texts, schema=["style", "x", "y", "text", "color"], orient="row")

@@ -16,8 +16,8 @@ MODEL = "the whole model"
 def circuit_answers(circuits: pl.DataFrame, clean: pl.DataFrame, words: Mapping[str, str]) -> alt.LayerChart:
     """A row per circuit of the table `circuits`: the answer's probability in every prompt, and its mean as a bar.
 
-    The model itself (`clean`, V1) stands first. A dot is blue where the answer is the top token. `words` says of a
-    circuit, by its name, what it is.
+    The model itself (`clean`, V1) stands first. A dot is blue where the answer is the top token. `words` describes
+    each circuit by name.
     """
     shared = ["prompt", "answer_prob", "answer_rank", "top_token", "top_prob"]
     rows = pl.concat(

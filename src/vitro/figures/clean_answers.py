@@ -6,34 +6,40 @@ import altair as alt
 import polars as pl
 
 from vitro.figures.look import BLUE, FAINT, INK, PALE, RED, dress, values
-from vitro.figures.tokens import readable, word
+from vitro.figures.tokens import readable, the, word
+from vitro.tables.labels import Said
 
 _RIGHT, _WRONG = "the answer, as top token", "the answer, below another token"
-_TOP, _SUBJECT = "the top token", "the subject"
+_TOP = "the top token"
 
 _BARS = 600
+FEW = 24
+"""Prompts that have a line each, where they are of several kinds."""
 _TOKENS, _NUMBERS = _BARS + 24, _BARS + 220
 """Pixels from the left where the bars end, the top tokens begin and their probabilities end."""
 
 
-def clean_answers(clean: pl.DataFrame) -> alt.LayerChart:
-    """A line per prompt: how probable are its answer (bar), the top token (pale bar) and the subject (dot).
+def clean_answers(clean: pl.DataFrame, questions: pl.DataFrame, said: Said) -> alt.LayerChart:
+    """A line per prompt: how probable are its answer (bar), the top token (pale bar) and the wrong one (dot).
 
     `clean` is table V1. The top token stands beside the bars, so that wrong answers are read without a mouse.
-    A hundred prompts make a tall figure rather than an illegible one.
+    Of many prompts of several kinds a line is a kind, with means, and beside it how many of its prompts are right.
     """
-    rows = _rows(clean)
-    right = rows["outcome"].eq(_RIGHT).sum()
+    clean = clean.join(questions.select("prompt", "group"), on="prompt")
+    n_prompts, n_kinds = clean.height, clean["group"].n_unique()
+    kinds = n_prompts > FEW and n_kinds > 1
+    rows = _by_kind(clean) if kinds else _rows(clean)
+    right = (clean["answer_rank"] == 0).sum()
     mean = clean["answer_prob"].to_numpy().mean()
     layers = alt.LayerChart(
         data=values(rows),
         layer=[
             *_bars(),
-            _subjects(),
+            _wrong(the(said.wrong)),
             _column(alt.Text("top:N"), _TOKENS, "left"),
-            _column(alt.Text("top_prob:Q", format=".3f"), _NUMBERS, "right"),
-            _heading("top token", _TOKENS, "left"),
-            _heading("probability", _NUMBERS, "right"),
+            *([] if kinds else [_column(alt.Text("top_prob:Q", format=".3f"), _NUMBERS, "right")]),
+            _heading("right on top" if kinds else "top token", _TOKENS, "left"),
+            *([] if kinds else [_heading("probability", _NUMBERS, "right")]),
         ],
         width=_BARS,
         height=alt.Step(26 if rows.height <= 24 else 16),
@@ -41,14 +47,15 @@ def clean_answers(clean: pl.DataFrame) -> alt.LayerChart:
     return dress(
         layers,
         "What the model answers when nothing is touched",
-        f"The answer is the top token on {right} of {rows.height} prompts; its mean probability is {mean:.4f}.",
+        f"The answer is the top token on {right} of {n_prompts} prompts; its mean probability is {mean:.4f}."
+        + (" A line is a kind of prompt, with means." if kinds else ""),
     )
 
 
 def _rows(clean: pl.DataFrame) -> pl.DataFrame:
     """What the figure draws and nothing else, prompts in order, every token readable, every label unique."""
-    labels = pl.struct("subject", "answer").map_elements(
-        lambda pair: f"{word(pair['subject'])} → {word(pair['answer'])}", return_dtype=pl.String
+    labels = pl.struct("label", "answer").map_elements(
+        lambda pair: f"{word(pair['label'])} → {word(pair['answer'])}", return_dtype=pl.String
     )
     named = clean.sort("prompt").with_columns(labels.alias("label"))
     numbered = pl.format("{} (prompt {})", "label", "prompt")
@@ -59,8 +66,23 @@ def _rows(clean: pl.DataFrame) -> pl.DataFrame:
         pl.col("top_token").map_elements(readable, return_dtype=pl.String).alias("top"),
         "answer_prob",
         "answer_logit",
-        "subject_prob",
+        "wrong_prob",
         "top_prob",
+    )
+
+
+def _by_kind(clean: pl.DataFrame) -> pl.DataFrame:
+    """The same of kinds of prompts, with means over each."""
+    right = (pl.col("answer_rank") == 0).sum()
+    return (
+        clean.group_by("group", maintain_order=True)
+        .agg(
+            pl.lit(_RIGHT).alias("outcome"),
+            (pl.col("answer_rank").median() + 1).alias("place"),
+            pl.format("{} of {}", right, pl.len()).alias("top"),
+            pl.col("answer_prob", "answer_logit", "wrong_prob", "top_prob").mean(),
+        )
+        .rename({"group": "label"})
     )
 
 
@@ -74,7 +96,7 @@ def _lines() -> alt.Chart:
             alt.Tooltip("answer_prob:Q", title="answer's probability", format=".4g"),
             alt.Tooltip("answer_logit:Q", title="answer's logit (nats)", format=".4g"),
             alt.Tooltip("place:Q", title="answer's rank (1 = top)"),
-            alt.Tooltip("subject_prob:Q", title="subject's probability", format=".4g"),
+            alt.Tooltip("wrong_prob:Q", title="probability of what is wrong", format=".4g"),
             alt.Tooltip("top:N", title="top token"),
             alt.Tooltip("top_prob:Q", title="top token's probability", format=".4g"),
         ],
@@ -95,14 +117,14 @@ def _bars() -> list[alt.Chart]:
     ]
 
 
-def _subjects() -> alt.Chart:
-    """A dot at the subject's probability, ringed so that it shows on any bar."""
-    color = alt.Color("subject:N", scale=alt.Scale(domain=[_SUBJECT], range=[INK]), legend=_legend("circle"))
+def _wrong(name: str) -> alt.Chart:
+    """A dot at the probability of what is wrong, ringed so that it shows on any bar."""
+    color = alt.Color("wrong:N", scale=alt.Scale(domain=[name], range=[INK]), legend=_legend("circle"))
     dots: alt.Chart = (
         _lines()
-        .transform_calculate(subject=f"'{_SUBJECT}'")
+        .transform_calculate(wrong=f"'{name}'")
         .mark_point(shape="circle", size=60, filled=True, opacity=1, stroke="white", strokeWidth=1.5)
-        .encode(x="subject_prob:Q", color=color)
+        .encode(x="wrong_prob:Q", color=color)
     )
     return dots
 

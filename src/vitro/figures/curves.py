@@ -11,18 +11,16 @@ from vitro.figures.spread import DOTS
 _ABREAST = 5
 """Names in a line of the legend: no wider than half a page."""
 
-ANSWER, SUBJECT = "the answer", "the subject"
+
+def right_and_wrong(table: pl.DataFrame, right: str, wrong: str, *keys: str) -> pl.DataFrame:
+    """`answer_prob` and `wrong_prob` below each other, as `prob` of a `token`, beside the keys."""
+    named = table.rename({"answer_prob": right, "wrong_prob": wrong})
+    return named.unpivot([right, wrong], index=["prompt", *keys], variable_name="token", value_name="prob")
 
 
-def answer_and_subject(table: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """`answer_prob` and `subject_prob` below each other, as `prob` of a `token`, beside the keys."""
-    named = table.rename({"answer_prob": ANSWER, "subject_prob": SUBJECT})
-    return named.unpivot([ANSWER, SUBJECT], index=["prompt", *keys], variable_name="token", value_name="prob")
-
-
-def token_color() -> alt.Color:
-    """The answer blue and the subject dark, as among the clean answers."""
-    return color("token", {ANSWER: BLUE, SUBJECT: INK})
+def token_color(right: str, wrong: str) -> alt.Color:
+    """The answer blue and the wrong one dark, as among the clean answers."""
+    return color("token", {right: BLUE, wrong: INK})
 
 
 def color(field: str, colors: dict[str, str]) -> alt.Color:
@@ -40,12 +38,12 @@ def curves(
     names: list[alt.Tooltip],
     *,
     prompts: int,
-    each: Literal["lines", "dots"],
+    prompts_as: Literal["lines", "dots"],
 ) -> alt.LayerChart:
     """A thick line of means in each colour; behind it each prompt as a thin line or as dots, or their range as a band.
 
-    It draws the rows of `means_and_prompts`. `y` is an axis on the field `mean`. Hovering tells the `names` of a point
-    and its probabilities.
+    It draws the rows of `means_and_prompts`. `y` is an axis on the field `mean`. Hovering shows the `names` of a point
+    and its values.
     """
     base = alt.Chart().encode(x=x, color=lines)
     means = base.transform_filter("isValid(datum.mean)")
@@ -64,22 +62,26 @@ def curves(
     if prompts > DOTS:
         band = means.mark_area(opacity=0.16).encode(y="min:Q", y2="max:Q")
         return alt.LayerChart(layer=[band, line, points])
-    one = base.transform_filter("isValid(datum.each)").encode(
-        y="each:Q",
+    prompt_lines = base.transform_filter("isValid(datum.value)").encode(
+        y="value:Q",
         detail="prompt:N",
         tooltip=[
             *names,
             alt.Tooltip("prompt:Q", title="prompt", format="d"),
-            alt.Tooltip("each:Q", title="in this prompt", format=".4g"),
+            alt.Tooltip("value:Q", title="in this prompt", format=".4g"),
         ],
     )
-    behind = one.mark_line(strokeWidth=1, opacity=0.35) if each == "lines" else one.mark_circle(size=20, opacity=0.5)
+    behind = (
+        prompt_lines.mark_line(strokeWidth=1, opacity=0.35)
+        if prompts_as == "lines"
+        else prompt_lines.mark_circle(size=20, opacity=0.5)
+    )
     return alt.LayerChart(layer=[behind, line, points])
 
 
-def caption(prompts: int, each: Literal["lines", "dots"]) -> str:
+def caption(prompts: int, prompts_as: Literal["lines", "dots"]) -> str:
     """What is drawn behind the lines, for a subtitle."""
-    behind = {"lines": "thin lines: the prompts", "dots": "dots: the prompts"}[each]
+    behind = {"lines": "thin lines: the prompts", "dots": "dots: the prompts"}[prompts_as]
     if prompts > DOTS:
         behind = "bands: from the lowest prompt to the highest"
     return f"Thick lines: mean over {prompts} prompts; {behind}."

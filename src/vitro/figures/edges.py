@@ -1,10 +1,10 @@
-"""Edges by what cutting them changes."""
+"""Edges by how much cutting them changes."""
 
 import altair as alt
 import polars as pl
 
 from vitro.figures.look import BLUE, FAINT, GRID, INK, RED, dress, panel_title, values
-from vitro.figures.quantities import CHANGES
+from vitro.figures.quantities import of_change
 
 _POINTS = 2000
 """Points of a panel: more would make the page heavy, and the rest lie on one another at 0."""
@@ -15,13 +15,13 @@ _SHOWN = 40
 _ROW = 15
 
 
-def strongest_edges(edges: pl.DataFrame, how: str = "edge cut minus clean") -> alt.LayerChart:
+def strongest_edges(edges: pl.DataFrame, column: str, how: str = "edge cut minus clean") -> alt.LayerChart:
     """Bars of the strongest edges of a table of means, in order of strength.
 
-    edges: edge, logit_diff_change, answer_logit_change, answer_prob_change.
+    edges: edge, `column` (the change that they are ranked by), answer_logit_change, answer_prob_change.
     """
     shown = edges.head(_SHOWN)
-    value = CHANGES["logit_diff_change"]
+    value = of_change(column)
     y = alt.Y("edge:N", sort=shown["edge"].to_list(), title=None, axis=alt.Axis(labelLimit=200, ticks=False))
     zero_line = alt.condition("datum.value === 0", alt.value(INK), alt.value(GRID))
     axis = alt.Axis(domain=False, ticks=False, gridColor=zero_line, tickCount=6)
@@ -29,24 +29,24 @@ def strongest_edges(edges: pl.DataFrame, how: str = "edge cut minus clean") -> a
         alt.Chart()
         .mark_bar()
         .encode(
-            x=alt.X("logit_diff_change:Q", title=value.axis, axis=axis),
+            x=alt.X(f"{column}:Q", title=f"change ({value.unit})", axis=axis),
             y=y,
-            color=alt.when("datum.logit_diff_change < 0").then(alt.value(RED)).otherwise(alt.value(BLUE)),
+            color=alt.when(f"datum.{column} < 0").then(alt.value(RED)).otherwise(alt.value(BLUE)),
             tooltip=[
                 alt.Tooltip("edge:N"),
-                alt.Tooltip("logit_diff_change:Q", title="logit difference", format="+.4g"),
+                alt.Tooltip(f"{column}:Q", title=value.words, format="+.4g"),
                 alt.Tooltip("answer_logit_change:Q", title="answer's logit", format="+.4g"),
                 alt.Tooltip("answer_prob_change:Q", title="answer's probability", format="+.4g"),
             ],
         )
     )
-    columns = ("edge", "logit_diff_change", "answer_logit_change", "answer_prob_change")
+    columns = dict.fromkeys(("edge", column, "answer_logit_change", "answer_prob_change"))
     figure = alt.LayerChart(layer=[bars]).properties(
-        data=values(shown.select(columns)), width=560, height=_ROW * len(shown)
+        data=values(shown.select(*columns)), width=560, height=_ROW * len(shown)
     )
     return dress(
         figure,
-        f"The {len(shown)} strongest of {len(edges):,} edges: {value.name}",
+        f"The {len(shown)} strongest of {len(edges):,} edges: change of {value.words}",
         f"Mean over the prompts, {how}; {value.sense}.",
     )
 
@@ -60,9 +60,9 @@ def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame) -> alt.HConc
     axis = alt.Axis(domain=False, ticks=False, gridColor=GRID, tickCount=6)
     panels = []
     for approximation, rank, _ in correlations.iter_rows():
-        mine = table.filter(approximation=approximation).with_columns(EDGE_NAME)
+        edges = table.filter(approximation=approximation).with_columns(EDGE_NAME)
         shown = (
-            mine.sort(size, descending=True, maintain_order=True).head(_POINTS).select("edge", "exact", "approximate")
+            edges.sort(size, descending=True, maintain_order=True).head(_POINTS).select("edge", "exact", "approximate")
         )
         reach = float(shown.select(pl.max_horizontal(pl.all().exclude("edge").abs().max())).item() or 1.0) * 1.05
         x = alt.X("exact:Q", title="exact change (nats)", axis=axis, scale=alt.Scale(domain=[-reach, reach]))

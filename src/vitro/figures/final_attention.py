@@ -21,15 +21,15 @@ _NAME = pl.format("a{}.h{}", "layer", "head").alias("name")
 
 
 def final_attention(
-    table: pl.DataFrame, tokens: Sequence[str], each: Sequence[Sequence[str]] | None = None
+    table: pl.DataFrame, tokens: Sequence[str], prompt_tokens: Sequence[Sequence[str]] | None = None
 ) -> alt.LayerChart:
     """A heatmap of table V6 (`attention`), averaged over prompts: heads down, positions across.
 
-    `tokens` are those of the positions, in order; `each` are every prompt's own, so that on a page one prompt can be
-    chosen instead of the mean. Where there is room the weight stands in its cell. Hovering gives the spread over
-    prompts.
+    `tokens` are those of the positions, in order; `prompt_tokens` are those of every prompt, so that on a page one
+    prompt can be chosen instead of the mean. Where there is room the weight stands in its cell. Hovering gives the
+    spread over prompts.
     """
-    choice = Choice(tokens, each or ())
+    choice = Choice(tokens, prompt_tokens or ())
     means = table.group_by("layer", "head", "position").agg(spread("weight")).with_columns(prompt=pl.lit(MEAN))
     alone = table.filter(pl.col("prompt").is_in(choice.prompts))
     cells = (
@@ -52,7 +52,7 @@ def final_attention(
 
 
 def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetChart:
-    """The same of the table `circuit_attention`: a heatmap for each circuit, in the table's order, of its own heads."""
+    """A heatmap of each circuit's own heads from the table `circuit_attention`, in the table's order."""
     circuits = table["circuit"].unique(maintain_order=True).to_list()
     cells = (
         table.group_by("circuit", "layer", "head", "position")
@@ -72,12 +72,12 @@ def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetCh
 
 
 def _cell(tokens: Sequence[str]) -> float:
-    """The pixels of a cell from left to right."""
+    """The width of a cell in pixels."""
     return min(_WIDEST_CELL, (WIDTH - 90) / len(tokens))
 
 
 def _heatmap(axis: alt.Axis, cell: float, positions: int, title: str | None) -> alt.LayerChart:
-    """Heads by positions; `title` is that of the heads' axis."""
+    """A heatmap of heads by positions; `title` is the title of the heads' axis."""
     base = alt.Chart().encode(
         x=alt.X("position:O", axis=axis, scale=alt.Scale(domain=[*range(positions)])),
         y=alt.Y("name:N", sort=None, title=title, axis=alt.Axis(ticks=False, domain=False)),

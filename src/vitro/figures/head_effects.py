@@ -5,26 +5,29 @@ import polars as pl
 
 from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import PANEL_NAME, dress, values
-from vitro.figures.quantities import CHANGES, DIVERGENCES, HeadValue, in_order, quantity
+from vitro.figures.quantities import DIVERGENCES, in_order, quantity
 from vitro.figures.scales import Reach, amount_color, change_color, reach
 from vitro.figures.spread import spread
+from vitro.tables.quantities import CHANGES
 
 
-def head_effects(table: pl.DataFrame, value: HeadValue = "answer_prob_change") -> alt.FacetChart:
+def head_effects(table: pl.DataFrame, value: str = "answer_prob_change") -> alt.FacetChart:
     """Heatmaps of one column of table V3 (`head_ablation`), averaged over prompts, layer 0 at the top.
 
     The panels share one colour scale. It reaches the largest mean, unless a few heads dwarf the rest: then it
     is clamped, the subtitle says where, and the heads beyond are outlined. Hovering gives the spread over
     prompts.
     """
-    shown = quantity(value, CHANGES | DIVERGENCES)
+    shown = quantity(value, {**CHANGES, **DIVERGENCES})
     cells = _cells(table, value)
     span = reach(cells["mean"])
     methods = in_order(cells["method"])
     grid = layer_by_head(cells, panels=len(methods))
     panels = (
         grid.heatmap(
-            (change_color if value in CHANGES else amount_color)(span.limit, f"Mean {shown.axis}; {shown.sense}"),
+            (change_color if value in CHANGES else amount_color)(
+                span.limit, f"Mean {_kind(value)} ({shown.unit}); {shown.sense}"
+            ),
             f"abs(datum.mean) > {span.limit!r}",
             _change_tooltip() if value in CHANGES else _divergence_tooltip(),
         )
@@ -35,11 +38,12 @@ def head_effects(table: pl.DataFrame, value: HeadValue = "answer_prob_change") -
         )
         .transform_calculate(name=HEAD_NAME)
     )
-    formula = shown.formula[0].upper() + shown.formula[1:]
     return dress(
         panels,
-        f"Each head ablated alone: {shown.name}",
-        f"{formula}, mean over {table['prompt'].n_unique()} prompts.",
+        f"Each head ablated alone: {_kind(value)} of {shown.words}"
+        if value in CHANGES
+        else f"Each head ablated alone: {shown.words}",
+        f"{'Ablated minus clean, mean' if value in CHANGES else 'Mean'} over {table['prompt'].n_unique()} prompts.",
         _scale_note(span, sign="±" if value in CHANGES else ""),
     )
 
@@ -83,3 +87,7 @@ def _scale_note(span: Reach, sign: str) -> str:
         f"The colour scale is clamped at {sign}{span.limit:g}; "
         f"{span.beyond} of {span.cells} cells lie beyond it and are outlined."
     )
+
+
+def _kind(value: str) -> str:
+    return "change" if value in CHANGES else "divergence"

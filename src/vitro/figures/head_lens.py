@@ -7,28 +7,35 @@ from vitro.figures.layers import HEAD_NAME, Grid, layer_by_head
 from vitro.figures.look import OWN_COLORS, dress, panel_title, values
 from vitro.figures.scales import amount_color, change_color, largest
 from vitro.figures.spread import prompt_count, spread
+from vitro.figures.tokens import the
+from vitro.tables.labels import Said
+
+_COUNTS = (("leads", "answer leads"), ("first", "subject leads"), ("last", "subject is last"))
 
 
-def head_lens(table: pl.DataFrame) -> alt.HConcatChart:
-    """Four heatmaps of table V4 (`head_lens`), averaged over prompts, layer 0 at the top.
+def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
+    """Heatmaps of table V4 (`head_lens`), averaged over prompts, layer 0 at the top.
 
-    The answer's probability, the subject's, the share of prompts in which the answer ranks above all other answers (1:
-    the head selects, and is outlined in all four), and the share in which the subject leads the task's other words
-    minus that in which it is below all of them (1: the head copies; -1: it suppresses). Each has its own colour scale,
+    The answer's probability, that of what is wrong, the share of prompts in which the answer ranks above all other
+    answers (1: the head selects, and is outlined everywhere), and, where there is a subject, the share in which it
+    leads the task's other words minus that in which it is below all of them (1: the head copies; -1: it suppresses).
+    Each has its own colour scale,
     never clamped: the few heads that stand out are the news. Hovering gives all of it and the spread.
     """
     cells = _cells(table)
-    grid = layer_by_head(cells, panels=4)
+    copying = table["subject_rank_among_words"].null_count() == 0
+    grid = layer_by_head(cells, panels=4 if copying else 3)
     prompts = prompt_count(table)
     shown = {
-        "the answer": _probability(grid, cells, "answer_mean"),
-        "the subject": _probability(grid, cells, "subject_mean"),
+        the(said.right): _probability(grid, cells, "answer_mean"),
+        the(said.wrong): _probability(grid, cells, "wrong_mean"),
         "answer above all others": amount_color(1, "Share of prompts", "share", grid.width),
-        "subject above or below all": change_color(1, "Share of prompts", "place", grid.width),
     }
+    if copying:
+        shown["subject above or below all"] = change_color(1, "Share of prompts", "place", grid.width)
     selects = f"datum.leads === {prompts}"
     panels = [
-        grid.heatmap(color, selects, _tooltip(prompts), layers_named=number == 0)
+        grid.heatmap(color, selects, _tooltip(prompts, copying), layers_named=number == 0)
         .properties(title=panel_title(title))
         .transform_calculate(
             name=HEAD_NAME, share=f"datum.leads / {prompts}", place=f"(datum.first - datum.last) / {prompts}"
@@ -41,8 +48,11 @@ def head_lens(table: pl.DataFrame) -> alt.HConcatChart:
         "Logit lens on the head's output at the final stream: final norm, unembedding, softmax; mean over "
         f"{prompts} prompts.",
         "Outlined: heads that rank the answer above all other answers in every prompt.",
-        "Right: blue where the subject leads the task's other words (copying), red where it is below them all "
-        "(suppressing).",
+        *[
+            "Right: blue where the subject leads the task's other words (copying), red where it is below them all "
+            "(suppressing)."
+        ]
+        * copying,
     )
 
 
@@ -53,7 +63,7 @@ def _cells(table: pl.DataFrame) -> pl.DataFrame:
         (pl.col("subject_rank_among_words") == 0).sum().alias("first"),
         pl.col("subject_last_among_words").sum().alias("last"),
     ]
-    statistics = [*spread("answer_prob", "answer_"), *spread("subject_prob", "subject_"), *counts]
+    statistics = [*spread("answer_prob", "answer_"), *spread("wrong_prob", "wrong_"), *counts]
     return table.group_by("layer", "head").agg(statistics).sort("layer", "head")
 
 
@@ -61,14 +71,14 @@ def _probability(grid: Grid, cells: pl.DataFrame, mean: str) -> alt.Color:
     return amount_color(largest(cells[mean]), "Mean probability", mean, grid.width)
 
 
-def _tooltip(prompts: int) -> list[alt.Tooltip]:
+def _tooltip(prompts: int, copying: bool) -> list[alt.Tooltip]:
     spreads = [
         alt.Tooltip(f"{token}_{statistic}:Q", title=f"{token}, {words}", format=".4g")
-        for token in ("answer", "subject")
+        for token in ("answer", "wrong")
         for statistic, words in (("mean", "mean probability"), ("min", "lowest"), ("max", "highest"))
     ]
     counts = [
         alt.Tooltip(f"{name}:Q", title=f"{words}, of {prompts} prompts", format="d")
-        for name, words in (("leads", "answer leads"), ("first", "subject leads"), ("last", "subject is last"))
+        for name, words in _COUNTS[: 3 if copying else 1]
     ]
     return [alt.Tooltip("name:N", title="head"), *spreads, *counts]

@@ -3,14 +3,16 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.curves import answer_and_subject, caption, color, curves, token_color
+from vitro.figures.curves import caption, color, curves, right_and_wrong, token_color
 from vitro.figures.look import BLUE, INK, OWN_COLORS, WIDTH, dress, panel_title, size, ticks, values
 from vitro.figures.spread import means_and_prompts, prompt_count
+from vitro.figures.tokens import the
+from vitro.tables.labels import Said
 
 _WIDTH = WIDTH - 90
 _HEIGHT, _LOW_HEIGHT = 260, 70
 
-_SUBJECT, _ANSWERS = "answer above the subject", "answer above all other answers"
+_ANSWERS = "answer above all other answers"
 
 _STAGE = (
     "datum.depth === 0 ? 'input' : floor(datum.depth) === datum.depth ? 'after layer ' + (datum.depth - 1) : "
@@ -18,8 +20,8 @@ _STAGE = (
 )
 
 
-def layer_lens(table: pl.DataFrame) -> alt.VConcatChart:
-    """Curves of table V8 (`layer_lens`) over depth: the answer's and the subject's probability; below, where the
+def layer_lens(table: pl.DataFrame, said: Said) -> alt.VConcatChart:
+    """Curves of table V8 (`layer_lens`) over depth: the probability of right and wrong; below, where the
     answer leads.
 
     Depth 0 is the input and depth l + 1 the end of layer l; halfway between, its attention has been added and its MLP
@@ -28,20 +30,21 @@ def layer_lens(table: pl.DataFrame) -> alt.VConcatChart:
     depths = _by_depth(table)
     layers = size(table["layer"])
     prompts = prompt_count(table)
+    words = the(said.right), the(said.wrong)
     probabilities = curves(
         _depth(layers).title(None),
         alt.Y("mean:Q", title="probability"),
-        token_color(),
+        token_color(*words),
         [alt.Tooltip("token:N", title="of"), alt.Tooltip("stage:N", title="stream")],
         prompts=prompts,
-        each="lines",
+        prompts_as="lines",
     ).transform_calculate(stage=_STAGE)
-    rows = means_and_prompts(answer_and_subject(depths, "depth"), ["token", "depth"], "prob")
+    rows = means_and_prompts(right_and_wrong(depths, *words, "depth"), ["token", "depth"], "prob")
     return dress(
         alt.VConcatChart(
             vconcat=[
                 probabilities.properties(data=values(rows), width=_WIDTH, height=_HEIGHT),
-                _leads(depths, layers, prompts),
+                _leads(depths, layers, prompts, f"answer above {words[1]}"),
             ],
             spacing=18,
             resolve=OWN_COLORS,
@@ -74,10 +77,10 @@ def _depth(layers: int) -> alt.X:
     )
 
 
-def _leads(depths: pl.DataFrame, layers: int, prompts: int) -> alt.Chart:
+def _leads(depths: pl.DataFrame, layers: int, prompts: int, over_wrong: str) -> alt.Chart:
     """In how many prompts the answer is above the subject, and in how many above all other answers."""
     counted = depths.group_by("depth").agg(
-        (pl.col("answer_prob") > pl.col("subject_prob")).sum().alias(_SUBJECT),
+        (pl.col("answer_prob") > pl.col("wrong_prob")).sum().alias(over_wrong),
         (pl.col("answer_rank_among_answers") == 0).sum().alias(_ANSWERS),
     )
     leads = counted.unpivot(index="depth", variable_name="over", value_name="leads").sort("over", "depth")
@@ -87,7 +90,7 @@ def _leads(depths: pl.DataFrame, layers: int, prompts: int) -> alt.Chart:
         .mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(filled=True, size=34))
         .encode(
             x=_depth(layers),
-            color=color("over", {_SUBJECT: INK, _ANSWERS: BLUE}),
+            color=color("over", {over_wrong: INK, _ANSWERS: BLUE}),
             y=alt.Y("leads:Q", title="prompts", scale=alt.Scale(domain=[0, prompts], nice=False)).axis(
                 values=sorted({0, prompts}), domain=False, ticks=False, offset=6
             ),

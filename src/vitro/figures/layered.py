@@ -1,4 +1,4 @@
-"""Boxes and arrows on a page: columns from left to right, every arrow through gaps that are free of boxes."""
+"""Boxes and arrows on a page: columns from left to right, with arrows that never cross a box."""
 
 from bisect import bisect_right, insort
 from collections import defaultdict
@@ -33,7 +33,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Arrow:
-    """From the right side of one box to the left side of another, `port` pixels below its middle."""
+    """An arrow from the right side of one box to the left side of another, `port` pixels below its middle."""
 
     source: str
     reader: str
@@ -65,21 +65,21 @@ class _Item:
 
 
 def place(boxes: Mapping[str, Size], arrows: Sequence[Arrow], tip: float = 0.0) -> Page:
-    """A page for boxes, given from top to bottom as they should stand where nothing else decides, and their arrows.
+    """A page for boxes and their arrows; boxes are given from top to bottom, which decides where nothing else does.
 
-    A box stands in the column after the last of those it reads; one that reads nothing, in the column before the first
-    that reads it. An arrow that skips a column passes it in a lane of its own (Sugiyama et al. 1981: order by the mean
-    of the neighbours, keep the order with the fewest crossings; then heights by least squares in that order).
-    tip: pixels of an arrow's head, at which its curve ends.
+    A box stands in the column after the last box that it reads; a box that reads nothing stands in the column before
+    its first reader. An arrow that skips a column passes it in a lane of its own (Sugiyama et al. 1981: order by the
+    mean of the neighbours, keep the order with the fewest crossings; then heights by least squares in that order). tip:
+    pixels of an arrow's head, at which its curve ends.
     """
     column = _columns(boxes, arrows)
     lanes, links = _links(arrows, column)
     items: list[list[_Item]] = [[] for _ in range(max(column.values(), default=0) + 1)]
-    for one in [*(_Item(name, column[name], False) for name in boxes), *lanes]:
-        items[one.column].append(one)
+    for item in [*(_Item(name, column[name], False) for name in boxes), *lanes]:
+        items[item.column].append(item)
     ranks = {name: number for number, name in enumerate(boxes)}
     for members in items:
-        members.sort(key=lambda one: ranks[one.name])
+        members.sort(key=lambda item: ranks[item.name])
     items = _ordered(items, links, boxes)
     height = _heights(items, links, boxes)
     return _drawn(items, links, height, boxes, arrows, tip)
@@ -104,7 +104,7 @@ _Link = tuple[_Item, _Item, float]
 
 
 def _links(arrows: Sequence[Arrow], column: Mapping[str, int]) -> tuple[list[_Item], list[_Link]]:
-    """The lanes, and the links between neighbouring columns; the arrows of one source go together while they can."""
+    """The lanes, and the links between neighbouring columns; arrows of one source share a lane as far as they can."""
     lanes: dict[_Item, None] = {}
     links: dict[_Link, None] = {}
     for arrow in arrows:
@@ -119,7 +119,7 @@ def _links(arrows: Sequence[Arrow], column: Mapping[str, int]) -> tuple[list[_It
 
 
 def _ordered(items: list[list[_Item]], links: Sequence[_Link], boxes: Mapping[str, Size]) -> list[list[_Item]]:
-    """The columns in the order, of those that sweeps to and fro come by, in which the fewest arrows cross."""
+    """The order within each column with the fewest crossings among those that sweeps to and fro try."""
     best, fewest = items, _crossings(items, links)
     for sweep in range(_ORDERS):
         rightwards = sweep % 2 == 0
@@ -130,9 +130,10 @@ def _ordered(items: list[list[_Item]], links: Sequence[_Link], boxes: Mapping[st
         height = _stacked(items, boxes)
         for members in items if rightwards else reversed(items):
             wanted = {
-                one: fmean([height[other] + port for other, port in beside[one]] or [height[one]]) for one in members
+                item: fmean([height[neighbour] + port for neighbour, port in beside[item]] or [height[item]])
+                for item in members
             }
-            members.sort(key=lambda one: wanted[one])
+            members.sort(key=lambda item: wanted[item])
             height.update(_stacked([members], boxes))
         if (count := _crossings(items, links)) < fewest:
             best, fewest = items, count
@@ -141,65 +142,65 @@ def _ordered(items: list[list[_Item]], links: Sequence[_Link], boxes: Mapping[st
 
 def _crossings(items: Sequence[Sequence[_Item]], links: Sequence[_Link]) -> int:
     """How many pairs of links cross: inversions, column by column."""
-    rank = {one: number for members in items for number, one in enumerate(members)}
+    rank = {item: number for members in items for number, item in enumerate(members)}
     ends: dict[_Item, list[tuple[int, float]]] = defaultdict(list)
     for left, right, port in links:
         ends[left].append((rank[right], port))
     crossed = 0
     for members in items:
         above: list[tuple[int, float]] = []
-        for one in members:
-            crossed += sum(len(above) - bisect_right(above, end) for end in ends[one])
-            for end in ends[one]:
+        for item in members:
+            crossed += sum(len(above) - bisect_right(above, end) for end in ends[item])
+            for end in ends[item]:
                 insort(above, end)
     return crossed
 
 
 def _stacked(items: Sequence[Sequence[_Item]], boxes: Mapping[str, Size]) -> dict[_Item, float]:
-    """Heights where every column is stacked as closely as may be, around 0."""
+    """Heights with every column stacked as closely as possible, around 0."""
     height: dict[_Item, float] = {}
     for members in items:
         offsets = _offsets(members, boxes)
         middle = (offsets[0] + offsets[-1]) / 2
-        height |= {one: offset - middle for one, offset in zip(members, offsets, strict=True)}
+        height |= {item: offset - middle for item, offset in zip(members, offsets, strict=True)}
     return height
 
 
 def _heights(items: Sequence[Sequence[_Item]], links: Sequence[_Link], boxes: Mapping[str, Size]) -> dict[_Item, float]:
-    """Heights near the mean of each one's neighbours, in the given order and with the gaps kept."""
+    """Heights near the mean of each item's neighbours, in the given order and with the gaps kept."""
     beside: dict[_Item, list[tuple[_Item, float, float]]] = defaultdict(list)
     for left, right, port in links:
         # Lanes run straight before all else, and bend to a box rather than move it.
         weight = 8.0 if left.lane and right.lane else 0.25 if left.lane or right.lane else 1.0
         beside[left].append((right, port, weight))
         beside[right].append((left, -port, weight))
-    pull = {one: sum(weight for _, _, weight in beside[one]) or 1.0 for members in items for one in members}
+    pull = {item: sum(weight for _, _, weight in beside[item]) or 1.0 for members in items for item in members}
     height = _stacked(items, boxes)
     for sweep in range(_PULLS):
         for members in items if sweep % 2 == 0 else reversed(items):
             wanted = [
-                sum((height[other] + port) * weight for other, port, weight in beside[one]) / pull[one]
-                for one in members
+                sum((height[neighbour] + port) * weight for neighbour, port, weight in beside[item]) / pull[item]
+                for item in members
             ]
-            apart = _kept_apart(wanted, [pull[one] for one in members], _offsets(members, boxes))
+            apart = _kept_apart(wanted, [pull[item] for item in members], _offsets(members, boxes))
             height.update(zip(members, apart, strict=True))
     return height
 
 
 def _offsets(members: Sequence[_Item], boxes: Mapping[str, Size]) -> list[float]:
-    """How far below the first each stands at least."""
+    """The smallest distance of each item below the first."""
     offsets = [0.0]
     for above, below in pairwise(members):
         gap = _BOX_GAP if not above.lane and not below.lane else _LANE_GAP
-        halves = sum(0.0 if one.lane else boxes[one.name].height / 2 for one in (above, below))
+        halves = sum(0.0 if item.lane else boxes[item.name].height / 2 for item in (above, below))
         offsets.append(offsets[-1] + halves + gap)
     return offsets
 
 
 def _kept_apart(wanted: Sequence[float], pull: Sequence[float], offsets: Sequence[float]) -> list[float]:
-    """The heights nearest to those wanted, by least squares with weights, that leave the offsets between them.
+    """The heights nearest to those wanted, by weighted least squares, that keep the offsets between them.
 
-    What wants to be nearer than that moves as a block, to the mean of what its members want (pool adjacent violators).
+    Items that would be too close move as a block, to the mean of what its members want (pool adjacent violators).
     """
     blocks: list[tuple[float, float, int]] = []
     for want, weight, offset in zip(wanted, pull, offsets, strict=True):
@@ -220,16 +221,16 @@ def _drawn(
     tip: float,
 ) -> Page:
     """The page: columns side by side, and curves that leave and arrive level."""
-    widths = [max((boxes[one.name].width for one in members if not one.lane), default=0.0) for members in items]
+    widths = [max((boxes[item.name].width for item in members if not item.lane), default=0.0) for members in items]
     climbs = [0.0] * len(items)
     for left, right, port in links:
         climbs[left.column] = max(climbs[left.column], abs(height[right] + port - height[left]))
     lefts = [0.0]
     for width, climb in zip(widths[:-1], climbs, strict=False):
         lefts.append(lefts[-1] + width + min(_WIDEST_GAP, max(_GAP, 0.5 * climb)))
-    reach = {one: 0.0 if one.lane else boxes[one.name].height / 2 for one in height}
-    top = min(height[one] - reach[one] for one in height)
-    level = {one: value - top for one, value in height.items()}
+    reach = {item: 0.0 if item.lane else boxes[item.name].height / 2 for item in height}
+    top = min(height[item] - reach[item] for item in height)
+    level = {item: value - top for item, value in height.items()}
     curves, tips = [], {}
     for left, right, port in links:
         start = (lefts[left.column] + widths[left.column], level[left])
@@ -242,9 +243,11 @@ def _drawn(
         curves.append((left.name, points))
     return Page(
         width=lefts[-1] + widths[-1],
-        height=max(level[one] + reach[one] for one in level),
-        middles={one.name: (lefts[one.column] + widths[one.column] / 2, level[one]) for one in level if not one.lane},
-        sizes={one.name: Size(widths[one.column], boxes[one.name].height) for one in level if not one.lane},
+        height=max(level[item] + reach[item] for item in level),
+        middles={
+            item.name: (lefts[item.column] + widths[item.column] / 2, level[item]) for item in level if not item.lane
+        },
+        sizes={item.name: Size(widths[item.column], boxes[item.name].height) for item in level if not item.lane},
         curves=curves,
         tips=[(arrow, tips[arrow.source, arrow.reader, arrow.port]) for arrow in arrows],
     )

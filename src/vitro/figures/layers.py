@@ -63,9 +63,9 @@ class Grid:
     def heatmap(
         self, color: alt.Color, outlined: str, tooltip: list[alt.Tooltip], *, layers_named: bool = True
     ) -> alt.LayerChart:
-        """The cells painted, and those outlined of which the Vega expression `outlined` is true.
+        """The painted cells, outlined where the Vega expression `outlined` is true.
 
-        Where grids stand side by side, only the first needs its layers named.
+        Where grids stand side by side, only the first needs labels on its layers.
         """
         x = alt.X("head:O", title="Head", scale=alt.Scale(domain=list(range(self.heads))))
         y = alt.Y("layer:O", title="Layer", scale=alt.Scale(domain=list(range(self.layers))))
@@ -87,7 +87,7 @@ class Grid:
 
 
 def layer_by_head(table: pl.DataFrame, panels: int) -> Grid:
-    """The grid for the heads of a table, as large as a page allows that shows `panels` of them side by side."""
+    """The grid for the heads of a table, as large as a page with `panels` grids side by side allows."""
     layers, heads = size(table["layer"]), size(table["head"])
     width = ((WIDTH - 70) / panels - _GAP) / heads
     return Grid(layers, heads, min(_LARGEST_CELL, width), min(_LARGEST_CELL, _TALLEST_GRID / layers))

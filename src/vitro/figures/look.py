@@ -32,7 +32,7 @@ PANEL_NAME = "datum.value + ' ablation'"
 _FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 _CONFIG: dict[str, Any] = {
     "background": "white",
-    # Thousands of cells, each read out by name, would help no one; the figure's description does.
+    # A screen reader should read the figure's description, not thousands of cells by name.
     "aria": False,
     "font": _FONT,
     "padding": 6,
@@ -107,11 +107,15 @@ def _digits(floats: pl.Expr) -> pl.Expr:
 
 
 def size(indices: pl.Series) -> int:
-    """How many there are of what is numbered from 0: one more than the largest number."""
+    """One more than the largest of some numbers that count from 0."""
     return int(indices.to_numpy().max()) + 1
 
 
 def ticks(count: int, pixels: float, room: int = 16) -> list[int]:
-    """The whole numbers below `count` to label when each takes `pixels` and a label needs `room` pixels."""
+    """The whole numbers below `count` to label where each takes `pixels` pixels and a label needs `room` pixels.
+
+    >>> ticks(6, pixels=20.0), ticks(6, pixels=10.0)
+    ([0, 1, 2, 3, 4, 5], [0, 2, 4])
+    """
     step = next(step for step in (1, 2, 4, 5, 10, 20, 50, 100, 1000) if step * pixels >= room)
     return list(range(0, count, step))

@@ -6,24 +6,24 @@ import polars as pl
 from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.layers import MLP_NAME, along_layers
 from vitro.figures.look import PANEL_NAME, dress, values
-from vitro.figures.quantities import CHANGES, MlpValue, in_order, quantity
+from vitro.figures.quantities import in_order, of_change
 from vitro.figures.spread import means_and_prompts, prompt_count
 
 _PANEL_HEIGHT = 140
 
 
-def mlp_effects(table: pl.DataFrame, value: MlpValue = "answer_prob_change") -> alt.FacetChart:
+def mlp_effects(table: pl.DataFrame, value: str = "answer_prob_change") -> alt.FacetChart:
     """Bars of one column of table V12 (`mlp_ablation`), averaged over prompts, with the prompts over them.
 
     Blue means that the answer gained and red that it lost, as in the heatmaps of the heads. The panels share
     their axes, so that the ways of ablating can be compared.
     """
-    shown = quantity(value, CHANGES)
+    shown = of_change(value)
     prompts = prompt_count(table)
     layers = along_layers(table)
     bars = bars_and_prompts(
         layers.x,
-        alt.Y("mean:Q", title=shown.axis),
+        alt.Y("mean:Q", title=f"change ({shown.unit})"),
         [alt.Tooltip("name:N", title="MLP"), alt.Tooltip("method:N", title="ablated by")],
         prompts=prompts,
         column=layers.column,
@@ -41,6 +41,6 @@ def mlp_effects(table: pl.DataFrame, value: MlpValue = "answer_prob_change") -> 
     )
     return dress(
         panels,
-        f"Each MLP ablated alone: {shown.name}",
-        f"{shown.formula.capitalize()}. {caption(prompts)} {shown.sense.capitalize()}.",
+        f"Each MLP ablated alone: change of {shown.words}",
+        f"Ablated minus clean. {caption(prompts)} {shown.sense.capitalize()}.",
     )

@@ -9,6 +9,8 @@ from vitro.figures.axes import across, name_of
 from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.look import GRAY, WIDTH, dress, panel_title, values
 from vitro.figures.spread import means_and_prompts, prompt_count
+from vitro.tables.labels import Said
+from vitro.tables.quantities import QUANTITIES
 
 _CLEAN = -2
 """Where the clean bar stands: one place is left free between it and position 0."""
@@ -20,12 +22,12 @@ _ONE_MEASURE = alt.Resolve(scale=alt.ScaleResolveMap(y="shared"))
 _GAP = 24
 
 
-def pins(table: pl.DataFrame, tokens: Sequence[str]) -> alt.ConcatChart:
+def pins(table: pl.DataFrame, tokens: Sequence[str], said: Said) -> alt.ConcatChart:
     """Bars of table V7 (`attention_pin`), averaged over prompts, with the prompts over them: a panel for each `heads`.
 
-    `tokens` are those of the positions, in order. The clean run stands first, grey, and its mean goes across as a
-    line. A bar is blue where the answer is more probable than in the clean run and red where it is less; so is each
-    dot, compared with its own prompt's clean run.
+    `tokens` name the places (column `place`; null: the clean run), in order. The clean run stands first, grey, and its
+    mean goes across as a line. A bar is blue where the metric is higher than in the clean run and red where it is less;
+    so is each dot, compared with its own prompt's clean run.
     """
     prompts = prompt_count(table)
     places = ["clean", "", *tokens]
@@ -39,7 +41,7 @@ def pins(table: pl.DataFrame, tokens: Sequence[str]) -> alt.ConcatChart:
     )
     drawn = bars_and_prompts(
         x,
-        alt.Y("mean:Q", title="answer's probability"),
+        alt.Y("mean:Q", title=QUANTITIES[said.metric].axis),
         [alt.Tooltip("heads:N", title="pinned"), alt.Tooltip("to:N", title="to")],
         prompts=prompts,
         column=column,
@@ -61,30 +63,30 @@ def pins(table: pl.DataFrame, tokens: Sequence[str]) -> alt.ConcatChart:
             width=round(len(places) * column),
             height=_HEIGHT,
         ).transform_calculate(to=name_of("datum.place", places, first=_CLEAN))
-        for heads, rows in _rows(table).items()
+        for heads, rows in _rows(table, said.metric).items()
     ]
     return dress(
         alt.ConcatChart(concat=panels, columns=abreast, spacing=_GAP, resolve=_ONE_MEASURE),
-        "Heads made to look at one position: the answer's probability",
-        "Pinned: the head's attention from the final stream is 1 at that position and 0 elsewhere; all else is live.",
+        f"Heads made to look at one place: {said.words}",
+        "Pinned: the head's attention from the final stream is 1 there and 0 elsewhere; all else is live.",
         f"{caption(prompts)} Blue: above the clean run (dashed), red: below.",
     )
 
 
-def _rows(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def _rows(table: pl.DataFrame, metric: str) -> dict[str, pl.DataFrame]:
     """For each `heads`, in the order of the table: means and prompts, `lost` where they are below the clean run's."""
-    placed = table.with_columns(pl.col("position").cast(pl.Int64).fill_null(_CLEAN).alias("place"))
+    placed = table.with_columns(pl.col("place").cast(pl.Int64).fill_null(_CLEAN).alias("place"))
     return {
-        heads: _against_clean(means_and_prompts(part, ["heads", "place"], "answer_prob"))
+        heads: _against_clean(means_and_prompts(part, ["heads", "place"], metric))
         for (heads,), part in placed.group_by("heads", maintain_order=True)
     }
 
 
 def _against_clean(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with `lost`: a mean is compared with the clean mean, a prompt with its own clean run."""
-    if "each" not in rows.columns:
-        rows = rows.with_columns(each=None, prompt=None)
-    prob = pl.coalesce("mean", "each")
+    if "value" not in rows.columns:
+        rows = rows.with_columns(value=None, prompt=None)
+    prob = pl.coalesce("mean", "value")
     # The rows of means have no prompt: they are a group of their own.
     clean = prob.filter(pl.col("place") == _CLEAN).first().over("prompt")
     return rows.with_columns((prob < clean).alias("lost"))

@@ -19,7 +19,7 @@ _LEGEND = 360.0
 
 @dataclass(frozen=True)
 class Reach:
-    """How far a colour scale reaches from 0, and how many of the cells lie beyond."""
+    """How far a colour scale reaches from 0, and how many cells lie beyond it."""
 
     limit: float
     beyond: int
@@ -27,9 +27,9 @@ class Reach:
 
 
 def reach(cells: pl.Series) -> Reach:
-    """The reach that shows the bulk: the largest size, or the 98th percentile where a few dwarf the rest.
+    """The reach that shows most cells well: the largest size, or the 98th percentile where a few cells dwarf the rest.
 
-    It is rounded up to 2 significant digits, so that what the legend prints is where the colours end.
+    It is rounded up to 2 significant digits, so that the legend prints exactly where the colours end.
     """
     sizes = _sizes(cells)
     if not sizes or sizes[-1] == 0:
@@ -40,20 +40,20 @@ def reach(cells: pl.Series) -> Reach:
 
 
 def largest(cells: pl.Series) -> float:
-    """The end of a scale on which no cell is clamped: for pictures whose news is the few cells that stand out."""
+    """The end of a scale on which no cell is clamped, for pictures of a few cells that stand out."""
     sizes = _sizes(cells)
     return _rounded_up(sizes[-1]) if sizes and sizes[-1] > 0 else 1.0
 
 
 def change_color(limit: float, title: str, field: str = "mean", length: float = _LEGEND) -> alt.Color:
-    """Red below 0, blue above, near white at 0, the same distance both ways; the legend is at most `length` long."""
+    """Red below 0, blue above, near white at 0, symmetric; the legend is at most `length` pixels long."""
     scale = alt.Scale(domain=[-limit, limit], domainMid=0, range=list(CHANGE_COLORS), interpolate="lab", clamp=True)
     marks = [-limit, -limit / 2, 0, limit / 2, limit]
     return alt.Color(f"{field}:Q", scale=scale, legend=_legend(title, marks, digits="+.3~g", length=length))
 
 
 def amount_color(limit: float, title: str, field: str = "mean", length: float = _LEGEND) -> alt.Color:
-    """Near white at 0, darker with every nat or with every per cent; the legend is at most `length` pixels long."""
+    """Near white at 0, darker with larger values; the legend is at most `length` pixels long."""
     scale = alt.Scale(domain=[0, limit], range=list(AMOUNT_COLORS), interpolate="lab", clamp=True)
     legend = _legend(title, [0, limit / 2, limit], digits=".3~g", length=length)
     return alt.Color(f"{field}:Q", scale=scale, legend=legend)

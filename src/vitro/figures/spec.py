@@ -1,4 +1,4 @@
-"""A chart as Vega-Lite JSON and as static SVG, byte for byte the same for the same table."""
+"""A chart as Vega-Lite JSON and as static SVG; equal tables give equal bytes."""
 
 import itertools
 import re
@@ -18,10 +18,10 @@ VEGALITE_VERSION = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 
 
 def to_spec(figure: Figure) -> dict[str, Any]:
-    """The Vega-Lite specification of a figure as plain JSON values, null for NaN; the data travels inside."""
+    """The Vega-Lite specification of a figure as plain JSON values, null for NaN, with its data inside."""
     if isinstance(figure, Mapping):
         return dict(finite(figure))
-    # A theme that the reader has switched on in a notebook must not leak into a study's files.
+    # A theme that the user has enabled in a notebook must not affect a study's files.
     with alt.theme.enable("none"):
         spec: dict[str, Any] = finite(figure.to_dict())
     return spec
@@ -33,7 +33,11 @@ def to_json(figure: Figure) -> str:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as a static SVG document, drawn without a browser and without the network."""
+    """The figure as a static SVG document, drawn without a browser and without the network.
+
+    >>> to_svg(vitro.successor(model).figures["successor_scores"]).startswith("<svg")
+    True
+    """
     svg: str = vl_convert.vegalite_to_svg(to_spec(figure), vl_version=VEGALITE_VERSION, allowed_base_urls=[])
     return _renumber(svg)
 

@@ -3,10 +3,11 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.curves import answer_and_subject, caption, color, curves, token_color
+from vitro.figures.curves import caption, color, curves, right_and_wrong, token_color
 from vitro.figures.look import HEAD_COLORS, OWN_COLORS, dress, panel_title, values
 from vitro.figures.spread import means_and_prompts, prompt_count
-from vitro.figures.tokens import word
+from vitro.figures.tokens import the, word
+from vitro.tables.labels import Said
 
 _WIDTH, _HEIGHT = 405, 260
 
@@ -14,15 +15,16 @@ _WIDTH, _HEIGHT = 405, 260
 _WHERE = {"final": "the final stream", "all": "every stream"}
 
 
-def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame) -> alt.HConcatChart:
+def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame, said: Said) -> alt.HConcatChart:
     """Curves of the tables V10 over alpha: probabilities on the left (`steering`), attention on the right.
 
-    `attention` is `steering_attention`: each head's weight from the final stream to the subject; `vector` is
-    `steering_vector`: whose direction is added, and where. The alphas stand at equal distances, in order, because -5
-    and 100 on one measure would leave nothing of what lies between. From the ninth head on colours come again;
-    hovering names the head.
+    `attention` is `steering_attention`: each head's weight from the final stream to a mark, such as the subject;
+    `vector` is `steering_vector`: whose direction is added, and where. The alphas stand at equal distances, in order,
+    because -5 and 100 on one measure would leave nothing of what lies between. From the ninth head on colours come
+    again; hovering names the head.
     """
     prompts, pushed = prompt_count(table), vector.row(0, named=True)
+    words = the(said.right), the(said.wrong)
     named = attention.sort("layer", "head").with_columns(pl.format("a{}.h{}", "layer", "head").alias("name"))
     heads = named["name"].unique(maintain_order=True).to_list()
     colors = {head: HEAD_COLORS[number % len(HEAD_COLORS)] for number, head in enumerate(heads)}
@@ -32,10 +34,10 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame)
     probabilities = curves(
         x,
         alt.Y("mean:Q", title="probability"),
-        token_color(),
+        token_color(*words),
         [alt.Tooltip("token:N", title="of"), alpha],
         prompts=prompts,
-        each="dots",
+        prompts_as="dots",
     )
     weights = curves(
         x,
@@ -43,15 +45,15 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame)
         color("name", colors),
         [alt.Tooltip("name:N", title="head"), alpha],
         prompts=prompts,
-        each="dots",
+        prompts_as="dots",
     )
-    tokens = means_and_prompts(answer_and_subject(table, "alpha"), ["token", "alpha"], "prob")
+    tokens = means_and_prompts(right_and_wrong(table, *words, "alpha"), ["token", "alpha"], "prob")
     panels = [
         (probabilities, tokens, "what is predicted"),
         (
             weights,
             means_and_prompts(named, ["name", "alpha"], "weight"),
-            "attention from the final stream to the subject",
+            f"attention from the final stream to {the(pushed['mark'])}",
         ),
     ]
     figure = alt.HConcatChart(
@@ -64,7 +66,11 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame)
     )
     return dress(
         figure,
-        f"Steering: the stream after layer {pushed['layer']} pushed along '{word(pushed['token'])}'",
-        f"Alpha times the token's {pushed['direction']} unembedding vector is added at {_WHERE[pushed['positions']]}. "
+        f"Steering: the stream after layer {pushed['layer']} pushed along {_direction(pushed['token'])}",
+        f"Alpha times the {pushed['direction']} unembedding vector is added at {_WHERE[pushed['positions']]}. "
         + caption(prompts, "dots"),
     )
+
+
+def _direction(token: str) -> str:
+    return token if token == "right - wrong" else f"'{word(token)}'"

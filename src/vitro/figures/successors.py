@@ -47,13 +47,13 @@ def successor_scores(heads: pl.DataFrame) -> alt.FacetChart:
 
 
 def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
-    """A words x words heatmap for each set: what a head says (across) given each word (down), norms included."""
+    """A words x words heatmap for each set: the logits of all words (across) given each word (down), with the norms."""
     panels = []
     for (name,), part in words.group_by("set", maintain_order=True):
-        own = part["word"].unique(maintain_order=True).to_list()
-        tiles = Tiles(rows=own, columns=own)
+        labels = part["word"].unique(maintain_order=True).to_list()
+        tiles = Tiles(rows=labels, columns=labels)
         marked = tiles.cell >= _MARKED_CELL
-        place = {word: number for number, word in enumerate(own)}
+        place = {word: number for number, word in enumerate(labels)}
         rows = part.select(
             pl.col("word").replace_strict(place).alias("row"),
             pl.col("candidate").replace_strict(place).alias("column"),
@@ -74,7 +74,7 @@ def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
                     alt.Tooltip("centred:Q", title="logit minus its row's mean (nats)", format="+.4g"),
                 ],
             )
-            .transform_calculate(given=name_of("datum.row", own), said=name_of("datum.column", own))
+            .transform_calculate(given=name_of("datum.row", labels), said=name_of("datum.column", labels))
         )
         painted = cell.mark_rect(stroke="white", strokeWidth=1 if marked else 0).encode(
             color=change_color(limit, "Logit minus its row's mean (nats)", "centred")
@@ -107,8 +107,8 @@ def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
 def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
     """Eigenvalues in the complex plane, a panel per cyclic set, with the directions of the n-th roots of 1.
 
-    Each head's are divided by their own root mean square modulus, so that heads which write much and little can be
-    compared: a rotation of any size has them all on one circle.
+    Each head's eigenvalues are divided by their root mean square modulus, so that heads that write much and little can
+    be compared: those of a rotation of any size lie on one circle.
     """
     heads = ["best head", "random heads"]
     # The best head's dots come last, so they lie on top.
@@ -161,7 +161,7 @@ def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
 
 
 def _around(radius: float, n: int, *, closed: bool = False) -> pl.DataFrame:
-    """n points on a circle around 0, the first on the real axis; closed: and the first again."""
+    """n points on a circle around 0, the first on the real axis; closed: the first is repeated at the end."""
     angles = [math.tau * step / n for step in range(n + closed)]
     return pl.DataFrame(
         {

@@ -16,7 +16,7 @@ _TITLE = 32
 
 @dataclass(frozen=True)
 class Tiles:
-    """Heatmaps of one shape, the names of their rows and of their columns, as many abreast as a page holds."""
+    """Heatmaps of one shape with named rows and columns, as many side by side as a page holds."""
 
     rows: Sequence[str]
     columns: Sequence[str]
@@ -26,17 +26,17 @@ class Tiles:
 
     @property
     def cell(self) -> float:
-        """Pixels of a cell, either way."""
+        """The side of a cell in pixels."""
         return min(_LARGEST_CELL, _LARGEST_SIDE / max(len(self.rows), len(self.columns)))
 
     @property
     def width(self) -> int:
-        """Pixels of a heatmap from left to right."""
+        """The width of a heatmap in pixels."""
         return round(self.cell * len(self.columns))
 
     @property
     def height(self) -> int:
-        """Pixels of a heatmap from top to bottom."""
+        """The height of a heatmap in pixels."""
         return round(self.cell * len(self.rows))
 
     @property
@@ -52,7 +52,7 @@ class Tiles:
         return alt.X(f"{field}:O", axis=names, scale=alt.Scale(domain=list(range(len(self.columns)))))
 
     def y(self, field: str, title: str, number: int) -> alt.Y:
-        """The rows of heatmap `number`. They are named on the left of the page only, which leaves room for more."""
+        """The rows of heatmap `number`. Only the leftmost heatmaps have labels, which leaves room for more."""
         names = down(self.rows, self.cell, title=title) if number % self.abreast == 0 else None
         return alt.Y(f"{field}:O", axis=names, scale=alt.Scale(domain=list(range(len(self.rows)))))
 

@@ -14,7 +14,10 @@ def readable(token: str) -> str:
     r"""The token with its outer spaces as `␣`, its line breaks as `\n` and everything invisible as `\u....`.
 
     Right-to-left letters are kept, between two left-to-right marks, so that they cannot swap places with the
-    numbers and arrows next to them. Markup (`<b>`) is kept: escaping belongs to whoever writes HTML.
+    numbers and arrows next to them. Markup (`<b>`) is kept: whoever writes HTML escapes it.
+
+    >>> readable(" a\n")
+    '␣a\\n'
     """
     core = token.strip(" ")
     before = len(token) - len(token.lstrip(" "))
@@ -39,3 +42,8 @@ def _visible(character: str) -> str:
         code = ord(character)
         return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
     return character
+
+
+def the(name: str) -> str:
+    """A word of a task with its article, for a legend; a mark that is no word is left as it is."""
+    return f"the {name}" if name.islower() else name

@@ -45,17 +45,17 @@ def layer_top_tokens(table: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerC
 
 
 def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerChart:
-    """The token that each of some heads makes most probable, from table V4 (`head_lens_top`): prompts across.
+    """The most probable token of each of `heads`, from table V4 (`head_lens_top`): prompts across.
 
     `heads` has a row (layer, head) for each head, in the order of the rows. The darker a cell, the more probable its
     token. Hovering lists the top 10. Of more than 12 prompts, 12 are shown, evenly spread.
     """
     numbered = heads.select("layer", "head").with_row_index("row")
     shown, rows, chosen = _columns(table)
-    mine = rows.join(numbered, on=["layer", "head"]).with_columns(pl.col("row").cast(pl.Int64).alias("layer"))
+    cells = rows.join(numbered, on=["layer", "head"]).with_columns(pl.col("row").cast(pl.Int64).alias("layer"))
     return dress(
         _grid(
-            _cells(mine, listed=10),
+            _cells(cells, listed=10),
             [subjects[prompt] for prompt in shown],
             listed=10,
             down="head",
@@ -73,14 +73,14 @@ def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, subjects: Sequence
 def stream_top_tokens(table: pl.DataFrame, tokens: Sequence[str]) -> alt.LayerChart:
     """The top token of every stream as the input of every layer, from table V9 (`stream_top`): positions across.
 
-    The table is that of one prompt and `tokens` are that prompt's own, in order. A cell is shaded where the top token
-    is the one that stands at its position. Hovering lists the top 10.
+    The table is of one prompt, and `tokens` are that prompt's tokens. A cell is shaded where the top token is the token
+    at its position. Hovering lists the top 10.
     """
     cells = _cells(table.with_columns(pl.col("position").alias("column")), listed=10)
-    own = pl.col("column").replace_strict(range(len(tokens)), tokens, return_dtype=pl.String, default=None)
+    token = pl.col("column").replace_strict(range(len(tokens)), tokens, return_dtype=pl.String, default=None)
     return dress(
         _grid(
-            cells.with_columns(own=pl.col("word") == own.map_elements(readable, return_dtype=pl.String)),
+            cells.with_columns(own=pl.col("word") == token.map_elements(readable, return_dtype=pl.String)),
             tokens,
             listed=10,
             down="input of layer",
@@ -95,7 +95,7 @@ def stream_top_tokens(table: pl.DataFrame, tokens: Sequence[str]) -> alt.LayerCh
 
 
 def _columns(table: pl.DataFrame) -> tuple[list[int], pl.DataFrame, str]:
-    """The prompts that are shown, their rows with `column`, and what to say where they are not all."""
+    """The prompts that are shown, their rows with `column`, and a note where some are left out."""
     prompts = prompt_count(table)
     shown = some_prompts(prompts)
     column = pl.col("prompt").replace_strict(shown, range(len(shown)), return_dtype=pl.Int64)
@@ -132,7 +132,7 @@ def _grid(
     ink: ChannelColor,
     rows: Sequence[str] | None = None,
 ) -> alt.LayerChart:
-    """The words in their painted cells; hovering gives the `listed` first tokens. Rows are layers, or named `rows`."""
+    """Words in painted cells; hovering shows the first `listed` tokens. Rows are layers, or have the names `rows`."""
     layers = size(cells["layer"])
     width = min(_WIDEST_CELL, (WIDTH - 70) / len(labels))
     height = _HEIGHT if layers <= 16 else _LOW_HEIGHT

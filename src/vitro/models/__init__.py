@@ -1,7 +1,17 @@
 """Checkpoints seen as residual streams. Knows transformers; knows nothing of tasks."""
 
 from vitro.models.checkpoint import Checkpoint, ModelError, find
-from vitro.models.load import FAMILIES, load, load_checkpoint
+from vitro.models.load import FAMILIES, load, load_checkpoint, load_tokenizer
 from vitro.models.model import Model, Shape
 
-__all__ = ["FAMILIES", "Checkpoint", "Model", "ModelError", "Shape", "find", "load", "load_checkpoint"]
+__all__ = [
+    "FAMILIES",
+    "Checkpoint",
+    "Model",
+    "ModelError",
+    "Shape",
+    "find",
+    "load",
+    "load_checkpoint",
+    "load_tokenizer",
+]

@@ -1,4 +1,4 @@
-"""From the name a person types to the files that hold the model, before any of it is read into memory."""
+"""From the name that a user types to the files that hold the model, before they are read into memory."""
 
 import hashlib
 import importlib.util
@@ -32,7 +32,7 @@ _WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .g
 
 
 class ModelError(VitroError):
-    """A model that cannot be had: its name, its files, its family or its weights are at fault."""
+    """A model that cannot be loaded: its name, files, family or weights are at fault."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Checkpoint:
     """The files of a model: a folder in the hub's layout with safetensors, or one GGUF file."""
 
     name: str
-    """What the person typed."""
+    """What the user typed."""
     folder: Path
     weights: tuple[Path, ...]
     revision: str | None
-    """The hub's commit, where the files came from the hub."""
+    """The hub's commit, where the files come from the hub."""
 
     @property
     def gguf(self) -> str | None:
@@ -52,14 +52,14 @@ class Checkpoint:
         return self.weights[0].name if self.weights[0].suffix == ".gguf" else None
 
     def weights_hash(self) -> str:
-        """SHA-256 over the weight files in order: with one hash of each kind, two checkpoints are the same model."""
+        """SHA-256 over the weight files, in order."""
         digest = hashlib.sha256()
         for path in self.weights:
             digest.update(_file_hash(path))
         return digest.hexdigest()
 
     def config_hash(self) -> str:
-        """SHA-256 of the configuration as transformers resolves it: every field, defaults included, in one order.
+        """SHA-256 of the configuration as transformers resolves it: every field, defaults included, sorted.
 
         A GGUF file holds its own configuration, so its hash is the file's. Raises ModelError where there is none.
         """
@@ -69,10 +69,10 @@ class Checkpoint:
         from vitro.models.config import read_config
 
         fields = json.loads(read_config(self).to_json_string(use_diff=False))
-        # Where it lay, which transformers wrote it, and that a field is not there say nothing of the model.
-        unsaid = ("_name_or_path", "transformers_version")
-        said = {key: value for key, value in fields.items() if key not in unsaid and value is not None}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        # The path, the version of transformers and empty fields say nothing about the model.
+        ignored = ("_name_or_path", "transformers_version")
+        hashed = {key: value for key, value in fields.items() if key not in ignored and value is not None}
+        return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
     def tokenizer_hash(self) -> str:
         """SHA-256 over the names and contents of the files a tokenizer is made from, without loading it.
@@ -96,7 +96,7 @@ def _file_hash(path: Path) -> bytes:
 def find(name: str) -> Checkpoint:
     """The files behind a name: a hub id with an optional `@revision`, a local folder, a `.gguf` file, or `smollm2`.
 
-    Nothing is fetched but what a hub id names; pickled weights are never opened.
+    Only what a hub id names is downloaded; pickled weights are never opened.
     Raises ModelError, in one line, where there is no such model or its files cannot be read.
     """
     if not name.strip():
@@ -107,7 +107,7 @@ def find(name: str) -> Checkpoint:
         path = Path(name).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, RuntimeError) as error:
-        # A name that no disk can hold, or a home of nobody's.
+        # A name that no file system can hold, or the home of an unknown user.
         raise ModelError(f"model {name[:60]!r}: no such file or folder; what works: {_WHAT_WORKS}") from error
     if is_folder:
         return _in_folder(name, path, revision=None)
@@ -158,8 +158,8 @@ def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
         weights = _shards(name, index)
     else:
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
-        found = f"only pickled weights ({pickles[0]}), which are never opened" if pickles else "no weights"
-        raise ModelError(f"model {name!r} holds {found}; Vitro reads model.safetensors or a .gguf file")
+        contents = f"only pickled weights ({pickles[0]}), which are never opened" if pickles else "no weights"
+        raise ModelError(f"model {name!r} holds {contents}; Vitro reads model.safetensors or a .gguf file")
     opened = {path.name for path in weights}
     if strays := sorted({path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)} - opened):
         # Beside some of these names transformers opens every weight file in the folder.
@@ -174,11 +174,11 @@ def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
 
 
 def _check_tokenizer_names(name: str, folder: Path) -> None:
-    """ModelError where the tokenizer's configuration sends transformers to files out of the folder."""
+    """Raises ModelError where the tokenizer's configuration sends transformers to files outside the folder."""
     try:
         files = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("fast_tokenizer_files")
     except (OSError, ValueError, AttributeError):
-        return  # whoever loads the tokenizer says what is wrong with it
+        return  # loading the tokenizer says what is wrong with it
     for file in files or ():
         if not _is_plain(file):
             raise ModelError(f"model {name!r}: tokenizer_config.json names a file that is not in the folder ({file})")

@@ -20,7 +20,7 @@ def read_config(checkpoint: Checkpoint) -> Any:
 
 
 def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
-    """One part of a checkpoint through transformers; whatever goes wrong there is told in one line."""
+    """One part of a checkpoint, read by transformers; any error there becomes a ModelError of one line."""
     try:
         return auto.from_pretrained(
             checkpoint.folder,
@@ -35,7 +35,7 @@ def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> A
             f"({first_line(error)})"
         ) from error
     except Exception as error:
-        # transformers raises a dozen unrelated classes for damaged files; all mean this to the person who asked.
+        # transformers raises a dozen unrelated classes for damaged files; all mean the same to the user.
         source = checkpoint.gguf or what
         raise ModelError(
             f"model {checkpoint.name!r}: {source} cannot be read, it may be damaged or cut short ({first_line(error)})"
@@ -43,20 +43,20 @@ def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> A
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong, in the words of whoever raised it, cut to a line."""
+    """The error's class and message, cut to one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No warnings and bars from transformers while a model is read; its own settings are put back after."""
+    """No warnings or bars from transformers while a model is read; its settings are restored afterwards."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
-        # Its GGUF reader draws a bar that knows no switch.
+        # Its GGUF reader draws a bar that cannot be switched off.
         with redirect_stderr(io.StringIO()):
             yield
     finally:

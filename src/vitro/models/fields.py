@@ -1,8 +1,8 @@
 """Every field of a configuration that transformers reads: used, without effect here, or refused.
 
-The families call the checkpoint's own modules, so most fields are used by being built into those. What a model's
-forward pass does beside its modules (masks, windows, the order of things) the engine does in its own words, and a
-field that would have it done otherwise must not be overlooked: it is refused, by name, with what was found.
+The families call the checkpoint's own modules, so most fields take effect there. What a model's forward pass does
+beside its modules (masks, windows, the order of steps) the engine does itself, so a field that asks for something else
+there must not be overlooked: it is refused, by name, with the value found.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ USED: Mapping[str, frozenset[str]] = {
     "qwen2": _LLAMA | {"use_sliding_window", "sliding_window", "max_window_layers", "layer_types"},
     "gpt_neox": _ROTARY | {"layer_norm_eps", "attention_bias", "use_parallel_residual"},
 }
-"""Model type -> the fields that change its logits, and Vitro's with them."""
+"""Model type -> the fields that change its logits, in transformers and in Vitro alike."""
 
 _ANSWERS = "output_attentions output_hidden_states output_cross_attentions return_dict use_cache"
 _TRAINING = (
@@ -42,16 +42,16 @@ _OTHER_HEADS = (
 )
 _TEXT = "bos_token_id eos_token_id pad_token_id"
 _PROVENANCE = "architectures auto_map dtype transformers_version name_or_path is_decoder"
-# How the same attention is computed by transformers itself, whose attention the engine does not call.
+# How transformers computes attention, which the engine does not call.
 _KERNELS = "reorder_and_upcast_attn attn_implementation experts_implementation"
-# Used by some model types, as USED says; of the others read by the cache of keys and values, or by no one.
+# Used by some model types (see USED); elsewhere read only by the cache of keys and values, or not at all.
 _ELSEWHERE = "sliding_window layer_types rope_parameters head_dim"
 _CACHE = "attention_chunk_size mlp_layer_types mtp_layer_types"
 _OTHER_KINDS = "vision_aspect_ratio vision_feature_layer vision_feature_select_strategy num_heads"
 WITHOUT_EFFECT = _fields(
     _ANSWERS, _TRAINING, _OTHER_HEADS, _TEXT, _PROVENANCE, _KERNELS, _ELSEWHERE, _CACHE, _OTHER_KINDS
 )
-"""Fields that change no logit of a model in evaluation, or not those that Vitro computes, where USED has them not."""
+"""Fields that change no logit that Vitro computes, for model types whose USED does not list them."""
 
 ONLY: Mapping[str, tuple[Any, ...]] = {
     "is_causal": (True,),
@@ -66,18 +66,18 @@ ONLY: Mapping[str, tuple[Any, ...]] = {
     "text_config": (None,),
     "transformers_weights": (None,),
 }
-"""Fields that Vitro does not follow, with the values at which there is nothing to follow."""
+"""Fields that Vitro does not implement, with the values at which there is nothing to implement."""
 
 
 def check_fields(name: str, config: Any) -> None:
-    """ModelError where a configuration asks for what Vitro does not compute.
+    """Raises ModelError where a configuration asks for something that Vitro does not compute.
 
-    name: what the person typed.
+    name: what the user typed.
     """
-    said = config.to_dict()
+    fields = config.to_dict()
     for field, allowed in ONLY.items():
-        if said.get(field, allowed[0]) not in allowed:
-            _refuse(name, field, said[field], f"models where it is {allowed[0]}, or not there")
+        if fields.get(field, allowed[0]) not in allowed:
+            _refuse(name, field, fields[field], f"models where it is {allowed[0]}, or not there")
     if config.model_type in ("mistral", "qwen2"):
         _check_windows(name, config)
     rope = getattr(config, "rope_parameters", None) or {}

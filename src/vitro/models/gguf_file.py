@@ -1,8 +1,8 @@
-"""What a GGUF file says of its model, as a configuration.
+"""The configuration that a GGUF file describes.
 
-transformers' own reader takes a handful of the file's keys, and the tensors that its model has a place for; the rest it
-drops without a word. So the configuration is made here: every key of the architecture and every tensor is carried,
-known to change nothing, or refused by name. What a key means, and what its absence means, is llama.cpp's reading of it
+transformers' own reader takes a handful of the file's keys, and the tensors that its model has a place for; it silently
+drops the rest. So the configuration is made here: every key of the architecture and every tensor is carried over, known
+to change nothing, or refused by name. What a key means, and what its absence means, follows llama.cpp
 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and src/llama-model.cpp in llama.cpp).
 """
 
@@ -39,8 +39,8 @@ _LEARNED = {
     "attention.head_count": "n_head",
     "attention.layer_norm_epsilon": "layer_norm_epsilon",
 }
-# Architecture -> its keys that have a field in the configuration. A file must have them all: what transformers puts in
-# the place of one that is missing belongs to another model.
+# Architecture -> its keys that have a field in the configuration. A file must have them all: transformers' default for
+# a missing key belongs to another model.
 _CARRIED = {"llama": _ROTARY, "qwen2": _ROTARY, "gpt2": _LEARNED}
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "attention.causal": (True,),
@@ -59,7 +59,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "tensor_data_layout": ("Meta AI original pth",),
     "use_parallel_residual": (False,),
 }
-"""Keys that no configuration here has a field for, with the values at which they change nothing."""
+"""Keys for which no configuration has a field, with the values at which they change nothing."""
 _ROPE = (
     "rope.dimension_count",
     "rope.freq_base",
@@ -89,7 +89,7 @@ _TENSORS = {
         r"blk\.(\d+)\.(attn_norm|attn_qkv|attn_output|ffn_norm|ffn_up|ffn_down)\.(weight|bias)",
     ),
 }
-"""Architecture -> its tensors: those of the whole model, and those of each block."""
+"""Architecture -> patterns of its tensors: of the whole model, and of each block."""
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _FLOAT32 = 0
@@ -101,7 +101,7 @@ class Header:
 
     path: Path
     keys: Mapping[str, Any]
-    """Its metadata; of an array of strings, which only tokenizers have, the length."""
+    """Its metadata. An array of strings, which only tokenizers have, is given as its length."""
     tensors: Mapping[str, tuple[tuple[int, ...], int, int]]
     """Name -> shape (as in torch), number format (ggml's number for it), offset within the file."""
 
@@ -126,7 +126,7 @@ class Header:
 
 
 def read_header(checkpoint: Checkpoint) -> Header:
-    """The metadata and the tensors' names of a GGUF file, in milliseconds; ModelError where it cannot be read."""
+    """The metadata and tensor names of a GGUF file, in milliseconds. Raises ModelError where it cannot be read."""
     path = checkpoint.weights[0]
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -179,8 +179,8 @@ def _parse(path: Path, content: mmap.mmap) -> Header:
 
 
 def config_of(checkpoint: Checkpoint, header: Header) -> Any:
-    """The configuration that a GGUF file describes; ModelError, by name, where no configuration here can carry it."""
-    architecture, said = header.architecture, header.describing()
+    """The configuration that a GGUF file describes. Raises ModelError, by name, for what none can express."""
+    architecture, described = header.architecture, header.describing()
     if architecture not in _CARRIED:
         raise _refusal(
             checkpoint,
@@ -193,11 +193,11 @@ def config_of(checkpoint: Checkpoint, header: Header) -> Any:
         raise _refusal(checkpoint, f"holds no model but a thing of the type {header.keys['general.type']!r}")
     carried = _CARRIED[architecture]
     for key in carried:
-        if not isinstance(said.get(key), int | float) or said[key] <= 0:
+        if not isinstance(described.get(key), int | float) or described[key] <= 0:
             raise _refusal(checkpoint, f"does not give {architecture}.{key} as a number, and so describes no model")
-    _check_tensors(checkpoint, header, said["block_count"])
+    _check_tensors(checkpoint, header, described["block_count"])
     _check_keys(checkpoint, header)
-    fields = {field: said[key] for key, field in carried.items()}
+    fields = {field: described[key] for key, field in carried.items()}
     fields["vocab_size"] = header.tensors["token_embd.weight"][0][0]
     fields["tie_word_embeddings"] = "output.weight" not in header.tensors
     for token in ("bos", "eos"):
@@ -232,44 +232,44 @@ def _check_tensors(checkpoint: Checkpoint, header: Header, n_layers: int) -> Non
 
 
 def _check_keys(checkpoint: Checkpoint, header: Header) -> None:
-    """ModelError for a key that is neither carried nor without effect."""
-    architecture, said = header.architecture, header.describing()
+    """Raises ModelError for a key that is neither carried over nor without effect."""
+    architecture, described = header.architecture, header.describing()
     same = {
         "vocab_size": header.tensors["token_embd.weight"][0][0],
-        "attention.head_count_kv": said.get("attention.head_count"),
+        "attention.head_count_kv": described.get("attention.head_count"),
     }
-    window = said.pop("attention.sliding_window", 0)
+    window = described.pop("attention.sliding_window", 0)
     # A window as wide as the longest prompt hides nothing.
-    if 0 < window < said["context_length"]:
+    if 0 < window < described["context_length"]:
         raise _not_carried(checkpoint, f"{architecture}.attention.sliding_window", window)
-    for key, value in said.items():
+    for key, value in described.items():
         used = key in _CARRIED[architecture] or (key in _ROPE and architecture != "gpt2")
         if not used and value not in _NEUTRAL.get(key, (same.get(key),)):
             raise _not_carried(checkpoint, f"{architecture}.{key}", value)
 
 
 def _rotation(checkpoint: Checkpoint, header: Header) -> dict[str, Any]:
-    """The width of heads, their frequencies and the scaling of these; what the model cannot turn so is refused."""
-    architecture, said = header.architecture, header.describing()
-    width = said.get("attention.key_length", said["embedding_length"] // said["attention.head_count"])
+    """The rotation: width of heads, frequencies, scaling. Raises ModelError where the model cannot rotate so."""
+    architecture, described = header.architecture, header.describing()
+    width = described.get("attention.key_length", described["embedding_length"] // described["attention.head_count"])
     for key in ("attention.value_length", "rope.dimension_count"):
-        if said.get(key, width) != width:
-            raise _not_carried(checkpoint, f"{architecture}.{key}", said[key])
-    scale = said.get("attention.scale", 0.0)
+        if described.get(key, width) != width:
+            raise _not_carried(checkpoint, f"{architecture}.{key}", described[key])
+    scale = described.get("attention.scale", 0.0)
     if scale and abs(scale - width**-0.5) > 1e-6:
         raise _not_carried(checkpoint, f"{architecture}.attention.scale", scale)
     freqs = header.tensors.get(ROPE_FREQS)
     if freqs is not None and freqs[:2] != ((width // 2,), _FLOAT32):
         raise _not_carried(checkpoint, ROPE_FREQS, f"a tensor of shape {freqs[0]} and ggml type {freqs[1]}")
-    theta = {"rope_theta": said.get("rope.freq_base", 10000.0)}
-    return {"head_dim": width, "rope_parameters": theta | _scaling(checkpoint, header, said)}
+    theta = {"rope_theta": described.get("rope.freq_base", 10000.0)}
+    return {"head_dim": width, "rope_parameters": theta | _scaling(checkpoint, header, described)}
 
 
-def _scaling(checkpoint: Checkpoint, header: Header, said: Mapping[str, Any]) -> dict[str, Any]:
-    """The scaling of the rotation in transformers' words."""
-    # llama.cpp takes 0 for "not said", and linear where there is a factor and no type.
-    factor = said.get("rope.scaling.factor") or said.get("rope.scale_linear") or 1.0
-    kind = said.get("rope.scaling.type", "linear")
+def _scaling(checkpoint: Checkpoint, header: Header, described: Mapping[str, Any]) -> dict[str, Any]:
+    """The scaling of the rotation, in transformers' fields."""
+    # llama.cpp takes 0 as "not given", and linear where there is a factor but no type.
+    factor = described.get("rope.scaling.factor") or described.get("rope.scale_linear") or 1.0
+    kind = described.get("rope.scaling.type", "linear")
     if kind == "none" or (kind == "linear" and factor == 1.0):
         return {"rope_type": "default"}
     if kind == "linear":
@@ -278,11 +278,11 @@ def _scaling(checkpoint: Checkpoint, header: Header, said: Mapping[str, Any]) ->
         return {
             "rope_type": "yarn",
             "factor": factor,
-            "original_max_position_embeddings": said.get(
-                "rope.scaling.original_context_length", said["context_length"]
+            "original_max_position_embeddings": described.get(
+                "rope.scaling.original_context_length", described["context_length"]
             ),
-            "beta_fast": said.get("rope.scaling.yarn_beta_fast", 32.0),
-            "beta_slow": said.get("rope.scaling.yarn_beta_slow", 1.0),
+            "beta_fast": described.get("rope.scaling.yarn_beta_fast", 32.0),
+            "beta_slow": described.get("rope.scaling.yarn_beta_slow", 1.0),
         }
     raise _not_carried(checkpoint, f"{header.architecture}.rope.scaling.type", f"{kind} (factor {factor:g})")
 

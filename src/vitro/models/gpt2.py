@@ -11,7 +11,7 @@ from vitro.models.model import Model, Shape
 
 
 class GPT2(Model):
-    """GPT-2 of every size, and what was trained in its architecture."""
+    """GPT-2 of every size, and other models of its architecture."""
 
     model_types = ("gpt2",)
 
@@ -51,7 +51,7 @@ class GPT2(Model):
 
     def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
         block = self.hf.transformer.h[layer]
-        # transformers writes GPT-2's activation out in seven passes over memory; this is the same formula in one.
+        # transformers computes GPT-2's activation in seven passes over memory; this is the same formula in one.
         act = partial(gelu, approximate="tanh") if self.hf.config.activation_function == "gelu_new" else block.mlp.act
         out: Tensor = block.mlp.c_proj(act(block.mlp.c_fc(block.ln_2(resid))))
         return out

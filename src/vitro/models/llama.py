@@ -75,7 +75,7 @@ class Llama(Model):
         return self._per_head(self.hf.model.layers[layer].self_attn.v_proj)
 
     def _per_head(self, proj: Any) -> Float[Tensor, "head d_model d_head"]:
-        """A projection's weight, head by head, a group's repeated for each of its query heads."""
+        """A projection's weight, head by head; shared ones are repeated for each of their query heads."""
         weight: Tensor = proj.weight.T
         heads: Tensor = weight.unflatten(1, (-1, self.shape.d_head)).transpose(0, 1)
         return heads.repeat_interleave(self.shape.n_heads // len(heads), dim=0)
@@ -95,7 +95,7 @@ class Llama(Model):
 
     def window(self, layer: int) -> int | None:
         config = self.hf.config
-        # Llama has no window, also where its configuration has a field for one; Mistral's is every layer's.
+        # Llama has no window even if its configuration has a field for one; Mistral has one in every layer.
         sliding = config.model_type == "mistral" or (
             config.model_type == "qwen2" and config.layer_types[layer] == "sliding_attention"
         )

@@ -1,4 +1,4 @@
-"""Reading a checkpoint into memory, once, and refusing what would give wrong numbers."""
+"""Reads a checkpoint into memory, once, and refuses what would give wrong numbers."""
 
 import importlib.metadata
 import re
@@ -16,6 +16,7 @@ from vitro.models.llama import Llama
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
 from vitro.models.places import check_places
+from vitro.models.rope import context
 
 FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -23,16 +24,32 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load(name: str, *, device: str = "cpu", dtype: str = "float32") -> Model:
-    """A model by its name: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
+    """Load a model: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
 
-    device: "cpu", "cuda", "cuda:1", "mps". dtype: "float32" (exact to 1e-4 of the slow way), "bfloat16", "float16".
-    Raises ModelError, in one line, for a name, file, family or weight that will not do.
+    device: "cpu", "cuda", "cuda:1", "mps". dtype: "float32" (within 1e-4 of plain transformers), "bfloat16", "float16".
+    Raises ModelError, in one line, for a name, file, family or weight that cannot be used.
+
+    >>> model = vitro.load(folder)  # a folder in the hub's layout; with access to the hub: vitro.load("gpt2")
+    >>> model.shape.n_layers, model.shape.n_heads
+    (3, 4)
     """
     return load_checkpoint(find(name), device=device, dtype=dtype)
 
 
+def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:
+    """A model's tokenizer, and the longest prompt that it takes, in tokens; its weights stay where they are.
+
+    Raises ModelError as `load` does for a family, a configuration or a tokenizer that will not do.
+    """
+    header = _read_gguf(checkpoint)
+    config = read_config(checkpoint) if header is None else config_of(checkpoint, header)
+    family_of(config.model_type)
+    with quiet_transformers():
+        return _read_tokenizer(checkpoint, config), context(config)
+
+
 def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32") -> Model:
-    """The same, from files already found."""
+    """`load`, from files that are found already."""
     place = _device(device)
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is not known; what works: {', '.join(DTYPES)}")
@@ -57,7 +74,7 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
 
 
 def family_of(model_type: str) -> type[Model]:
-    """The family that reads a transformers `model_type`; ModelError, with the list of known ones, where none does."""
+    """The family that reads a transformers `model_type`. Raises ModelError, which lists them, where none does."""
     for family in FAMILIES:
         if model_type in family.model_types:
             return family
@@ -66,7 +83,7 @@ def family_of(model_type: str) -> type[Model]:
 
 
 def check_finite(hf: Any) -> None:
-    """ModelError where a weight holds NaN or infinity, which would run through every number; names the layer."""
+    """Raises ModelError, which names the layer, where a weight holds NaN or infinity."""
     for name, weight in hf.named_parameters():
         # One pass and no copy, unlike `isfinite` of every weight: NaN is both the smallest value and the largest.
         if not bool(torch.isfinite(torch.stack(torch.aminmax(weight))).all()):
@@ -91,7 +108,7 @@ def _device(device: str) -> torch.device:
 
 
 def _read_gguf(checkpoint: Checkpoint) -> Header | None:
-    """What a GGUF file says of itself; None for safetensors."""
+    """The header of a GGUF file; None for safetensors."""
     if checkpoint.gguf is None:
         return None
     _need(checkpoint, checkpoint.gguf, "gguf", "accelerate")
@@ -99,7 +116,7 @@ def _read_gguf(checkpoint: Checkpoint) -> Header | None:
 
 
 def _need(checkpoint: Checkpoint, file: str, *packages: str) -> None:
-    """ModelError where a file that is sound needs packages that are not installed."""
+    """Raises ModelError where packages that a file needs are not installed."""
     installed = {distribution.name for distribution in importlib.metadata.distributions()}
     if missing := [package for package in packages if package not in installed]:
         raise ModelError(
@@ -109,9 +126,9 @@ def _need(checkpoint: Checkpoint, file: str, *packages: str) -> None:
 
 
 def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
-    """The model of a configuration, its weights without values.
+    """The model of a configuration, with weights on the `meta` device.
 
-    ModelError where no model has the sizes that the configuration gives: else the weights would be blamed.
+    Raises ModelError where no model has the sizes that the configuration gives; otherwise the weights would be blamed.
     """
     try:
         with torch.device("meta"):
@@ -122,16 +139,16 @@ def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
 
 
 def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
-    none = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
+    no_tokenizer = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
     if checkpoint.gguf is None and not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
-        raise none
+        raise no_tokenizer
     if checkpoint.gguf is None and not (checkpoint.folder / "tokenizer.json").is_file():
         for file in sorted(checkpoint.folder.glob("*.model")):
             _need(checkpoint, file.name, "sentencepiece", "protobuf")
     tokenizer = read_part(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        # Where a file is missing beside others, transformers makes one that knows no word.
-        raise none
+        # Where one of several files is missing, transformers makes a tokenizer without a vocabulary.
+        raise no_tokenizer
     return tokenizer
 
 
@@ -151,7 +168,7 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
     )
     missing = set(report["missing_keys"])
     if checkpoint.gguf is not None and config.model_type == "llama":
-        # A GGUF Llama has the biases that it has; transformers' has all of a kind or none.
+        # A GGUF Llama may have some biases of a kind; transformers' model has all of them or none.
         for name in [name for name in missing if name.endswith("_proj.bias")]:
             hf.get_parameter(name).data.zero_()
             missing.remove(name)

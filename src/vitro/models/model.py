@@ -38,6 +38,13 @@ class Model(ABC):
 
     Every method takes `row` (variants of a run side by side) and `node` (streams: a token at a position) as leading
     axes. `positions` gives each node's position, which is not its index: nodes may come from several prompts.
+
+    >>> import torch
+    >>> tokens, positions = torch.tensor(prompts[0]), torch.arange(len(prompts[0]))
+    >>> resid = model.embed(tokens, positions)
+    >>> q, k, v = model.qkv(0, resid[None], positions)
+    >>> tuple(resid.shape), tuple(q.shape)  # (node, d_model); (row, node, head, d_head)
+    ((7, 64), (1, 7, 4, 16))
     """
 
     model_types: ClassVar[tuple[str, ...]]
@@ -59,9 +66,9 @@ class Model(ABC):
     @classmethod
     @abstractmethod
     def of(cls, hf: Any, tokenizer: Any) -> "Model":
-        """The model made of a loaded transformers model of this family and its tokenizer (None: tokens only).
+        """The model of a loaded transformers model of this family and its tokenizer (None: prompts are token ids).
 
-        ModelError where its weights lie on several devices.
+        Raises ModelError where its weights lie on several devices.
         """
 
     @property
@@ -72,14 +79,14 @@ class Model(ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The weights' number format, in which the residual stream is computed too."""
+        """The number format of the weights, in which the residual stream is computed too."""
         weight: Tensor = self.hf.get_input_embeddings().weight
         return weight.dtype
 
     def for_length(self, n_tokens: int) -> Self:
-        """The model as it runs a prompt of so many tokens alone, whatever ran before; the same for lengths that agree.
+        """The model as it runs a prompt of `n_tokens` tokens alone, whatever ran before.
 
-        It is the model itself but where positions are turned by how long the prompt is.
+        It is the model itself, except where the rotary angles depend on the length of the prompt.
         """
         kind = length_class(self.hf.config, n_tokens)
         if kind is None:
@@ -91,7 +98,7 @@ class Model(ABC):
 
     @property
     def parallel(self) -> bool:
-        """Whether a block's MLP reads what its heads read (GPT-NeoX) and not what they have written to as well."""
+        """Whether a block's MLP reads the stream before its heads have written to it (GPT-NeoX)."""
         return False
 
     def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
@@ -115,7 +122,7 @@ class Model(ABC):
         Float[Tensor, "row node kv_head d_head"],
         Float[Tensor, "row node kv_head d_head"],
     ]:
-        """Queries, keys and values of a block, its norm and its rotation included, from the stream that enters it."""
+        """Queries, keys and values of a block, after its norm and rotation, from the stream that enters the block."""
         q, k, v = self.project(layer, self.head_norm(layer)(resid))
         q, k = self.rotate(q, k, positions)
         return q, k, v
@@ -132,7 +139,7 @@ class Model(ABC):
 
     @property
     def rotary(self) -> Any:
-        """The checkpoint's module of the angles by which positions are turned; None where the embedding says them."""
+        """The checkpoint's module of rotary angles; None where positions are in the embedding."""
         return None
 
     def rotate(
@@ -141,12 +148,12 @@ class Model(ABC):
         k: Float[Tensor, "row node kv_head d_head"],
         positions: Int[Tensor, " node"],
     ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node kv_head d_head"]]:
-        """Queries and keys turned by their positions; as they are, where the embedding says the position."""
+        """Queries and keys rotated by their positions; unchanged where positions are in the embedding."""
         angles = self._angles or self.rotary
         if angles is None:
             return q, k
         cos, sin = angles(q, positions[None])
-        # The function with which this checkpoint's own architecture turns queries and keys.
+        # The function by which this checkpoint's own architecture rotates queries and keys.
         turn = import_module(type(self.hf).__module__).apply_rotary_pos_emb
         turned: tuple[Tensor, Tensor] = turn(q, k, cos, sin, unsqueeze_dim=2)
         return turned
@@ -161,7 +168,7 @@ class Model(ABC):
 
     @abstractmethod
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
-        """W_O of every head, a view of the checkpoint's weights: a head writes `z @ w_out[head]`, b_O apart."""
+        """W_O of every head, a view of the checkpoint's weights: a head writes `z @ w_out[head]`, without b_O."""
 
     @abstractmethod
     def w_query(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
@@ -169,11 +176,11 @@ class Model(ABC):
 
     @abstractmethod
     def w_key(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
-        """W_K of every head, heads that share one repeated: as `w_query`, for the keys."""
+        """W_K of every head, as `w_query`; where heads share keys, theirs is repeated."""
 
     @abstractmethod
     def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
-        """W_V of every head, heads that share one repeated: a head's values are `head_norm(resid) @ w_value + b_V`."""
+        """W_V of every head, repeated where heads share it: a head's values are `head_norm(resid) @ w_value + b_V`."""
 
     @abstractmethod
     def head_norm(self, layer: int) -> Any:
@@ -186,13 +193,13 @@ class Model(ABC):
 
     @abstractmethod
     def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
-        """b_V of every head, heads that share one repeated; zeros where the checkpoint has none."""
+        """b_V of every head, repeated where heads share values; zeros where the checkpoint has none."""
 
     def folded_value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
-        """b_V + b_LN W_V of every head: the part of its values that is the same whatever stream it reads.
+        """b_V + b_LN W_V of every head: the part of its values that does not depend on the stream it reads.
 
-        b_LN is the bias of the norm before the heads; an RMSNorm has none. It is what TransformerLens folds into b_O by
-        default (`fold_ln`, then `fold_value_biases`).
+        b_LN is the bias of the norm before the heads; an RMSNorm has none. TransformerLens folds this into b_O by
+        default (`fold_ln`, then `fold_value_biases`): docs/method.md, section 4.2.
         """
         bias = self.b_value(layer)
         shift: Tensor | None = getattr(self.head_norm(layer), "bias", None)
@@ -209,7 +216,7 @@ class Model(ABC):
 
     @property
     def w_unembed(self) -> Float[Tensor, "d_vocab d_model"]:
-        """W_U, a row for each token: its logit is `final_norm(resid) @ w_unembed[token]`, b_U apart."""
+        """W_U, a row for each token: a token's logit is `final_norm(resid) @ w_unembed[token]`, without b_U."""
         weight: Tensor = self.hf.get_output_embeddings().weight
         return weight
 

@@ -43,7 +43,7 @@ class GPTNeoX(Model):
         Float[Tensor, "row node head d_head"],
     ]:
         fused: Tensor = self.hf.gpt_neox.layers[layer].attention.query_key_value(normed)
-        # Head by head, each with its own q, k and v: not all q first, as in GPT-2.
+        # q, k and v of one head lie together, head after head; GPT-2 has all q first.
         q, k, v = fused.unflatten(-1, (self.shape.n_heads, 3, self.shape.d_head)).unbind(-2)
         return q, k, v
 

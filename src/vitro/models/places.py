@@ -1,7 +1,7 @@
-"""Every weight of a checkpoint has one place in the model, or is known to be none.
+"""Every weight of a checkpoint has exactly one place in the model, or is known not to need one.
 
-transformers drops a weight that its model has no place for, and hides some of those that it drops; a model without
-them is another model.
+transformers drops weights for which its model has no place, and does not report all of them; a model without them is
+another model.
 """
 
 import re
@@ -13,7 +13,7 @@ from safetensors import safe_open
 from vitro.models.checkpoint import Checkpoint, ModelError
 
 _HARMLESS = re.compile(
-    # Causal masks and the numbers in them, which older GPT-2 and GPT-NeoX kept beside the weights.
+    # Causal masks and their fill values, which older GPT-2 and GPT-NeoX stored with the weights.
     r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)"
     r"|(gpt_neox\.)?layers\.\d+\.attention\.(bias|masked_bias)"
     # Frequencies and positions, which follow from the configuration.
@@ -22,13 +22,13 @@ _HARMLESS = re.compile(
     r"|score\.weight"
 )
 _OLD_NAMES = {"gpt_neox": {"embed_out.weight": "lm_head.weight"}}
-"""Model type -> names under which transformers takes a weight too."""
+"""Model type -> other names that transformers accepts for a weight."""
 
 
 def check_places(checkpoint: Checkpoint, skeleton: Any) -> None:
-    """ModelError, with the first names, where safetensors hold weights that the model has no place for.
+    """Raises ModelError, with the first names, where safetensors hold weights that the model has no place for.
 
-    skeleton: the model of the checkpoint's configuration, its weights without values.
+    skeleton: the model of the checkpoint's configuration, with weights on the `meta` device.
     """
     names = []
     for path in checkpoint.weights:

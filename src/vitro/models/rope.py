@@ -1,4 +1,4 @@
-"""Rotary positions whose angles follow the length of the prompt: each prompt is turned as when it is alone."""
+"""Rotary positions whose angles depend on the length of the prompt: each prompt is rotated as if it ran alone."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import torch
 
 
 def length_class(config: Any, n_tokens: int) -> int | None:
-    """Prompts of one class are turned alike; None where the rope does not ask how long a prompt is.
+    """The class of a prompt's length: prompts of one class are rotated alike. None where the length does not matter.
 
     config: of transformers. "longrope" has one set of angles up to its original context and one beyond it; "dynamic"
     has angles of its own for every length beyond it.
@@ -21,19 +21,19 @@ def length_class(config: Any, n_tokens: int) -> int | None:
 
 
 def context(config: Any) -> int:
-    """The longest prompt, in tokens: what the checkpoint says, stretched where its rope does that by the length."""
+    """The longest prompt, in tokens: the checkpoint's limit, times the factor by which a dynamic rope extends it."""
     rope = getattr(config, "rope_parameters", None) or {}
     stretched = rope["factor"] if rope.get("rope_type") == "dynamic" else 1
     return int(config.max_position_embeddings * stretched)
 
 
-# Not under `inference_mode`, even where the caller is: what it makes could not be used where gradients are.
+# Not under `inference_mode`, even where the caller is: its tensors could not be used where gradients are taken.
 @torch.inference_mode(False)
 def alone(rotary: Any, n_tokens: int) -> Any:
-    """transformers' module of angles as it is when it has seen one prompt of so many tokens, and nothing before.
+    """transformers' module of angles as it is after one prompt of `n_tokens` tokens and nothing else.
 
-    transformers changes the module with each prompt that it sees, and chooses by the longest of a batch. This one
-    changes no more.
+    transformers changes the module with each prompt that it runs, and by the longest of a batch. The returned module no
+    longer changes.
     """
     fresh = type(rotary)(rotary.config)
     fresh(torch.zeros(1), torch.arange(n_tokens)[None])

@@ -1,4 +1,4 @@
-"""Tables for people: numbers to four significant digits, tokens readable, as HTML."""
+"""Tables as HTML for readers: numbers to four significant digits, tokens made readable."""
 
 import math
 import re
@@ -16,6 +16,10 @@ def table(frame: pl.DataFrame) -> Markup:
     """The frame as an HTML table, safe to put into a page or a notebook as it is.
 
     Floats are rounded to 4 significant digits, strings shown as tokens (`␣` for an outer space) and nulls as a dash.
+
+    >>> import polars as pl
+    >>> "<td>␣Tuesday</td>" in table(pl.DataFrame({"top_token": [" Tuesday"], "top_prob": [0.25]}))
+    True
     """
     classes = [' class="number"' if kind.is_numeric() else "" for kind in frame.dtypes]
     heads = zip(classes, frame.columns, strict=True)
@@ -29,7 +33,11 @@ def table(frame: pl.DataFrame) -> Markup:
 
 
 def number(value: float) -> str:
-    """A float to 4 significant digits with a true minus sign; very small and very large ones as powers of ten."""
+    """A float to 4 significant digits with a true minus sign; very small and very large ones as powers of ten.
+
+    >>> number(0.123456), number(2.0), number(1234567.0)
+    ('0.1235', '2.000', '1.235e6')
+    """
     if not math.isfinite(value):
         return str(value).replace("-", _MINUS)
     if value == 0:

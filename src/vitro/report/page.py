@@ -1,4 +1,4 @@
-"""One self-contained HTML page: what was asked, how to read what came out, and how to make it again."""
+"""One self-contained HTML page: what was asked, how to read the results, and how to make them again."""
 
 import base64
 import functools
@@ -16,14 +16,14 @@ from vitro.figures.spec import VEGALITE_VERSION, Figure, to_spec
 from vitro.report.numbers import table
 
 GENERATOR = '<meta name="generator" content="Vitro">'
-"""Within the first bytes of every page: whose it is."""
+"""Stands near the beginning of every page and says that Vitro made it."""
 
 
 @dataclass(frozen=True)
 class Section:
     """One measurement: `reading` says in a sentence how to read it, `python` and `command` make it again.
 
-    `figures` are keyed by the name of their file: the one called `x` also lies in `figures/x.svg`.
+    `figures` are keyed by file name: the figure `x` is also in `figures/x.svg`.
     """
 
     name: str
@@ -37,17 +37,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report: its sections, and the facts (name, value) without which nobody could make it again."""
+    """A report: its sections, and the facts (name, value) that are needed to make it again."""
 
     title: str
     lead: Sequence[str]
-    """What was found, a sentence each."""
+    """The findings, a sentence each."""
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section]
+    left_out: Sequence[str] = ()
+    """What was not measured, and why."""
 
 
 def render(page: Page) -> str:
-    """The page as HTML that asks nothing of the network, the same bytes for the same page."""
+    """The page as HTML that loads nothing from the network; equal pages give equal bytes."""
     _refuse_twins([section.name for section in page.sections], "sections")
     _refuse_twins([name for section in page.sections for name in section.figures], "figures")
     library, drawing = _library(), _asset("draw.js")
@@ -65,7 +67,7 @@ def render(page: Page) -> str:
 
 
 def _refuse_twins(names: Sequence[str], kind: str) -> None:
-    """Names become anchors and file names, so each may stand for one thing only."""
+    """Raises ValueError for a name used twice: names become anchors and file names."""
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise ValueError(f"two {kind} of one page are called {twins[0]!r}")
@@ -91,7 +93,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _policy(*scripts: str) -> str:
-    """The content security policy: nothing is fetched, and only these very scripts run.
+    """The content security policy: nothing is fetched, and only these scripts run.
 
     Vega usually compiles its expressions, which needs 'unsafe-eval'; the page has them interpreted instead (option
     `ast`), so the policy can forbid it. Vega-Embed writes style elements, hence 'unsafe-inline' for styles.

@@ -1,4 +1,4 @@
-"""Shuffled orders: the control of every number that is to depend on the order of a cycle."""
+"""Shuffled orders of a cycle: the control for every number that should depend on the order."""
 
 import math
 from functools import cache
@@ -9,14 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 ORDERS = 10_000
-"""Shuffled orders behind a p-value, unless there are no more than that."""
+"""Shuffled orders behind a p-value; where there are fewer orders, all of them."""
 _TIE = 1e-12
-"""Scores this close are one score, summed in another order."""
+"""Scores this close are equal: they are the same sum in another order."""
 
 
 @cache
 def cyclic_orders(n: int, seed: int = 0) -> Int[Tensor, "order word"]:
-    """Orders of n words around a cycle, their own first: all (n - 1)! if at most ORDERS, or else ORDERS drawn ones."""
+    """Orders of n words around a cycle, the true one first: all (n - 1)! if at most ORDERS, else ORDERS drawn ones."""
     if math.factorial(n - 1) <= ORDERS:
         return torch.tensor([(0, *rest) for rest in permutations(range(1, n))])
     draw = torch.Generator().manual_seed(seed)
@@ -24,6 +24,6 @@ def cyclic_orders(n: int, seed: int = 0) -> Int[Tensor, "order word"]:
 
 
 def p_values(scores: Float[Tensor, "order *rest"]) -> Float[Tensor, "*rest"]:
-    """The share of the orders whose score is at least that of the first, the words' own; itself counted."""
+    """The share of orders that score at least as high as the first, which is the true order and is counted too."""
     share: Tensor = (scores >= scores[0] - _TIE).double().mean(0)
     return share

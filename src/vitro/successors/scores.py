@@ -19,10 +19,10 @@ NORMS: tuple[Norms, ...] = get_args(Norms)
 
 
 def effective_embedding(model: Model, tokens: Sequence[int]) -> Float[Tensor, "word d_model"]:
-    """Each token's embedding plus what MLP 0 makes of it alone: `embed + m0`.
+    """Each token's embedding plus the output of MLP 0 on that embedding alone: `embed + m0`.
 
-    The embedding is that of the token; where positions are learned (GPT-2) they are left out, for a word's meaning has
-    none. Gould et al. 2023, arXiv 2312.09230, section 3. NotFiniteError where it leaves the number format.
+    Learned position embeddings (GPT-2) are left out: the meaning of a word has no position. Source: Gould et al. 2023,
+    arXiv 2312.09230, section 3. Raises NotFiniteError where it overflows the model's number format.
     """
     ids = torch.tensor(tokens, device=model.device)
     embedded: Tensor = model.hf.get_input_embeddings()(ids)
@@ -32,9 +32,9 @@ def effective_embedding(model: Model, tokens: Sequence[int]) -> Float[Tensor, "w
     return written
 
 
-def spoken_by(model: Model, one: Known) -> Float[Tensor, "word d_model"]:
-    """The words' unembedding vectors times the final norm's weight: the directions that, written, say each word."""
-    ids = torch.tensor(one.tokens, device=model.device)
+def spoken_by(model: Model, word_set: Known) -> Float[Tensor, "word d_model"]:
+    """The words' unembedding vectors times the final norm's weight: the directions that raise each word's logit."""
+    ids = torch.tensor(word_set.tokens, device=model.device)
     directions: Tensor = model.w_unembed[ids] * model.norm_module.weight
     return directions
 
@@ -44,7 +44,8 @@ def head_outputs(
 ) -> Float[Tensor, "head word d_model"]:
     """`LN1(x) W_V W_O` of every head of a layer, LN1 without its bias, or `x W_V W_O` without the norm; no other bias.
 
-    With the norm, the values are the model's own (`Model.qkv`) minus what they are whatever the word: b_V + b_LN W_V.
+    With the norm, the values are the model's own (`Model.qkv`) minus the part that is the same for every word:
+    b_V + b_LN W_V.
     """
     shape = model.shape
     if norms == "with":
@@ -60,27 +61,27 @@ def head_outputs(
 def word_logits(
     model: Model, outputs: Float[Tensor, "head word d_model"], tokens: Sequence[int], norms: Norms
 ) -> Float[Tensor, "head word token"]:
-    """What the outputs say about these tokens: the columns of the unembedding for them, and no others."""
+    """The logits of these tokens when a head's output is read as a final stream. Only their rows of W_U are used."""
     ids = torch.tensor(tokens, device=model.device)
     normed = model.final_norm(outputs) if norms == "with" else outputs
-    # In float32 in every number format: in bfloat16 words tie that the head tells apart.
+    # Always in float32: in bfloat16, words that the head tells apart would tie.
     logits = normed.float() @ model.w_unembed[ids].float().T
     return logits if model.b_unembed is None else logits + model.b_unembed[ids].float()
 
 
 def leading(logits: Float[Tensor, "*row word"]) -> Int[Tensor, "*row"]:
-    """The word of the highest logit in each row; -1 where two share it, or a logit is NaN, for then none leads."""
+    """The word with the highest logit in each row; -1 where two words share it or a logit is NaN."""
     top, word = logits.max(-1, keepdim=True)
     return torch.where((logits >= top).sum(-1) == 1, word[..., 0], -1)
 
 
 @torch.inference_mode()
 def all_logits(model: Model, sets: Sequence[Known]) -> Iterator[tuple[Norms, int, Float[Tensor, "head word word"]]]:
-    """The logits of all words of all sets for all words of all sets, layer by layer, with and without the norms.
+    """Each layer's logits of all words, given each word, over all sets; with and without the norms.
 
-    NotFiniteError where they hold NaN or infinity.
+    Raises NotFiniteError where they hold NaN or infinity.
     """
-    tokens = [token for one in sets for token in one.tokens]
+    tokens = [token for word_set in sets for token in word_set.tokens]
     inputs = effective_embedding(model, tokens)
     for norms in NORMS:
         for layer in range(model.shape.n_layers):
@@ -91,26 +92,29 @@ def all_logits(model: Model, sets: Sequence[Known]) -> Iterator[tuple[Norms, int
 
 
 def slices(sets: Sequence[Known]) -> list[slice]:
-    """Where the words of each set stand when all sets' words are laid end to end."""
+    """The slice of each set's words when the words of all sets are concatenated."""
     ends = [0]
-    for one in sets:
-        ends.append(ends[-1] + len(one.words))
+    for word_set in sets:
+        ends.append(ends[-1] + len(word_set.words))
     return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def score_table(model: Model, sets: Sequence[Known]) -> pl.DataFrame:
-    """A row per norms, layer, head and set: pairs, right (how many successors lead the set's words), score,
-    and chance (what a head that says any word of the set is expected to score).
+    """A row per norms, layer, head and set: pairs, right, score and chance.
+
+    right: for how many words the successor leads the set's words. chance: the expected score of a head that says a
+    random word of the set.
     """
     rows = []
     places = slices(sets)
     for norms, layer, logits in all_logits(model, sets):
-        for one, mine in zip(sets, places, strict=True):
-            words, successors = torch.tensor(one.pairs).T
-            top = leading(logits[:, mine, mine])
+        for word_set, place in zip(sets, places, strict=True):
+            words, successors = torch.tensor(word_set.pairs).T
+            n_pairs, n_words = len(word_set.pairs), len(word_set.words)
+            top = leading(logits[:, place, place])
             right = (top[:, words] == successors).sum(-1).tolist()
             rows += [
-                (norms, layer, head, one.name, len(one.pairs), count, count / len(one.pairs), 1 / len(one.words))
+                (norms, layer, head, word_set.name, n_pairs, count, count / n_pairs, 1 / n_words)
                 for head, count in enumerate(right)
             ]
     return pl.DataFrame(
@@ -119,31 +123,32 @@ def score_table(model: Model, sets: Sequence[Known]) -> pl.DataFrame:
 
 
 def head_table(scores: pl.DataFrame) -> pl.DataFrame:
-    """A row per norms, layer and head: the mean of its scores over the sets; the highest first."""
+    """A row per norms, layer and head: the mean of its scores over the sets, highest first."""
     mean = scores.group_by("norms", "layer", "head").agg(pl.col("score").mean().alias("mean_score"))
     return mean.sort(["norms", "mean_score", "layer", "head"], descending=[False, True, False, False])
 
 
 @torch.inference_mode()
 def head_words(model: Model, sets: Sequence[Known], layer: int, head: int) -> pl.DataFrame:
-    """One head's words x words tables, with the norms: set, word, candidate, logit and centred (minus its row's mean).
+    """A head's logits of every candidate given every word of a set, with the norms.
 
-    `successor` says whether the candidate is the word's successor, `top` whether it leads the set's words.
+    Columns: set, word, candidate, logit, centred (logit minus its row's mean), successor (whether the candidate is the
+    word's successor), top (whether it leads the set's words).
     """
     frames = []
-    for one in sets:
-        inputs = effective_embedding(model, one.tokens)
+    for word_set in sets:
+        inputs = effective_embedding(model, word_set.tokens)
         outputs = head_outputs(model, layer, inputs, "with")[head, None]
-        logits = word_logits(model, outputs, one.tokens, "with")[0].cpu()
-        n = len(one.words)
-        after = dict(one.pairs)
+        logits = word_logits(model, outputs, word_set.tokens, "with")[0].cpu()
+        n = len(word_set.words)
+        after = dict(word_set.pairs)
         top = leading(logits).tolist()
         frames.append(
             pl.DataFrame(
                 {
-                    "set": [one.name] * (n * n),
-                    "word": [word for word in one.words for _ in range(n)],
-                    "candidate": list(one.words) * n,
+                    "set": [word_set.name] * (n * n),
+                    "word": [word for word in word_set.words for _ in range(n)],
+                    "candidate": list(word_set.words) * n,
                     "logit": logits.flatten().tolist(),
                     "centred": (logits - logits.mean(-1, keepdim=True)).flatten().tolist(),
                     "successor": [after.get(row) == column for row in range(n) for column in range(n)],

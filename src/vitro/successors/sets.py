@@ -13,7 +13,11 @@ FEWEST_PAIRS = 4
 
 @dataclass(frozen=True)
 class OrderedSet:
-    """Words in order; in a cyclic set the last is followed by the first."""
+    """Words in order; in a cyclic set the first word follows the last.
+
+    >>> OrderedSet("seasons", ("spring", "summer", "autumn", "winter"), cyclic=True).pairs
+    ((0, 1), (1, 2), (2, 3), (3, 0))
+    """
 
     name: str
     words: tuple[str, ...]
@@ -21,7 +25,7 @@ class OrderedSet:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Each word that has a successor, and the successor, as places in `words`."""
+        """Each word that has a successor, with that successor, as indices into `words`."""
         n = len(self.words)
         return tuple((place, (place + 1) % n) for place in range(n if self.cyclic else n - 1))
 
@@ -51,52 +55,52 @@ SETS = (
         _words("I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX"),
     ),
 )
-"""The nine sets, each word asked about with a space before it."""
+"""The nine sets. Each word is used with a space before it."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a tokenizer knows of a set: the words that are one token each, and the neighbours among them."""
+    """The part of a set that a tokenizer can ask about: the words that are one token each, and the pairs among them."""
 
     name: str
     cyclic: bool
     words: tuple[str, ...]
     tokens: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
-    """A word and its successor in the whole set, where both are known, as places in `words`."""
+    """A word and its successor in the whole set, where both are one token, as indices into `words`."""
     complete: bool
-    """Whether no word is missing: only then is a cyclic set still a cycle."""
+    """Whether no word is missing. Only then is a cyclic set still a cycle."""
 
 
 def known_sets(tokenizer: Any, sets: Sequence[OrderedSet] = SETS) -> tuple[list[Known], list[str]]:
-    """The sets as a tokenizer knows them, and a note for every word and every set that is left out."""
+    """What a tokenizer leaves of each set, and a note for everything that is left out."""
     known, notes = [], []
-    for one in sets:
-        ids, space = _ids(tokenizer, one, " "), "with its space"
-        if not ids and (ids := _ids(tokenizer, one, "")):
-            notes.append(f"{one.name}: no word is one token with its space; asked about without it")
+    for ordered in sets:
+        ids, space = _ids(tokenizer, ordered, " "), "with its space"
+        if not ids and (ids := _ids(tokenizer, ordered, "")):
+            notes.append(f"{ordered.name}: no word is one token with its space; asked about without it")
             space = "without its space"
         place_of = {place: number for number, place in enumerate(ids)}
-        pairs = tuple((place_of[a], place_of[b]) for a, b in one.pairs if a in ids and b in ids)
-        missing = [word for place, word in enumerate(one.words) if place not in ids]
+        pairs = tuple((place_of[a], place_of[b]) for a, b in ordered.pairs if a in ids and b in ids)
+        missing = [word for place, word in enumerate(ordered.words) if place not in ids]
         if missing:
             named = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
-            notes.append(f"{one.name}: not one token {space}, left out: {named}")
+            notes.append(f"{ordered.name}: not one token {space}, left out: {named}")
         if len(pairs) < FEWEST_PAIRS:
-            notes.append(f"{one.name}: skipped, {len(pairs)} of {len(one.pairs)} neighbouring pairs are known")
+            notes.append(f"{ordered.name}: skipped, {len(pairs)} of {len(ordered.pairs)} neighbouring pairs are known")
             continue
-        words = tuple(one.words[place] for place in ids)
-        known.append(Known(one.name, one.cyclic, words, tuple(ids.values()), pairs, not missing))
+        words = tuple(ordered.words[place] for place in ids)
+        known.append(Known(ordered.name, ordered.cyclic, words, tuple(ids.values()), pairs, not missing))
     return known, notes
 
 
-def _ids(tokenizer: Any, one: OrderedSet, space: str) -> dict[int, int]:
-    """The place of every word that is one token with this before it, and the token.
+def _ids(tokenizer: Any, ordered: OrderedSet, space: str) -> dict[int, int]:
+    """The index and token of every word that is one token with `space` before it.
 
-    A tokenizer that puts a space before any text (sentencepiece) finds " Monday" in "Monday": both are asked.
+    A tokenizer that puts a space before any text (sentencepiece) reads "Monday" as " Monday", so both are tried.
     """
     ids = {}
-    for place, word in enumerate(one.words):
+    for place, word in enumerate(ordered.words):
         for encoding in encode(tokenizer, [f"{space}{word}", word]):
             if len(encoding.ids) == 1 and readable(tokenizer, encoding.ids[0]) == f"{space}{word}":
                 ids[place] = encoding.ids[0]

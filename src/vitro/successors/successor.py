@@ -1,4 +1,4 @@
-"""The whole question: which heads know what comes next, and how the best of them does it."""
+"""Which heads know what comes next, and how the best of them does it."""
 
 import math
 import random
@@ -24,17 +24,17 @@ from vitro.successors.verdict import verdict
 
 Head = tuple[int, int]
 RANDOM_HEADS = 20
-"""Other heads that are asked the same about rotation; all others where there are fewer."""
+"""Random heads that are compared with the best one for rotation; all other heads where there are fewer."""
 
 
 @dataclass(frozen=True)
 class Successors:
-    """Successor scores of all heads, and the best head taken apart: tables by name, notes, verdicts.
+    """Successor scores of all heads, and an analysis of the best head: tables by name, notes, verdicts.
 
-    tables: `scores` (every norms, layer, head and set), `heads` (the mean over sets, the highest first), `words` (the
-    best head's words x words tables), `singular_values` (of its M), `rotation` (a row for each cyclic set and head: the
-    best and RANDOM_HEADS random ones), `modes` (of the same, a row for each Fourier mode of the set, in the space of
-    inputs and of outputs) and `eigenvalues` (of the same).
+    tables: `scores` (every norms, layer, head and set), `heads` (the mean over sets, highest first), `words` (the best
+    head's words x words tables), `singular_values` (of its M), `rotation` (a row for each cyclic set and head: the best
+    one and RANDOM_HEADS random ones), `modes` (for the same heads, a row for each Fourier mode of the set, in the space
+    of inputs and of outputs) and `eigenvalues` (for the same heads).
     """
 
     model: str
@@ -52,7 +52,7 @@ class Successors:
         return _name(self.best)
 
     def top(self, n: int = 10) -> pl.DataFrame:
-        """The n heads with the highest mean score, norms included, and their score on every set."""
+        """The n heads with the highest mean score, with the norms, and their score on every set."""
         scores = self.tables["scores"].filter(norms="with")
         by_set = scores.pivot("set", index=["layer", "head"], values="score")
         without = self.tables["heads"].filter(norms="without").select("layer", "head", without="mean_score")
@@ -63,13 +63,13 @@ class Successors:
 
     @property
     def best_scores(self) -> pl.DataFrame:
-        """The best head's score on every set, norms included."""
+        """The best head's score on every set, with the norms."""
         layer, head = self.best
-        mine = self.tables["scores"].filter(norms="with", layer=layer, head=head)
-        return mine.select("set", "pairs", "right", "score", "chance")
+        rows = self.tables["scores"].filter(norms="with", layer=layer, head=head)
+        return rows.select("set", "pairs", "right", "score", "chance")
 
     def beside_random(self, table: str, *keys: str) -> pl.DataFrame:
-        """For each of the keys the best head's row of a table, and the random heads' lowest and highest numbers."""
+        """For each value of the keys: the best head's row of a table, and the random heads' lowest and highest."""
         numbers = cs.numeric() - cs.by_name("layer", "head", *keys, require_all=False)
         parts = []
         for _, part in self.tables[table].group_by(keys, maintain_order=True):
@@ -96,7 +96,7 @@ class Successors:
         return drawn
 
     def summary(self) -> str:
-        """The best head, in a sentence, and whether it is one to speak of."""
+        """The best head and its score, in a sentence or two."""
         best = self.top(1).row(0, named=True)
         by_set = self.best_scores
         chance = by_set["chance"].to_numpy().mean()
@@ -112,17 +112,25 @@ class Successors:
 
     def _repr_html_(self) -> str:
         drawings = "".join(to_svg(figure) for figure in self.figures.values())
-        said = "".join(f"<p>{escape(line)}</p>" for line in (self.summary(), *self.verdicts))
-        return f"<h3>Successor heads</h3>{said}{drawings}{self.numbers._repr_html_()}"
+        sentences = "".join(f"<p>{escape(line)}</p>" for line in (self.summary(), *self.verdicts))
+        return f"<h3>Successor heads</h3>{sentences}{drawings}{self.numbers._repr_html_()}"
 
 
 def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the model", seed: int = 0) -> Successors:
     """Successor scores of every head of a model on ordered sets, and whether the best head's M is a rotation.
 
     A head's score on a set: the share of words whose successor gets the highest logit among the set's words in
-    `unembed(M(LN1(embed + m0)))`, M = W_V W_O (Gould et al. 2023, arXiv 2312.09230). The best head has the highest mean
-    score over the sets, norms included. name: what the model is called. seed: of the shuffled orders and of the random
-    heads beside the best. Raises VitroError where the tokenizer knows too little of every set.
+    `unembed(M(LN1(embed + m0)))`, M = W_V W_O (docs/method.md, section 10; Gould et al. 2023, arXiv 2312.09230). The
+    best head has the highest mean score over the sets, with the norms.
+
+    name: what the model is called in the result. seed: of the shuffled orders and of the random heads. Raises
+    VitroError where the tokenizer has too few words of every set as single tokens.
+
+    >>> heads = vitro.successor(model)
+    >>> heads.best_name
+    'a1.h1'
+    >>> heads.best_scores["set", "pairs", "right"].rows()
+    [('days', 7, 7)]
     """
     if model.tokenizer is None:
         raise VitroError("successor scores need the model's tokenizer, and it came without one")
@@ -132,41 +140,41 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
     scores = score_table(model, known)
     heads = head_table(scores)
     best: Head = heads.filter(norms="with").select("layer", "head").row(0)
-    others = list(heads.filter(norms="with").select("layer", "head").sort("layer", "head").iter_rows())
-    others.remove(best)
-    asked = [best, *random.Random(seed).sample(others, min(RANDOM_HEADS, len(others)))]
+    other_heads = list(heads.filter(norms="with").select("layer", "head").sort("layer", "head").iter_rows())
+    other_heads.remove(best)
+    asked = [best, *random.Random(seed).sample(other_heads, min(RANDOM_HEADS, len(other_heads)))]
 
     rotation, modes, eigenvalues, verdicts = [], [], [], []
-    for one in known:
-        if not one.cyclic:
+    for word_set in known:
+        if not word_set.cyclic:
             continue
-        if not one.complete:
-            notes.append(f"{one.name}: words are missing, so it is no cycle and not asked about rotation")
+        if not word_set.complete:
+            notes.append(f"{word_set.name}: words are missing, so it is no cycle and not asked about rotation")
             continue
-        of_all = steps(model, one)
-        by_head, planes = turns(model, one, asked, seed), modes_of(model, one, asked, seed)
-        others_planes = [planes[other] for other in asked[1:]]
-        verdicts.append(verdict(_name(best), one.name, by_head[best], planes[best], others_planes))
-        for (layer, head), found in by_head.items():
+        all_steps = steps(model, word_set)
+        by_head, planes = turns(model, word_set, asked, seed), modes_of(model, word_set, asked, seed)
+        random_planes = [planes[other] for other in asked[1:]]
+        verdicts.append(verdict(_name(best), word_set.name, by_head[best], planes[best], random_planes))
+        for (layer, head), turn in by_head.items():
             role = "best" if (layer, head) == best else "random"
-            mine = of_all.filter(layer=layer, head=head).row(0, named=True)
-            numbers = asdict(found)
+            head_steps = all_steps.filter(layer=layer, head=head).row(0, named=True)
+            numbers = asdict(turn)
             values = numbers.pop("eigenvalues")
             ranks = {
-                f"{space}_rank": 1 + int((of_all[f"{space}_step"] > mine[f"{space}_step"]).sum())
+                f"{space}_rank": 1 + int((all_steps[f"{space}_step"] > head_steps[f"{space}_step"]).sum())
                 for space in ("input", "output")
             }
-            where = {"set": one.name, "role": role, "layer": layer, "head": head}
-            rotation.append({**where, **numbers, **ranks, "heads": len(of_all)})
+            where = {"set": word_set.name, "role": role, "layer": layer, "head": head}
+            rotation.append({**where, **numbers, **ranks, "heads": len(all_steps)})
             modes += [{**where, **asdict(mode)} for mode in planes[layer, head]]
             eigenvalues += [
                 {
                     **where,
-                    "n": found.n,
+                    "n": turn.n,
                     "real": value.real,
                     "imag": value.imag,
                     "modulus": abs(value),
-                    "steps": math.atan2(value.imag, value.real) / (math.tau / found.n),
+                    "steps": math.atan2(value.imag, value.real) / (math.tau / turn.n),
                 }
                 for value in values
             ]
@@ -185,9 +193,9 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
     return Successors(name, seed, best, tables, tuple(notes), tuple(verdicts))
 
 
-def page(found: Successors, command: str, top: int = 10) -> str:
-    """The successors as an HTML page."""
-    tables, figures = found.tables, found.figures
+def page(result: Successors, command: str, top: int = 10) -> str:
+    """The result as an HTML page; command: the command line that makes it, which the page shows."""
+    tables, figures = result.tables, result.figures
     python = "vitro.successor(model)"
     sections = [
         Section(
@@ -196,22 +204,22 @@ def page(found: Successors, command: str, top: int = 10) -> str:
             "A head's score on a set is the share of words whose successor leads the set's words in what the head "
             "makes of the word alone: embedding, MLP 0, the head's values and output, unembedding.",
             {"successor_scores": figures["successor_scores"]},
-            found.top(top),
+            result.top(top),
             python,
             command,
         ),
         Section(
             "words",
-            f"What {found.best_name} makes of every word",
+            f"What {result.best_name} makes of every word",
             "A row per word: the box is its successor, the dot what the head says; a dot in its box is right.",
             {"successor_words": figures["successor_words"]},
-            found.best_scores,
+            result.best_scores,
             python,
             command,
         ),
         Section(
             "singular-values",
-            f"The singular values of {found.best_name}'s M",
+            f"The singular values of {result.best_name}'s M",
             "M = W_V W_O, kept as its two factors: it has as many singular values as the head has dimensions.",
             {},
             tables["singular_values"].head(16),
@@ -223,27 +231,27 @@ def page(found: Successors, command: str, top: int = 10) -> str:
         sections += [
             Section(
                 "rotation",
-                f"Is {found.best_name}'s M a rotation?",
-                " ".join(found.verdicts),
+                f"Is {result.best_name}'s M a rotation?",
+                " ".join(result.verdicts),
                 {"eigenvalues": figures["eigenvalues"]},
-                found.beside_random("rotation", "set"),
+                result.beside_random("rotation", "set"),
                 python,
                 command,
             ),
             Section(
                 "modes",
-                f"Does {found.best_name}'s M turn a plane?",
+                f"Does {result.best_name}'s M turn a plane?",
                 "For each Fourier mode of the cycle: its share of the words' variance and of what M writes; how much "
                 "of what M writes of it stays in its plane, how much of that is a turn, and by how many words (a copy: "
                 "0, the next word: 1); by what margin one word fits best, and how many shuffled orders have as much.",
                 {},
-                found.beside_random("modes", "set", "space", "mode"),
+                result.beside_random("modes", "set", "space", "mode"),
                 python,
                 command,
             ),
         ]
-    facts = [("Model", found.model), ("Seed", str(found.seed)), *(("Left out", note) for note in found.notes)]
-    return render(Page("Successor heads", [found.summary()], facts, sections))
+    facts = [("Model", result.model), ("Seed", str(result.seed)), *(("Left out", note) for note in result.notes)]
+    return render(Page("Successor heads", [result.summary()], facts, sections))
 
 
 def _name(head: Head) -> str:

@@ -13,7 +13,19 @@ from vitro.tables.heads import (
     subject_heads,
     suppressing_heads,
 )
-from vitro.tables.labels import Said, answers, head_name, labels, places, prompt_tokens, said, shown_metric
+from vitro.tables.labels import (
+    ELSEWHERE,
+    Said,
+    answers,
+    at_places,
+    first_prompt,
+    head_name,
+    labels,
+    places,
+    prompt_tokens,
+    said,
+    varies,
+)
 from vitro.tables.mlps import best_to_worst
 from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck
 
@@ -22,6 +34,7 @@ Tables = Mapping[str, pl.DataFrame]
 
 __all__ = [
     "COPIES",
+    "ELSEWHERE",
     "FEWEST",
     "FLOOR",
     "RARE",
@@ -30,9 +43,11 @@ __all__ = [
     "Said",
     "Tables",
     "answers",
+    "at_places",
     "best_to_worst",
     "chance",
     "copying_heads",
+    "first_prompt",
     "head_name",
     "interval",
     "labels",
@@ -42,8 +57,8 @@ __all__ = [
     "prompt_tokens",
     "said",
     "selective_heads",
-    "shown_metric",
     "strongest_heads",
     "subject_heads",
     "suppressing_heads",
+    "varies",
 ]

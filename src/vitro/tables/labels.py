@@ -39,11 +39,6 @@ def said(tables: Mapping[str, pl.DataFrame]) -> Said:
     return Said(**tables["task"].row(0, named=True))
 
 
-def shown_metric(tables: Mapping[str, pl.DataFrame]) -> str:
-    """The column of a metric's change that figures and rankings go by."""
-    return said(tables).change
-
-
 def labels(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """What a person calls each prompt."""
     return tables["questions"].sort("prompt")["label"].to_list()
@@ -60,17 +55,17 @@ def places(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     Where they differ in one position, the subject's, these are the positions: the first prompt's tokens, with the
     subject's place named instead of filled. Elsewhere they are the marks and what lies beside them.
     """
-    prompts = tables["prompts"]
-    if _alike(tables):
-        first = prompts.filter(pl.col("prompt") == 0).sort("position")
-        return ["{subject}" if role == "subject" else token for token, role in first.select("token", "role").iter_rows()]
-    names = prompts.drop_nulls("mark").group_by("mark").agg(pl.col("position").mean()).sort("position", "mark")
+    if varies(tables):
+        return first_prompt(tables)
+    names = (
+        tables["prompts"].drop_nulls("mark").group_by("mark").agg(pl.col("position").mean()).sort("position", "mark")
+    )
     return [*names["mark"].to_list(), ELSEWHERE]
 
 
 def at_places(tables: Mapping[str, pl.DataFrame], weights: pl.DataFrame) -> pl.DataFrame:
-    """Weights on positions as weights on `places`, which take the place of `position`: summed over what lies elsewhere."""
-    if _alike(tables):
+    """Weights on positions as weights on `places`, numbered as `position`: summed over what lies elsewhere."""
+    if varies(tables):
         return weights
     numbers = {name: number for number, name in enumerate(places(tables))}
     marked = tables["prompts"].select(
@@ -86,9 +81,15 @@ def at_places(tables: Mapping[str, pl.DataFrame], weights: pl.DataFrame) -> pl.D
     )
 
 
-def _alike(tables: Mapping[str, pl.DataFrame]) -> bool:
-    """Whether prompts differ in one position alone, so that all have the same tokens elsewhere."""
+def varies(tables: Mapping[str, pl.DataFrame]) -> bool:
+    """Whether prompts differ in one position alone, the subject's, so that all have the same tokens elsewhere."""
     return "subject" in tables["prompts"]["role"]
+
+
+def first_prompt(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+    """The tokens of the first prompt, the subject's place named instead of filled where prompts differ there alone."""
+    first = tables["prompts"].filter(pl.col("prompt") == 0).sort("position")
+    return ["{subject}" if role == "subject" else token for token, role in first.select("token", "role").iter_rows()]
 
 
 def prompt_tokens(tables: Mapping[str, pl.DataFrame]) -> list[list[str]]:

@@ -29,7 +29,7 @@ def from_toml(path: str | os.PathLike[str]) -> Successors:
     key or has an unknown one, and for all that `Successors` itself refuses.
     """
     try:
-        table = _table(Path(path))
+        table = toml_table(Path(path))
         for key in table:
             if key not in _KEYS:
                 raise TaskError(_unknown_key(key))
@@ -41,7 +41,8 @@ def from_toml(path: str | os.PathLike[str]) -> Successors:
         raise TaskError(f"{path}: {error}") from None
 
 
-def _table(path: Path) -> dict[str, Any]:
+def toml_table(path: Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises `TaskError` for one that cannot be read or is not TOML."""
     try:
         # editors on Windows may open a file with a byte order mark, which TOML does not know
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))

@@ -2,33 +2,112 @@
 
 import difflib
 import re
+from dataclasses import replace
+from pathlib import Path
 
+from vitro.options import AnswerTokens, BadRows
 from vitro.tasks.builtin import BUILTIN, LARGEST_N, numbers
 from vitro.tasks.errors import TaskError
-from vitro.tasks.file import from_toml
+from vitro.tasks.file import from_toml, toml_table
+from vitro.tasks.generated import KINDS, Generated
+from vitro.tasks.pair_file import from_rows
+from vitro.tasks.pairs import MOST_ROWS
+from vitro.tasks.row_file import SUFFIXES
 from vitro.tasks.successors import Successors
+from vitro.tasks.task import Task
 
 
-def named(name: str) -> Successors:
-    """The task called `name`: `days`, `months`, `numbers`, `numbers:100`, or the path of a `.toml` file.
+def named(
+    text: str,
+    *,
+    seed: int = 0,
+    answer_tokens: AnswerTokens = "whole",
+    bad_rows: BadRows = "refuse",
+    counterfactual: str | None = None,
+) -> Task:
+    """The task called `text`: `days`, `numbers:100`, `ioi:50`, or the path of a file.
 
-    Raises `TaskError` with the list of tasks and the closest name if there is no such task.
+    - `days`, `months`, `numbers[:n]` and a `.toml` file with a template: successor tasks; `days:all` has every other
+      prompt of the task as a counterfactual in turn.
+    - `ioi[:n]`, `ioi-abc[:n]`, `greater-than[:n]`, `agreement[:n]`, `capitals[:n]`: n generated rows.
+    - `path[:n]`, of a .csv, .tsv, .jsonl, .json, .parquet or .toml file of rows: its first n rows, or all.
+      `answer_tokens`, `bad_rows` and `counterfactual` are for these (see `from_rows`).
+
+    >>> vitro.tasks.named("days:all").typed
+    'days:all'
+    >>> vitro.tasks.named("ioi", seed=1).name
+    'ioi-50'
+
+    The seed draws what a task draws. `named(task.typed)` with the same options is the same task again.
+
+    Raises `TaskError`, with the list of tasks and the closest name, if there is no such task, and for an option that
+    the task has no use for.
     """
-    if name.endswith(".toml"):
-        return from_toml(name)
-    if name in BUILTIN:
-        return BUILTIN[name]()
-    kind, colon, count = name.partition(":")
+    path, n = _counted(text)
+    if Path(path).suffix.lower() in SUFFIXES and not _is_successors(path):
+        return from_rows(path, n, answer_tokens=answer_tokens, bad_rows=bad_rows, counterfactual=counterfactual)
+    for name, given in (
+        ("answer_tokens", answer_tokens != "whole"),
+        ("bad_rows", bad_rows != "refuse"),
+        ("counterfactual", counterfactual is not None),
+    ):
+        if given:
+            raise TaskError(f"{text!r}: {name} is for tasks that are files of rows, and this is none")
+    if path != text and path.lower().endswith(".toml"):
+        raise TaskError(f"{text!r}: a file of one template takes no count; write n = {n} in it")
+    if path in KINDS:
+        if n is None and path != text:
+            raise _no_count(text, path, MOST_ROWS)
+        return Generated(KINDS[path], KINDS[path].n if n is None else n, seed)
+    return _successors(text, seed)
+
+
+def _counted(text: str) -> tuple[str, int | None]:
+    """`ioi:50` in its two parts; n is None where there is no number of at most nine digits."""
+    name, _, count = text.rpartition(":")
+    # Python refuses to read very long numbers
+    if name and re.fullmatch(r"[0-9]{1,9}", count):
+        return name, int(count)
+    kind = text.partition(":")[0]
+    return (kind, None) if kind in KINDS else (text, None)
+
+
+def _is_successors(path: str) -> bool:
+    """Whether this is a TOML file of one template, or of a path that is at fault in both forms."""
+    if not path.lower().endswith(".toml"):
+        return False
+    try:
+        return "rows" not in toml_table(Path(path))
+    except TaskError:
+        return True
+
+
+def _successors(text: str, seed: int) -> Successors:
+    name = text.removesuffix(":all")
+    task = from_toml(name) if name.endswith(".toml") else _builtin(name)
+    # a file may say its seed itself
+    task = replace(task, seed=seed or task.seed)
+    return task if name == text else replace(task, name=f"{task.name}-all", partners="all", typed=text)
+
+
+def _builtin(text: str) -> Successors:
+    if text in BUILTIN:
+        return BUILTIN[text]()
+    kind, colon, count = text.partition(":")
     if kind == "numbers":
-        # at most nine digits, since Python refuses to read very long ones
         if not re.fullmatch(r"[0-9]{1,9}", count):
-            raise TaskError(f"{name!r}: {count!r} is not a count; write numbers:N with N from 1 to {LARGEST_N}")
+            raise _no_count(text, kind, LARGEST_N)
         return numbers(int(count))
     if kind in BUILTIN and colon:
-        raise TaskError(f"{name!r}: only numbers takes a count; write {kind}, or numbers:100")
-    close = difflib.get_close_matches(kind, BUILTIN, n=1)
+        raise TaskError(f"{text!r}: {kind} takes no count; write {kind}, {kind}:all, or numbers:100")
+    close = difflib.get_close_matches(kind, [*BUILTIN, *KINDS], n=1)
     meant = f"; did you mean {close[0]}?" if close else "."
     raise TaskError(
-        f"there is no task {name!r}{meant} "
-        f"There are {', '.join(BUILTIN)}, numbers:N and any task in a .toml file, by its path"
+        f"there is no task {text!r}{meant} There are {', '.join(BUILTIN)}, {', '.join(KINDS)}, numbers:N, ioi:N, "
+        f"and any task in a file, by its path ({' '.join(SUFFIXES)})"
     )
+
+
+def _no_count(text: str, kind: str, most: int) -> TaskError:
+    count = text.partition(":")[2]
+    return TaskError(f"{text!r}: {count!r} is not a count; write {kind}:N with N from 1 to {most}")

@@ -13,7 +13,7 @@ FINAL = "final"
 # Long lists of numbers have no use for equality.
 @dataclass(frozen=True, eq=False)
 class Questions:
-    """A task's prompts and what counts as right, prompt by prompt (docs/method.md, "Questions").
+    """A task's prompts and what counts as right, prompt by prompt (docs/method.md, section 2.1).
 
     - `tokens`: each prompt's ids, BOS first where the model has one; lengths may differ.
     - `labels`: what a person calls the prompt ("Monday", "Mary and John"): short, for axes and tables.

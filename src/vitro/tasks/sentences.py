@@ -1,5 +1,7 @@
 """The sentences whose mean activations replace a component's output: the prompt with random words in it."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Int
 
@@ -56,3 +58,13 @@ def drawn(
     sentences = np.repeat(np.array(questions.tokens[:1], dtype=np.int64), samples, axis=0)
     sentences[:, positions] = words[generator.integers(len(words), size=(samples, len(positions)))]
     return sentences
+
+
+def of_partners(questions: Questions) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
+    """The counterfactual prompts, over which the mean of a pair task is taken; its own prompts where it has none.
+
+    Empty where the prompts are not of one length: a mean is taken position by position.
+    """
+    if not questions.one_length:
+        return {}
+    return {"mean": np.array(questions.partner or questions.tokens, dtype=np.int64)}

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Int
 
+from vitro.options import TaskOptions
 from vitro.tasks.checks import check_count, check_name, check_template, checked_words
 from vitro.tasks.errors import TaskError
 from vitro.tasks.questions import Questions
@@ -119,6 +120,11 @@ class Successors:
             for template in self.paraphrases
         )
 
+    @property
+    def named_with(self) -> TaskOptions:
+        """Nothing: all of it is in the name."""
+        return TaskOptions()
+
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The prompts in a tokenizer's tokens (see `tokenize`): right is the answer, wrong the subject."""
         return tokenize(self, tokenizer, n_ctx)
@@ -131,7 +137,8 @@ class Successors:
 
     def facts(self) -> Mapping[str, str]:
         """Its template and words."""
-        return {"Template": self.template, "Words": ", ".join(self.words)}
+        words = ", ".join(self.words) + (" (cyclic)" if self.cyclic else "")
+        return {"Template": self.template, "Words": words, "Content words": ", ".join(self.content)}
 
     def identity(self) -> Mapping[str, Any]:
         """Its fields, but for what it is called by."""

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from jaxtyping import Int
 
+from vitro.options import TaskOptions
 from vitro.tasks.questions import Questions
 from vitro.tasks.tokenizer import Tokenizer
 
@@ -24,6 +25,10 @@ class Task(Protocol):
     @property
     def typed(self) -> str:
         """What names it on the command line: the inverse of `named`."""
+
+    @property
+    def named_with(self) -> TaskOptions:
+        """What `named` is given beside that and the seed."""
 
     @property
     def right_called(self) -> str:

@@ -60,6 +60,9 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
             f"a {type(tokenizer).__name__} does not say which characters a token stands for; "
             "use a fast tokenizer (AutoTokenizer.from_pretrained gives one where there is a tokenizer.json)"
         )
+    if not texts:
+        # transformers fails on an empty batch
+        return []
     # verbose=False: where a text is longer than the context, `tokenize` raises and needs no warning
     batch = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)

@@ -11,13 +11,14 @@ import polars as pl
 from vitro.circuits import POST, setups
 from vitro.claims import CLAIMS, Claim, Finding, Verdict, by_chance
 from vitro.errors import VitroError
-from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
+from vitro.experiments import EXPERIMENTS, Setup, Tables
 from vitro.experiments.answer_tables import table_of
 from vitro.experiments.in_vitro import tables_of
-from vitro.experiments.setup import Part, SteerPositions, UnembedDirection, ValueBias, anew
+from vitro.experiments.setup import Part, anew
 from vitro.figures import Figure
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
+from vitro.options import Options, SteerPositions, UnembedDirection, ValueBias
 from vitro.report import Page, Section, render
 from vitro.tasks import TaskError, named
 
@@ -222,6 +223,12 @@ def ranked(found: Mapping[Conventions, Tables]) -> pl.DataFrame:
     names = ["value_bias", "unembed_direction", "steer_positions", "reproduced", "holding", "distance"]
     table = pl.DataFrame(rows, schema=names, orient="row")
     return table.sort("reproduced", "distance", descending=[True, False], maintain_order=True)
+
+
+def reproduce_most(compared: pl.DataFrame) -> list[str]:
+    """The combinations of `compare_conventions` that reproduce most, the closest first; none where none does any."""
+    most = compared.filter((pl.col("reproduced") == pl.col("reproduced").max()) & (pl.col("reproduced") > 0))
+    return [" ".join(row) for row in most.select(compared.columns[:3]).iter_rows()]
 
 
 def page(reproduction: Reproduction, command: str) -> str:

@@ -21,7 +21,7 @@ from vitro.cli import main
 from vitro.errors import VitroError
 from vitro.experiments import Experiment, Options, Setup
 from vitro.models.gpt2 import GPT2
-from vitro.reproduce import Reproduction, compare_conventions, page, posts_own, ranked, reproduce
+from vitro.reproduction import Reproduction, compare_conventions, page, posts_own, ranked, reproduce
 from vitro.tasks import days
 
 WORDS = " ".join(["house tree dog her sea red tomorrow", *days().words])
@@ -81,7 +81,7 @@ def test_a_task_that_the_tokenizer_cannot_ask_is_not_applicable(checked: Reprodu
 def test_every_value_is_that_of_the_tables(checked: Reproduction) -> None:
     lens = checked.tables["days"]["head_lens"].filter(layer=10, head=3)
     value = checked.table.filter(id=15)["here"].item()
-    assert float(value) == pytest.approx(float(lens["subject_prob"].to_numpy().mean()), rel=1e-3)
+    assert float(value) == pytest.approx(float(lens["wrong_prob"].to_numpy().mean()), rel=1e-3)
 
 
 def test_the_page_goes_through_the_post_with_its_figures(checked: Reproduction) -> None:
@@ -104,7 +104,7 @@ def test_conventions_are_all_tried(random_gpt2: GPT2) -> None:
 def test_the_convention_under_which_most_claims_hold_comes_first() -> None:
     post = tables("days")
     half = {**post, "steering_attention": post["steering_attention"].with_columns(pl.lit(0.9).alias("weight"))}
-    none = {**half, "head_lens": half["head_lens"].with_columns(pl.lit(0.2).alias("subject_prob"))}
+    none = {**half, "head_lens": half["head_lens"].with_columns(pl.lit(0.2).alias("wrong_prob"))}
     ranking = ranked(
         {
             ("excluded", "folded", "final"): none,
@@ -152,7 +152,9 @@ def test_the_command_says_in_its_exit_code_whether_all_hold(
     said = json.loads(capsys.readouterr().out)
     assert said["differ"] == sum(claim["verdict"] == "differs" for claim in said["claims"]) > 0
     assert said["claims"][6]["by_chance"] == "20 of 20"
-    assert "Attention patterns" in out.read_text()
+    page = out.read_text()
+    assert "Attention patterns" in page
+    assert f"vitro reproduce --model {folder} --out {out} --samples 2" in page
 
 
 def test_stopped_half_way_the_command_goes_on_where_it_was(
@@ -161,9 +163,9 @@ def test_stopped_half_way_the_command_goes_on_where_it_was(
     folder, out = tmp_path / "gpt2", tmp_path / "claims[1].html"
     random_gpt2.hf.save_pretrained(folder)
     random_gpt2.tokenizer.save_pretrained(folder)
-    monkeypatch.setattr("vitro.reproduce.NEEDS", {"days": (("prompts", "clean", "head_lens"), ())})
-    monkeypatch.setattr("vitro.reproduce.CLAIMS", [claim for claim in CLAIMS if claim.id in (0, 15)])
-    monkeypatch.setattr("vitro.reproduce.FIGURES", {})
+    monkeypatch.setattr("vitro.reproduction.NEEDS", {"days": (("prompts", "clean", "head_lens"), ())})
+    monkeypatch.setattr("vitro.reproduction.CLAIMS", [claim for claim in CLAIMS if claim.id in (0, 15)])
+    monkeypatch.setattr("vitro.reproduction.FIGURES", {})
     asked: list[str] = []
 
     def counted(setup: Setup, experiment: Experiment, stop: str = "") -> Any:

@@ -1,0 +1,5 @@
+"""`python -m vitro.cli`."""
+
+from vitro.cli import main
+
+main()

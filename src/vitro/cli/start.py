@@ -1,0 +1,73 @@
+"""Where every command starts and how it ends: exit code 0, 2 for an error told in one line, 130 for Ctrl-C."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from vitro.errors import VitroError
+
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
+app = typer.Typer(
+    name="vitro",
+    help="Take circuits out of language models and test them in glass.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class StoppedError(Exception):
+    """Ctrl-C in a command that keeps what is finished."""
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """For what keeps on disk all that is finished: Ctrl-C says so."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError from error
+
+
+def print_version(wanted: bool) -> None:
+    """The version, and the end of the command, where it is asked for."""
+    if wanted:
+        from vitro import __version__
+
+        print(f"vitro {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_all(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Take circuits out of language models and test them in glass."""
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(sys.argv[1:], prog_name="vitro", standalone_mode=False)
+    except (VitroError, TyperException) as error:
+        if "--debug" in sys.argv[1:]:
+            raise
+        message = error.format_message() if isinstance(error, TyperException) else str(error)
+        print(f"vitro: {message}", file=sys.stderr)
+        sys.exit(2)
+    except StoppedError:
+        print("vitro: stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if code == INTERRUPTED:
+        print("vitro: stopped", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,32 @@
+"""`vitro study`."""
+
+from vitro.cli.parameters import FolderOption, Json, ModelOption, TaskArgument, default_folder, takes_options, task_of
+from vitro.cli.printing import print_json
+from vitro.cli.start import resumable
+from vitro.options import Machine, Options, TaskOptions
+
+
+@takes_options
+@resumable()
+def study(
+    task: TaskArgument,
+    model: ModelOption,
+    task_options: TaskOptions,
+    options: Options,
+    machine: Machine,
+    out: FolderOption = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a task on a model: tables, figures and report.html in a folder. Stopped, it goes on where it was."""
+    chosen = task_of(task, options, task_options)
+    folder = out or default_folder(chosen.name, model)
+
+    from vitro.study import run_study, summary
+
+    measured = run_study(chosen, model, folder, options, device=machine.device, dtype=machine.dtype)
+    if as_json:
+        print_json({"folder": str(folder), "report": str(measured.report), "summary": summary(measured)})
+        return
+    for sentence in summary(measured):
+        print(sentence)
+    print(f"The report: {measured.report}")

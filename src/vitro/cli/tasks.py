@@ -1,0 +1,122 @@
+"""`vitro tasks`: what can be asked, and what a task asks of a model before anything is run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitro.cli.parameters import Json, Only, takes_options, task_of
+from vitro.cli.printing import print_json, print_lines, print_table
+from vitro.errors import VitroError
+from vitro.options import Options, TaskOptions
+
+if TYPE_CHECKING:
+    from vitro.tasks import PreviewRow, Task
+
+FEW = 8
+"""So many tokens or notes are printed one by one; of more, the number."""
+TEMPLATE = """name = "seasons"
+template = "After {season} comes"
+words = ["spring", "summer", "autumn", "winter"]  # in order: the answer is the next one
+cyclic = true                                     # the last is followed by the first
+# n = 2                optional: only the first n words are asked about
+# content = ["After"]  optional: the words that random ablation replaces; default: all of the template
+# paraphrases = ["The season after {season} is"]  optional: other ways to ask, over which circuits are judged"""
+ROW = (
+    """{"clean": "The keys on the desk", "corrupt": "The key on the desk", "right": " are", "wrong": [" is", " was"]}"""
+)
+
+
+@takes_options
+def tasks(
+    task_options: TaskOptions,
+    options: Annotated[Options, Only(("seed",))],
+    task: Annotated[str | None, typer.Argument(help="Tell of this task alone.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Show the task's first prompts as this model gets them; its weights are not read."),
+    ] = None,
+    first: Annotated[int, typer.Option(min=1, help="How many prompts to show.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """The tasks that come with Vitro, how to write one of your own, and the first prompts of any (TASK --model M)."""
+    if task is not None:
+        chosen = task_of(task, options, task_options)
+        _tell(chosen, as_json) if model is None else _preview(chosen, model, first, as_json)
+    elif model is not None:
+        raise VitroError(
+            f"--model shows a task's prompts, and no task is named; what works: vitro tasks ioi --model {model}"
+        )
+    else:
+        _list(as_json)
+
+
+def _list(as_json: bool) -> None:
+    """What there is to choose from."""
+    from vitro.tasks import CATALOGUE
+
+    if as_json:
+        print_json({name: asdict(entry) for name, entry in CATALOGUE.items()})
+        return
+    print_table(
+        ("task", "what it asks, an example, and where it is from"),
+        [(entry.typed, f"{entry.asks}\n{entry.example}\n{entry.source}\n") for entry in CATALOGUE.values()],
+    )
+    print("A task of your own is a file, named by its path. A TOML file with a template:\n")
+    print(TEMPLATE)
+    print("\nOr rows, as JSON lines or with the same columns in a CSV; rows.jsonl:100 takes the first hundred:\n")
+    print(ROW)
+    print("\nEAP-IG's CSV, AutoCircuit's JSON and MIB's rows (JSON lines, Parquet) are read as they are.")
+
+
+def _tell(task: "Task", as_json: bool) -> None:
+    """What a task says of itself without a tokenizer."""
+    if as_json:
+        print_json({"name": task.name, **task.facts()})
+        return
+    print(task.name)
+    print_lines(task.facts())
+    print("Its prompts in a model's tokens: --model M")
+
+
+def _preview(task: "Task", model: str, first: int, as_json: bool) -> None:
+    """The first prompts in a model's tokens, and what was left out."""
+    from vitro.models import find, load_tokenizer
+    from vitro.progress import bar
+    from vitro.tasks import preview
+
+    with bar(f"reading the tokenizer of {model}"):
+        tokenizer, n_ctx = load_tokenizer(find(model))
+    shown = preview(task, tokenizer, n_ctx, first)
+    if as_json:
+        print_json(asdict(shown))
+        return
+    for row in shown.rows:
+        print(f"{row.label}{f' ({row.group})' if row.group else ''}")
+        print_lines(_lines(row))
+    print(f"{len(shown.rows)} of {shown.total} prompts")
+    for note in shown.notes[:FEW]:
+        print(note)
+    if len(shown.notes) > FEW:
+        print(f"and {len(shown.notes) - FEW} more such notes (--json prints all)")
+
+
+def _lines(row: "PreviewRow") -> dict[str, str]:
+    """A prompt, line by line: a name and what it is."""
+    marks = [f"{name} {position} {row.tokens[position]!r}" for name, position in row.marks.items()]
+    lines = {
+        "tokens": "|".join(row.tokens),
+        "marks": ", ".join(marks),
+        "right": _tokens(row.right, row.answer),
+        "wrong": _tokens(row.wrong, row.other),
+        "counterfactual": row.counterfactual or "none",
+    }
+    return {name: text.replace("\n", "\\n") for name, text in lines.items()}
+
+
+def _tokens(tokens: Sequence[str], words: str) -> str:
+    """Tokens one by one where they are few, else in words."""
+    if len(tokens) <= FEW:
+        return ", ".join(map(repr, tokens)) or "none"
+    return f"{words}: {len(tokens)} tokens"

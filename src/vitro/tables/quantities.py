@@ -1,0 +1,44 @@
+"""What the metrics are called, their units, and how they are read: words for tables, figures and sentences."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A metric in words (docs/method.md, section 3). How it is computed stands in `vitro.metrics`.
+
+    unit: "probability", "nats" or "share of prompts". words: finishes "a change of". sense: how to read a change.
+    """
+
+    name: str
+    unit: str
+    words: str
+    sense: str
+
+    @property
+    def axis(self) -> str:
+        """Its short name on an axis."""
+        return f"{self.words} ({self.unit})" if self.unit == "nats" else self.words
+
+
+_GAINED, _ON_WRONG, _ON_OTHERS = (
+    "positive: the answer gained", "positive: right gained on wrong", "positive: the answer gained on the others",
+)  # fmt: skip
+QUANTITIES: Mapping[str, Quantity] = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity("answer_prob", "probability", "the answer's probability", _GAINED),
+        Quantity("answer_logit", "nats", "the answer's logit", _GAINED),
+        Quantity("logit_diff", "nats", "the logit difference, right minus wrong", _ON_WRONG),
+        Quantity("margin", "nats", "the answer's logit minus the mean of the other answers'", _ON_OTHERS),
+        Quantity("prob_diff", "probability", "the probability of right minus that of wrong", _ON_WRONG),
+        Quantity("among_answers", "probability", "the answer's probability among the answers", _ON_OTHERS),
+        Quantity("right_first", "share of prompts", "the share of prompts with right above wrong", _ON_WRONG),
+        Quantity("kl", "nats", "the divergence from the clean prediction, KL(clean || variant)",
+                 "0: the prediction stays"),
+    )
+}  # fmt: skip
+"""Every metric by its name."""
+CHANGES: Mapping[str, Quantity] = {f"{name}_change": q for name, q in QUANTITIES.items() if name != "kl"}
+"""The columns of changes by a variant, which have a sign."""

@@ -1,0 +1,58 @@
+"""One row of a pair task, in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from vitro.tasks.errors import TaskError
+
+Place = int | tuple[int, int]
+"""Where a mark is: a token of the prompt, BOS not counted, or characters: the first, and the one after the last."""
+
+
+class Token(NamedTuple):
+    """A token by its id, and the text that it is the first token of."""
+
+    id: int
+    text: str
+
+
+class Listed(NamedTuple):
+    """An answer out of a list that is the same for every tokenizer: left out where it is not one token."""
+
+    text: str
+
+
+Answer = str | int | Token | Listed
+"""A text as it continues the prompt, its leading space included (" Mary"); or a token."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row. `Pair("When Mary and John met, John spoke to", (" Mary",), (" John",))` asks for Mary.
+
+    - `clean`, `corrupt`: the prompt, and its counterfactual, which a tokenizer must cut into as many tokens.
+    - `right`, `wrong`: the answers, at least one of each (see `Answer`).
+    - `label`: what a person calls the row; left out, it is its number and first right answer.
+    - `group`: what kind of prompt it is, such as its template.
+    - `marks`: named places of the clean prompt (see `Place`): `{"IO": (5, 9)}`.
+    - `shown`: the right and the wrong answers in words, where there are too many to list: `("33 to 99", "00 to 32")`.
+    - `number`: the row in its file, from 1; left out, it is its place in the task.
+    """
+
+    clean: str
+    right: tuple[Answer, ...]
+    wrong: tuple[Answer, ...]
+    corrupt: str | None = None
+    label: str = ""
+    group: str = ""
+    marks: Mapping[str, Place] = field(default_factory=dict)
+    shown: tuple[str, str] = ("", "")
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("right", "wrong"):
+            answers = getattr(self, name)
+            if isinstance(answers, str | int) or not isinstance(answers, Sequence):
+                raise TaskError(f"{name} is {answers!r}; it must be a list of answers, such as [{answers!r}]")
+            object.__setattr__(self, name, tuple(answers))

@@ -1,0 +1,112 @@
+"""A pair task: rows of a prompt, its counterfactual, and the answers that count as right and as wrong."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import numpy as np
+from jaxtyping import Int
+
+from vitro.options import AnswerTokens, BadRows, TaskOptions
+from vitro.tasks.checks import check_name
+from vitro.tasks.errors import TaskError
+from vitro.tasks.pair import Pair
+from vitro.tasks.pair_questions import pair_questions
+from vitro.tasks.questions import Questions
+from vitro.tasks.sentences import of_partners
+from vitro.tasks.task import Dataset, Task
+from vitro.tasks.tokenizer import Tokenizer
+
+MOST_ROWS = 10_000
+"""A task made or read by its name has no more rows than this: each is measured many times over."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A task of rows, asked by the difference of right and wrong.
+
+    - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
+    - `typed`: what names it on the command line; left out, the file that would be called after it.
+    - `answer_tokens`, `bad_rows`: see `AnswerTokens` and `BadRows`.
+    - `counterfactual`: which of a file's counterfactuals was asked for.
+    - `left_out`: why rows were left out on the way here, a line each.
+    - `columns`: what a file calls the parts of a `Pair`, for errors: `{"right": "correct_idx"}`.
+    - `counted`: how many tokens a prompt has where marks given as tokens were counted; None: not known. Where a
+      tokenizer gives another number, those marks are left out, with a note.
+    - `right_called`, `wrong_called`: what the answers are to this task.
+
+    >>> row = Pair("If today is Monday, tomorrow is", (" Tuesday",), (" Monday",))
+    >>> Pairs("tomorrow", (row,)).questions(model.tokenizer, None).labels
+    ('1: Tuesday',)
+
+    Raises `TaskError` where a part is not as it must be, or there is no row.
+    """
+
+    name: str
+    rows: tuple[Pair, ...]
+    typed: str = field(default="", compare=False)
+    answer_tokens: AnswerTokens = "whole"
+    bad_rows: BadRows = "refuse"
+    counterfactual: str | None = field(default=None, compare=False)
+    left_out: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
+    counted: int | None = None
+    right_called: str = "right answer"
+    wrong_called: str = "wrong answer"
+
+    metric = "logit_diff"
+    ablations = ("zero", "mean", "counterfactual")
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        object.__setattr__(self, "typed", self.typed or f"{self.name}.jsonl")
+        for name, choices in (("answer_tokens", get_args(AnswerTokens)), ("bad_rows", get_args(BadRows))):
+            if getattr(self, name) not in choices:
+                listed = " or ".join(choices)
+                raise TaskError(f"task {self.name!r}: {name} is {getattr(self, name)!r}; it must be {listed}")
+        if not self.rows:
+            raise TaskError(f"task {self.name!r} has no rows{_why(self.left_out)}")
+
+    @property
+    def named_with(self) -> TaskOptions:
+        """What becomes of its answers and rows, and which counterfactual was asked for."""
+        return TaskOptions(self.answer_tokens, self.bad_rows, self.counterfactual)
+
+    def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
+        """The rows in a tokenizer's tokens (see `pair_questions`)."""
+        return pair_questions(self, tokenizer, n_ctx)
+
+    def sentences(
+        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
+    ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
+        """For a mean, the counterfactual prompts, or the prompts where there are none (see `of_partners`)."""
+        return of_partners(questions)
+
+    @property
+    def paraphrased(self) -> Sequence[Task]:
+        """Nobody has said the rows in other words."""
+        return ()
+
+    def facts(self) -> Mapping[str, str]:
+        """How many rows there are, and the first of them."""
+        row = self.rows[0]
+        facts = {"Rows": f"{len(self.rows):,}", "First prompt": row.clean}
+        return facts if row.corrupt is None else {**facts, "Its counterfactual": row.corrupt}
+
+    def identity(self) -> Mapping[str, Any]:
+        """A hash of the rows, and what becomes of those that do not fit."""
+        digest = hashlib.sha256()
+        for row in self.rows:
+            digest.update(repr(row).encode() + b"\n")
+        return {
+            "name": self.name,
+            "rows": digest.hexdigest(),
+            "answer_tokens": self.answer_tokens,
+            "bad_rows": self.bad_rows,
+            "counted": self.counted,
+        }
+
+
+def _why(left_out: Sequence[str]) -> str:
+    return f": {len(left_out)} do not fit, the first because {left_out[0]}" if left_out else ""
