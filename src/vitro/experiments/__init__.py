@@ -1,5 +1,6 @@
 """What we look at: one file per measurement, from a model and a task to named tables."""
 
+from vitro.experiments.activations import activations
 from vitro.experiments.answer_table import ANSWER_TABLE, answer_tables
 from vitro.experiments.attention import ATTENTION, attention
 from vitro.experiments.attention_pin import ATTENTION_PIN, pin_heads
@@ -7,6 +8,7 @@ from vitro.experiments.cast import cast
 from vitro.experiments.circuits import CIRCUITS, in_vitro
 from vitro.experiments.clean import CLEAN, clean_run
 from vitro.experiments.datasets import DATASETS
+from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION, direct_attribution
 from vitro.experiments.edges import EDGES, ablate_edges
 from vitro.experiments.edges_agreement import EDGES_AGREEMENT
 from vitro.experiments.edges_approx import EDGES_APPROX, approximate_edges
@@ -19,6 +21,7 @@ from vitro.experiments.key_heads import KEY_HEADS, head_tokens, key_heads
 from vitro.experiments.layer_lens import LAYER_LENS, layer_lens
 from vitro.experiments.mlp_ablation import MLP_ABLATION, ablate_mlps
 from vitro.experiments.mlp_local import MLP_LOCAL, mlp_local
+from vitro.experiments.patching import PATCHING, patch
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Part, Setup
 from vitro.experiments.steering import STEERING, steer
@@ -38,6 +41,7 @@ EXPERIMENTS = {
         LAYER_LENS,
         MLP_LOCAL,
         MLP_ABLATION,
+        DIRECT_ATTRIBUTION,
         ANSWER_TABLE,
         ATTENTION,
         ATTENTION_PIN,
@@ -46,6 +50,7 @@ EXPERIMENTS = {
         KEEP_CURVE,
         CIRCUITS,
         JUDGED_CIRCUIT,
+        PATCHING,
         EDGES_APPROX,
         EDGES,
         EDGES_AGREEMENT,
@@ -71,11 +76,13 @@ __all__ = [
     "ablate_edges",
     "ablate_heads",
     "ablate_mlps",
+    "activations",
     "answer_tables",
     "approximate_edges",
     "attention",
     "cast",
     "clean_run",
+    "direct_attribution",
     "head_lens",
     "head_tokens",
     "in_vitro",
@@ -84,6 +91,7 @@ __all__ = [
     "key_heads",
     "layer_lens",
     "mlp_local",
+    "patch",
     "pin_heads",
     "steer",
     "stream_tokens",

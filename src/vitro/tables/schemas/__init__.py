@@ -5,9 +5,11 @@ from collections.abc import Mapping
 import polars as pl
 
 from vitro.tables.schema import Schema, by_name
-from vitro.tables.schemas import asked, circuits, edges, living
+from vitro.tables.schemas import asked, circuits, edges, living, patching
 
-SCHEMAS: Mapping[str, Schema] = by_name((*asked.SCHEMAS, *living.SCHEMAS, *circuits.SCHEMAS, *edges.SCHEMAS))
+SCHEMAS: Mapping[str, Schema] = by_name(
+    (*asked.SCHEMAS, *living.SCHEMAS, *circuits.SCHEMAS, *patching.SCHEMAS, *edges.SCHEMAS)
+)
 
 
 def checked(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:

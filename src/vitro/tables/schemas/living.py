@@ -11,6 +11,7 @@ from vitro.tables.columns import (
     LISTED_RANK,
     LOGIT,
     METHOD,
+    NATS,
     NORMALIZED,
     POSITION,
     PROB,
@@ -99,6 +100,23 @@ SCHEMAS = (
         "each prompt, kind of ablation and MLP, ablated alone",
         "mlp_ablation",
         (PROMPT, METHOD, LAYER, *CHANGE_COLUMNS, KL),
+    ),
+    Schema(
+        "direct_attribution",
+        "each prompt and component",
+        "direct_attribution",
+        (
+            PROMPT,
+            text(
+                "component",
+                "`embed`, `pos_embed`, `a9.h1`, `m9`, `b9` (the bias of a layer's heads), `norm` or `unembed` (their "
+                "biases)",
+            ),
+            text("kind", "embedding, head, MLP or bias"),
+            whole("layer", "its layer, where it has one", nullable=True),
+            whole("head", "the head, where it is one", nullable=True),
+            value("share", "its part of `logit_diff`; all of a prompt sum to it", NATS),
+        ),
     ),
     Schema(
         "answer_table",
