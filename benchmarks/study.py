@@ -15,13 +15,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from vitro.experiments import EXPERIMENTS, Options, Setup
-from vitro.experiments.circuit_quality import CIRCUIT_QUALITY
-from vitro.experiments.in_vitro import IN_VITRO
+from vitro.experiments.circuits import CIRCUITS
+from vitro.experiments.judged_circuit import JUDGED_CIRCUIT
 from vitro.experiments.keep_curve import KEEP_CURVE
 from vitro.models.gpt2 import GPT2
 from vitro.tasks import Task, days
 
-IN_VITRO_SECTIONS = (KEEP_CURVE.name, IN_VITRO.name, CIRCUIT_QUALITY.name)
+IN_VITRO_SECTIONS = (KEEP_CURVE.name, CIRCUITS.name, JUDGED_CIRCUIT.name)
 SOME_WORDS = " house tree dog sea red north seven walk glass under"
 
 
@@ -53,7 +53,7 @@ def study(samples: int) -> dict[str, float]:
         if name in EXPERIMENTS:
             setup.tables(EXPERIMENTS[name])
         else:
-            _ = setup.means
+            setup.constants("mean")
         spent[name] = time.perf_counter() - start
     return spent
 

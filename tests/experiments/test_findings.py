@@ -7,12 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from vitro.experiments.statistics import leader
 
 from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
+from vitro.experiments.circuits import wired
 from vitro.experiments.findings import does_task, findings
 from vitro.experiments.head_ablation import HEAD_ABLATION
 from vitro.experiments.head_lens import HEAD_LENS, copying_heads, suppressing_heads
-from vitro.experiments.in_vitro import wired
 from vitro.experiments.keep_curve import KEEP_CURVE
 from vitro.experiments.key_heads import reasons
 from vitro.experiments.layer_lens import LAYER_LENS

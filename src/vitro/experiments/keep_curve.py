@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 
 from vitro.circuits import Circuit
+from vitro.experiments.circuits import circuit_rows
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.in_vitro import circuit_rows
 from vitro.experiments.key_heads import ranking
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup

@@ -27,6 +27,8 @@ from vitro.tables.labels import (
     varies,
 )
 from vitro.tables.mlps import best_to_worst
+from vitro.tables.schema import Schema, SchemaError
+from vitro.tables.schemas import SCHEMAS, checked
 from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck
 
 Tables = Mapping[str, pl.DataFrame]
@@ -38,14 +40,18 @@ __all__ = [
     "FEWEST",
     "FLOOR",
     "RARE",
+    "SCHEMAS",
     "SUPPRESSES",
     "Leader",
     "Said",
+    "Schema",
+    "SchemaError",
     "Tables",
     "answers",
     "at_places",
     "best_to_worst",
     "chance",
+    "checked",
     "copying_heads",
     "first_prompt",
     "head_name",

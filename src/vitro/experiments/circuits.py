@@ -11,7 +11,7 @@ from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
 from vitro.circuits.nodes import Kind
 from vitro.engine import Finals, pattern
 from vitro.experiments.ablation import metric_columns
-from vitro.experiments.answer_tables import answer_rows, leading
+from vitro.experiments.answer_table import answer_rows, leading
 from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
 from vitro.experiments.effects import LEVELS, answered, levels
@@ -199,7 +199,7 @@ def _figures(tables: Tables) -> dict[str, Figure]:
     return drawn
 
 
-IN_VITRO = Experiment(
+CIRCUITS = Experiment(
     name="circuits",
     title="In vitro: the few components alone",
     reading="Each row is one circuit: how probable the answer is when nothing but what is wired works. C1 to C9 are "
@@ -228,9 +228,9 @@ def in_vitro(
     setup = Setup(model, task, options)
     setup.check()
     if not isinstance(circuits, Mapping):
-        IN_VITRO.check(setup)
+        CIRCUITS.check(setup)
     if isinstance(circuits, Cast):
         circuits = wired(setup, circuits)
     if circuits is not None:
-        setup.measured[IN_VITRO.name] = tables_of(setup, circuits)
-    return Measurement(IN_VITRO, IN_VITRO.shown(setup))
+        setup.measured[CIRCUITS.name] = tables_of(setup, circuits)
+    return Measurement(CIRCUITS, CIRCUITS.shown(setup))
