@@ -21,10 +21,13 @@ from vitro.tables.labels import (
     first_prompt,
     head_name,
     labels,
+    numbered,
     places,
     prompt_tokens,
     said,
+    the,
     varies,
+    with_kinds,
 )
 from vitro.tables.mlps import best_to_worst
 from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck
@@ -53,6 +56,7 @@ __all__ = [
     "labels",
     "leader",
     "luck",
+    "numbered",
     "places",
     "prompt_tokens",
     "said",
@@ -60,5 +64,7 @@ __all__ = [
     "strongest_heads",
     "subject_heads",
     "suppressing_heads",
+    "the",
     "varies",
+    "with_kinds",
 ]
