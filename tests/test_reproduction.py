@@ -81,7 +81,7 @@ def test_a_task_that_the_tokenizer_cannot_ask_is_not_applicable(checked: Reprodu
 def test_every_value_is_that_of_the_tables(checked: Reproduction) -> None:
     lens = checked.tables["days"]["head_lens"].filter(layer=10, head=3)
     value = checked.table.filter(id=15)["here"].item()
-    assert float(value) == pytest.approx(float(lens["subject_prob"].to_numpy().mean()), rel=1e-3)
+    assert float(value) == pytest.approx(float(lens["wrong_prob"].to_numpy().mean()), rel=1e-3)
 
 
 def test_the_page_goes_through_the_post_with_its_figures(checked: Reproduction) -> None:
@@ -104,7 +104,7 @@ def test_conventions_are_all_tried(random_gpt2: GPT2) -> None:
 def test_the_convention_under_which_most_claims_hold_comes_first() -> None:
     post = tables("days")
     half = {**post, "steering_attention": post["steering_attention"].with_columns(pl.lit(0.9).alias("weight"))}
-    none = {**half, "head_lens": half["head_lens"].with_columns(pl.lit(0.2).alias("subject_prob"))}
+    none = {**half, "head_lens": half["head_lens"].with_columns(pl.lit(0.2).alias("wrong_prob"))}
     ranking = ranked(
         {
             ("excluded", "folded", "final"): none,

@@ -132,8 +132,8 @@ def run_study(
 ) -> Study:
     """Measure a task on a model and write tables, figures and report to a folder.
 
-    model: what `vitro.load` takes. experiments: names in `EXPERIMENTS` and `ON_REQUEST`.
-    The folder is written experiment by experiment; after a stop of any kind the same
+    model: what `vitro.load` takes. experiments: names in `EXPERIMENTS` and `ON_REQUEST`; those whose tables they are
+    shown with come along. The folder is written experiment by experiment; after a stop of any kind the same
     call does only what is missing. Raises StudyError where the folder holds something else, and whatever the model
     (ModelError), the task (TaskError) or the folder (FolderError) make impossible, before anything is written.
     """
@@ -150,7 +150,8 @@ def run_study(
         record = _found(folder, settings)
         remove_unfinished(folder)
         known = {**record.experiments, **record.left_out} if record else {}
-        missing = [experiment for name, experiment in _all().items() if name in experiments and name not in known]
+        wanted = _with_needs(experiments) - set(known)
+        missing = [experiment for name, experiment in _all().items() if name in wanted]
         if record is None or missing:
             record = _measured(folder, record, missing, checkpoint, task, options, settings)
         _write_record(folder, record)
@@ -199,6 +200,12 @@ def _measured(
 def _all() -> Mapping[str, Experiment]:
     """Every measurement that a study can hold, in the order in which they are made and shown."""
     return {**EXPERIMENTS, **ON_REQUEST}
+
+
+def _with_needs(names: Collection[str]) -> set[str]:
+    """Experiments by their names, and those whose tables they are shown with."""
+    needed = {need.name for name in names for need in _all()[name].needs}
+    return set(names) if needed <= set(names) else _with_needs(needed.union(names))
 
 
 def _done(record: Record) -> list[Experiment]:

@@ -84,7 +84,7 @@ class SlowCircuit:
             return self.constant_head(node.layer, node.head, constant)
         pin = dict(self.circuit.pins).get(node)
         q, k, v = (self.sum_of(node, name) for name in "qkv")
-        return self.head(node.layer, node.head, q, k, v, self.subject if pin == "subject" else pin)
+        return self.head(node.layer, node.head, q, k, v, self.subject if isinstance(pin, str) else pin)
 
     def embedding(self) -> Tensor:
         resid: Tensor = self.hf.get_input_embeddings().weight[self.prompt]

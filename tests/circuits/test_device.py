@@ -54,7 +54,7 @@ def test_while_circuits_run_nothing_is_sent_to_the_device(monkeypatch: pytest.Mo
                 PROMPTS,
                 CIRCUITS,
                 reading,
-                subject=SUBJECT,
+                marks={"subject": (SUBJECT,) * len(PROMPTS)},
                 constants=constants,
                 watch=[node("a1.h1")],
                 progress=lambda done, total: told.append(done),

@@ -143,7 +143,9 @@ def constants(model: Model) -> dict[Constant, Constants]:
 @pytest.mark.parametrize("name", BY_HAND)
 def test_every_setup_is_what_its_words_say(name: str, model: Model, constants: dict[Constant, Constants]) -> None:
     circuit = setups(model, CAST)[name]
-    found = run_circuits(model, PROMPTS, [circuit], final_logits, subject=SUBJECT, constants=constants)["logits"][0]
+    found = run_circuits(
+        model, PROMPTS, [circuit], final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)}, constants=constants
+    )["logits"][0]
     for prompt, mine in zip(PROMPTS, found, strict=True):
         plain = Plain(model, prompt, constants)
         torch.testing.assert_close(mine, plain.logits(BY_HAND[name](plain)), atol=1e-4, rtol=0)
@@ -153,7 +155,9 @@ def test_the_output_bias_adds_what_the_layers_of_the_wired_heads_add(
     model: Model, constants: dict[Constant, Constants]
 ) -> None:
     circuit = setups(model, CAST, "included")["C7"]
-    found = run_circuits(model, PROMPTS, [circuit], final_logits, subject=SUBJECT, constants=constants)["logits"][0]
+    found = run_circuits(
+        model, PROMPTS, [circuit], final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)}, constants=constants
+    )["logits"][0]
     for prompt, mine in zip(PROMPTS, found, strict=True):
         plain = Plain(model, prompt, constants)
         heads = c6(plain) + plain.bias(1) + plain.bias(2)

@@ -42,7 +42,7 @@ def test_any_wiring_gives_what_plain_tensor_code_gives(
         PROMPTS,
         [circuit],
         final_logits,
-        subject=SUBJECT,
+        marks={"subject": (SUBJECT,) * len(PROMPTS)},
         constants=constants,
         value_bias=value_bias,
     )["logits"][0]
@@ -53,9 +53,13 @@ def test_any_wiring_gives_what_plain_tensor_code_gives(
 def test_circuits_in_one_batch_do_not_touch_each_other() -> None:
     model = random_model("gpt2")
     circuits, constants = [Circuit.wire(wiring) for wiring in WIRINGS.values()], constants_of(model)
-    together = run_circuits(model, PROMPTS, circuits * 2, final_logits, subject=SUBJECT, constants=constants)["logits"]
+    together = run_circuits(
+        model, PROMPTS, circuits * 2, final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)}, constants=constants
+    )["logits"]
     for number, circuit in enumerate(circuits):
-        alone = run_circuits(model, PROMPTS, [circuit], final_logits, subject=SUBJECT, constants=constants)["logits"]
+        alone = run_circuits(
+            model, PROMPTS, [circuit], final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)}, constants=constants
+        )["logits"]
         torch.testing.assert_close(together[number], alone[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(together[number + len(circuits)], alone[0], atol=1e-5, rtol=0)
 
@@ -64,8 +68,18 @@ def test_a_small_memory_gives_the_same_logits() -> None:
     model = random_model("gpt2")
     circuits, constants = [Circuit.wire(wiring) for wiring in WIRINGS.values()], constants_of(model)
     least = Budget.of(model).need(5, 1)
-    small = run_circuits(model, PROMPTS, circuits, final_logits, subject=SUBJECT, constants=constants, memory=least)
-    large = run_circuits(model, PROMPTS, circuits, final_logits, subject=SUBJECT, constants=constants)
+    small = run_circuits(
+        model,
+        PROMPTS,
+        circuits,
+        final_logits,
+        marks={"subject": (SUBJECT,) * len(PROMPTS)},
+        constants=constants,
+        memory=least,
+    )
+    large = run_circuits(
+        model, PROMPTS, circuits, final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)}, constants=constants
+    )
     torch.testing.assert_close(small["logits"], large["logits"], atol=1e-5, rtol=0)
 
 
@@ -129,7 +143,7 @@ def test_watched_attention_is_the_heads_own_and_nan_where_there_is_none() -> Non
         PROMPTS,
         circuits,
         lambda finals: {str(site): finals.attention[site] for site in sites},
-        subject=SUBJECT,
+        marks={"subject": (SUBJECT,) * len(PROMPTS)},
         watch=watch,
     )
     free, pinned = found[str(sites[0])], found[str(sites[1])]
@@ -149,7 +163,7 @@ def watched(
         prompts,
         circuits,
         lambda finals: {str(one): finals.attention[pattern(one.layer, one.head)] for one in watch},
-        subject=subject,
+        marks={} if subject is None else {"subject": (subject,) * len(prompts)},
         constants=constants_of(model),
         watch=watch,
     )
@@ -233,7 +247,7 @@ def test_the_heads_that_within_is_told_to_keep_are_kept() -> None:
         ("input -> a7.h0; a7.h0 -> logits", "there is no a7.h0 in this model"),
         ("input -> a0.h0[9]; a0.h0 -> logits", "pinned to stream 9"),
         ("random: m0; m0 -> logits", "constants that are not given: random"),
-        ("input -> a0.h0[subject]; a0.h0 -> logits", "where that is was not said"),
+        ("input -> a0.h0[subject]; a0.h0 -> logits", "pinned to .subject., which no mark is called"),
         ("input -> a0.h0<v>[1]; a0.h0 -> a1.h0; a1.h0 -> logits", "read by q and k"),
     ],
 )
@@ -249,7 +263,9 @@ def test_pins_of_their_own_in_one_layer_and_one_circuit() -> None:
         "input -> m0; input, b1 -> a0.h1; a0.h1 -> a1.h0[subject]; input, a0.h1 -> a1.h1[0]; "
         "a0.h1, m0, a1.h0, a1.h1 -> logits"
     )
-    fast = run_circuits(model, PROMPTS, [circuit], final_logits, subject=SUBJECT)["logits"][0]
+    fast = run_circuits(model, PROMPTS, [circuit], final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)})[
+        "logits"
+    ][0]
     torch.testing.assert_close(fast, slow_logits(model, PROMPTS, circuit, SUBJECT), atol=1e-4, rtol=0)
 
 
@@ -259,7 +275,7 @@ def test_pins_of_their_own_in_circuits_run_together() -> None:
         Circuit.wire(f"input -> a1.h0{pin}; input -> a1.h1<v>{pin}; a1.h0, a1.h1 -> logits")
         for pin in ("[0]", "[1]", "[subject]", "[3]", "[4]")
     ]
-    fast = run_circuits(model, PROMPTS, circuits, final_logits, subject=SUBJECT)["logits"]
+    fast = run_circuits(model, PROMPTS, circuits, final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)})["logits"]
     for found, circuit in zip(fast, circuits, strict=True):
         torch.testing.assert_close(found, slow_logits(model, PROMPTS, circuit, SUBJECT), atol=1e-4, rtol=0)
 

@@ -66,7 +66,7 @@ def test_within_prints_short_and_goes_round() -> None:
         ("input -> m0[3]; m0 -> logits", r"line 1: 'm0\[3\]': only heads attend"),
         ("input -> m0<q>; m0 -> logits", "heads, and only heads"),
         ("input -> a1.h1<w>; a1.h1 -> logits", "<q>, <k> or <v>"),
-        ("input -> a1.h1[last]; a1.h1 -> logits", r"a pin is a position"),
+        ("input -> a1.h1[4x]; a1.h1 -> logits", r"a pin is a position"),
         ("input -> a1.h1[2]; m0 -> a1.h1[3]; input -> m0; a1.h1 -> logits", "pinned to 2 already"),
         ("m0 -> m1; m1 -> m0; m0 -> logits", "cycle: .*m0.*m1"),
         ("m3 -> logits", "m3 is read, but reads nothing itself"),

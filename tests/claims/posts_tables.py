@@ -76,7 +76,7 @@ def clean(task: str) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "prompt": range(n),
-            "subject": words(task),
+            "wrong": words(task),
             "answer": answers(task),
             "answer_prob": probs if task == "days" else [0.05] * n,
             "answer_rank": [0] * n,
@@ -103,7 +103,7 @@ def head_ablation() -> pl.DataFrame:
 def head_lens(task: str) -> pl.DataFrame:
     copies = {(10, 3): 0.5869, (6, 9): 0.8075, (7, 10): 0.4078, (8, 1): 0.5489}
     n = len(words(task))
-    table = rows(("head", "prompt", "subject_prob"), lambda head, prompt: copies.get(head, 0.01), HEADS, range(n))
+    table = rows(("head", "prompt", "wrong_prob"), lambda head, prompt: copies.get(head, 0.01), HEADS, range(n))
     # In months one miss.
     ranks = [int(not (head == (9, 1) and (task == "days" or prompt > 0))) for head in HEADS for prompt in range(n)]
     return _split(table.with_columns(pl.Series("answer_rank_among_answers", ranks), pl.lit(0.1).alias("answer_prob")))

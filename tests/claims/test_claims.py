@@ -46,8 +46,8 @@ OTHERWISE: dict[int, list[tuple[str, Change]]] = {
         put("head_lens", "answer_rank_among_answers", head(2, 2), 0),
         put("head_lens", "answer_rank_among_answers", head(9, 1) & (C("prompt") == 0), 1),
     ],
-    15: [put("head_lens", "subject_prob", head(10, 3), 0.593)],
-    16: [put("head_lens", "subject_prob", head(7, 10), 0.40)],
+    15: [put("head_lens", "wrong_prob", head(10, 3), 0.593)],
+    16: [put("head_lens", "wrong_prob", head(7, 10), 0.40)],
     17: [put("head_lens_top", "token", head(9, 1), " Monday")],
     18: [put("attention", "weight", head(10, 3), 0.7)],
     19: [

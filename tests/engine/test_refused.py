@@ -247,13 +247,15 @@ def test_no_variants_are_no_results() -> None:
     ("wiring", "subject", "says"),
     [
         ("input -> a0.h0[3]; a0.h0 -> logits", None, "pinned to stream 3, and all prompts have streams 0 to 2"),
-        ("input -> a0.h0[subject]; a0.h0 -> logits", 3, "pinned to stream 3"),
-        ("input -> a0.h0[subject]; a0.h0 -> logits", -1, "pinned to stream -1"),
+        ("input -> a0.h0[subject]; a0.h0 -> logits", 3, "mark 'subject' must be a position of each of the 3 prompts"),
+        ("input -> a0.h0[subject]; a0.h0 -> logits", -1, "mark 'subject' must be a position"),
+        ("input -> a0.h0[IO]; a0.h0 -> logits", 1, "pinned to 'IO', which no mark is called; there are subject"),
     ],
 )
 def test_a_pin_that_a_prompt_does_not_have_is_refused(wiring: str, subject: int | None, says: str) -> None:
+    marks = {} if subject is None else {"subject": (subject,) * len(PROMPTS)}
     with pytest.raises(CircuitError, match=says):
-        run_circuits(MODEL, PROMPTS, [Circuit.wire(wiring)], logits, subject=subject)
+        run_circuits(MODEL, PROMPTS, [Circuit.wire(wiring)], logits, marks=marks)
 
 
 def test_constants_of_other_prompts_are_refused() -> None:

@@ -27,7 +27,7 @@ def check_circuits(draw: Draw) -> list[Check]:
     constants = draw_kinds(draw, model, prompts)
     shortest = min(map(len, prompts))
     circuits = draw_circuits(draw, model.shape, CIRCUITS, shortest, list(constants))
-    subject = draw.integer(0, shortest - 1)
+    subjects = [draw.integer(0, len(prompt) - 1) for prompt in prompts]
     biased = draw.chance(0.5)
     watch = [Node(layer, Kind.head, head) for layer, head in draw.sample(every_head(model), at_most=2)]
 
@@ -40,7 +40,7 @@ def check_circuits(draw: Draw) -> list[Check]:
         prompts,
         circuits,
         read,
-        subject=subject,
+        marks={"subject": subjects},
         constants=constants,
         value_bias="included" if biased else "excluded",
         watch=watch,
@@ -50,7 +50,9 @@ def check_circuits(draw: Draw) -> list[Check]:
     living = slow_logits(slow, prompts, [()])[0]
     checks = []
     for number, circuit in enumerate(circuits):
-        runs = [SlowCircuit(slow, prompt, i, circuit, subject, constants, biased) for i, prompt in enumerate(prompts)]
+        runs = [
+            SlowCircuit(slow, prompt, i, circuit, subjects[i], constants, biased) for i, prompt in enumerate(prompts)
+        ]
         expected = torch.stack([run.logits() for run in runs])
         what = f"{circuit} (of {CIRCUITS} in a run)".replace("\n", "; ")
         logits = compare(what, results["logits"][number], expected, living)

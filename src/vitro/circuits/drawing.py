@@ -60,7 +60,7 @@ def _words(circuit: Circuit, one: Node, n_heads: int | None) -> tuple[str, str]:
             return "embedding", ""
         case Kind.head if one in circuit.pin_of:
             pin = circuit.pin_of[one]
-            return f"looks at {pin if pin == 'subject' else f'stream {pin}'}", ""
+            return f"looks at {f'stream {pin}' if isinstance(pin, int) else pin}", ""
         case Kind.head:
             return "head", fixed
         case Kind.mlp:

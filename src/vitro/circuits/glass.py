@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
-from vitro.circuits.nodes import Constant, Node
+from vitro.circuits.nodes import Constant, Node, Pin
 from vitro.circuits.plan import Part, Plan, Step, Where, Work
 from vitro.engine import Tree, at_finals, attend, attention, is_finite, visible
 from vitro.models import Model
@@ -30,10 +30,10 @@ class Glass:
         plan: Plan,
         constants: Mapping[Constant, Constants],
         value_bias: Literal["excluded", "included"],
-        subject: int | None,
+        marks: Mapping[str, Int[Tensor, " prompt"]],
     ) -> None:
-        """tree, nodes: all that the prompts' tree holds, both on the model's device."""
-        self.model, self.plan, self.constants, self.subject = model, plan, constants, subject
+        """tree, nodes: all that the prompts' tree holds; marks: positions of its prompts; all on the model's device."""
+        self.model, self.plan, self.constants, self.marks = model, plan, constants, marks
         self.tree, self.nodes = tree, nodes
         self.biased = value_bias == "included"
         self.outputs: dict[int, Tensor] = {}
@@ -96,7 +96,7 @@ class Glass:
             weights = torch.full(paths.shape, torch.nan, device=self.model.device)
             if head in pins:
                 weights = torch.zeros_like(weights)
-                weights[:, self._position(pins[head])] = 1.0
+                weights[self._every_prompt, self._positions(pins[head])] = 1.0
             elif head in mixes:
                 weights = self.patterns[mixes[head]][head.head]
             found.append(weights)
@@ -201,6 +201,10 @@ class Glass:
     def _every_node(self) -> Int[Tensor, " node"]:
         return torch.arange(len(self.tree.tokens), device=self.model.device)
 
+    @property
+    def _every_prompt(self) -> Int[Tensor, " prompt"]:
+        return torch.arange(len(self.tree.finals), device=self.model.device)
+
     def _bias(self, layer: int) -> Float[Tensor, " d_model"]:
         """b_O, and where heads come without their folded value biases, those of all heads of the layer."""
         bias = self._value_bias(layer)
@@ -216,11 +220,11 @@ class Glass:
         assert step.constant is not None
         return self.constants[step.constant]
 
-    def _position(self, pin: int | str) -> int:
-        if isinstance(pin, int):
-            return pin
-        assert self.subject is not None
-        return self.subject
+    def _positions(self, pin: Pin) -> Int[Tensor, " prompt"]:
+        """Where a pin is in each prompt."""
+        if isinstance(pin, str):
+            return self.marks[pin]
+        return torch.full((len(self.tree.finals),), pin, device=self.model.device)
 
     def _read(self, number: int, where: Where) -> Tensor:
         """A step's output at some nodes, which are those at which it was computed or among them."""
@@ -230,4 +234,6 @@ class Glass:
         """Some of the tree's nodes: all, or one for each prompt."""
         if where == "all":
             return values
-        return values[self.tree.finals if where == "final" else self.tree.paths[:, self._position(where)]]
+        if where == "final":
+            return values[self.tree.finals]
+        return values[self.tree.paths[self._every_prompt, self._positions(where)]]

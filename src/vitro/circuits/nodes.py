@@ -99,8 +99,8 @@ Constant = Literal["zero", "random", "mean", "resample", "counterfactual"]
 CONSTANTS: tuple[Constant, ...] = get_args(Constant)
 """What a component that is not live puts out (docs/method.md, section 4)."""
 
-Pin = int | Literal["subject"]
-"""The stream that a head's final row attends to with weight 1: a position, or the task's subject."""
+Pin = int | str
+"""The stream that a head's final row attends to with weight 1: a position, or a mark of the task, such as subject."""
 
 
 @dataclass(frozen=True, order=True)

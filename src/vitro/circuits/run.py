@@ -1,10 +1,11 @@
 """Circuits computed: only live nodes, each once for all the circuits of a batch that share it, on the prompt tree."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from vitro.circuits.circuit import Circuit, check_node
@@ -39,7 +40,7 @@ def run_circuits(
     circuits: Sequence[Circuit],
     read: Read,
     *,
-    subject: int | None = None,
+    marks: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[Constant, Constants] | None = None,
     value_bias: Literal["excluded", "included"] = "excluded",
     watch: Sequence[Node] = (),
@@ -48,7 +49,7 @@ def run_circuits(
 ) -> dict[str, Tensor]:
     """Run every circuit on every prompt and keep what `read` says: name -> [circuit, prompt, ...], on the CPU.
 
-    prompts: token ids. subject: its position, for pins that name it. constants: what components at a constant put out,
+    prompts: token ids. marks: a position of each prompt by name, for pins that name it. constants: what components at a constant put out,
     for each kind that the circuits use. value_bias: whether a head's output has what it adds at every position
     alike (`Model.folded_value_bias`); where it is excluded, as in TransformerLens' folded weights, `b9` carries that of
     all heads of layer 9 beside b_O. watch: heads, wired or within a stream, whose attention from the final streams
@@ -58,16 +59,17 @@ def run_circuits(
     have, pins beyond a prompt and constants that are missing or do not fit, NotFiniteError where a run comes to NaN or
     infinity.
     """
-    prepared, constants = Prepared.of(model, prompts, memory), constants or {}
-    _check(model, prepared.prompts, circuits, subject, constants)
+    prepared, constants, marks = Prepared.of(model, prompts, memory), constants or {}, marks or {}
+    _check(model, prepared.prompts, circuits, marks, constants)
     for one in watch:
         if not isinstance(one, Node) or one.kind is not Kind.head:
             raise CircuitError(f"watch is a list of heads, as [node('a9.h1')]; {str(one)!r} is none")
         check_node(model, one)
     budget, results = prepared.budget, Results(len(circuits), len(prepared), progress)
-    for part in prepared.parts(lambda tree, _: _apart(tree, circuits, constants)):
+    for part in prepared.parts(lambda tree, part: _apart(tree, circuits, _at(marks, part), constants)):
         here, tree = part.clean.model, part.clean.there
         nodes = Nodes.of(part.clean.tree, part.prompts.start, model.device)
+        places = {name: at.to(model.device) for name, at in _at(marks, part.prompts).items()}
 
         n_nodes, n_finals = len(tree.tokens), len(tree.finals)
         # Circuits whose heads are all pinned are computed at a stream or two of each prompt, and in a list of them each
@@ -84,11 +86,12 @@ def run_circuits(
             here: Model = here,
             tree: Tree = tree,
             nodes: Nodes = nodes,
+            places: Mapping[str, Tensor] = places,
             n_read: int = n_read,
         ) -> Values:
             wired = [circuits[number] for number in batch]
             plan = Plan.of(wired, here.shape.n_heads, parallel=here.parallel, watch=watch)
-            glass = Glass(here, tree, nodes, plan, constants, value_bias, subject)
+            glass = Glass(here, tree, nodes, plan, constants, value_bias, places)
             resid = glass.run()
             attention = {pattern(one.layer, one.head): glass.attention_of(one) for one in watch}
             found = []
@@ -109,22 +112,34 @@ def run_circuits(
             return f"{where} of the model itself"
         here, nodes = clean.model, Nodes.of(clean.tree, prompt, model.device)
         plan = Plan.of([circuits[number]], here.shape.n_heads, parallel=here.parallel, watch=())
-        return Glass(here, clean.there, nodes, plan, constants, value_bias, subject).begins()
+        own = {name: at.to(model.device) for name, at in _at(marks, slice(prompt, prompt + 1)).items()}
+        return Glass(here, clean.there, nodes, plan, constants, value_bias, own).begins()
 
     return results.finished(model, begins, lambda number: f"circuit {number}")
 
 
-def _apart(tree: Tree, circuits: Sequence[Circuit], constants: Mapping[Constant, Constants]) -> int | None:
+def _at(marks: Mapping[str, Sequence[int]], part: slice) -> dict[str, Int[Tensor, " prompt"]]:
+    """Where the marks are in some of the prompts."""
+    return {name: torch.tensor(at[part]) for name, at in marks.items()}
+
+
+def _apart(
+    tree: Tree,
+    circuits: Sequence[Circuit],
+    marks: Mapping[str, Int[Tensor, " prompt"]],
+    constants: Mapping[Constant, Constants],
+) -> int | None:
     """From where on prompts are kept apart that share a beginning but not what the circuits do there.
 
     That is where a constant differs from prompt to prompt, and where one prompt ends, so that a head is pinned, and
-    another goes on.
+    another goes on or has the mark that it is pinned to elsewhere.
     """
     used = {kind for circuit in circuits for _, kind in circuit.constants}
     positions = [constants[kind].apart() for kind in used]
-    if any(circuit.pins for circuit in circuits):
-        ends = torch.arange(tree.paths.shape[1]) == (tree.paths >= 0).sum(1, keepdim=True) - 1
-        positions.append(first_conflict(tree, torch.where(ends, 0, -1)))
+    ends = torch.arange(tree.paths.shape[1]) == (tree.paths >= 0).sum(1, keepdim=True) - 1
+    for pin in {pin for circuit in circuits for _, pin in circuit.pins}:
+        at = marks[pin][:, None] if isinstance(pin, str) else 0
+        positions.append(first_conflict(tree, torch.where(ends, at, -1)))
     return min((position for position in positions if position is not None), default=None)
 
 
@@ -138,7 +153,7 @@ def _check(
     model: Model,
     prompts: Sequence[Sequence[int]],
     circuits: Sequence[Circuit],
-    subject: int | None,
+    marks: Mapping[str, Sequence[int]],
     constants: Mapping[Constant, Constants],
 ) -> None:
     for circuit in circuits:
@@ -147,10 +162,18 @@ def _check(
         raise CircuitError(f"a circuit needs constants that are not given: {', '.join(sorted(missing))}")
     for kind in sorted({kind for circuit in circuits for _, kind in circuit.constants}):
         constants[kind].check(prompts)
-    pins = {pin for circuit in circuits for _, pin in circuit.pins}
-    if "subject" in pins and subject is None:
-        raise CircuitError("a head is pinned to the subject, and where that is was not said")
-    shortest = min(map(len, prompts))
-    for pin in sorted(subject if pin == "subject" and subject is not None else int(pin) for pin in pins):
-        if not 0 <= pin < shortest:
-            raise CircuitError(f"a head is pinned to stream {pin}, and all prompts have streams 0 to {shortest - 1}")
+    lengths = list(map(len, prompts))
+    for name, at in marks.items():
+        if len(at) != len(prompts) or not all(0 <= place < length for place, length in zip(at, lengths, strict=True)):
+            raise CircuitError(f"the mark {name!r} must be a position of each of the {len(prompts)} prompts")
+    for pin in {pin for circuit in circuits for _, pin in circuit.pins}:
+        if isinstance(pin, str) and pin not in marks:
+            raise CircuitError(f"a head is pinned to {pin!r}, which no mark is called; there are {_listed(marks)}")
+        if isinstance(pin, int) and not 0 <= pin < min(lengths):
+            raise CircuitError(
+                f"a head is pinned to stream {pin}, and all prompts have streams 0 to {min(lengths) - 1}"
+            )
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

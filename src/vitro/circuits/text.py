@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from vitro.circuits.nodes import CONSTANTS, INPUTS, CircuitError, Constant, Edge, Input, Kind, Node, Pin, node
 
 _READER = re.compile(r"(?P<name>[^\s\[\]<>]+)(<(?P<input>[^\s\[\]<>]*)>)?(\[(?P<pin>[^\s\[\]<>]*)\])?")
+_MARK = re.compile(r"(?!all$)[A-Za-z_][\w+.-]*")
+"""A mark's name, as tasks give them: subject, IO, S1+1."""
 _RANGE = re.compile(r"a?(?P<layer>\d{1,4})\.h?(?P<first>\d{1,4})-(?P<last>\d{1,4})")
 
 Parsed = tuple[frozenset[Edge], frozenset[tuple[Node, Pin]], frozenset[tuple[Node, Constant]]]
@@ -138,11 +140,11 @@ def _inputs(number: int, word: str, reader: Node, letter: str | None) -> tuple[I
 
 
 def _pin(number: int, word: str, text: str) -> Pin:
-    if text == "subject":
-        return "subject"
     if re.fullmatch(r"\d{1,5}", text):
         return int(text)
-    raise CircuitError(f"circuit, line {number}: {word!r}: a pin is a position, as [4], or [subject]")
+    if _MARK.fullmatch(text):
+        return text
+    raise CircuitError(f"circuit, line {number}: {word!r}: a pin is a position, as [4], or a mark, as [subject]")
 
 
 def _with_ranges(nodes: Iterable[Node]) -> list[str]:

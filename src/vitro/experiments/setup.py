@@ -286,7 +286,7 @@ class Setup:
                 self.questions.tokens,
                 circuits,
                 read,
-                subject=self.questions.marks["subject"][0] if self.varying else None,
+                marks=self.questions.marks,
                 constants=constants,
                 value_bias=self.options.value_bias,
                 watch=watch,
