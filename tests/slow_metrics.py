@@ -8,8 +8,6 @@ from torch import Tensor
 
 from vitro.tasks import Questions
 
-NAMES = ("answer_prob", "answer_logit", "logit_diff", "margin", "prob_diff", "among_answers", "right_first")
-
 
 def slow_metrics(
     logits: Tensor, right: Sequence[int], wrong: Sequence[int], among: Sequence[int] = ()
@@ -50,10 +48,9 @@ def slow_levels(questions: Questions, row: int, logits: Tensor, clean: Tensor | 
 
 
 def slow_changes(questions: Questions, row: int, logits: Tensor, clean: Tensor) -> dict[str, float | None]:
-    """What an ablation table says of one prompt: every metric minus that of the clean run, and kl."""
-    now, before = (slow_metrics(one, questions.right[row], questions.wrong[row], questions.among) for one in (logits, clean))
-    changes = {f"{name}_change": None if (old := before[name]) is None else now[name] - old for name in NAMES}  # type: ignore[operator]
-    return {**changes, "kl": slow_kl(clean, logits)}
+    """Every metric of one prompt minus that of the clean run."""
+    changed, before = slow_levels(questions, row, logits), slow_levels(questions, row, clean)
+    return {f"{name}_change": None if (old := before[name]) is None else changed[name] - old for name in before}  # type: ignore[operator]
 
 
 def slow_rank(logits: Tensor, right: Sequence[int], among: Iterable[int]) -> int:

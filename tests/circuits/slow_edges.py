@@ -139,7 +139,7 @@ def _gradient_of_head(model: Model, edge: Edge, inputs: Tensor, value: Callable[
     own = slice(number * shape.d_head, (number + 1) * shape.d_head)
     seen: dict[str, Tensor] = {}
 
-    def leaf(name: str) -> Callable[..., None | tuple[Tensor]]:
+    def leaf(name: str) -> Callable[..., tuple[Tensor, ...]]:
         def hook(module: Any, args: Any) -> tuple[Tensor, ...]:
             seen[name] = args[0].detach().requires_grad_()
             return (seen[name], *args[1:])

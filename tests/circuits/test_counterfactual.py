@@ -19,7 +19,6 @@ from vitro.circuits import (
     run_circuits,
 )
 from vitro.engine import Budget, Edit, Finals, PromptError, mean_activations, mlp_out, sweep, z
-from vitro.models import Model
 
 # Two begin alike, and so do their counterfactuals, one position less far; the others are of other lengths.
 PROMPTS = [[0, 5, 9, 3, 7, 8], [0, 5, 9, 3, 7, 8, 11], [0, 6, 2], [0, 5, 9, 4, 7]]
@@ -62,7 +61,11 @@ def test_a_head_or_mlp_at_its_counterfactual_gives_what_hooks_give(family: str) 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_edge_cut_to_the_counterfactual_gives_what_hooks_give(family: str) -> None:
     model = random_model(family)
-    fast, slow, draw = counterfactual(model, PROMPTS, PARTNERS), slow_counterfactual(model, PARTNERS), torch.Generator().manual_seed(1)
+    fast, slow, draw = (
+        counterfactual(model, PROMPTS, PARTNERS),
+        slow_counterfactual(model, PARTNERS),
+        torch.Generator().manual_seed(1),
+    )
     for layer in range(model.shape.n_layers + 1):
         edges = model_edges(model, layer)
         found = cut_edges(model, PROMPTS, layer, fast, final_logits)["logits"]

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
+from vitro.experiments.statistics import chance, interval
 
 from planted import COPY, N_HEADS, N_LAYERS, SUBJECT, SUCCESSOR, planted
 from slow import slow_run
@@ -15,7 +16,6 @@ from vitro.circuits.nodes import node
 from vitro.engine import Edit, z
 from vitro.experiments import EXPERIMENTS, Options, Setup, ablate_heads, cast, in_vitro, judge, keep_heads
 from vitro.experiments.in_vitro import IN_VITRO
-from vitro.experiments.statistics import chance, interval
 from vitro.figures import to_spec
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2

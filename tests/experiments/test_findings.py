@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from vitro.experiments.statistics import leader
 
 from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
 from vitro.experiments.findings import does_task, findings
@@ -19,7 +20,6 @@ from vitro.experiments.layer_lens import LAYER_LENS
 from vitro.experiments.lens import _rank
 from vitro.experiments.mlp_ablation import MLP_ABLATION
 from vitro.experiments.mlp_local import MLP_LOCAL
-from vitro.experiments.statistics import leader
 from vitro.models import Model
 from vitro.tasks import days
 
