@@ -1,6 +1,7 @@
 """What an answer is worth, token by token, by the words of docs/method.md alone: nothing of `vitro.metrics`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,7 +18,7 @@ def slow_metrics(
     prob = logits.double().softmax(-1).tolist()
 
     def mean(tokens: Sequence[int]) -> float:
-        return sum(logit[token] for token in tokens) / len(tokens)
+        return float(sum(logit[token] for token in tokens) / len(tokens))
 
     def total(tokens: Sequence[int]) -> float:
         return float(sum(prob[token] for token in tokens))
@@ -59,9 +60,7 @@ def slow_rank(logits: Tensor, right: Sequence[int], among: Iterable[int]) -> int
     return sum(not best > float(logits[token]) for token in among if token not in right)
 
 
-def assert_rows(
-    table: pl.DataFrame, keys: Sequence[str], expected: Mapping[tuple[object, ...], Mapping[str, object]]
-) -> None:
+def assert_rows(table: pl.DataFrame, keys: Sequence[str], expected: Mapping[Any, Mapping[str, object]]) -> None:
     """A table has a row for each key, and in it the expected values, to 1e-4; None is null."""
     assert table.select(keys).n_unique() == len(table) == len(expected)
     for row in table.iter_rows(named=True):

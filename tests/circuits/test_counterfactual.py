@@ -1,5 +1,7 @@
 """Ablation by each prompt's counterfactual, for prompts of unequal lengths: plain hooks, prompt by prompt."""
 
+from operator import itemgetter
+
 import pytest
 import torch
 from torch import Tensor
@@ -89,7 +91,7 @@ def test_edges_into_the_logits_score_what_plain_gradients_say(family: str) -> No
                 change = written(model, slow_run(model, tokens), edge, slow, prompt)
                 with torch.enable_grad():
                     inputs = table(torch.tensor([tokens])).detach().requires_grad_()
-                    expected = float((change * slow_gradient(model, edge, inputs, lambda logits: logits[3])).sum())
+                    expected = float((change * slow_gradient(model, edge, inputs, itemgetter(3))).sum())
                 assert found[number, prompt] == pytest.approx(expected, abs=1e-4), str(edge)
 
 

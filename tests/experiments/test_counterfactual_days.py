@@ -11,7 +11,7 @@ from slow_metrics import assert_rows, slow_changes
 from slow_task import Slow
 from small_models import random_model
 from vitro.circuits import Edge, node
-from vitro.circuits.nodes import head
+from vitro.circuits.nodes import head, mlp
 from vitro.options import Options, read
 from vitro.tasks import days
 
@@ -42,9 +42,7 @@ def test_heads_mlps_and_the_keep_curve(here: Slow) -> None:
     assert table["margin_change"].abs().max() > 0.05  # type: ignore[operator]
 
     mlps = {
-        (row, "counterfactual", layer): here.changes(
-            row, Edit(mlp_out(layer), here.mlp_of("counterfactual", layer, row))
-        )
+        (row, "counterfactual", layer): here.changes(row, here.ablated(mlp(layer), "counterfactual", row))
         for row, layer in product(here.rows, here.layers)
     }
     assert_rows(vitro.ablate_mlps(here.model, days(), OPTIONS).table, ["prompt", "method", "layer"], mlps)

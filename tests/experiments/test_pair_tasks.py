@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import product
+from typing import Any
 
 import polars as pl
 import pytest
@@ -17,7 +18,7 @@ from slow_metrics import assert_rows, slow_changes
 from slow_task import Slow
 from vitro import Options
 from vitro.circuits import Circuit, Edge, model_edges, node
-from vitro.circuits.nodes import head, mlp
+from vitro.circuits.nodes import Node, head, mlp
 from vitro.engine import (
     Edit,
     Patch,
@@ -83,11 +84,7 @@ def test_a_head_at_zero_with_its_value_bias() -> None:
     here = slow("gpt2")
     table = vitro.ablate_heads(here.model, UNEQUAL, Options(ablations=("zero",), value_bias="included")).table
     nothing = torch.zeros(here.model.shape.d_head)
-    expected = {
-        (row, layer, head): here.changes(row, Edit(z(layer, head), nothing))
-        for layer, head in here.heads
-        for row in here.rows
-    }
+    expected = {(row, *at): here.changes(row, Edit(z(*at), nothing)) for row, at in product(here.rows, here.heads)}
     assert_rows(table, ["prompt", "layer", "head"], expected)
 
 
@@ -125,9 +122,9 @@ def test_the_mean_of_the_counterfactuals_and_another_prompt_where_prompts_are_of
     heads, mlps = {}, {}
     for kind, row in product(("mean", "resample"), here.rows):
         z_there, mlp_there = outputs(kind, row)
-        for layer, head in here.heads:
-            value = z_there[layer, :, head].float()
-            heads[row, kind, layer, head] = here.changes(row, Edit(z(layer, head), value))
+        for layer, number in here.heads:
+            value = z_there[layer, :, number].float()
+            heads[row, kind, layer, number] = here.changes(row, Edit(z(layer, number), value))
         for layer in here.layers:
             mlps[row, kind, layer] = here.changes(row, Edit(mlp_out(layer), mlp_there[layer].float()))
     table = vitro.ablate_heads(here.model, EQUAL, options).table
@@ -168,7 +165,7 @@ def test_the_lens_on_layers_and_mlps_on_the_spot(here: Slow) -> None:
 
 
 def test_the_tokens_of_every_stream_and_of_heads_and_layers(here: Slow) -> None:
-    def check(table: pl.DataFrame, keys: Sequence[str], vectors: Mapping[tuple[object, ...], Tensor]) -> None:
+    def check(table: pl.DataFrame, keys: Sequence[str], vectors: Mapping[Any, Tensor]) -> None:
         """Each token has the probability that is due at its rank: so two that are level may change places."""
         ids = {here.model.tokenizer.decode([token]): token for token in range(here.model.shape.d_vocab)}
         parts = table.partition_by(keys, as_dict=True)
@@ -225,7 +222,7 @@ def test_attention_from_the_final_stream_and_whole_patterns(here: Slow) -> None:
 def test_heads_pinned_to_each_prompts_own_marks(here: Slow) -> None:
     table = vitro.pin_heads(here.model, UNEQUAL, Options(heads=((2, 1), (1, 0)))).table
     groups = {"a2.h1": [(2, 1)], "a1.h0": [(1, 0)], "a2.h1+a1.h0": [(2, 1), (1, 0)]}
-    expected: dict[tuple[object, ...], dict[str, object]] = {}
+    expected: dict[Any, dict[str, object]] = {}
     for (name, heads), row in product(groups.items(), here.rows):
         expected[row, name, None] = {**here.levels(row, here.clean(row)), "position": None}
         for mark, places in here.questions.marks.items():
@@ -256,16 +253,16 @@ def test_steering_by_right_minus_wrong(here: Slow, direction: str, positions: st
         steer_positions=positions,  # type: ignore[arg-type]
     )
     tables = vitro.steer(here.model, UNEQUAL, options).tables
-    answers: dict[tuple[object, ...], dict[str, object]] = {}
-    looks: dict[tuple[object, ...], dict[str, object]] = {}
+    answers: dict[Any, dict[str, object]] = {}
+    looks: dict[Any, dict[str, object]] = {}
     at = (-1,) if positions == "final" else None
     for row, alpha in product(here.rows, options.alphas):
         vector = alpha * slow_direction(here, row, direction)
         run = slow_run(here.model, here.questions.tokens[row], (Edit(resid_post(1), vector, "add", at),))
         answers[row, alpha] = {**here.levels(row, run.logits), "wrong_prob": here.wrong_prob(row, run.logits)}
-        for layer, head in options.heads or ():
-            weight = run.attention[layer, head, -1, here.questions.marks["IO"][row]]
-            looks[row, alpha, layer, head] = {"weight": float(weight)}
+        for layer, number in options.heads or ():
+            weight = run.attention[layer, number, -1, here.questions.marks["IO"][row]]
+            looks[row, alpha, layer, number] = {"weight": float(weight)}
     assert_rows(tables["steering"], ["prompt", "alpha"], answers)
     assert_rows(tables["steering_attention"], ["prompt", "alpha", "layer", "head"], looks)
     assert tables["steering_vector"].row(0, named=True) == {
@@ -334,7 +331,7 @@ def test_scores_of_edges_are_plain_gradients_of_the_differences(here: Slow) -> N
     edges = some_edges(here.model)
     table = edge_rows(vitro.approximate_edges(here.model, UNEQUAL).table, edges)
     embedding = here.model.hf.get_input_embeddings()
-    expected: dict[tuple[object, ...], dict[str, object]] = {}
+    expected: dict[Any, dict[str, object]] = {}
     # One whose right tokens are many, one whose wrong ones are.
     rows = (1, 2)
     for edge, row in product(edges, rows):
@@ -374,9 +371,9 @@ def test_circuits_given_by_their_text(here: Slow) -> None:
     looks = {}
     for row, run in enumerate(here.circuits(CIRCUITS["free"])):
         run.logits()
-        for head, weights in run.patterns.items():
+        for part, weights in run.patterns.items():
             for position, weight in enumerate(weights):
-                looks[row, head.layer, head.head, position] = {"weight": float(weight)}
+                looks[row, part.layer, part.head, position] = {"weight": float(weight)}
     own = tables["circuit_attention"].filter(circuit="free")
     assert_rows(own, ["prompt", "layer", "head", "position"], looks)
     assert len(tables["circuit_answer_table"]) == 0
@@ -390,7 +387,7 @@ def test_a_circuit_given_by_its_text_is_judged(here: Slow) -> None:
     assert_rows(tables["faithfulness"], ["prompt"], faithful)
 
     parts = circuit.components(here.model.shape.n_heads)
-    left: dict[tuple[object, ...], dict[str, float | None]] = {(None, row): whole[row] for row in here.rows}
+    left: dict[Any, dict[str, float | None]] = {(None, row): whole[row] for row in here.rows}
     for part in parts:
         runs = here.circuits(circuit.without(part))
         left |= {(str(part), row): here.levels(row, run.logits()) for row, run in enumerate(runs)}
@@ -444,13 +441,13 @@ def test_every_site_patched_from_the_partner(here: Slow, what: Patch) -> None:
     assert questions.partner is not None
     marks = list(questions.marks)
     # Each prompt's own positions of its marks, and a position from its beginning.
-    positions = [*(questions.marks[mark] for mark in marks), 1]
+    positions: list[int | Sequence[int]] = [*(questions.marks[mark] for mark in marks), 1]
     result = patch(here.model, questions.tokens, questions.partner, what, levels(setup), positions=positions)
     for layer, row in product(here.layers, here.rows):
-        for head, (site, value) in patched(here, what, layer, row).items():
-            for number, place in enumerate(positions):
+        for number, (site, value) in patched(here, what, layer, row).items():
+            for column, place in enumerate(positions):
                 at = place if isinstance(place, int) else place[row]
                 logits = here.run(row, Edit(site, value.float(), positions=(at,)))
-                cell = (layer, head, number, row) if what in ("z", "pattern") else (layer, number, row)
+                cell = (layer, number, column, row) if what in ("z", "pattern") else (layer, column, row)
                 expected = {name: near for name, near in here.levels(row, logits).items() if near is not None}
                 assert {name: float(result[name][cell]) for name in expected} == pytest.approx(expected, abs=1e-4)

@@ -13,7 +13,7 @@ from slow_task import Slow
 from vitro import Options
 from vitro.circuits import Circuit
 from vitro.circuits.nodes import Node, head, mlp
-from vitro.engine import Edit, mlp_out, patch, pin, resid_mid, resid_post, z
+from vitro.engine import Edit, Variant, mlp_out, patch, pin, resid_mid, resid_post, z
 from vitro.experiments import Setup
 from vitro.experiments.ablation import ablation_table
 from vitro.experiments.effects import levels
@@ -59,7 +59,9 @@ def test_heads_and_mlps_at_zero_and_at_their_counterfactual(here: Slow) -> None:
     setup = Setup(here.model, TASK)
     parts: list[Node] = [*(head(*at) for at in HEADS), head(8, 0), mlp(0), mlp(20)]
     sites = {str(part): z(part.layer, part.head) if part.head >= 0 else mlp_out(part.layer) for part in parts}
-    variants = {(kind, name): setup.ablate(site, kind) for kind in setup.ablations for name, site in sites.items()}
+    variants: dict[tuple[str | int, ...], Variant] = {
+        (kind, name): setup.ablate(site, kind) for kind in setup.ablations for name, site in sites.items()
+    }
     table = ablation_table(setup, variants, ("method", "part"), "parts ablated")
     expected = {
         (row, kind, str(part)): here.changes(row, here.ablated(part, kind, row))
@@ -70,10 +72,9 @@ def test_heads_and_mlps_at_zero_and_at_their_counterfactual(here: Slow) -> None:
 
 
 def test_the_lens_on_heads_and_layers(here: Slow) -> None:
-    chosen = [(layer, number) for layer, number in here.heads if (layer, number) in HEADS]
     heads = {
         (row, *at): here.lens(row, slow_head_out(here.model, here.seen[row], *at))
-        for row, at in product(here.rows, chosen)
+        for row, at in product(here.rows, HEADS)
     }
     table = vitro.head_lens(here.model, TASK).table
     names = [f"a{layer}.h{number}" for layer, number in HEADS]
@@ -117,12 +118,9 @@ def test_steering_by_right_minus_wrong(here: Slow) -> None:
 
 
 def test_circuits(here: Slow) -> None:
-    free = "input -> m0; input, m0 -> a15.h4, a23.h3[IO]; a15.h4, a23.h3 -> m25; a23.h3, m25 -> logits"
-    kept = [head(*at) for at in here.heads if at[0] < 20]
-    circuits = {
-        "free": Circuit.wire(free),
-        "kept": Circuit.within(here.model, [(part.layer, part.head) for part in kept], "counterfactual"),
-    }
+    text = "input -> m0; input, m0 -> a15.h4, a23.h3[IO]; a15.h4, a23.h3 -> m25; a23.h3, m25 -> logits"
+    below = [at for at in here.heads if at[0] < 20]
+    circuits = {"free": Circuit.wire(text), "kept": Circuit.within(here.model, below, "counterfactual")}
     expected = {}
     for row, run in enumerate(here.circuits(circuits["free"])):
         expected["free", row] = here.answered(row, run.logits())
