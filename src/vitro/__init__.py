@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from vitro.experiments import ablate_edges as ablate_edges
     from vitro.experiments import ablate_heads as ablate_heads
     from vitro.experiments import ablate_mlps as ablate_mlps
+    from vitro.experiments import activations as activations
     from vitro.experiments import answer_tables as answer_tables
     from vitro.experiments import approximate_edges as approximate_edges
     from vitro.experiments import attention as attention
     from vitro.experiments import clean_run as clean_run
+    from vitro.experiments import direct_attribution as direct_attribution
     from vitro.experiments import head_lens as head_lens
     from vitro.experiments import head_tokens as head_tokens
     from vitro.experiments import in_vitro as in_vitro
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from vitro.experiments import keep_heads as keep_heads
     from vitro.experiments import layer_lens as layer_lens
     from vitro.experiments import mlp_local as mlp_local
+    from vitro.experiments import patch as patch
     from vitro.experiments import pin_heads as pin_heads
     from vitro.experiments import steer as steer
     from vitro.experiments import stream_tokens as stream_tokens
@@ -56,10 +59,12 @@ _HOME = {
     "ablate_edges": "vitro.experiments",
     "ablate_heads": "vitro.experiments",
     "ablate_mlps": "vitro.experiments",
+    "activations": "vitro.experiments",
     "answer_tables": "vitro.experiments",
     "approximate_edges": "vitro.experiments",
     "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
+    "direct_attribution": "vitro.experiments",
     "head_lens": "vitro.experiments",
     "head_tokens": "vitro.experiments",
     "in_vitro": "vitro.experiments",
@@ -69,6 +74,7 @@ _HOME = {
     "load": "vitro.models",
     "mlp_local": "vitro.experiments",
     "open_study": "vitro.study",
+    "patch": "vitro.experiments",
     "pin_heads": "vitro.experiments",
     "reproduce": "vitro.reproduction",
     "run_study": "vitro.study",

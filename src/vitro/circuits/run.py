@@ -49,11 +49,11 @@ def run_circuits(
 ) -> dict[str, Tensor]:
     """Run every circuit on every prompt and keep what `read` says: name -> [circuit, prompt, ...], on the CPU.
 
-    prompts: token ids. marks: a position of each prompt by name, for pins that name it. constants: what components at a constant put out,
-    for each kind that the circuits use. value_bias: whether a head's output has what it adds at every position
-    alike (`Model.folded_value_bias`); where it is excluded, as in TransformerLens' folded weights, `b9` carries that of
-    all heads of layer 9 beside b_O. watch: heads, wired or within a stream, whose attention from the final streams
-    `read` is given too; NaN in circuits where they are not live. memory: as for `sweep`.
+    prompts: token ids. marks: a position of each prompt by name, for pins that name it. constants: what components at
+    a constant put out, for each kind that the circuits use. value_bias: whether a head's output has what it adds at
+    every position alike (`Model.folded_value_bias`); where it is excluded, as in TransformerLens' folded weights, `b9`
+    carries that of all heads of layer 9 beside b_O. watch: heads, wired or within a stream, whose attention from the
+    final streams `read` is given too; NaN in circuits where they are not live. memory: as for `sweep`.
     `read` gets the model's own logits beside the circuits', and its rows are circuits.
     Raises PromptError for prompts that the model cannot be run on, CircuitError for components that the model does not
     have, pins beyond a prompt and constants that are missing or do not fit, NotFiniteError where a run comes to NaN or

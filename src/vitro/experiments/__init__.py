@@ -1,5 +1,6 @@
 """What we look at: one file per measurement, from a model and a task to named tables."""
 
+from vitro.experiments.activations import activations
 from vitro.experiments.answer_tables import ANSWER_TABLES, answer_tables
 from vitro.experiments.attention import ATTENTION, attention
 from vitro.experiments.attention_pin import ATTENTION_PIN, pin_heads
@@ -7,6 +8,7 @@ from vitro.experiments.cast import cast
 from vitro.experiments.circuit_quality import CIRCUIT_QUALITY, judge
 from vitro.experiments.clean import CLEAN, clean_run
 from vitro.experiments.datasets import DATASETS
+from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION, direct_attribution
 from vitro.experiments.edges import EDGES, ablate_edges
 from vitro.experiments.edges_agreement import EDGES_AGREEMENT
 from vitro.experiments.edges_approx import EDGES_APPROX, approximate_edges
@@ -20,6 +22,7 @@ from vitro.experiments.key_heads import key_heads
 from vitro.experiments.layer_lens import LAYER_LENS, layer_lens
 from vitro.experiments.mlp_ablation import MLP_ABLATION, ablate_mlps
 from vitro.experiments.mlp_local import MLP_LOCAL, mlp_local
+from vitro.experiments.patching import PATCHING, patch
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Part, Setup
 from vitro.experiments.steering import STEERING, steer
@@ -39,6 +42,7 @@ EXPERIMENTS = {
         LAYER_LENS,
         MLP_LOCAL,
         MLP_ABLATION,
+        DIRECT_ATTRIBUTION,
         ANSWER_TABLES,
         ATTENTION,
         ATTENTION_PIN,
@@ -51,7 +55,7 @@ EXPERIMENTS = {
 }
 """The measurements of every study, in the order in which it makes and shows them. A new one is a line here."""
 
-ON_REQUEST = {experiment.name: experiment for experiment in (EDGES_APPROX, EDGES, EDGES_AGREEMENT)}
+ON_REQUEST = {experiment.name: experiment for experiment in (PATCHING, EDGES_APPROX, EDGES, EDGES_AGREEMENT)}
 """Those that take minutes: a study makes them where they are asked for by name."""
 
 __all__ = [
@@ -67,11 +71,13 @@ __all__ = [
     "ablate_edges",
     "ablate_heads",
     "ablate_mlps",
+    "activations",
     "answer_tables",
     "approximate_edges",
     "attention",
     "cast",
     "clean_run",
+    "direct_attribution",
     "head_lens",
     "head_tokens",
     "in_vitro",
@@ -80,6 +86,7 @@ __all__ = [
     "key_heads",
     "layer_lens",
     "mlp_local",
+    "patch",
     "pin_heads",
     "steer",
     "stream_tokens",

@@ -14,11 +14,12 @@ from vitro.options import DEFAULT_OPTIONS, OptionError, Options
 from vitro.tables import Tables
 from vitro.tasks import Task
 
-Asks = Literal["subject", "among", "partner", "sentences", "direction"]
+Asks = Literal["subject", "among", "partner", "sentences", "direction", "wrong"]
 LACKS: Mapping[Asks, str] = {
     "subject": "prompts that differ in one word, the subject, alone, and its ordered list of words",
     "among": "a closed list of answers",
     "partner": "counterfactual prompts",
+    "wrong": "a wrong answer in every prompt",
     "sentences": "prompts of one length, over which a mean can be taken",
     "direction": "a wrong answer in every prompt, or a token to steer by (--steer-token)",
 }
@@ -27,6 +28,7 @@ HAS: Mapping[Asks, Callable[[Setup], bool]] = {
     "subject": lambda setup: setup.varying,
     "among": lambda setup: bool(setup.questions.among),
     "partner": lambda setup: setup.questions.partner is not None,
+    "wrong": lambda setup: all(setup.questions.wrong),
     "sentences": lambda setup: bool(setup.datasets),
     "direction": lambda setup: setup.steer_token is not None or all(setup.questions.wrong),
 }

@@ -6,6 +6,7 @@ from vitro.figures.circuit import circuit_drawing
 from vitro.figures.circuit_answers import circuit_answers
 from vitro.figures.circuit_quality import completeness_figure, keep_curve, minimality_figure, random_circuits_figure
 from vitro.figures.clean_answers import clean_answers
+from vitro.figures.direct import direct_heads, direct_layers
 from vitro.figures.edges import EDGE_NAME, edge_agreement, strongest_edges
 from vitro.figures.final_attention import circuit_attention, final_attention
 from vitro.figures.head_effects import head_effects
@@ -13,6 +14,7 @@ from vitro.figures.head_lens import head_lens
 from vitro.figures.layer_lens import layer_lens
 from vitro.figures.mlp_effects import mlp_effects
 from vitro.figures.mlp_local import mlp_local
+from vitro.figures.patching import patching_heatmaps
 from vitro.figures.pins import pins
 from vitro.figures.spec import Figure, Spec, to_json, to_spec, to_svg
 from vitro.figures.steering import steering
@@ -31,6 +33,8 @@ __all__ = [
     "circuit_drawing",
     "clean_answers",
     "completeness_figure",
+    "direct_heads",
+    "direct_layers",
     "edge_agreement",
     "eigenvalue_figure",
     "final_attention",
@@ -43,6 +47,7 @@ __all__ = [
     "minimality_figure",
     "mlp_effects",
     "mlp_local",
+    "patching_heatmaps",
     "pins",
     "random_circuits_figure",
     "readable",
