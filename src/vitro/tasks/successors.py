@@ -58,6 +58,7 @@ class Successors:
     wrong_called = "subject"
     metric = "answer_prob"
     ablations = ("zero", "random", "mean")
+    sweep_prompts = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
