@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from planted import COPY, SUCCESSOR
-from vitro.experiments import ON_REQUEST, Options, Setup, ablate_edges, approximate_edges
+from vitro.experiments import EXPERIMENTS, Options, Setup, ablate_edges, approximate_edges
 from vitro.experiments.edges import by_edge
 from vitro.experiments.edges_approx import EDGES_APPROX
 from vitro.experiments.head_lens import HEAD_LENS
@@ -67,7 +67,7 @@ def test_endpoints_are_an_option_of_eap_ig_and_eap_is_the_same_under_both(plante
 
 
 def test_agreement_pairs_every_edge_with_its_own_estimate(planted_model: Model) -> None:
-    found = ON_REQUEST["edges_agreement"].measure(planted_model, days(), Options(samples=8)).table
+    found = EXPERIMENTS["edges_agreement"].measure(planted_model, days(), Options(samples=8)).table
     exact = by_edge(ablate_edges(planted_model, days(), Options(samples=8)).table, "logit_diff")
     assert found.group_by("approximation").len()["len"].to_list() == [len(exact)] * 2
     into_logits = found.filter(approximation="EAP", target="logits", source=SUCCEEDER)

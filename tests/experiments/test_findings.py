@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
+from vitro.experiments.circuits import wired
 from vitro.experiments.findings import does_task, findings
 from vitro.experiments.head_ablation import HEAD_ABLATION
 from vitro.experiments.head_lens import HEAD_LENS
-from vitro.experiments.in_vitro import wired
 from vitro.experiments.keep_curve import KEEP_CURVE
 from vitro.experiments.key_heads import reasons
 from vitro.experiments.layer_lens import LAYER_LENS
@@ -36,6 +36,7 @@ ASKED = {
             "ablation": ["mean"],
             "n_prompts": [7],
             "n_groups": [1],
+            "n_answers": [7],
             "one_length": [True],
         }
     ),
@@ -150,7 +151,10 @@ def test_a_head_copies_where_this_subject_leads_and_not_where_all_its_kind_are_p
     ablation = pl.concat([effects(1, 2, 7, 0).with_columns(method=pl.lit(name)) for name in ("mean", "random")])
 
     def why(head_lens: pl.DataFrame) -> dict[Head, list[str]]:
-        measured = {"head_lens": {"head_lens": head_lens}, "head_ablation": {"head_ablation": ablation}}
+        measured: dict[str, Tables] = {
+            "head_lens": {"head_lens": head_lens},
+            "head_ablation": {"head_ablation": ablation},
+        }
         return reasons(Setup(planted_model, days(), Options(samples=2), measured))
 
     assert "copying" in why(lens(first=6, last=0))[Head(0, 0)]

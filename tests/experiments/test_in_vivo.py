@@ -25,7 +25,7 @@ from vitro.experiments import (
     steer,
     stream_tokens,
 )
-from vitro.experiments.head_tokens import HEAD_TOKENS
+from vitro.experiments.key_heads import KEY_HEADS
 from vitro.figures import to_spec
 from vitro.heads import Head
 from vitro.models import Model
@@ -166,7 +166,7 @@ def test_the_section_of_the_key_heads_says_why_each_is_one_and_what_it_says(plan
 
 def test_heads_that_are_asked_for_need_no_ablation_to_be_shown(planted_model: Model) -> None:
     setup = Setup(planted_model, days(), Options(heads=HEADS))
-    tables = HEAD_TOKENS.shown(setup)
+    tables = KEY_HEADS.shown(setup)
     assert "head_ablation" not in setup.measured
     assert tables["key_heads"].rows() == [(*head, "asked for") for head in HEADS]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,9 +20,6 @@ from vitro.progress import bar
 from vitro.tables import Tables
 from vitro.tasks import FINAL, Dataset, Questions, Task, readable
 
-if TYPE_CHECKING:
-    from vitro.experiments.experiment import Experiment
-
 Places = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
 """Positions, and prompts; None: all."""
 
@@ -34,6 +31,18 @@ Part = Callable[[str, Callable[[], Tables]], Tables]
 def anew(name: str, make: Callable[[], Tables]) -> Tables:
     """A part made, and kept nowhere."""
     return make()
+
+
+class Measured(Protocol):
+    """What a setup asks of an experiment."""
+
+    @property
+    def name(self) -> str:
+        """What its tables are kept under."""
+
+    @property
+    def run(self) -> Callable[["Setup"], Tables]:
+        """How they are made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +57,7 @@ class Setup:
     part: Part = anew
     """Of a long experiment: a study keeps parts on disk."""
 
-    def tables(self, experiment: "Experiment") -> Tables:
+    def tables(self, experiment: Measured) -> Tables:
         """What an experiment found here; it is run the first time that anything asks."""
         if experiment.name not in self.measured:
             self.measured[experiment.name] = experiment.run(self)
@@ -75,7 +84,9 @@ class Setup:
     @cached_property
     def asked(self) -> Asked:
         """What counts as right and wrong, on the model's device."""
-        return Asked.of(self.questions, self.model.device)
+        # Whoever asks first may do so in inference mode, and gradients are to be taken with these tensors too.
+        with torch.inference_mode(False):
+            return Asked.of(self.questions, self.model.device)
 
     @cached_property
     def metric(self) -> Metric:
