@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
 
-from planted import planted
-from vitro.models import Model, load
+from shapes import naming_arrays
+
+# Before they are imported: every array that the engine and the circuits are called with is held to its annotation.
+install_import_hook(naming_arrays("vitro.engine", "vitro.circuits"), "shapes.checked")
+
+from planted import planted  # noqa: E402
+from vitro.models import Model, load  # noqa: E402
 
 # A process for each core runs a file of tests: threads of their own would only get in each other's way.
 torch.set_num_threads(1)

@@ -34,6 +34,7 @@ def every_kind(model: Model, layer: int) -> dict[str, Variant]:
         "the stream after, set": (Edit(resid_post(layer), value(LONGEST, shape.d_model), positions=(2,)),),
         "the stream after, added": (Edit(resid_post(layer), value(shape.d_model), how="add", positions=(-1,)),),
         "a pin at the final stream": (pin(layer, head, to=1),),
+        "a pin to a position of each prompt's own": (pin(layer, head, to=(1, 4, 0, 2)),),
         "rows of attention": (Edit(pattern(layer, head), weights),),
         "one prompt only": (Edit(z(layer, head), value(shape.d_head), prompts=(1,)),),
     }

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from vitro.errors import VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
+from vitro.experiments.prompts import PROMPTS, asked
 from vitro.figures import to_svg
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
@@ -364,6 +365,7 @@ def _show(folder: Path, record: Record) -> None:
             lead=summary(study),
             facts=_facts(record),
             sections=sections,
+            asked=asked(study.tables(PROMPTS)) if PROMPTS.name in record.experiments else "",
             left_out=[f"{EXPERIMENTS[name].title} (needs {lacks})" for name, lacks in record.left_out.items()],
         )
         write_file(study.report, render(page).encode())

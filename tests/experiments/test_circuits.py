@@ -19,6 +19,7 @@ from vitro.experiments.circuits import CIRCUITS
 from vitro.figures import to_spec
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
+from vitro.tables import chance, interval
 from vitro.tasks import Dataset, days
 
 OPTIONS = Options(samples=8)
@@ -226,7 +227,7 @@ def test_c1_and_c2_show_where_the_heads_that_they_keep_look(model: Model) -> Non
             for number in range(N_HEADS)
             if (layer, number) not in kept[name]
         )
-        for prompt, tokens in enumerate(setup.prompts.tokens.tolist()):
+        for prompt, tokens in enumerate(setup.questions.tokens):
             seen = slow_run(model, tokens, ablated).attention
             for (layer, number), rows in mine.filter(prompt=prompt).group_by("layer", "head"):
                 weights = rows.sort("position")["weight"].to_numpy()

@@ -21,6 +21,7 @@ from vitro.experiments.lens import _rank
 from vitro.experiments.mlp_ablation import MLP_ABLATION
 from vitro.experiments.mlp_local import MLP_LOCAL
 from vitro.models import Model
+from vitro.tables import leader
 from vitro.tasks import days
 
 
@@ -84,7 +85,7 @@ def test_no_layer_leads_where_the_answer_has_no_probability() -> None:
         for layer, prob in enumerate([1e-10, 1e-3, 0.3])
         for prompt in range(7)
     ]
-    names = ["prompt", "layer", "stage", "answer_prob", "subject_prob", "answer_rank_among_answers"]
+    names = ["prompt", "layer", "stage", "answer_prob", "wrong_prob", "answer_rank_among_answers"]
     said = LAYER_LENS.summary({"layer_lens": pl.DataFrame(rows, schema=names, orient="row")})
     assert "after layer 0" not in said
     assert "most probable after layer 2" in said
@@ -108,7 +109,7 @@ def lens(first: int, last: int, prob: float = 0.2, prompts: int = 7) -> pl.DataF
     """a0.h0: in how many prompts the subject leads, and in how many it is last; a0.h1 gives it more and never leads."""
     rows = [(p, 0, 0, prob, 0 if p < first else 3, p >= prompts - last) for p in range(prompts)]
     rows += [(p, 0, 1, 2 * prob, 1, False) for p in range(prompts)]
-    names = ["prompt", "layer", "head", "subject_prob", "subject_rank_among_words", "subject_last_among_words"]
+    names = ["prompt", "layer", "head", "wrong_prob", "subject_rank_among_words", "subject_last_among_words"]
     return pl.DataFrame(rows, schema=names, orient="row").with_columns(
         pl.lit(0.1).alias("answer_prob"), pl.lit(1).alias("answer_rank_among_answers")
     )

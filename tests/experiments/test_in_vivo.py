@@ -25,23 +25,23 @@ from vitro.experiments import (
     stream_tokens,
 )
 from vitro.experiments.key_heads import KEY_HEADS
-from vitro.experiments.setup import Head
 from vitro.figures import to_spec
+from vitro.heads import Head
 from vitro.models import Model
 from vitro.tasks import Task, days
 
 COLUMNS = {
-    "head_lens": "layer, head, answer_prob, subject_prob, answer_rank_among_answers, subject_rank_among_words, "
+    "head_lens": "layer, head, answer_prob, wrong_prob, answer_rank_among_answers, subject_rank_among_words, "
     "subject_last_among_words",
     "head_lens_top": "layer, head, rank, token, prob",
     "answer_table": "component, answer, logit, normalized",
     "attention": "layer, head, position, weight",
     "attention_pattern": "layer, head, query, key, weight",
     "attention_pin": "heads, position, answer_prob",
-    "layer_lens": "layer, stage, answer_prob, subject_prob, answer_rank_among_answers",
+    "layer_lens": "layer, stage, answer_prob, wrong_prob, answer_rank_among_answers",
     "layer_lens_top": "layer, stage, rank, token, prob",
     "stream_top": "layer, position, rank, token",
-    "steering": "alpha, answer_prob, subject_prob",
+    "steering": "alpha, answer_prob, wrong_prob",
     "steering_attention": "alpha, layer, head, weight",
     "mlp_local": "layer, answer_prob_before, answer_prob_after",
 }

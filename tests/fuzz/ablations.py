@@ -1,15 +1,16 @@
-"""Heads and MLPs at zero, mean, random and resampled values, whose values plain passes give."""
+"""Heads and MLPs at zero, mean, random, resampled and counterfactual values, which plain passes give."""
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from fuzz.check import Check, compare
 from fuzz.constants import zeroed
 from fuzz.draw import Draw
 from fuzz.edits import all_logits, draw_memory
 from fuzz.models import draw_model, plain
-from fuzz.prompts import Tokens, draw_alike
+from fuzz.prompts import Tokens, draw_alike, draw_partners, draw_prompts
 from slow import Seen, slow_logits, slow_run
-from vitro.circuits import Circuit, Constant, Constants, Kind, Node, resampled, run_circuits
+from vitro.circuits import CONSTANTS, Circuit, Constant, Constants, Kind, Node, counterfactual, resampled, run_circuits
 from vitro.engine import Edit, Variant, mean_activations, mlp_out, sweep, z
 from vitro.models import Model
 
@@ -17,15 +18,19 @@ from vitro.models import Model
 def check_ablations(draw: Draw) -> list[Check]:
     """Some components ablated together, as edits and as a circuit within the model, against hooks."""
     model = draw_model(draw)
-    prompts = draw_alike(draw, model)
+    kind: Constant = draw.one_of(CONSTANTS)
+    prompts = draw_prompts(draw, model) if kind == "counterfactual" else draw_alike(draw, model)
     sentences = [[draw.integer(0, model.shape.d_vocab - 1) for _ in prompts[0]] for _ in range(draw.integer(1, 5))]
     slow = plain(model)
-    kind: Constant = draw.one_of(("zero", "mean", "random", "resample"))
     seed = draw.integer(0, 1000)
     memory = draw_memory(draw, model, prompts)
     if kind == "resample":
         constants = resampled(model, prompts, seed, memory)
-        values = _resampled(slow, prompts, seed)
+        values = _outputs(_resampled(slow, prompts, seed))
+    elif kind == "counterfactual":
+        partners = draw_partners(draw, model, prompts)
+        constants = counterfactual(model, prompts, partners, memory)
+        values = _outputs(_seen(slow, partners))
     elif kind == "zero":
         values = zeroed(_means(slow, sentences))
         constants = values
@@ -82,14 +87,20 @@ def _means(slow: Model, sentences: Tokens) -> Constants:
     return Constants(embed.float(), z_mean.float(), mlp.float())
 
 
-def _resampled(slow: Model, prompts: Tokens, seed: int) -> Constants:
+def _resampled(slow: Model, prompts: Tokens, seed: int) -> list[Seen]:
     """Each prompt's from the one before it in a seeded order."""
     order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(seed)).tolist()
     partner = {prompt: order[place - 1] for place, prompt in enumerate(order)}
     runs = _seen(slow, prompts)
-    partners = [runs[partner[number]] for number in range(len(prompts))]
+    return [runs[partner[number]] for number in range(len(prompts))]
+
+
+def _outputs(partners: list[Seen]) -> Constants:
+    """What is seen on each prompt's partner, the shorter ones filled up."""
+    z_by_layer = pad_sequence([run.z.transpose(0, 1) for run in partners], batch_first=True)
+    mlp_by_layer = pad_sequence([run.mlp_out.transpose(0, 1) for run in partners], batch_first=True)
     return Constants(
-        torch.stack([run.resid_pre[0] for run in partners]).float(),
-        torch.stack([run.z for run in partners], dim=1).float(),
-        torch.stack([run.mlp_out for run in partners], dim=1).float(),
+        pad_sequence([run.resid_pre[0] for run in partners], batch_first=True).float(),
+        z_by_layer.movedim(2, 0).float(),
+        mlp_by_layer.movedim(2, 0).float(),
     )

@@ -33,5 +33,14 @@ def draw_alike(draw: Draw, model: Model, *, at_least: int = 2, at_most: int = 5)
     return draw.shuffled(prompts)
 
 
+def draw_partners(draw: Draw, model: Model, prompts: Tokens) -> Tokens:
+    """For each prompt one as long, which often begins alike, ends alike, or is the same."""
+    partners = []
+    for prompt in prompts:
+        first, last = sorted(draw.integer(0, len(prompt)) for _ in range(2))
+        partners.append(prompt[:first] + _fresh(draw, model, last - first) + prompt[last:])
+    return partners
+
+
 def _fresh(draw: Draw, model: Model, length: int) -> list[int]:
     return [draw.integer(0, model.shape.d_vocab - 1) for _ in range(length)]

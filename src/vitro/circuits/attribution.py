@@ -162,7 +162,7 @@ def _run(
 def _readers(
     model: Model,
     streams: Sequence[Float[Tensor, "node d_model"]],
-    gradients: Sequence[Float[Tensor, "node *width"]],
+    gradients: Sequence[Float[Tensor, "node ..."]],
 ) -> Iterator[tuple[int, Float[Tensor, "reader node d_model"]]]:
     """The gradients of the readers' own streams, from those of what `_run` says is read, at some of the nodes.
 

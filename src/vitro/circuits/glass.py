@@ -6,7 +6,7 @@ from heapq import heapify, heappop, heappush
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
@@ -230,7 +230,7 @@ class Glass:
         """A step's output at some nodes, which are those at which it was computed or among them."""
         return self.outputs[number] if self.plan.where[number] == where else self._at(self.outputs[number], where)
 
-    def _at(self, values: Float[Tensor, "node *width"], where: Where) -> Tensor:
+    def _at(self, values: Shaped[Tensor, "node *width"], where: Where) -> Shaped[Tensor, "_place *width"]:
         """Some of the tree's nodes: all, or one for each prompt."""
         if where == "all":
             return values

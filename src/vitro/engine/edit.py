@@ -104,7 +104,7 @@ class Edit:
     """
 
     site: Site
-    value: Float[Tensor, "*prompt_position width"]
+    value: Float[Tensor, "..."]
     how: Literal["set", "add"] = "set"
     positions: tuple[int, ...] | tuple[tuple[int, ...], ...] | None = None
     prompts: tuple[int, ...] | None = None
@@ -189,14 +189,20 @@ def _check_named(edit: Edit, what: str, named: Sequence[int] | None, first: int,
         raise EditError(f"edit ({edit}): there is no {what} {wrong[0]}{where}; there are {first} to {end - 1}")
 
 
-def pin(layer: int, head: int, to: int, *, at: int = -1) -> Edit:
+def pin(layer: int, head: int, to: int | Sequence[int], *, at: int = -1) -> Edit:
     """The edit that makes a head at position `at` (default: the final stream) attend to position `to` alone.
 
-    Source: the post, "setting the k-th stream's attention to 1 w.r.t. the final stream"; other rows are untouched.
+    to: the same position in all prompts, or one for each, as a mark has it. Other rows of the pattern are untouched.
+    Source: the post, "setting the k-th stream's attention to 1 w.r.t. the final stream".
+
+    Example: `pin(9, 1, to=4)`
     """
-    if (position := _whole(to, "the position that a head is pinned to")) < 0:
-        raise EditError(f"a head is pinned to a position from 0 on, not to {position}")
-    return Edit(pattern(layer, head), torch.eye(position + 1)[position], positions=(at,))
+    what = "the position that a head is pinned to"
+    targets = [_whole(one, what) for one in (to if isinstance(to, Iterable) else [to])]
+    if not targets or min(targets) < 0:
+        raise EditError(f"a head is pinned to a position from 0 on, not to {min(targets, default='none')}")
+    rows = torch.eye(max(targets) + 1)[targets]
+    return Edit(pattern(layer, head), rows[:, None] if isinstance(to, Iterable) else rows[0], positions=(at,))
 
 
 def _whole(number: SupportsIndex, what: str) -> int:

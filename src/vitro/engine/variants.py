@@ -149,20 +149,22 @@ def _together(work: Callable[[Tensor], Tensor], streams: Sequence[Tensor]) -> li
     return _apart(work(_joined(streams)), streams)
 
 
-def _joined(streams: Sequence[Float[Tensor, "row node *width"]]) -> Float[Tensor, "1 stream *width"]:
+def _joined(streams: Sequence[Float[Tensor, "_row _node *width"]]) -> Float[Tensor, "1 stream *width"]:
     return torch.cat([stream.flatten(0, 1) for stream in streams])[None]
 
 
-def _apart(joined: Float[Tensor, "1 stream *width"], like: Sequence[Tensor]) -> list[Float[Tensor, "row node *width"]]:
+def _apart(
+    joined: Float[Tensor, "1 stream *width"], like: Sequence[Tensor]
+) -> list[Float[Tensor, "_row _node *width"]]:
     sizes = [stream.shape[:2] for stream in like]
     parts = joined[0].split([rows * nodes for rows, nodes in sizes])
     return [part.unflatten(0, size) for part, size in zip(parts, sizes, strict=True)]
 
 
 def _project(
-    clean: Clean, layer: int, steps: Sequence[Step], pre: Sequence[Float[Tensor, "row held d_model"]]
+    clean: Clean, layer: int, steps: Sequence[Step], pre: Sequence[Float[Tensor, "_row _held d_model"]]
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Queries, keys and values of several groups, each [row, held, head, d_head]."""
+    """Queries, keys and values of several groups, each [row, held, head, d_head] with rows and nodes of its own."""
     if not steps:
         return []
     positions = clean.there.positions

@@ -41,7 +41,7 @@ def watched_attention(
     }
 
 
-def _places(nodes: Int[Tensor, " place"], n_nodes: int) -> Int[Tensor, " node+1"]:
+def _places(nodes: Int[Tensor, " place"], n_nodes: int) -> Int[Tensor, " _node"]:
     """Where among some nodes each node of the tree lies; -1 where it does not, and, at the end, for node -1."""
     places = torch.full((n_nodes + 1,), -1, device=nodes.device)
     places[nodes] = torch.arange(len(nodes), device=nodes.device)

@@ -47,7 +47,7 @@ def by_method(tables: Tables, table: str, keys: Sequence[str], name: pl.Expr, ki
     )
     methods = means["method"].unique(maintain_order=True).to_list()
     wide = means.pivot("method", index=[*keys, kind], values=spoken.change)
-    return wide.select(*keys, kind, *(pl.col(m).alias(f"{m}: change of {spoken.metric}") for m in methods))
+    return wide.select(*keys, kind, *(pl.col(m).alias(f"{m}: change of {spoken.quantity.short}") for m in methods))
 
 
 def costs_most(tables: Tables, table: str, keys: Sequence[str], name: str, kind: str) -> str:
@@ -57,6 +57,6 @@ def costs_most(tables: Tables, table: str, keys: Sequence[str], name: str, kind:
     if not loss.stands_out:
         return f"Of the {kind}s, {spoken.ablation}-ablated one by one, which costs the answer most? Here {loss.doubt}."
     return (
-        f"Of all single {kind}s, {spoken.ablation} ablation of {name.format(*loss.key)} costs most of {spoken.words}: "
-        f"{-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
+        f"Of all single {kind}s, {spoken.ablation} ablation of {name.format(*loss.key)} costs most of the "
+        f"{spoken.quantity.short}: {-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
     )

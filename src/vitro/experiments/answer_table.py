@@ -44,9 +44,11 @@ def table_of(setup: Setup, components: Sequence[str]) -> pl.DataFrame:
 def answer_rows(words: Sequence[str], component: str, logits: Float[Tensor, "prompt answer"]) -> pl.DataFrame:
     """One component's rows of the table."""
     logits = logits.double()
-    # A component that tells no answer from another has no spread; its table is level.
-    spread = logits.std(correction=0).clamp_min(torch.finfo(torch.float64).tiny)
-    normalized = (logits - logits.mean()) / spread
+    # A component that tells no answer from another has no spread, and its table is level; of a task without a closed
+    # list of answers the table is empty.
+    deviation = logits - logits.mean()
+    spread = deviation.square().mean().sqrt().clamp_min(torch.finfo(torch.float64).tiny)
+    normalized = deviation / spread
     n_prompts, n_answers = logits.shape
     return pl.DataFrame(
         {

@@ -1,6 +1,6 @@
 """In vitro: the post's setups C1 to C9, a few components taken out of the model that have to do the job alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
         }
     )
     attention = [
-        _attention(name, one.layer, one.head, found[str(one)][number])
+        _attention(name, one.layer, one.head, found[str(one)][number], questions.lengths)
         for number, (name, heads) in enumerate(own.items())
         for one in heads
     ]
@@ -112,10 +112,11 @@ _ATTENTION = {
 }
 
 
-def _attention(circuit: str, layer: int, head: int, weights: Tensor) -> pl.DataFrame:
-    prompt, position = (index.ravel() for index in np.indices(weights.shape))
+def _attention(circuit: str, layer: int, head: int, weights: Tensor, lengths: Sequence[int]) -> pl.DataFrame:
+    # A shorter prompt has no weights beyond its end.
+    prompt, position = (np.arange(weights.shape[1]) < np.array(lengths)[:, None]).nonzero()
     where = {"prompt": prompt, "layer": np.full_like(prompt, layer), "head": np.full_like(prompt, head)}
-    columns = {**where, "position": position, "weight": weights.flatten().numpy()}
+    columns = {**where, "position": position, "weight": weights.numpy()[prompt, position]}
     return pl.DataFrame({"circuit": [circuit] * len(prompt), **columns}, schema=_ATTENTION)
 
 

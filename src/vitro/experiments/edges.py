@@ -17,6 +17,7 @@ from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
 from vitro.progress import bar
 from vitro.tables import Tables, leader, said
+from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
 N_SHOWN = 15
@@ -94,7 +95,7 @@ def strongest(edges: pl.DataFrame, metric: str) -> pl.DataFrame:
     """The first of `by_edge`, with the changes of the metric, of the answer's logit and of its probability."""
     return edges.head(N_SHOWN).select(
         "edge",
-        pl.col("change").alias(f"change of {metric}"),
+        pl.col("change").alias(f"change of {QUANTITIES[metric].short}"),
         pl.col("answer_logit_change").alias("of logit"),
         pl.col("answer_prob_change").alias("of prob"),
     )
@@ -114,7 +115,7 @@ def summary(tables: Tables) -> str:
     each = tables["edges"].join(means, on=["source", "target", "input"], nulls_equal=True)
     first = leader(each, ("edge",), pl.col(f"{metric}_change") * pl.col("sign"), floor=NATS)
     of_all = f"Of all {len(edges):,} edges, each cut alone"
-    words = "the logit difference" if metric == "logit_diff" else said(tables).words
+    words = f"the {QUANTITIES[metric].short}"
     if not first.stands_out:
         return f"{of_all}, which changes {words} most? Here {first.doubt}."
     change = edges.filter(edge=first.key[0])["change"][0]
@@ -134,7 +135,7 @@ EDGES = Experiment(
     name="edges",
     title="Every edge, cut alone",
     reading="Each bar is one edge, from what writes to what reads it (a head by q, k or v): red where the answer loses "
-    "on the subject when that reader alone no longer gets what the source writes.",
+    "on what is wrong when that reader alone no longer gets what the source writes.",
     python="vitro.ablate_edges(model, task)",
     tables=("edges",),
     run=run,

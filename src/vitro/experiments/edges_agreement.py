@@ -71,8 +71,11 @@ EDGES_AGREEMENT = Experiment(
     tables=("edges_agreement",),
     run=run,
     figures=lambda tables: {
-        "edges_agreement": edge_agreement(tables["edges_agreement"], correlations(tables["edges_agreement"]))
+        "edges_agreement": edge_agreement(
+            tables["edges_agreement"], correlations(tables["edges_agreement"]), edge_metric(tables)
+        )
     },
     numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
 )

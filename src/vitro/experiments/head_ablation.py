@@ -33,7 +33,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     """The ten heads whose ablation moves the mean metric most, with the other ways of ablating beside it."""
     by_head = by_method(tables, "head_ablation", (), head_name(), "head")
     spoken = said(tables)
-    by = pl.col(f"{spoken.ablation}: change of {spoken.metric}").abs()
+    by = pl.col(f"{spoken.ablation}: change of {spoken.quantity.short}").abs()
     return by_head.sort(by, "head", descending=[True, False]).head(10)
 
 

@@ -4,7 +4,7 @@ import polars as pl
 
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION
-from vitro.experiments.head_lens import HEAD_LENS
+from vitro.experiments.head_lens import HEAD_LENS, lens_columns
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import head_top_tokens
@@ -91,15 +91,7 @@ def run(setup: Setup) -> Tables:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """Why each key head is one, and by its lens: how often the answer leads, the answer's and the subject's mean."""
-    by_head = (
-        tables["head_lens"]
-        .group_by("layer", "head")
-        .agg(
-            (pl.col("answer_rank_among_answers") == 0).sum().alias("answer first in"),
-            pl.col("answer_prob").mean().alias("mean answer prob"),
-            pl.col("wrong_prob").mean().alias(f"mean {said(tables).wrong} prob"),
-        )
-    )
+    by_head = tables["head_lens"].group_by("layer", "head").agg(lens_columns(said(tables)))
     rows = tables["key_heads"].join(by_head, on=["layer", "head"], how="left", maintain_order="left")
     return rows.select(head_name().alias("head"), pl.col("why").alias("chosen by"), pl.exclude("layer", "head", "why"))
 

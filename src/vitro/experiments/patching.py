@@ -109,9 +109,9 @@ def numbers(tables: Tables) -> pl.DataFrame:
         _by_place(tables)
         .with_columns(component.alias("where"))
         .group_by("site", "where", "place", maintain_order=True)
-        .agg(pl.col(change).mean().alias(f"change of {said(tables).metric}"))
+        .agg(pl.col(change).mean().alias(f"change of {said(tables).quantity.short}"))
     )
-    size = pl.col(f"change of {said(tables).metric}").abs()
+    size = pl.col(f"change of {said(tables).quantity.short}").abs()
     return means.sort(size, descending=True, maintain_order=True).group_by("site", maintain_order=True).head(3)
 
 
@@ -127,7 +127,7 @@ def summary(tables: Tables) -> str:
             sentences.append(f"{site} of layer {layer} at {place} ({-first.mean:+.3g})")
     if not sentences:
         return ""
-    return f"Set to the counterfactual's, what costs most of {spoken.words} is {', '.join(sentences)}."
+    return f"Set to the counterfactual's, what costs most of the {spoken.quantity.short} is {', '.join(sentences)}."
 
 
 def figures(tables: Tables) -> dict[str, Figure]:

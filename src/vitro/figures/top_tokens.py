@@ -21,20 +21,20 @@ _READABLE = 30
 _SPACES = "The low bracket before a word is its leading space."
 
 
-def layer_top_tokens(table: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerChart:
+def layer_top_tokens(table: pl.DataFrame, labels: Sequence[str]) -> alt.LayerChart:
     """The top token at the end of every layer, from table V8 (`layer_lens_top`): layers down, prompts across.
 
-    `subjects` are those of the prompts, in order. The darker a cell, the more probable its token. Hovering lists the
+    `labels` are those of the prompts, in order. The darker a cell, the more probable its token. Hovering lists the
     top 5. Of more than 12 prompts, 12 are shown, evenly spread.
     """
     shown, rows, chosen = _columns(table.filter(pl.col("stage") == "post"))
     return dress(
         _grid(
             _cells(rows, listed=5),
-            [subjects[prompt] for prompt in shown],
+            [labels[prompt] for prompt in shown],
             listed=5,
             down="after layer",
-            across_title="subject of the prompt",
+            across_title="prompt",
             fill=amount_color(1, "Probability of the top token", "prob"),
             ink=ink_on(1, "prob"),
         ),
@@ -44,7 +44,7 @@ def layer_top_tokens(table: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerC
     )
 
 
-def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerChart:
+def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, labels: Sequence[str]) -> alt.LayerChart:
     """The most probable token of each of `heads`, from table V4 (`head_lens_top`): prompts across.
 
     `heads` has a row (layer, head) for each head, in the order of the rows. The darker a cell, the more probable its
@@ -56,10 +56,10 @@ def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, subjects: Sequence
     return dress(
         _grid(
             _cells(cells, listed=10),
-            [subjects[prompt] for prompt in shown],
+            [labels[prompt] for prompt in shown],
             listed=10,
             down="head",
-            across_title="subject of the prompt",
+            across_title="prompt",
             fill=amount_color(1, "Probability of the top token", "prob"),
             ink=ink_on(1, "prob"),
             rows=[f"a{layer}.h{head}" for layer, head in heads.select("layer", "head").iter_rows()],

@@ -21,10 +21,13 @@ from vitro.tables.labels import (
     first_prompt,
     head_name,
     labels,
+    numbered,
     places,
     prompt_tokens,
     said,
+    the,
     varies,
+    with_kinds,
 )
 from vitro.tables.mlps import best_to_worst
 from vitro.tables.schema import Schema, SchemaError
@@ -59,6 +62,7 @@ __all__ = [
     "labels",
     "leader",
     "luck",
+    "numbered",
     "places",
     "prompt_tokens",
     "said",
@@ -66,5 +70,7 @@ __all__ = [
     "strongest_heads",
     "subject_heads",
     "suppressing_heads",
+    "the",
     "varies",
+    "with_kinds",
 ]

@@ -105,12 +105,12 @@ class Generated:
         return ()
 
     def facts(self) -> Mapping[str, str]:
-        """What it asks, and where it comes from."""
+        """What it asks, where it comes from, and how many rows are drawn."""
         return {
             "Asks": self.kind.asks,
             "Example": self.kind.example,
             "Source": self.kind.source,
-            "Seed": str(self.seed),
+            "Rows": f"{self.n:,}, drawn by seed {self.seed}",
         }
 
     def identity(self) -> Mapping[str, Any]:
