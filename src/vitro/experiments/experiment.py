@@ -12,7 +12,7 @@ from vitro.figures import Figure, to_svg
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, OptionError, Options
 from vitro.tables import SCHEMAS, Tables
-from vitro.tasks import Task
+from vitro.tasks import DATASETS, Task
 
 Asks = Literal["subject", "among", "partner", "sentences", "direction", "wrong"]
 LACKS: Mapping[Asks, str] = {
@@ -20,7 +20,7 @@ LACKS: Mapping[Asks, str] = {
     "among": "a closed list of answers",
     "partner": "counterfactual prompts",
     "wrong": "a wrong answer in every prompt",
-    "sentences": "prompts of one length, over which a mean can be taken",
+    "sentences": "random or mean ablation, whose means are taken over prompts of one length",
     "direction": "a wrong answer in every prompt, or a token to steer by (--steer-token)",
 }
 """What a measurement may ask of a task, in words."""
@@ -29,7 +29,7 @@ HAS: Mapping[Asks, Callable[[Setup], bool]] = {
     "among": lambda setup: bool(setup.questions.among),
     "partner": lambda setup: setup.questions.partner is not None,
     "wrong": lambda setup: all(setup.questions.wrong),
-    "sentences": lambda setup: bool(setup.datasets),
+    "sentences": lambda setup: any(kind in DATASETS for kind in setup.ablations),
     "direction": lambda setup: setup.steer_token is not None or all(setup.questions.wrong),
 }
 
