@@ -12,6 +12,17 @@ from torch import Tensor
 
 from vitro.engine import Edit, Hook, Variant
 from vitro.models import Model
+from vitro.tasks import Questions
+
+
+def answer_ids(questions: Questions) -> list[int]:
+    """The one right token of each prompt; fails where a prompt has more."""
+    return [token for (token,) in questions.right]
+
+
+def subject_ids(questions: Questions) -> list[int]:
+    """The one wrong token of each prompt, which in a successor task is the subject's."""
+    return [token for (token,) in questions.wrong]
 
 
 def slow_logits(model: Model, prompts: Sequence[Sequence[int]], variants: Sequence[Variant]) -> Tensor:

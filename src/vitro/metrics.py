@@ -56,7 +56,9 @@ class Asked:
     listed: Int[Tensor, " answer"]
     """The closed list of answers; empty where there is none."""
 
+    # Not under `inference_mode`, even where the caller is: gradients of the metrics are taken through these.
     @classmethod
+    @torch.inference_mode(False)
     def of(cls, questions: Questions, device: torch.device) -> "Asked":
         """What the questions ask about."""
         tokens = sorted(questions.token_ids())

@@ -1,6 +1,6 @@
 """Edges the slow way: what a source writes differently, one edge cut by plain hooks, and a reader's own gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,27 @@ def written(model: Model, seen: Seen, edge: Edge, constants: Constants, prompt: 
         new = of(constants.z[source.layer])[:, source.head]
         return (new - seen.z[source.layer][:, source.head]) @ model.w_out(source.layer)[source.head].double()
     return of(constants.mlp_out[source.layer]) - seen.mlp_out[source.layer]
+
+
+def slow_counterfactual(model: Model, partners: Sequence[Sequence[int]]) -> Constants:
+    """What hooks see on each partner; NaN beyond its end, so that whatever read it would show."""
+    seen = [slow_run(model, partner) for partner in partners]
+    longest = max(map(len, partners))
+
+    def padded(values: Sequence[Tensor], axis: int) -> Tensor:
+        """The prompts' values side by side, their axis of positions filled up."""
+        filled = []
+        for value in values:
+            size = list(value.shape)
+            size[axis] = longest - size[axis]
+            filled.append(torch.cat([value, value.new_full(size, torch.nan)], dim=axis))
+        return torch.stack(filled, dim=axis).float()
+
+    return Constants(
+        padded([run.resid_pre[0] for run in seen], 0),
+        padded([run.z for run in seen], 1),
+        padded([run.mlp_out for run in seen], 1),
+    )
 
 
 def projection(family: str, attention: Any, shape: Shape, number: int, name: str) -> tuple[Any, slice]:
@@ -81,18 +102,22 @@ def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: Sequence[int]) -> T
     return z_there
 
 
-def slow_gradient(model: Model, edge: Any, inputs: Tensor, answer: int) -> Tensor:
-    """d (answer's logit) / d (the stream that a reader reads): [position, d_model]."""
+def slow_gradient(model: Model, edge: Edge, inputs: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
+    """d value / d (the stream that a reader reads): [position, d_model].
+
+    inputs: the token embeddings, [1, position, d_model]; value: a number made of the final logits, [d_vocab].
+    """
+    block, _, _, _ = parts_of(model, min(edge.reader.layer, model.shape.n_layers - 1))
+    if edge.reader.head >= 0:
+        return _gradient_of_head(model, edge, inputs, value)
     seen: list[Tensor] = []
     if str(edge.reader) == "logits":
-        last = parts_of(model, model.shape.n_layers - 1)[0]
 
-        def keep_stream(module: Any, args: Any, out: Any) -> None:
-            seen.append(out[0] if isinstance(out, tuple) else out)
+        def keep_stream(module: Any, args: Any, result: Any) -> None:
+            seen.append(result[0] if isinstance(result, tuple) else result)
 
-        handles = [last.register_forward_hook(keep_stream)]
-    elif edge.reader.head < 0:
-        block, _, _, _ = parts_of(model, edge.reader.layer)
+        handles = [block.register_forward_hook(keep_stream)]
+    else:
         norm = block.ln_2 if type(model).__name__ == "GPT2" else block.post_attention_layernorm
 
         def read(module: Any, args: Any) -> tuple[Tensor]:
@@ -101,24 +126,47 @@ def slow_gradient(model: Model, edge: Any, inputs: Tensor, answer: int) -> Tenso
             return (seen[0],)
 
         handles = [norm.register_forward_pre_hook(read)]
-    else:
-        block, attention, _, _ = parts_of(model, edge.reader.layer)
-        made, own = projection(type(model).__name__, attention, model.shape, edge.reader.head, str(edge.input))
-
-        def fork(module: Any, args: Any) -> None:
-            seen.append(args[0].detach().requires_grad_())
-
-        def splice(module: Any, args: Any, out: Tensor) -> Tensor | None:
-            if len(seen) != 1:
-                return None
-            stream = seen[0]
-            seen.append(stream)
-            mine = made(model.head_norm(edge.reader.layer)(stream))
-            return torch.cat([out[..., : own.start], mine[..., own], out[..., own.stop :]], dim=-1)
-
-        handles = [block.register_forward_pre_hook(fork), made.register_forward_hook(splice)]
-    logit = model.hf(inputs_embeds=inputs).logits[0, -1, answer]
-    for handle in handles:
-        handle.remove()
-    gradient: Tensor = torch.autograd.grad(logit, seen[0])[0][0]
+    result = value(_logits(model, inputs, handles))
+    gradient: Tensor = torch.autograd.grad(result, seen[0])[0][0]
     return gradient
+
+
+def _gradient_of_head(model: Model, edge: Edge, inputs: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
+    """Through one head's z, so that heads which share its keys and values go on as they were."""
+    layer, number, shape = edge.reader.layer, edge.reader.head, model.shape
+    block, attention, out, _ = parts_of(model, layer)
+    project, part = projection(type(model).__name__, attention, shape, number, str(edge.input))
+    own = slice(number * shape.d_head, (number + 1) * shape.d_head)
+    seen: dict[str, Tensor] = {}
+
+    def leaf(name: str) -> Callable[..., tuple[Tensor, ...]]:
+        def hook(module: Any, args: Any) -> tuple[Tensor, ...]:
+            seen[name] = args[0].detach().requires_grad_()
+            return (seen[name], *args[1:])
+
+        return hook
+
+    handles = [block.register_forward_pre_hook(leaf("stream")), out.register_forward_pre_hook(leaf("z"))]
+    at_z = torch.autograd.grad(value(_logits(model, inputs, handles)), seen["z"])[0][..., own]
+
+    new = project(model.head_norm(layer)(seen["stream"]))[..., part]
+
+    def splice(module: Any, args: Any, result: Tensor) -> Tensor:
+        return torch.cat([result[..., : part.start], new, result[..., part.stop :]], dim=-1)
+
+    def keep_z(module: Any, args: Any) -> None:
+        seen["z"] = args[0]
+
+    _logits(model, inputs, [project.register_forward_hook(splice), out.register_forward_pre_hook(keep_z)])
+    gradient: Tensor = torch.autograd.grad(seen["z"][..., own], seen["stream"], at_z)[0][0]
+    return gradient
+
+
+def _logits(model: Model, inputs: Tensor, handles: Sequence[Any]) -> Tensor:
+    """Final logits of a pass under hooks, which are taken off again."""
+    try:
+        logits: Tensor = model.hf(inputs_embeds=inputs).logits[0, -1]
+        return logits
+    finally:
+        for handle in handles:
+            handle.remove()

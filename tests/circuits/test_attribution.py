@@ -117,7 +117,8 @@ def slow_score(model: Model, edge: Any, constants: Constants, prompt: int, weigh
     for weight in weights:
         inputs = (table(torch.tensor([tokens])) + (1 - weight) * towards).requires_grad_()
         with torch.enable_grad():
-            total += float((change * slow_gradient(model, edge, inputs, int(ANSWERS[prompt]))).sum()) / len(weights)
+            gradient = slow_gradient(model, edge, inputs, lambda logits: logits[ANSWERS[prompt]])
+            total += float((change * gradient).sum()) / len(weights)
     return total
 
 

@@ -1,11 +1,13 @@
 """Ablation by each prompt's counterfactual, for prompts of unequal lengths: plain hooks, prompt by prompt."""
 
+from operator import itemgetter
+
 import pytest
 import torch
 from torch import Tensor
 
 from circuits.slow_circuits import slow_logits as slow_circuit
-from circuits.slow_edges import slow_cut, slow_gradient, written
+from circuits.slow_edges import slow_counterfactual, slow_cut, slow_gradient, written
 from slow import slow_logits, slow_run
 from small_models import random_model
 from vitro.circuits import (
@@ -19,7 +21,6 @@ from vitro.circuits import (
     run_circuits,
 )
 from vitro.engine import Budget, Edit, Finals, PromptError, mean_activations, mlp_out, sweep, z
-from vitro.models import Model
 
 # Two begin alike, and so do their counterfactuals, one position less far; the others are of other lengths.
 PROMPTS = [[0, 5, 9, 3, 7, 8], [0, 5, 9, 3, 7, 8, 11], [0, 6, 2], [0, 5, 9, 4, 7]]
@@ -31,31 +32,10 @@ def final_logits(finals: Finals) -> dict[str, Tensor]:
     return {"logits": finals.logits}
 
 
-def slow_constants(model: Model) -> Constants:
-    """What hooks see on each partner; NaN beyond its end, so that whatever read it would show."""
-    seen = [slow_run(model, partner) for partner in PARTNERS]
-    longest = max(map(len, PARTNERS))
-
-    def padded(values: list[Tensor], axis: int) -> Tensor:
-        """The prompts' values side by side, their axis of positions filled up."""
-        filled = []
-        for value in values:
-            size = list(value.shape)
-            size[axis] = longest - size[axis]
-            filled.append(torch.cat([value, value.new_full(size, torch.nan)], dim=axis))
-        return torch.stack(filled, dim=axis).float()
-
-    return Constants(
-        padded([one.resid_pre[0] for one in seen], 0),
-        padded([one.z for one in seen], 1),
-        padded([one.mlp_out for one in seen], 1),
-    )
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_constants_are_what_hooks_see_on_each_partner_and_zeros_beyond_its_end(family: str) -> None:
     model = random_model(family)
-    fast, slow = counterfactual(model, PROMPTS, PARTNERS), slow_constants(model)
+    fast, slow = counterfactual(model, PROMPTS, PARTNERS), slow_counterfactual(model, PARTNERS)
     for name in ("embed", "z", "mlp_out"):
         torch.testing.assert_close(getattr(fast, name), getattr(slow, name).nan_to_num(0.0), atol=1e-4, rtol=0)
     assert fast.apart() == 3
@@ -65,7 +45,7 @@ def test_constants_are_what_hooks_see_on_each_partner_and_zeros_beyond_its_end(f
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_head_or_mlp_at_its_counterfactual_gives_what_hooks_give(family: str) -> None:
     model = random_model(family)
-    fast, slow = counterfactual(model, PROMPTS, PARTNERS), slow_constants(model)
+    fast, slow = counterfactual(model, PROMPTS, PARTNERS), slow_counterfactual(model, PARTNERS)
 
     def variants(constants: Constants) -> list[tuple[Edit, ...]]:
         heads = [
@@ -83,7 +63,11 @@ def test_a_head_or_mlp_at_its_counterfactual_gives_what_hooks_give(family: str) 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_edge_cut_to_the_counterfactual_gives_what_hooks_give(family: str) -> None:
     model = random_model(family)
-    fast, slow, draw = counterfactual(model, PROMPTS, PARTNERS), slow_constants(model), torch.Generator().manual_seed(1)
+    fast, slow, draw = (
+        counterfactual(model, PROMPTS, PARTNERS),
+        slow_counterfactual(model, PARTNERS),
+        torch.Generator().manual_seed(1),
+    )
     for layer in range(model.shape.n_layers + 1):
         edges = model_edges(model, layer)
         found = cut_edges(model, PROMPTS, layer, fast, final_logits)["logits"]
@@ -97,7 +81,7 @@ def test_an_edge_cut_to_the_counterfactual_gives_what_hooks_give(family: str) ->
 def test_edges_into_the_logits_score_what_plain_gradients_say(family: str) -> None:
     model = random_model(family)
     model.hf.double()
-    fast, slow = counterfactual(model, PROMPTS, PARTNERS), slow_constants(model)
+    fast, slow = counterfactual(model, PROMPTS, PARTNERS), slow_counterfactual(model, PARTNERS)
     found = attribute_edges(model, PROMPTS, fast, lambda logits: {"logit": logits[:, 3]})["logit"]
     edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
     table = model.hf.get_input_embeddings()
@@ -107,7 +91,7 @@ def test_edges_into_the_logits_score_what_plain_gradients_say(family: str) -> No
                 change = written(model, slow_run(model, tokens), edge, slow, prompt)
                 with torch.enable_grad():
                     inputs = table(torch.tensor([tokens])).detach().requires_grad_()
-                    expected = float((change * slow_gradient(model, edge, inputs, 3)).sum())
+                    expected = float((change * slow_gradient(model, edge, inputs, itemgetter(3))).sum())
                 assert found[number, prompt] == pytest.approx(expected, abs=1e-4), str(edge)
 
 
@@ -123,7 +107,7 @@ def test_a_circuit_with_the_rest_at_its_counterfactual_gives_what_plain_code_giv
     model, circuit = random_model(family), Circuit.wire(text)
     constants = counterfactual(model, PROMPTS, PARTNERS)
     fast = run_circuits(model, PROMPTS, [circuit], final_logits, constants={"counterfactual": constants})["logits"][0]
-    slow = slow_circuit(model, PROMPTS, circuit, 0, {"counterfactual": slow_constants(model)})
+    slow = slow_circuit(model, PROMPTS, circuit, 0, {"counterfactual": slow_counterfactual(model, PARTNERS)})
     torch.testing.assert_close(fast, slow, atol=1e-4, rtol=0)
 
 

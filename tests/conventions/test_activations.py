@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -11,15 +11,15 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from slow import grid
+from slow import answer_ids, grid, subject_ids
 from task_tokenizers import whole_words
 from vitro.circuits import Circuit, run_circuits
-from vitro.engine import Edit, read_out, sweep, z
+from vitro.engine import read_out, sweep, z
 from vitro.experiments import Options, Setup, ablate_heads, head_lens
-from vitro.experiments.setup import ValueBias
-from vitro.experiments.steering import steering_direction
+from vitro.experiments.steering import token_directions
 from vitro.models import Model
 from vitro.models.load import family_of
+from vitro.options import ValueBias
 from vitro.successors.scores import effective_embedding, head_outputs, word_logits
 from vitro.tasks import days
 
@@ -40,8 +40,8 @@ def stored(name: str) -> tuple[Model, dict[str, Tensor]]:
     hf.load_state_dict({key.removeprefix("weights."): one for key, one in values.items() if key.startswith("weights.")})
     hf.eval().requires_grad_(False)
     model = family_of(hf.config.model_type).of(hf, whole_words(days()))
-    prompts = Setup(model, days()).prompts
-    assert values["prompts"].tolist() == prompts.tokens.tolist(), "the tokenizer gives the words other ids than stored"
+    prompts = list(map(list, Setup(model, days()).questions.tokens))
+    assert values["prompts"].tolist() == prompts, "the tokenizer gives the words other ids than stored"
     return model, values
 
 
@@ -69,11 +69,9 @@ def test_a_zero_ablated_head_leaves_the_logits_that_transformer_lens_has_with_ho
     setup, values = setup_of(name, value_bias)
     shape = setup.model.shape
     variants = [
-        (Edit(z(layer, head), setup.z_instead("zero", layer)[:, head]),)
-        for layer in range(shape.n_layers)
-        for head in range(shape.n_heads)
+        setup.ablate(z(layer, head), "zero") for layer in range(shape.n_layers) for head in range(shape.n_heads)
     ]
-    prompts = setup.prompts.tokens.tolist()
+    prompts = setup.questions.tokens
     found = sweep(setup.model, prompts, variants, lambda finals: {"logits": finals.logits})["logits"]
     theirs = values[f"{KINDS[value_bias]}.zero_ablated"]
     assert_within(centred(found), centred(theirs.flatten(0, 1)), 1e-4)
@@ -83,8 +81,8 @@ def test_a_zero_ablated_head_leaves_the_logits_that_transformer_lens_has_with_ho
 @pytest.mark.parametrize("value_bias", KINDS)
 def test_the_table_of_zero_ablated_heads_is_transformer_lens_s(name: str, value_bias: ValueBias) -> None:
     setup, values = setup_of(name, value_bias)
-    kind, number = KINDS[value_bias], torch.arange(len(setup.prompts.tokens))
-    answers, subjects, _ = setup.token_ids
+    kind, number = KINDS[value_bias], torch.arange(len(setup.questions.tokens))
+    answers, subjects = answer_ids(setup.questions), subject_ids(setup.questions)
 
     def difference(logits: Tensor) -> Tensor:
         return logits[..., number, answers] - logits[..., number, subjects]
@@ -98,14 +96,14 @@ def test_the_table_of_zero_ablated_heads_is_transformer_lens_s(name: str, value_
 @pytest.mark.parametrize("value_bias", KINDS)
 def test_the_lens_of_a_head_is_that_of_transformer_lens_s_hook_result(name: str, value_bias: ValueBias) -> None:
     setup, values = setup_of(name, value_bias)
-    kind, n_prompts = KINDS[value_bias], len(setup.prompts.tokens)
+    kind, n_prompts = KINDS[value_bias], len(setup.questions.tokens)
     outs = torch.stack([setup.head_out(layer).transpose(0, 1) for layer in range(setup.model.shape.n_layers)])
     theirs = values[f"{kind}.lens"].double().log_softmax(-1)
     ours = read_out(setup.model, outs).double().log_softmax(-1)
     assert (theirs.exp() * (theirs - ours)).sum(-1).max() <= 1e-6
     table = head_lens(setup.model, days(), setup.options).table
-    answers, subjects, _ = setup.token_ids
-    for column, ids in (("answer_prob", answers), ("subject_prob", subjects)):
+    answers, subjects = answer_ids(setup.questions), subject_ids(setup.questions)
+    for column, ids in (("answer_prob", answers), ("wrong_prob", subjects)):
         expected = theirs.exp()[:, :, torch.arange(n_prompts), ids]
         assert_within(grid(table, column, "layer", "head", "prompt"), expected, 1e-5)
 
@@ -133,7 +131,7 @@ def test_head_outputs_and_biases_are_hook_result_and_b_o(name: str, value_bias: 
         circuit = Circuit.wire(f"b{layer} -> logits")
         ours = run_circuits(
             setup.model,
-            setup.prompts.tokens.tolist(),
+            setup.questions.tokens,
             [circuit],
             lambda finals: {"logits": finals.logits},
             value_bias=value_bias,
@@ -162,14 +160,14 @@ def test_a_steering_direction_is_a_column_of_transformer_lens_s_w_u(
 ) -> None:
     model, values = stored(name)
     setup = Setup(model, days(), Options(unembed_direction=direction))
-    ours = torch.stack([steering_direction(setup, token) for token in range(model.shape.d_vocab)], dim=1)
+    ours = torch.stack([token_directions(setup, [token])[0] for token in range(model.shape.d_vocab)], dim=1)
     assert_within(ours, values[f"{direction}.W_U"], 1e-6)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_successor_logits_are_read_off_transformer_lens_s_folded_weights(name: str) -> None:
     setup, values = setup_of(name)
-    words = setup.prompts.answer_list_ids.tolist()
+    words = list(setup.questions.among)
     inputs = effective_embedding(setup.model, words)
     for layer, theirs in enumerate(values["folded.successor"]):
         ours = word_logits(setup.model, head_outputs(setup.model, layer, inputs, "with"), words, "with")

@@ -5,14 +5,15 @@ import pytest
 import torch
 
 from planted import COPY, SUCCESSOR
-from slow import parts_of, slow_logits, value_bias_of
+from slow import answer_ids, parts_of, slow_logits, subject_ids, value_bias_of
 from small_models import random_model
 from vitro.engine import Edit, mlp_out, z
-from vitro.experiments import METHODS, Options, Setup, ablate_heads, ablate_mlps, clean_run
+from vitro.experiments import Options, Setup, ablate_heads, ablate_mlps, clean_run
 from vitro.models import Model
 from vitro.tasks import days
 
 OPTIONS = Options(samples=16)
+METHODS = days().ablations
 
 
 def effect_of_heads(model: Model, value: str) -> pl.DataFrame:
@@ -45,11 +46,11 @@ def random_with_tokens(request: pytest.FixtureRequest, planted_model: Model) -> 
 
 
 def expected_effects(setup: Setup, edit: Edit) -> dict[str, torch.Tensor]:
-    prompts = setup.prompts
-    clean, ablated = slow_logits(setup.model, prompts.tokens.tolist(), [(), (edit,)])
+    prompts = setup.questions
+    clean, ablated = slow_logits(setup.model, prompts.tokens, [(), (edit,)])
     log_clean, log_ablated = clean.double().log_softmax(-1), ablated.double().log_softmax(-1)
     number = torch.arange(len(prompts.tokens))
-    answer, subject = torch.from_numpy(prompts.answer_ids.copy()), torch.from_numpy(prompts.subject_ids.copy())
+    answer, subject = torch.tensor(answer_ids(prompts)), torch.tensor(subject_ids(prompts))
     change = ablated - clean
     return {
         "answer_logit_change": change[number, answer],

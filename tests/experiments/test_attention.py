@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from planted import COPY, SUBJECT, SUCCESSOR
-from slow import assert_near, grid, slow_logits, slow_run
+from slow import answer_ids, assert_near, grid, slow_logits, slow_run
 from small_models import MAKERS, random_model
 from vitro.engine import Budget, Variant, pin
 from vitro.experiments import Options, attention, clean_run, pin_heads, steer
-from vitro.experiments.setup import Head
+from vitro.heads import Head
 from vitro.models import Model
 from vitro.tasks import days, tokenize
 
@@ -20,7 +20,7 @@ def some_heads(model: Model) -> tuple[Head, ...]:
     """One in every layer, not in the layers' order, the last layer's among them, another group's keys each time."""
     shape = model.shape
     layers = [shape.n_layers - 1, *range(shape.n_layers - 1)]
-    return tuple((layer, (shape.n_heads - 1 - 2 * number) % shape.n_heads) for number, layer in enumerate(layers))
+    return tuple(Head(layer, (shape.n_heads - 1 - 2 * number) % shape.n_heads) for number, layer in enumerate(layers))
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -28,9 +28,7 @@ def test_attention_equals_eager_attention_in_every_family_and_window(name: str, 
     model = random_model(name)
     model.tokenizer = day_words
     heads = some_heads(model)
-    seen = torch.stack(
-        [slow_run(model, prompt).attention for prompt in tokenize(days(), day_words, None).tokens.tolist()]
-    )
+    seen = torch.stack([slow_run(model, prompt).attention for prompt in tokenize(days(), day_words, None).tokens])
     tables = attention(model, days(), Options(heads=heads)).tables
     final = grid(tables["attention"], "weight", "prompt", "layer", "head", "position")
     assert_near(final, seen[:, :, :, -1])
@@ -81,10 +79,10 @@ def test_pins_one_by_one_and_together_equal_plain_hooks(name: str, day_words: An
     assert table["heads"].unique(maintain_order=True).to_list() == names
     for group, group_name in zip(groups, names, strict=True):
         variants: list[Variant] = [(), *(tuple(pin(*head, to) for head in group) for to in range(8))]
-        logits = slow_logits(model, prompts.tokens.tolist(), variants).double()
+        logits = slow_logits(model, prompts.tokens, variants).double()
         powers = (logits - logits.amax(-1, keepdim=True)).exp()
         probs = powers / powers.sum(-1, keepdim=True)
-        answer = torch.from_numpy(prompts.answer_ids.copy()).expand(9, -1)[..., None]
+        answer = torch.tensor(answer_ids(prompts)).expand(9, -1)[..., None]
         expected = probs.gather(-1, answer)[..., 0]
         rows = table.filter(heads=group_name)
         found = grid(rows.with_columns(pl.col("position").fill_null(-1)), "answer_prob", "position", "prompt")
@@ -132,7 +130,7 @@ def test_a_small_memory_budget_changes_neither_attention_nor_pins_nor_steering(d
     model.tokenizer = day_words
     heads = some_heads(model)
     memory = Budget.of(model).need(nodes=8, prompts=1) + 1
-    prompts = tokenize(days(), day_words, None).tokens.tolist()
+    prompts = tokenize(days(), day_words, None).tokens
     assert len(list(Budget.of(model, memory).parts(prompts))) == 7
     plenty, little = Options(heads=heads), Options(heads=heads, memory=memory)
     for measure in (attention, pin_heads, steer):

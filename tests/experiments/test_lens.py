@@ -15,11 +15,13 @@ from torch import Tensor
 from planted import COPY, SUCCESSOR
 from slow import (
     Seen,
+    answer_ids,
     assert_near,
     grid,
     slow_head_out,
     slow_read_out,
     slow_run,
+    subject_ids,
     value_bias_of,
     w_out_of,
 )
@@ -34,30 +36,30 @@ from vitro.experiments import (
     mlp_local,
     stream_tokens,
 )
-from vitro.experiments.head_lens import copying_heads, selective_heads
 from vitro.experiments.lens import logit_lens
-from vitro.experiments.setup import ValueBias
 from vitro.models import Model
-from vitro.tasks import Prompts, days, readable, tokenize
+from vitro.options import ValueBias
+from vitro.tables import copying_heads, selective_heads
+from vitro.tasks import Questions, days, readable, tokenize
 
 BIASES: tuple[ValueBias, ...] = ("excluded", "included")
 
 
-def seen_of(model: Model) -> tuple[Prompts, list[Seen]]:
+def seen_of(model: Model) -> tuple[Questions, list[Seen]]:
     prompts = tokenize(days(), model.tokenizer, None)
-    return prompts, [slow_run(model, prompt) for prompt in prompts.tokens.tolist()]
+    return prompts, [slow_run(model, prompt) for prompt in prompts.tokens]
 
 
-def assert_answers(table: pl.DataFrame, keys: tuple[str, ...], logits: Tensor, prompts: Prompts) -> None:
-    """answer_prob, subject_prob and answer_rank_among_answers, against logits [prompt, *keys, d_vocab]."""
+def assert_answers(table: pl.DataFrame, keys: tuple[str, ...], logits: Tensor, prompts: Questions) -> None:
+    """answer_prob, wrong_prob and answer_rank_among_answers, against logits [prompt, *keys, d_vocab]."""
     probs = torch.stack([_own_softmax(part) for part in logits])
-    for column, ids in (("answer_prob", prompts.answer_ids), ("subject_prob", prompts.subject_ids)):
+    for column, ids in (("answer_prob", answer_ids(prompts)), ("wrong_prob", subject_ids(prompts))):
         expected = torch.stack([part[..., token] for part, token in zip(probs, ids, strict=True)])
         assert_near(grid(table, column, "prompt", *keys), expected)
     ranks = torch.stack(
         [
-            sum((part[..., other] > part[..., right]).double() for other in prompts.answer_list_ids)
-            for part, right in zip(logits, prompts.answer_ids, strict=True)
+            sum((part[..., other] > part[..., right]).double() for other in prompts.among)
+            for part, right in zip(logits, answer_ids(prompts), strict=True)
         ]
     )
     assert torch.equal(grid(table, "answer_rank_among_answers", "prompt", *keys), ranks)
@@ -119,7 +121,7 @@ def test_layer_lens_and_mlp_local_equal_plain_hooks(with_words: Model) -> None:
     assert_tops(found["layer_lens_top"], ("layer", "stage"), logits, with_words)
 
     probs = _own_softmax(logits)
-    right = torch.stack([part[..., token] for part, token in zip(probs, prompts.answer_ids, strict=True)])
+    right = torch.stack([part[..., token] for part, token in zip(probs, answer_ids(prompts), strict=True)])
     local = mlp_local(with_words, days()).table
     assert_near(grid(local, "answer_prob_before", "prompt", "layer"), right[..., 0])
     assert_near(grid(local, "answer_prob_after", "prompt", "layer"), right[..., 1])
@@ -167,7 +169,7 @@ def test_answer_tables_of_every_kind_of_component_equal_plain_hooks(with_words: 
     table = answer_tables(with_words, days(), list(expected)).table
     assert table["component"].unique(maintain_order=True).to_list() == list(expected)
     for name, logits in expected.items():
-        mine = logits[:, prompts.answer_list_ids.tolist()]
+        mine = logits[:, list(prompts.among)]
         spread = (mine - mine.mean()).square().mean().sqrt()
         found = table.filter(component=name)
         # Prompt by prompt, the answers in the task's order.
@@ -183,7 +185,7 @@ def test_answer_tables_of_heads_follow_the_value_bias(with_words: Model) -> None
     outs = torch.stack([slow_head_out(with_words, one, 1, 1, "included") for one in seen])
     assert_near(
         torch.from_numpy(table["logit"].to_numpy().copy()).reshape(7, 7),
-        slow_read_out(with_words, outs)[:, prompts.answer_list_ids.tolist()],
+        slow_read_out(with_words, outs)[:, list(prompts.among)],
     )
 
 
@@ -246,11 +248,11 @@ def test_the_planted_successor_is_the_only_selective_head_and_the_planted_copier
     table = head_lens(planted_model, days(), Options(value_bias=value_bias)).table
     assert selective_heads(table) == [SUCCESSOR]
     assert copying_heads(table)[0] == COPY
-    mean = table.group_by("layer", "head").agg(pl.col("answer_prob", "subject_prob").mean())
+    mean = table.group_by("layer", "head").agg(pl.col("answer_prob", "wrong_prob").mean())
     others = mean.filter((pl.col("layer") != COPY[0]) | (pl.col("head") != COPY[1]))
-    copied = mean.filter(layer=COPY[0], head=COPY[1])["subject_prob"].item()
+    copied = mean.filter(layer=COPY[0], head=COPY[1])["wrong_prob"].item()
     assert copied > 0.5
-    assert copied > 3 * others["subject_prob"].max()  # type: ignore[operator]
+    assert copied > 3 * others["wrong_prob"].max()  # type: ignore[operator]
     assert mean.filter(layer=SUCCESSOR[0], head=SUCCESSOR[1])["answer_prob"].item() > 0.5
 
 
@@ -278,7 +280,7 @@ def test_the_planted_answer_appears_where_it_was_planted(planted_model: Model) -
         (2, "mid"),
         (2, "post"),
     }
-    copied = after.filter(pl.col("subject_prob") > 2 * pl.col("answer_prob")).group_by("layer", "stage").len()
+    copied = after.filter(pl.col("wrong_prob") > 2 * pl.col("answer_prob")).group_by("layer", "stage").len()
     assert set(copied.filter(len=7).select("layer", "stage").iter_rows()) == {
         (COPY[0], "mid"),
         (COPY[0], "post"),
@@ -293,9 +295,7 @@ def test_the_lens_of_many_vectors_is_the_lens_of_each(with_words: Model) -> None
     prompt = torch.arange(600) % 7
     together = logit_lens(setup, vectors, prompt)
     probs = _own_softmax(slow_read_out(with_words, vectors))
-    assert_near(
-        together.answer_prob, probs[torch.arange(600), torch.from_numpy(setup.prompts.answer_ids.copy())[prompt]]
-    )
+    assert_near(together.answer_prob, probs[torch.arange(600), torch.tensor(answer_ids(setup.questions))[prompt]])
     assert_near(together.top_prob, probs.sort(-1, descending=True).values[:, :10])
 
 

@@ -11,14 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from slow import Seen, assert_near, final_norm_of, grid, slow_read_out, slow_run, unembedding_of
+from slow import (
+    Seen,
+    answer_ids,
+    assert_near,
+    final_norm_of,
+    grid,
+    slow_read_out,
+    slow_run,
+    subject_ids,
+    unembedding_of,
+)
 from small_models import random_model
 from vitro.engine import Edit, read_out, resid_post
 from vitro.errors import VitroError
 from vitro.experiments import OptionError, Options, Setup, attention, clean_run, steer
-from vitro.experiments.setup import SteerPositions, UnembedDirection
-from vitro.experiments.steering import steer_layer, steering_direction
+from vitro.experiments.steering import steer_layer, token_directions
 from vitro.models import Model
+from vitro.options import SteerPositions, UnembedDirection
 from vitro.tasks import days, tokenize
 
 ALPHAS = (-5.0, -1.0, 0.0, 0.3, 5.0, 100.0)
@@ -50,7 +60,7 @@ def slow_steering(
     return [
         [
             slow_run(model, prompt, (Edit(resid_post(layer), alpha * direction, how="add", positions=positions),))
-            for prompt in tokenize(days(), model.tokenizer, None).tokens.tolist()
+            for prompt in tokenize(days(), model.tokenizer, None).tokens
         ]
         for alpha in alphas
     ]
@@ -62,13 +72,15 @@ def assert_steered(tables: Any, seen: list[list[Seen]], alphas: Sequence[float],
     powers = (logits - logits.amax(-1, keepdim=True)).exp()
     probs = powers / powers.sum(-1, keepdim=True)
     assert list(alphas) == sorted(alphas)
-    for column, ids in (("answer_prob", prompts.answer_ids), ("subject_prob", prompts.subject_ids)):
+    subjects = prompts.marks["subject"]
+    subjects = prompts.marks["subject"]
+    for column, ids in (("answer_prob", answer_ids(prompts)), ("wrong_prob", subject_ids(prompts))):
         expected = torch.stack([probs[:, prompt, token] for prompt, token in enumerate(ids)], dim=1)
         assert_near(grid(tables["steering"], column, "alpha", "prompt"), expected)
     for layer, head in heads:
         mine = tables["steering_attention"].filter(layer=layer, head=head)
         expected = torch.tensor(
-            [[float(one.attention[layer, head, -1, prompts.subject_position]) for one in row] for row in seen]
+            [[float(run.attention[layer, head, -1, at]) for run, at in zip(row, subjects, strict=True)] for row in seen]
         )
         assert_near(grid(mine, "weight", "alpha", "prompt"), expected)
 
@@ -124,7 +136,7 @@ def test_the_folded_direction_is_a_column_of_the_folded_unembedding(name: str, d
     for kind in DIRECTIONS:
         setup = Setup(model, days(), Options(unembed_direction=kind))
         for token in (0, 7, model.shape.d_vocab - 1):
-            ours = steering_direction(setup, token).double()
+            ours = token_directions(setup, [token])[0].double()
             torch.testing.assert_close(ours, own_direction(model, token, kind), atol=1e-6, rtol=0)
     apart = own_direction(model, 7, "folded") - own_direction(model, 7, "raw")
     assert apart.abs().max() > 1e-2
@@ -143,7 +155,7 @@ def test_the_folded_direction_is_what_the_unembedding_reads(seed: int, token: in
     bias = final_norm_of(model).bias.double() if layer_norm else torch.zeros(model.shape.d_model).double()
     constant = bias @ (w_u[:, token] - w_u.mean(1))
     logits = read_out(model, resid.float()).double()
-    direction = steering_direction(Setup(model, days()), token).double()
+    direction = token_directions(Setup(model, days()), [token])[0].double()
     assert float(logits[token] - logits.mean()) == pytest.approx(float(unit @ direction + constant), abs=1e-3)
 
 
@@ -152,7 +164,7 @@ def test_alpha_0_is_the_clean_run(planted_model: Model, where: SteerPositions) -
     options = Options(heads=((1, 1), (0, 2)), alphas=(0.0,), steer_layer=0, steer_positions=where)
     tables = steer(planted_model, days(), options).tables
     clean = clean_run(planted_model, days()).table
-    for column in ("answer_prob", "subject_prob"):
+    for column in ("answer_prob", "wrong_prob"):
         assert tables["steering"][column].to_numpy() == pytest.approx(clean[column].to_numpy(), abs=1e-6)
     look = attention(planted_model, days(), options).table.filter(position=4)
     weights = tables["steering_attention"].select("prompt", "layer", "head", "weight")
@@ -167,7 +179,7 @@ def test_steering_after_the_last_layer_only_adds_to_what_is_read_out(with_words:
     prompts = tokenize(days(), model.tokenizer, None)
     [token] = model.tokenizer.encode(" tomorrow", add_special_tokens=False)
     direction = own_direction(model, token, kind)
-    resid = torch.stack([slow_run(model, prompt).resid_post[last, -1] for prompt in prompts.tokens.tolist()])
+    resid = torch.stack([slow_run(model, prompt).resid_post[last, -1] for prompt in prompts.tokens])
     both = [
         steer(
             model,
@@ -180,8 +192,8 @@ def test_steering_after_the_last_layer_only_adds_to_what_is_read_out(with_words:
     for alpha in ALPHAS:
         probs = slow_read_out(model, resid + alpha * direction).softmax(-1)
         rows = both[0].filter(alpha=alpha)
-        for column, ids in (("answer_prob", prompts.answer_ids), ("subject_prob", prompts.subject_ids)):
-            assert_near(torch.from_numpy(rows[column].to_numpy().copy()), probs[number, torch.from_numpy(ids.copy())])
+        for column, ids in (("answer_prob", answer_ids(prompts)), ("wrong_prob", subject_ids(prompts))):
+            assert_near(torch.from_numpy(rows[column].to_numpy().copy()), probs[number, torch.tensor(ids)])
     # Nothing reads the other streams any more.
     assert both[0]["answer_prob"].to_numpy() == pytest.approx(both[1]["answer_prob"].to_numpy(), abs=1e-6)
 
@@ -204,6 +216,7 @@ def test_the_token_and_the_layer_that_steer_follow_the_task_and_the_first_key_he
         ({"alphas": (float("inf"),)}, "alphas must be one or more finite numbers"),
         ({"unembed_direction": "centred"}, "unembed_direction must be folded or raw, not 'centred'"),
         ({"steer_positions": "subject"}, "steer_positions must be final or all, not 'subject'"),
+        ({"steer_layer": -1}, "steer_layer must be 0 or more, not -1"),
         ({"heads": ()}, "heads"),
         ({"heads": ((1, 1), (1, 1))}, "heads"),
     ],
@@ -219,7 +232,6 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"heads": ((1, 1), (0, 4))}, "there is no head a0.h4"),
     ({"heads": ((1, -1),)}, "there is no head a1.h-1"),
     ({"steer_layer": 3}, "there is no layer 3: the model has 0 to 2"),
-    ({"steer_layer": -1}, "there is no layer -1"),
     ({"steer_token": " tomorrow today"}, "is 2 tokens, not one"),
     ({"steer_token": ""}, "is 0 tokens, not one"),
 ]

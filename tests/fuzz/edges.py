@@ -1,5 +1,7 @@
 """Edges cut alone against path patching by plain hooks, and attributions against autograd through transformers."""
 
+from operator import itemgetter
+
 import torch
 from torch import Tensor
 
@@ -61,7 +63,7 @@ def check_attributions(draw: Draw) -> list[Check]:
             change[:since] = 0.0
             with torch.enable_grad():
                 inputs = table(torch.tensor([prompt])).requires_grad_()
-                expected[i] = (change * slow_gradient(slow, edges[number], inputs, tokens[i])).sum()
+                expected[i] = (change * slow_gradient(slow, edges[number], inputs, itemgetter(tokens[i]))).sum()
         largest = scores.abs().max()
         apart = float((scores[number].double() - expected).abs().max() / largest)
         checks.append(Check(f"{edges[number]} since {since}", apart, float(expected.abs().max() / largest)))

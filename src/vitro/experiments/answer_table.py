@@ -44,9 +44,11 @@ def table_of(setup: Setup, components: Sequence[str]) -> pl.DataFrame:
 def answer_rows(words: Sequence[str], component: str, logits: Float[Tensor, "prompt answer"]) -> pl.DataFrame:
     """One component's rows of the table."""
     logits = logits.double()
-    # A component that tells no answer from another has no spread; its table is level.
-    spread = logits.std(correction=0).clamp_min(torch.finfo(torch.float64).tiny)
-    normalized = (logits - logits.mean()) / spread
+    # A component that tells no answer from another has no spread, and its table is level; of a task without a closed
+    # list of answers the table is empty.
+    deviation = logits - logits.mean()
+    spread = deviation.square().mean().sqrt().clamp_min(torch.finfo(torch.float64).tiny)
+    normalized = deviation / spread
     n_prompts, n_answers = logits.shape
     return pl.DataFrame(
         {
@@ -98,7 +100,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     return order.join(counted, on="component", how="left", maintain_order="left").fill_null(0)
 
 
-ANSWER_TABLES = Experiment(
+ANSWER_TABLE = Experiment(
     name="answer_table",
     title="Answer tables",
     reading="Each table is one component: a row for each prompt, a column for each answer, coloured by how much the "
@@ -124,8 +126,8 @@ def answer_tables(
     "logits"; None: those that the study chooses. OptionError for a name that the model does not have.
     """
     if components is None:
-        return ANSWER_TABLES.measure(model, task, options)
+        return ANSWER_TABLE.measure(model, task, options)
     setup = Setup(model, task, options)
     setup.check()
-    setup.measured[ANSWER_TABLES.name] = {"answer_table": table_of(setup, components)}
-    return Measurement(ANSWER_TABLES, ANSWER_TABLES.shown(setup))
+    setup.measured[ANSWER_TABLE.name] = {"answer_table": table_of(setup, components)}
+    return Measurement(ANSWER_TABLE, ANSWER_TABLE.shown(setup))
