@@ -44,6 +44,7 @@ SCHEMAS = (
             text("ablation", "the kind of ablation that they go by"),
             whole("n_prompts", "how many prompts there are"),
             whole("n_groups", "of how many kinds they are"),
+            whole("n_answers", "how many answers the closed list has; 0: there is none"),
             truth("one_length", "whether all have the same number of tokens"),
         ),
     ),
