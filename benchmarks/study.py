@@ -14,12 +14,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from vitro.experiments import EXPERIMENTS, Options, Setup
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options, Setup
 from vitro.experiments.circuits import CIRCUITS
 from vitro.experiments.judged_circuit import JUDGED_CIRCUIT
 from vitro.experiments.keep_curve import KEEP_CURVE
 from vitro.models.gpt2 import GPT2
-from vitro.tasks import Task, days
+from vitro.tasks import Successors, days
 
 IN_VITRO_SECTIONS = (KEEP_CURVE.name, CIRCUITS.name, JUDGED_CIRCUIT.name)
 SOME_WORDS = " house tree dog sea red north seven walk glass under"
@@ -46,7 +46,7 @@ def study(samples: int) -> dict[str, float]:
     torch.manual_seed(0)
     hf = GPT2LMHeadModel(GPT2Config()).eval().requires_grad_(False)
     setup = Setup(GPT2.of(hf, word_tokenizer(days())), days(), Options(samples=samples))
-    in_vivo = [name for name in EXPERIMENTS if name not in IN_VITRO_SECTIONS]
+    in_vivo = [name for name in EVERY_STUDY if name not in IN_VITRO_SECTIONS]
     spent: dict[str, float] = {}
     for name in ("dataset means", *in_vivo, *IN_VITRO_SECTIONS):
         start = time.perf_counter()
@@ -58,7 +58,7 @@ def study(samples: int) -> dict[str, float]:
     return spent
 
 
-def word_tokenizer(task: Task) -> PreTrainedTokenizerFast:
+def word_tokenizer(task: Successors) -> PreTrainedTokenizerFast:
     """One token for each word of the task's prompts, with its leading space, and for some words to draw from."""
     pieces = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words = [piece for text in (*task.prompts, SOME_WORDS) for piece, _ in pieces.pre_tokenize_str(text)]

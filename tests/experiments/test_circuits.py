@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
-from vitro.experiments.statistics import chance, interval
 
 from planted import COPY, N_HEADS, N_LAYERS, SUBJECT, SUCCESSOR, planted
 from slow import slow_run
@@ -220,9 +219,9 @@ def test_c1_and_c2_show_where_the_heads_that_they_keep_look(model: Model) -> Non
     for name, dataset in datasets:
         mine = table.filter(circuit=name)
         assert set(mine.select("layer", "head").iter_rows()) == {one for one in kept[name] if one[0] <= until}
-        instead = setup.means[dataset].z
+        instead = setup.constants(dataset).z
         ablated = tuple(
-            Edit(z(layer, number), instead[layer, :, number])
+            Edit(z(layer, number), instead[layer][0, :, number])
             for layer in range(until + 1)
             for number in range(N_HEADS)
             if (layer, number) not in kept[name]

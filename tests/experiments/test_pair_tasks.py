@@ -451,3 +451,20 @@ def test_every_site_patched_from_the_partner(here: Slow, what: Patch) -> None:
                 cell = (layer, number, column, row) if what in ("z", "pattern") else (layer, column, row)
                 expected = {name: near for name, near in here.levels(row, logits).items() if near is not None}
                 assert {name: float(result[name][cell]) for name in expected} == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_sweep_of_some_of_the_prompts_is_of_the_first_of_each_kind_and_the_same_as_of_all() -> None:
+    model = pair_model(FAMILIES[0])
+    every = vitro.ablate_heads(model, UNEQUAL, Options(ablations=("zero",)))
+    some = vitro.ablate_heads(model, UNEQUAL, Options(ablations=("zero",), sweep_prompts=3))
+    groups = UNEQUAL.questions(model.tokenizer, model.shape.n_ctx).groups
+    firsts = {kind: groups.index(kind) for kind in groups}
+    swept = some.table["prompt"].unique().sort().to_list()
+    assert len(swept) == 3
+    assert set(firsts.values()) <= set(swept) or set(swept) <= set(firsts.values())
+    expected = every.table.filter(pl.col("prompt").is_in(swept))
+    keys = ["prompt", "layer", "head"]
+    assert some.table.select(keys).rows() == expected.select(keys).rows()
+    values = (some.table["logit_diff_change"] - expected["logit_diff_change"]).abs()
+    assert float(values.max()) < 1e-5  # type: ignore[arg-type]
+    assert some.tables["task"]["n_swept"].item() == 3

@@ -15,7 +15,10 @@ from vitro.tasks import days
         ({"samples": 0}, "samples must be 1 or more, not 0"),
         ({"value_bias": "maybe"}, "excluded or included, not 'maybe'"),
         ({"ig_endpoints": "both"}, "ig_endpoints must be mib or paper, not 'both'"),
-        ({"edge_ablation": "none"}, "edge_ablation must be zero or random or mean or resample, not 'none'"),
+        (
+            {"edge_ablation": "none"},
+            "edge_ablation must be zero or random or mean or resample or counterfactual, not 'none'",
+        ),
         ({"memory": 0}, "positive number of bytes"),
     ],
 )

@@ -21,7 +21,7 @@ def ablation_table(
     named = zip(keys, zip(*variants, strict=True), strict=True)
     return pl.DataFrame(
         {
-            "prompt": np.tile(np.arange(n_prompts), len(variants)),
+            "prompt": np.tile(setup.prompt_numbers, len(variants)),
             **{name: np.repeat(np.array(values), n_prompts) for name, values in named},
             **metric_columns(read, (*CHANGES, "kl"), n_prompts * len(variants)),
         }
@@ -31,7 +31,7 @@ def ablation_table(
 def metric_columns(read: Mapping[str, Tensor], names: Sequence[str], n_rows: int) -> dict[str, pl.Series]:
     """What was read as columns of these names, null where a task has not what a metric needs."""
     return {
-        name: pl.Series(read[name].numpy().ravel() if name in read else [None] * n_rows, dtype=pl.Float32)
+        name: pl.Series(read[name].float().numpy().ravel() if name in read else [None] * n_rows, dtype=pl.Float32)
         for name in names
     }
 

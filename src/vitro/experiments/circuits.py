@@ -127,7 +127,7 @@ def circuit_rows(setup: Setup, key: str, circuits: Mapping[Any, Circuit], what: 
     return pl.DataFrame(
         {
             key: pl.Series([name for name in circuits for _ in range(n_prompts)], dtype=pl.String),
-            "prompt": np.tile(np.arange(n_prompts), len(circuits)),
+            "prompt": np.tile(setup.prompt_numbers, len(circuits)),
             **metric_columns(values, LEVELS, n_prompts * len(circuits)),
         }
     )

@@ -27,7 +27,7 @@ def run(setup: Setup) -> Tables:
 
     Only the k strongest heads are live (by what ablation of each alone costs), the others ablated.
     """
-    order = ranking(setup)
+    order, setup = ranking(setup), setup.swept
     points = POINTS if len(setup.questions) <= FEW else FEWER
     # In larger models every number at first, then ever wider steps: it is the first heads that matter.
     steps = (len(order) * np.linspace(0, 1, points) ** 2).round().astype(int)

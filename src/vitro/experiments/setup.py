@@ -1,7 +1,7 @@
 """A task mounted on a model: what every measurement starts from, computed once for all of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -56,6 +56,8 @@ class Setup:
     """The tables of the experiments that are done, by experiment."""
     part: Part = anew
     """Of a long experiment: a study keeps parts on disk."""
+    rows: tuple[int, ...] | None = None
+    """Which of the task's prompts are asked, by their numbers; None: all."""
 
     def tables(self, experiment: Measured) -> Tables:
         """What an experiment found here; it is run the first time that anything asks."""
@@ -66,7 +68,21 @@ class Setup:
     @cached_property
     def questions(self) -> Questions:
         """The task in this model's tokens."""
-        return self.task.questions(self.model.tokenizer, self.model.shape.n_ctx)
+        questions = self.task.questions(self.model.tokenizer, self.model.shape.n_ctx)
+        return questions if self.rows is None else questions.take(self.rows)
+
+    @cached_property
+    def swept(self) -> "Setup":
+        """The setup of the prompts on which every component is ablated in turn: this one, or one of fewer prompts."""
+        n = self.options.sweep_prompts or self.task.sweep_prompts
+        if n is None or n >= len(self.questions):
+            return self
+        return replace(self, rows=self.questions.spread(n))
+
+    @property
+    def prompt_numbers(self) -> Int[np.ndarray, " prompt"]:
+        """The prompts that are asked, as the tables count them."""
+        return np.array(self.rows or range(len(self.questions)))
 
     @cached_property
     def varying(self) -> bool:

@@ -29,8 +29,8 @@ def run(setup: Setup) -> Tables:
     prompts = setup.questions.tokens[: max(1, int((read <= STREAMS).sum()))]
     vectors, where = [], []
     for part, clean in clean_runs(setup.model, prompts, setup.options.memory):
-        for number, path in enumerate(clean.there.paths[:, : max(map(len, prompts))]):
-            nodes = path[path >= 0]
+        for number, path in enumerate(clean.there.paths):
+            nodes = path[: len(prompts[part.start + number])]
             vectors.append(torch.cat([layer.resid_pre[nodes] for layer in clean.layers]))
             layer, position = (index.ravel() for index in np.indices((n_layers, len(nodes))))
             where.append((np.full(len(layer), part.start + number), layer, position))

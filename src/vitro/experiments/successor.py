@@ -25,16 +25,8 @@ def _table(name: str) -> str:
 
 
 NAMES = (
-    "scores",
-    "heads",
-    "words",
-    "singular_values",
-    "rotation",
-    "modes",
-    "eigenvalues",
-    "verdicts",
-    "left_out",
-)
+    "scores", "heads", "words", "singular_values", "rotation", "modes", "eigenvalues", "verdicts", "left_out",
+)  # fmt: skip
 """The tables of `Successors`."""
 
 

@@ -43,6 +43,8 @@ class Pairs(PairRows):
 
     metric = "logit_diff"
     ablations = ("zero", "mean", "counterfactual")
+    # A sweep over hundreds of heads on a hundred prompts that share no beginnings is an hour's work for a laptop.
+    sweep_prompts = 32
 
     @property
     def named_with(self) -> TaskOptions:

@@ -44,6 +44,7 @@ class Successors(Cloze):
     wrong_called = "subject"
     metric = "answer_prob"
     ablations = ("zero", "random", "mean")
+    sweep_prompts = None
 
     @property
     def paraphrased(self) -> tuple["Successors", ...]:
