@@ -54,7 +54,7 @@ def summary(tables: Tables) -> str:
 SUCCESSOR = Experiment(
     name="successor",
     title="Successor heads",
-    reading="Whatever the task: which heads, given a word of an ordered set alone (days, months, numbers, ...), say the "
+    reading="Whatever the task: which heads, given a word of an ordered set alone (days, numbers, ...), say the "
     "next one; then what the best of them makes of every word, and whether it turns a cycle of them.",
     python='vitro.EXPERIMENTS["successor"].measure(model, task)',
     tables=tuple(map(_table, NAMES)),
