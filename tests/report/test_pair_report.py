@@ -1,4 +1,4 @@
-"""The report of a pair task, out of a study of a small random model: it speaks of the task, and of what was left out."""
+"""A report of a pair task: it opens with what was asked, draws kinds and marks, and names what was left out."""
 
 import re
 from html import unescape
