@@ -44,6 +44,7 @@ IOI_SAID = Said(
     words="the logit difference, right minus wrong",
     ablation="counterfactual",
     n_prompts=100,
+    n_swept=30,
     n_groups=15,
     n_answers=0,
     one_length=False,
