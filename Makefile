@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
 
-.PHONY: study test check fuzz bench clean
+.PHONY: study test check docs fuzz bench clean
 .DEFAULT_GOAL := study
 
 study: $(READY)  ## a real model, the task of the post, a report: studies/days-smollm2/report.html
@@ -17,6 +17,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(READY)  ## the part of docs/tables.md that is made from the schemas
+	$(BIN)/python -m vitro.tables docs/tables.md
 
 fuzz: $(READY)  ## 10,000 random checks and 5,000 random circuits against plain transformers
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz.run

@@ -46,7 +46,9 @@ def main() -> int:
     failed = False
     for name, circuits, at_most in (("four components", wired, 5.0), ("four heads within the model", within, 60.0)):
         start = time.perf_counter()
-        run_circuits(model, prompts, circuits, read, marks={"subject": (SUBJECT,) * len(prompts)}, constants={"mean": constants})
+        run_circuits(
+            model, prompts, circuits, read, marks={"subject": (SUBJECT,) * len(prompts)}, constants={"mean": constants}
+        )
         each = 1000 * (time.perf_counter() - start) / len(circuits)
         print(f"{name:<28} {len(circuits):>5} circuits of 7 prompts  {each:>6.2f} ms each (at most {at_most:g})")
         failed |= each > at_most

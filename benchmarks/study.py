@@ -15,13 +15,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from vitro.experiments import EXPERIMENTS, Options, Setup
-from vitro.experiments.circuit_quality import CIRCUIT_QUALITY
-from vitro.experiments.in_vitro import IN_VITRO
+from vitro.experiments.circuits import CIRCUITS
+from vitro.experiments.judged_circuit import JUDGED_CIRCUIT
 from vitro.experiments.keep_curve import KEEP_CURVE
 from vitro.models.gpt2 import GPT2
-from vitro.tasks import Task, days
+from vitro.tasks import Successors, days
 
-IN_VITRO_SECTIONS = (KEEP_CURVE.name, IN_VITRO.name, CIRCUIT_QUALITY.name)
+IN_VITRO_SECTIONS = (KEEP_CURVE.name, CIRCUITS.name, JUDGED_CIRCUIT.name)
 SOME_WORDS = " house tree dog sea red north seven walk glass under"
 
 
@@ -53,12 +53,12 @@ def study(samples: int) -> dict[str, float]:
         if name in EXPERIMENTS:
             setup.tables(EXPERIMENTS[name])
         else:
-            _ = setup.means
+            setup.constants("mean")
         spent[name] = time.perf_counter() - start
     return spent
 
 
-def word_tokenizer(task: Task) -> PreTrainedTokenizerFast:
+def word_tokenizer(task: Successors) -> PreTrainedTokenizerFast:
     """One token for each word of the task's prompts, with its leading space, and for some words to draw from."""
     pieces = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words = [piece for text in (*task.prompts, SOME_WORDS) for piece, _ in pieces.pre_tokenize_str(text)]

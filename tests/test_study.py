@@ -18,7 +18,7 @@ import pytest
 from vitro.circuits import cut_edges
 from vitro.engine import MemoryBudgetError
 from vitro.errors import VitroError
-from vitro.experiments import EXPERIMENTS, Experiment, Options
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Options
 from vitro.folder import FolderError, write_file
 from vitro.models import ModelError, load_checkpoint
 from vitro.study import StudyError, open_study, run_study, summary, write_report
@@ -46,14 +46,14 @@ def finished(planted_folder: Path, planted_model: object, tmp_path_factory: pyte
 
 def test_a_study_holds_record_tables_figures_and_report(finished: Path) -> None:
     study = open_study(finished)
-    assert set(study.record.experiments) == set(EXPERIMENTS)
+    assert set(study.record.experiments) == set(EVERY_STUDY)
     assert {path.stem for path in (finished / "tables").iterdir()} == {
-        table for experiment in EXPERIMENTS.values() for table in experiment.tables
+        table for name in EVERY_STUDY for table in EXPERIMENTS[name].tables
     }
     assert (finished / "figures" / "clean.svg").read_text().startswith("<svg")
     report = study.report.read_text()
-    for experiment in EXPERIMENTS.values():
-        assert experiment.title in report
+    for name in EVERY_STUDY:
+        assert EXPERIMENTS[name].title in report
     assert summary(study)[0] in report
     assert "a1.h1" in summary(study)[1]
     assert sorted(path.name for path in finished.iterdir()) == ["figures", "report.html", "study.json", "tables"]

@@ -374,6 +374,13 @@ class Options:
         f"What rankings and summaries go by: {', '.join(METRICS)}.",
         unset="the task's own",
     )
+    sweep_prompts: int | None = option(
+        None,
+        Whole(1),
+        ABLATION,
+        "Ablate every head, MLP and edge on so many of the prompts, evenly spread over their kinds.",
+        unset="all of a list of words, 32 of a pair task",
+    )
     edge_ablation: Ablation | None = option(
         None,
         Choice(ABLATIONS),

@@ -12,8 +12,8 @@ from vitro.circuits import POST, setups
 from vitro.claims import CLAIMS, Claim, Finding, Verdict, by_chance
 from vitro.errors import VitroError
 from vitro.experiments import EXPERIMENTS, Setup, Tables
-from vitro.experiments.answer_tables import table_of
-from vitro.experiments.in_vitro import tables_of
+from vitro.experiments.answer_table import table_of
+from vitro.experiments.circuits import tables_of
 from vitro.experiments.setup import Part, anew
 from vitro.figures import Figure
 from vitro.models import Model

@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -15,8 +15,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from vitro.errors import VitroError
-from vitro.experiments import EXPERIMENTS, ON_REQUEST, Experiment, Setup, Tables
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
+from vitro.experiments.prompts import PROMPTS, asked
 from vitro.figures import to_svg
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
@@ -26,6 +27,7 @@ from vitro.options import Machine, Options, command_line, options_of
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
 from vitro.report import GENERATOR, Page, Section, render
+from vitro.tables import checked
 from vitro.tasks import Task
 
 PARTS = "parts"
@@ -126,19 +128,19 @@ def run_study(
     out: str | Path,
     options: Options = Options(),  # noqa: B008 (frozen)
     *,
-    experiments: Collection[str] = tuple(EXPERIMENTS),
+    experiments: Collection[str] = EVERY_STUDY,
     device: str = "cpu",
     dtype: str = "float32",
 ) -> Study:
     """Measure a task on a model and write tables, figures and report to a folder.
 
-    model: what `vitro.load` takes. experiments: names in `EXPERIMENTS` and `ON_REQUEST`; those whose tables they are
-    shown with come along. The folder is written experiment by experiment; after a stop of any kind the same
-    call does only what is missing. Raises StudyError where the folder holds something else, and whatever the model
+    model: what `vitro.load` takes. experiments: names in `EXPERIMENTS`; those whose tables they are shown with come
+    along. The folder is written experiment by experiment; after a stop of any kind the same call does only what is
+    missing. Raises StudyError where the folder holds something else, and whatever the model
     (ModelError), the task (TaskError) or the folder (FolderError) make impossible, before anything is written.
     """
-    if unknown := sorted(set(experiments) - set(_all())):
-        raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(_all())}")
+    if unknown := sorted(set(experiments) - set(EXPERIMENTS)):
+        raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
     folder = Path(out)
     check_writable(folder)
     checkpoint = find(model)
@@ -151,7 +153,7 @@ def run_study(
         remove_unfinished(folder)
         known = {**record.experiments, **record.left_out} if record else {}
         wanted = _with_needs(experiments) - set(known)
-        missing = [experiment for name, experiment in _all().items() if name in wanted]
+        missing = [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]
         if record is None or missing:
             record = _measured(folder, record, missing, checkpoint, task, options, settings)
         _write_record(folder, record)
@@ -185,7 +187,7 @@ def _measured(
         if experiment.name in lacks:
             continue
         start = time.perf_counter()
-        tables = {name: (frame, to_parquet(frame)) for name, frame in setup.tables(experiment).items()}
+        tables = {name: (frame, to_parquet(frame)) for name, frame in checked(setup.tables(experiment)).items()}
         for name, (_, content) in tables.items():
             write_file(_table_path(folder, name), content)
         hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
@@ -197,19 +199,14 @@ def _measured(
     return record
 
 
-def _all() -> Mapping[str, Experiment]:
-    """Every measurement that a study can hold, in the order in which they are made and shown."""
-    return {**EXPERIMENTS, **ON_REQUEST}
-
-
 def _with_needs(names: Collection[str]) -> set[str]:
     """Experiments by their names, and those whose tables they are shown with."""
-    needed = {need.name for name in names for need in _all()[name].needs}
+    needed = {need.name for name in names for need in EXPERIMENTS[name].needs}
     return set(names) if needed <= set(names) else _with_needs(needed.union(names))
 
 
 def _done(record: Record) -> list[Experiment]:
-    return [experiment for name, experiment in _all().items() if name in record.experiments]
+    return [experiment for name, experiment in EXPERIMENTS.items() if name in record.experiments]
 
 
 def open_study(folder: str | Path) -> Study:
@@ -253,8 +250,8 @@ def _found(folder: Path, settings: Settings) -> Record | None:
 def _strangers(folder: Path) -> list[str]:
     """What no study wrote, in a folder without study.json, as one that was stopped early or removed half-way is."""
     tables, figures, parts = folder / "tables", folder / "figures", folder / PARTS
-    ours = {tables, figures, parts, *(parts / name for name in _all())}
-    ours |= {_table_path(folder, name) for experiment in _all().values() for name in experiment.tables}
+    ours = {tables, figures, parts, *(parts / name for name in EXPERIMENTS)}
+    ours |= {_table_path(folder, name) for experiment in EXPERIMENTS.values() for name in experiment.tables}
     found = [path for place in (folder, tables, figures, parts) if place.is_dir() for path in place.iterdir()]
     strange = [path for path in found if path not in ours and path.name[0] != "." and not _is_drawn(folder, path)]
     return sorted(str(path.relative_to(folder)) for path in strange)
@@ -328,11 +325,6 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
     )
 
 
-def _command_of(experiment: Experiment, record: Record) -> str:
-    """The command that makes a section: edges have one of their own, which takes all that a study takes."""
-    return record.command if experiment.name in EXPERIMENTS else record.command.replace("study", "edges", 1)
-
-
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
@@ -364,7 +356,7 @@ def _show(folder: Path, record: Record) -> None:
                     figures=figures,
                     numbers=experiment.numbers(tables),
                     python=experiment.python,
-                    command=_command_of(experiment, record),
+                    command=record.command.replace("study", experiment.command, 1),
                 )
             )
             progress(number + 1, len(done))
@@ -373,7 +365,8 @@ def _show(folder: Path, record: Record) -> None:
             lead=summary(study),
             facts=_facts(record),
             sections=sections,
-            left_out=[f"{_all()[name].title} (needs {lacks})" for name, lacks in record.left_out.items()],
+            asked=asked(study.tables(PROMPTS)) if PROMPTS.name in record.experiments else "",
+            left_out=[f"{EXPERIMENTS[name].title} (needs {lacks})" for name, lacks in record.left_out.items()],
         )
         write_file(study.report, render(page).encode())
 

@@ -1,5 +1,7 @@
 """Every claim holds of tables that are as the post says, and of none that are otherwise in its point."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,3 +136,9 @@ def test_the_documentation_lists_every_claim() -> None:
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
     for claim in CLAIMS:
         assert f"| {claim.id} | {claim.section} | {claim.task} | {claim.words} | {claim.expected} |" in page
+
+
+def test_claims_are_of_tables_and_need_no_torch() -> None:
+    asked = "import sys, vitro.claims, vitro.tables, vitro.figures; print({'torch', 'transformers'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == "set()"

@@ -40,10 +40,8 @@ def stored(name: str) -> tuple[Model, dict[str, Tensor]]:
     hf.load_state_dict({key.removeprefix("weights."): one for key, one in values.items() if key.startswith("weights.")})
     hf.eval().requires_grad_(False)
     model = family_of(hf.config.model_type).of(hf, whole_words(days()))
-    prompts = Setup(model, days()).questions
-    assert values["prompts"].tolist() == list(map(list, prompts.tokens)), (
-        "the tokenizer gives the words other ids than stored"
-    )
+    prompts = list(map(list, Setup(model, days()).questions.tokens))
+    assert values["prompts"].tolist() == prompts, "the tokenizer gives the words other ids than stored"
     return model, values
 
 

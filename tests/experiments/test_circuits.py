@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
-from vitro.experiments.statistics import chance, interval
 
 from planted import COPY, N_HEADS, N_LAYERS, SUBJECT, SUCCESSOR, planted
 from slow import slow_run
@@ -15,7 +14,7 @@ from vitro.circuits import Circuit, CircuitError
 from vitro.circuits.nodes import node
 from vitro.engine import Edit, z
 from vitro.experiments import EXPERIMENTS, Options, Setup, ablate_heads, cast, in_vitro, judge, keep_heads
-from vitro.experiments.in_vitro import IN_VITRO
+from vitro.experiments.circuits import CIRCUITS
 from vitro.figures import to_spec
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
@@ -163,7 +162,7 @@ def test_what_is_live_as_a_whole_cannot_be_left_out() -> None:
 
 
 def test_paraphrases_are_asked_where_the_tokenizer_knows_them(model: Model) -> None:
-    table = EXPERIMENTS["circuit_quality"].measure(model, days(), OPTIONS).tables["faithfulness"]
+    table = EXPERIMENTS["judged_circuit"].measure(model, days(), OPTIONS).tables["faithfulness"]
     assert days().template in table["template"].to_list()
     assert 1 <= table["template"].n_unique() <= 1 + len(days().paraphrases)
 
@@ -207,12 +206,12 @@ def test_models_with_few_components_have_an_in_vitro_section_too(n_layers: int, 
         tables = experiment.shown(setup)
         experiment.numbers(tables)
         experiment.figures(tables)
-    assert setup.tables(IN_VITRO)["circuits"]["circuit"].n_unique() == 8
+    assert setup.tables(CIRCUITS)["circuits"]["circuit"].n_unique() == 8
 
 
 def test_c1_and_c2_show_where_the_heads_that_they_keep_look(model: Model) -> None:
     setup = Setup(model, days(), OPTIONS)
-    parts, table = cast(setup), setup.tables(IN_VITRO)["circuit_attention"]
+    parts, table = cast(setup), setup.tables(CIRCUITS)["circuit_attention"]
     until = max(parts.successor[0], parts.copier[0])
     both = {parts.successor, parts.copier}
     kept = {"C1": {*parts.helpers, *both}, "C2": {*parts.helpers, *both, parts.early_copier}}
@@ -220,9 +219,9 @@ def test_c1_and_c2_show_where_the_heads_that_they_keep_look(model: Model) -> Non
     for name, dataset in datasets:
         mine = table.filter(circuit=name)
         assert set(mine.select("layer", "head").iter_rows()) == {one for one in kept[name] if one[0] <= until}
-        instead = setup.means[dataset].z
+        instead = setup.constants(dataset).z
         ablated = tuple(
-            Edit(z(layer, number), instead[layer, :, number])
+            Edit(z(layer, number), instead[layer][0, :, number])
             for layer in range(until + 1)
             for number in range(N_HEADS)
             if (layer, number) not in kept[name]

@@ -9,12 +9,12 @@ import pytest
 from elsewhere import elsewhere
 from planted import COPY, SUCCESSOR
 from vitro.engine.budget import BATCH_NODES
-from vitro.experiments import EXPERIMENTS, ON_REQUEST, Options, Setup, Tables
+from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
 from vitro.models import Model, load
 from vitro.tasks import days
 
 OPTIONS = Options(samples=8, heads=(SUCCESSOR, COPY))
-ALL = {**EXPERIMENTS, **ON_REQUEST}
+ALL = EXPERIMENTS
 NEAR = {
     "clean": "answer_prob",
     "head_ablation": "answer_prob_change",

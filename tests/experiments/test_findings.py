@@ -7,22 +7,42 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from vitro.experiments.statistics import leader
 
 from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
+from vitro.experiments.circuits import wired
 from vitro.experiments.findings import does_task, findings
 from vitro.experiments.head_ablation import HEAD_ABLATION
-from vitro.experiments.head_lens import HEAD_LENS, copying_heads, suppressing_heads
-from vitro.experiments.in_vitro import wired
+from vitro.experiments.head_lens import HEAD_LENS
 from vitro.experiments.keep_curve import KEEP_CURVE
 from vitro.experiments.key_heads import reasons
 from vitro.experiments.layer_lens import LAYER_LENS
 from vitro.experiments.lens import _rank
 from vitro.experiments.mlp_ablation import MLP_ABLATION
 from vitro.experiments.mlp_local import MLP_LOCAL
+from vitro.heads import Head
 from vitro.models import Model
-from vitro.tables import leader
+from vitro.tables import copying_heads, leader, suppressing_heads
 from vitro.tasks import days
+
+ASKED = {
+    "task": pl.DataFrame(
+        {
+            "name": ["days"],
+            "right": ["answer"],
+            "wrong": ["subject"],
+            "metric": ["answer_prob"],
+            "unit": ["probability"],
+            "words": ["the answer's probability"],
+            "ablation": ["mean"],
+            "n_prompts": [7],
+            "n_groups": [1],
+            "n_answers": [7],
+            "one_length": [True],
+        }
+    ),
+    "prompts": pl.DataFrame({"role": ["subject", "final"]}),
+}
+"""What is asked of seven days, as far as sentences need it."""
 
 
 def effects(layers: int, heads: int, prompts: int, seed: int, planted: float = 0.0) -> pl.DataFrame:
@@ -53,15 +73,15 @@ def test_effects_below_the_floor_are_not_ranked_however_regular(scale: float) ->
 def test_of_few_prompts_none_is_named() -> None:
     for prompts in (1, 2, 4):
         table = effects(3, 2, prompts, 0, planted=1.0)
-        assert f"{prompts} prompts are too few" in HEAD_ABLATION.summary({"head_ablation": table})
+        assert f"{prompts} prompts are too few" in HEAD_ABLATION.summary({**ASKED, "head_ablation": table})
 
 
 @pytest.mark.parametrize("experiment", [HEAD_ABLATION, MLP_ABLATION])
 def test_ablation_names_what_was_planted_and_nothing_in_noise(experiment) -> None:  # type: ignore[no-untyped-def]
     heads = 2 if experiment is HEAD_ABLATION else 1
     noise, planted = (effects(6, heads, 7, 1, planted) for planted in (0.0, 0.2))
-    assert "none stands out" in experiment.summary({experiment.tables[0]: noise})
-    said = experiment.summary({experiment.tables[0]: planted})
+    assert "none stands out" in experiment.summary({**ASKED, experiment.tables[0]: noise})
+    said = experiment.summary({**ASKED, experiment.tables[0]: planted})
     assert ("a0.h0" if heads == 2 else "m0") in said
     assert "7 prompts" in said
 
@@ -86,7 +106,7 @@ def test_no_layer_leads_where_the_answer_has_no_probability() -> None:
         for prompt in range(7)
     ]
     names = ["prompt", "layer", "stage", "answer_prob", "wrong_prob", "answer_rank_among_answers"]
-    said = LAYER_LENS.summary({"layer_lens": pl.DataFrame(rows, schema=names, orient="row")})
+    said = LAYER_LENS.summary({**ASKED, "layer_lens": pl.DataFrame(rows, schema=names, orient="row")})
     assert "after layer 0" not in said
     assert "most probable after layer 2" in said
     assert "leads the subject first after layer 1" in said
@@ -94,7 +114,7 @@ def test_no_layer_leads_where_the_answer_has_no_probability() -> None:
 
 def curve(values: Mapping[int, float]) -> Tables:
     rows = [(k, prompt, value + 0.001 * prompt) for k, value in values.items() for prompt in range(7)]
-    return {"keep_curve": pl.DataFrame(rows, schema=["k", "prompt", "answer_prob"], orient="row")}
+    return {**ASKED, "keep_curve": pl.DataFrame(rows, schema=["k", "prompt", "answer_prob"], orient="row")}
 
 
 def test_the_keep_curve_speaks_of_its_order_and_says_where_it_passes_the_model() -> None:
@@ -121,21 +141,29 @@ def test_of_so_few_prompts_that_some_head_leads_by_chance_none_is_said_to_copy_o
     assert suppressing_heads(lens(first=0, last=2, prompts=2)) == []
 
 
-def test_a_head_copies_where_this_subject_leads_and_not_where_all_its_kind_are_probable() -> None:
+def test_a_head_copies_where_this_subject_leads_and_not_where_all_its_kind_are_probable(planted_model: Model) -> None:
     assert copying_heads(lens(first=6, last=0)) == [(0, 0)]
     assert copying_heads(lens(first=5, last=0)) == []
     assert "a0.h0 copies the subject (above the task's other words in 6 of 7 prompts, mean probability 0.2)" in (
-        HEAD_LENS.summary({"head_lens": lens(first=6, last=0)})
+        HEAD_LENS.summary({**ASKED, "head_lens": lens(first=6, last=0)})
     )
-    assert "no head copies" in HEAD_LENS.summary({"head_lens": lens(first=5, last=0)})
+    assert "no head copies" in HEAD_LENS.summary({**ASKED, "head_lens": lens(first=5, last=0)})
     ablation = pl.concat([effects(1, 2, 7, 0).with_columns(method=pl.lit(name)) for name in ("mean", "random")])
-    assert "copying" in reasons(lens(first=6, last=0), ablation)[0, 0]
-    assert "subject" in reasons(lens(first=0, last=0), ablation)[0, 1]
+
+    def why(head_lens: pl.DataFrame) -> dict[Head, list[str]]:
+        measured: dict[str, Tables] = {
+            "head_lens": {"head_lens": head_lens},
+            "head_ablation": {"head_ablation": ablation},
+        }
+        return reasons(Setup(planted_model, days(), Options(samples=2), measured))
+
+    assert "copying" in why(lens(first=6, last=0))[Head(0, 0)]
+    assert "subject" in why(lens(first=0, last=0))[Head(0, 1)]
 
 
 def test_a_head_that_ranks_the_subject_last_is_called_suppressing() -> None:
     assert suppressing_heads(lens(first=0, last=7)) == [(0, 0)]
-    assert "a0.h0 suppresses it (below all of them in 7 of 7" in HEAD_LENS.summary({"head_lens": lens(0, 7)})
+    assert "a0.h0 suppresses it (below all of them in 7 of 7" in HEAD_LENS.summary({**ASKED, "head_lens": lens(0, 7)})
 
 
 def test_neither_ties_nor_nan_come_first() -> None:
@@ -149,13 +177,15 @@ def test_a_head_that_says_nothing_neither_copies_nor_suppresses(planted_model: M
 
     setup = Setup(planted_model, days())
     silent = logit_lens(setup, torch.zeros(7, planted_model.shape.d_model), torch.arange(7))
+    assert silent.subject_last_among_words is not None
+    assert silent.subject_rank_among_words is not None
     level = silent.answer_logits.max() == silent.answer_logits.min()
     assert not level or (not silent.subject_last_among_words.any() and (silent.subject_rank_among_words > 0).all())
 
 
 def clean(ranks: list[int]) -> Tables:
     columns = {"answer_rank": ranks, "answer": [str(i) for i in range(len(ranks))], "answer_prob": [0.1] * len(ranks)}
-    return {"clean": pl.DataFrame(columns)}
+    return {**ASKED, "clean": pl.DataFrame(columns).with_columns(right_first=(pl.col("answer_rank") == 0).cast(float))}
 
 
 def test_a_model_that_always_says_one_answer_does_not_do_the_task() -> None:

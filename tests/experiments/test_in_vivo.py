@@ -1,6 +1,7 @@
 """What all in-vivo tables share: their columns, the prompts in the task's own order, and the key heads in theirs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -24,12 +25,13 @@ from vitro.experiments import (
     steer,
     stream_tokens,
 )
-from vitro.experiments.head_tokens import HEAD_TOKENS
+from vitro.experiments.key_heads import KEY_HEADS
 from vitro.figures import to_spec
 from vitro.heads import Head
 from vitro.models import Model
 from vitro.tasks import Task, days
 
+METRICS = "answer_prob, answer_logit, logit_diff, margin, prob_diff, among_answers, right_first, kl"
 COLUMNS = {
     "head_lens": "layer, head, answer_prob, wrong_prob, answer_rank_among_answers, subject_rank_among_words, "
     "subject_last_among_words",
@@ -37,19 +39,19 @@ COLUMNS = {
     "answer_table": "component, answer, logit, normalized",
     "attention": "layer, head, position, weight",
     "attention_pattern": "layer, head, query, key, weight",
-    "attention_pin": "heads, position, answer_prob",
+    "attention_pin": f"heads, position, mark, {METRICS}",
     "layer_lens": "layer, stage, answer_prob, wrong_prob, answer_rank_among_answers",
     "layer_lens_top": "layer, stage, rank, token, prob",
     "stream_top": "layer, position, rank, token",
-    "steering": "alpha, answer_prob, wrong_prob",
+    "steering": f"alpha, {METRICS}, wrong_prob",
     "steering_attention": "alpha, layer, head, weight",
     "mlp_local": "layer, answer_prob_before, answer_prob_after",
 }
 """docs/tables.md, word by word; `attention_pattern` is Vitro's own."""
-OF_THE_TASK = {"steering_vector": "token, layer, direction, positions", "key_heads": "layer, head, why"}
+OF_THE_TASK = {"steering_vector": "token, layer, direction, positions, mark", "key_heads": "layer, head, why"}
 """Tables of the whole task, which have no column `prompt`."""
 
-HEADS: tuple[Head, ...] = ((2, 0), (1, 1), (0, 2))
+HEADS: tuple[Head, ...] = (Head(2, 0), Head(1, 1), Head(0, 2))
 MEASURES: dict[str, Callable[[Model, Task, Options], Measurement]] = {
     "head_lens": head_lens,
     "head_tokens": head_tokens,
@@ -82,8 +84,9 @@ def test_the_tables_have_the_columns_of_the_method(planted_model: Model) -> None
     for name in COLUMNS:
         table = tables[name]
         holes = {column: count for column, count in table.null_count().row(0, named=True).items() if count}
-        # In the pins, null is the clean run: of each prompt, for each head and for two together.
-        assert holes == ({"position": 7 * 4} if name == "attention_pin" else {})
+        # In the pins, null is the clean run: of each prompt, for each head and for two together. And of eight positions
+        # two have a name.
+        assert holes == ({"position": 7 * 4, "mark": 7 * 4 * 7} if name == "attention_pin" else {})
         assert table["prompt"].unique().sort().to_list() == list(range(7))
 
 
@@ -91,7 +94,7 @@ def test_the_tables_have_the_columns_of_the_method(planted_model: Model) -> None
 def test_tables_follow_the_prompts_in_the_order_of_the_task(with_words: Model, shift: int) -> None:
     # The same prompts and answers, counted from another day: every row is there again, under another number.
     task = days()
-    turned = Task(task.name, task.template, task.words[shift:] + task.words[:shift], cyclic=True, content=task.content)
+    turned = replace(task, words=task.words[shift:] + task.words[:shift])
     options = Options(heads=HEADS)
     ours, theirs = measured(with_words, task, options), measured(with_words, turned, options)
     for name in OF_THE_TASK:
@@ -163,16 +166,18 @@ def test_the_section_of_the_key_heads_says_why_each_is_one_and_what_it_says(plan
 
 def test_heads_that_are_asked_for_need_no_ablation_to_be_shown(planted_model: Model) -> None:
     setup = Setup(planted_model, days(), Options(heads=HEADS))
-    tables = HEAD_TOKENS.shown(setup)
+    tables = KEY_HEADS.shown(setup)
     assert "head_ablation" not in setup.measured
     assert tables["key_heads"].rows() == [(*head, "asked for") for head in HEADS]
 
 
 def test_what_steers_is_in_the_tables(planted_model: Model) -> None:
     options = Options(heads=HEADS, unembed_direction="raw", steer_positions="all", steer_token=" house", steer_layer=0)
-    assert steer(planted_model, days(), options).tables["steering_vector"].rows() == [(" house", 0, "raw", "all")]
+    assert steer(planted_model, days(), options).tables["steering_vector"].rows() == [
+        (" house", 0, "raw", "all", "subject")
+    ]
     by_rule = steer(planted_model, days(), Options(heads=HEADS)).tables["steering_vector"]
-    assert by_rule.rows() == [(" tomorrow", 1, "folded", "final")]
+    assert by_rule.rows() == [(" tomorrow", 1, "folded", "final", "subject")]
 
 
 SECTIONS = [experiment for experiment in EXPERIMENTS.values() if not set(experiment.tables) & {"prompts", "datasets"}]

@@ -470,3 +470,20 @@ def test_every_site_patched_from_the_partner(here: Slow, site: Patch) -> None:
     chosen = ((pl.col("head") + n_heads - pl.col("layer")) % n_heads).is_in([0, 2])
     assert_rows(table.filter(chosen | pl.col("head").is_null()), ["prompt", "layer", "head", "mark"], expected)
     assert moved(table, "logit_diff_change") > 0.05
+
+
+def test_a_sweep_of_some_of_the_prompts_is_of_the_first_of_each_kind_and_the_same_as_of_all() -> None:
+    model = pair_model(FAMILIES[0])
+    every = vitro.ablate_heads(model, UNEQUAL, Options(ablations=("zero",)))
+    some = vitro.ablate_heads(model, UNEQUAL, Options(ablations=("zero",), sweep_prompts=3))
+    groups = UNEQUAL.questions(model.tokenizer, model.shape.n_ctx).groups
+    firsts = {kind: groups.index(kind) for kind in groups}
+    swept = some.table["prompt"].unique().sort().to_list()
+    assert len(swept) == 3
+    assert set(firsts.values()) <= set(swept) or set(swept) <= set(firsts.values())
+    expected = every.table.filter(pl.col("prompt").is_in(swept))
+    keys = ["prompt", "layer", "head"]
+    assert some.table.select(keys).rows() == expected.select(keys).rows()
+    values = (some.table["logit_diff_change"] - expected["logit_diff_change"]).abs()
+    assert float(values.max()) < 1e-5  # type: ignore[arg-type]
+    assert some.tables["task"]["n_swept"].item() == 3

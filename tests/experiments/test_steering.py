@@ -72,19 +72,15 @@ def assert_steered(tables: Any, seen: list[list[Seen]], alphas: Sequence[float],
     powers = (logits - logits.amax(-1, keepdim=True)).exp()
     probs = powers / powers.sum(-1, keepdim=True)
     assert list(alphas) == sorted(alphas)
+    subjects = prompts.marks["subject"]
+    subjects = prompts.marks["subject"]
     for column, ids in (("answer_prob", answer_ids(prompts)), ("wrong_prob", subject_ids(prompts))):
         expected = torch.stack([probs[:, prompt, token] for prompt, token in enumerate(ids)], dim=1)
         assert_near(grid(tables["steering"], column, "alpha", "prompt"), expected)
     for layer, head in heads:
         mine = tables["steering_attention"].filter(layer=layer, head=head)
         expected = torch.tensor(
-            [
-                [
-                    float(one.attention[layer, head, -1, at])
-                    for one, at in zip(row, prompts.marks["subject"], strict=True)
-                ]
-                for row in seen
-            ]
+            [[float(run.attention[layer, head, -1, at]) for run, at in zip(row, subjects, strict=True)] for row in seen]
         )
         assert_near(grid(mine, "weight", "alpha", "prompt"), expected)
 
@@ -220,6 +216,7 @@ def test_the_token_and_the_layer_that_steer_follow_the_task_and_the_first_key_he
         ({"alphas": (float("inf"),)}, "alphas must be one or more finite numbers"),
         ({"unembed_direction": "centred"}, "unembed_direction must be folded or raw, not 'centred'"),
         ({"steer_positions": "subject"}, "steer_positions must be final or all, not 'subject'"),
+        ({"steer_layer": -1}, "steer_layer must be 0 or more, not -1"),
         ({"heads": ()}, "heads"),
         ({"heads": ((1, 1), (1, 1))}, "heads"),
     ],
@@ -235,7 +232,6 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"heads": ((1, 1), (0, 4))}, "there is no head a0.h4"),
     ({"heads": ((1, -1),)}, "there is no head a1.h-1"),
     ({"steer_layer": 3}, "there is no layer 3: the model has 0 to 2"),
-    ({"steer_layer": -1}, "there is no layer -1"),
     ({"steer_token": " tomorrow today"}, "is 2 tokens, not one"),
     ({"steer_token": ""}, "is 0 tokens, not one"),
 ]

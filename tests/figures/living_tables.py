@@ -34,7 +34,7 @@ def head_lens_table(layers: int = 12, heads: int = 12, prompts: int = 7) -> pl.D
                 subject = 0.1 * chance**4 + (0.5 + 0.2 * chance) * ((layer, head) == copies)
                 rank = 0 if (layer, head) == selects or chance > 0.9 else int(chance * 6) + 1
                 rows.append((prompt, layer, head, answer, subject, rank))
-    names = ["prompt", "layer", "head", "answer_prob", "subject_prob", "answer_rank_among_answers"]
+    names = ["prompt", "layer", "head", "answer_prob", "wrong_prob", "answer_rank_among_answers"]
     copied = (pl.col("layer") == copies[0]) & (pl.col("head") == copies[1])
     return pl.DataFrame(rows, schema=names, orient="row").with_columns(
         pl.when(copied).then(0).otherwise(2).alias("subject_rank_among_words"),
@@ -104,7 +104,7 @@ def circuit_attention_table(circuits: Sequence[str] = ("C7", "C1"), positions: i
 def attention_pin_table(
     heads: Sequence[str] = ("a9.h1", "a10.h3", "a9.h1+a10.h3"), positions: int = 8, prompts: int = 7
 ) -> pl.DataFrame:
-    """Table V7: the subject's position, the fifth, helps; the others cost."""
+    """Table V7 with its places, which are the positions: the subject's position, the fifth, helps; the others cost."""
     rows = [
         (
             prompt,
@@ -118,7 +118,7 @@ def attention_pin_table(
         for prompt in range(prompts)
         for position in (None, *range(positions))
     ]
-    schema = {"prompt": pl.Int64, "heads": pl.String, "position": pl.Int64, "answer_prob": pl.Float64}
+    schema = {"prompt": pl.Int64, "heads": pl.String, "place": pl.Int64, "answer_prob": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -132,7 +132,7 @@ def layer_lens_table(layers: int = 12, prompts: int = 7) -> pl.DataFrame:
                 answer = (0.25 + 0.1 * wave(prompt)) / (1 + math.exp(-30 * (depth - 0.8)))
                 subject = 0.12 * math.exp(-(((depth - 0.75 - 0.03 * wave(prompt)) / 0.08) ** 2))
                 rows.append((prompt, layer, stage, answer, subject, 0 if depth > 0.8 else 1))
-    names = ["prompt", "layer", "stage", "answer_prob", "subject_prob", "answer_rank_among_answers"]
+    names = ["prompt", "layer", "stage", "answer_prob", "wrong_prob", "answer_rank_among_answers"]
     return pl.DataFrame(rows, schema=names, orient="row")
 
 
@@ -179,7 +179,7 @@ def steering_table(prompts: int = 7, alphas: Sequence[float] = ALPHAS) -> pl.Dat
         for prompt in range(prompts)
         for alpha in alphas
     ]
-    return pl.DataFrame(rows, schema=["prompt", "alpha", "answer_prob", "subject_prob"], orient="row")
+    return pl.DataFrame(rows, schema=["prompt", "alpha", "answer_prob", "wrong_prob"], orient="row")
 
 
 def steering_attention_table(
@@ -196,8 +196,10 @@ def steering_attention_table(
 
 
 def steering_vector_table(token: str = " tomorrow", positions: str = "final") -> pl.DataFrame:
-    """What was added, and where."""
-    return pl.DataFrame({"token": [token], "layer": [8], "direction": ["folded"], "positions": [positions]})
+    """What was added, and where, and the mark to which attention is read."""
+    return pl.DataFrame(
+        {"token": [token], "layer": [8], "direction": ["folded"], "positions": [positions], "mark": ["subject"]}
+    )
 
 
 def mlp_local_table(layers: int = 12, prompts: int = 7) -> pl.DataFrame:

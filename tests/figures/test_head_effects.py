@@ -1,14 +1,15 @@
-from typing import Any, get_args
+from typing import Any
 
 import polars as pl
 import pytest
 
 from figures.ablation_tables import head_ablation
 from vitro.errors import VitroError
-from vitro.figures import HeadValue, head_effects, to_spec, to_svg
+from vitro.figures import head_effects, to_spec, to_svg
+from vitro.tables.quantities import CHANGES
 
 
-def cells(table: pl.DataFrame, value: HeadValue = "answer_prob_change") -> list[dict[str, Any]]:
+def cells(table: pl.DataFrame, value: str = "answer_prob_change") -> list[dict[str, Any]]:
     (shown,) = to_spec(head_effects(table, value))["datasets"].values()
     return list(shown)
 
@@ -34,12 +35,16 @@ def test_panels_stand_in_the_order_zero_random_mean_whatever_the_order_of_the_ro
     assert spec["facet"]["column"]["sort"] == ["zero", "random", "mean"]
 
 
-@pytest.mark.parametrize("value", [value for value in get_args(HeadValue) if value != "kl"])
-def test_the_colours_of_a_change_are_centred_on_zero_and_the_legend_says_what_positive_means(value: HeadValue) -> None:
-    color = to_spec(head_effects(head_ablation(), value))["spec"]["layer"][0]["encoding"]["color"]
+@pytest.mark.parametrize("value", CHANGES)
+def test_the_colours_of_a_change_are_centred_on_zero_and_the_legend_says_what_positive_means(value: str) -> None:
+    table = head_ablation().with_columns(pl.col("answer_prob_change").alias(value))
+    color = to_spec(head_effects(table, value))["spec"]["layer"][0]["encoding"]["color"]
     low, high = color["scale"]["domain"]
     assert low == -high
-    assert "positive: the answer gained" in color["legend"]["title"]
+    assert (
+        f"; positive: {'right' if 'positive: right' in CHANGES[value].sense else 'the answer'} gained"
+        in color["legend"]["title"]
+    )
 
 
 def test_a_divergence_has_a_scale_from_zero_and_counts_no_falls() -> None:
@@ -66,5 +71,7 @@ def test_only_the_columns_that_are_drawn_enter_the_figure() -> None:
 
 
 def test_a_column_without_a_picture_is_refused_with_the_list_of_those_that_have_one() -> None:
-    with pytest.raises(VitroError, match="answer_prob_change, answer_logit_change, logit_diff_change, kl"):
-        head_effects(head_ablation(), "prob")  # type: ignore[arg-type]
+    with pytest.raises(
+        VitroError, match=r"answer_prob_change, answer_logit_change, logit_diff_change, .*, right_first_change, kl"
+    ):
+        head_effects(head_ablation(), "prob")

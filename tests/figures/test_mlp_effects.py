@@ -1,10 +1,12 @@
-from typing import Any, get_args
+from typing import Any
 
+import polars as pl
 import pytest
 
 from figures.ablation_tables import mlp_ablation
-from vitro.figures import MlpValue, mlp_effects, to_spec, to_svg
+from vitro.figures import mlp_effects, to_spec, to_svg
 from vitro.figures.spread import DOTS
+from vitro.tables.quantities import CHANGES
 
 
 def rows(prompts: int) -> list[dict[str, Any]]:
@@ -28,10 +30,10 @@ def test_a_bar_is_the_mean_over_prompts() -> None:
     assert (bar["mean"], bar["min"], bar["max"]) == (0.11, 0.1, 0.12)
 
 
-@pytest.mark.parametrize("value", get_args(MlpValue))
-def test_the_axis_carries_the_unit(value: MlpValue) -> None:
-    unit = {"answer_prob_change": "probability", "answer_logit_change": "nats"}[value]
-    assert f"change ({unit})" in to_svg(mlp_effects(mlp_ablation(), value))
+@pytest.mark.parametrize("value", CHANGES)
+def test_the_axis_carries_the_unit(value: str) -> None:
+    table = mlp_ablation().with_columns(pl.col("answer_prob_change").alias(value))
+    assert f"change ({CHANGES[value].unit})" in to_svg(mlp_effects(table, value))
 
 
 @pytest.mark.parametrize("layers", [2, 12, 80])

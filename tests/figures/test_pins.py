@@ -2,13 +2,14 @@ from typing import Any
 
 import pytest
 
+from figures.ablation_tables import DAYS_SAID
 from figures.living_tables import PROMPT, attention_pin_table
 from vitro.figures import pins, to_spec, to_svg
 from vitro.figures.spread import DOTS
 
 
 def panels(prompts: int = 7) -> dict[str, list[dict[str, Any]]]:
-    spec = to_spec(pins(attention_pin_table(prompts=prompts), PROMPT))
+    spec = to_spec(pins(attention_pin_table(prompts=prompts), PROMPT, DAYS_SAID))
     return {panel["title"]["text"]: spec["datasets"][panel["data"]["name"]] for panel in spec["concat"]}
 
 
@@ -30,7 +31,7 @@ def test_few_prompts_are_dots_and_many_a_range() -> None:
 
 def test_a_prompt_is_compared_with_its_own_clean_run() -> None:
     table = attention_pin_table(prompts=2)
-    rows = pins(table, PROMPT)
+    rows = pins(table, PROMPT, DAYS_SAID)
     bars = [row for data in to_spec(rows)["datasets"].values() for row in data if "value" in row]
     for row in bars:
         clean = next(r for r in bars if (r["heads"], r["prompt"], r["place"]) == (row["heads"], row["prompt"], -2))
@@ -39,5 +40,5 @@ def test_a_prompt_is_compared_with_its_own_clean_run() -> None:
 
 @pytest.mark.parametrize("positions", [3, 8, 30])
 def test_the_panels_fit_a_page_for_every_length_of_prompt(positions: int) -> None:
-    svg = to_svg(pins(attention_pin_table(positions=positions), (PROMPT * 4)[:positions]))
+    svg = to_svg(pins(attention_pin_table(positions=positions), (PROMPT * 4)[:positions], DAYS_SAID))
     assert float(svg.split('width="')[1].split('"')[0]) <= 1000

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from figures import living_tables as living
-from figures.ablation_tables import clean, head_ablation, mlp_ablation
+from figures.ablation_tables import DAYS_SAID, IOI_SAID, clean, head_ablation, mlp_ablation, questions
 from figures.living_tables import DAYS, PROMPT
 from figures.test_circuit import tables as circuit_tables
 from vitro.figures import (
@@ -39,12 +39,21 @@ CIRCUIT = [
 ]
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "clean": lambda: clean_answers(clean([" a", " b"])),
+    "clean": lambda: clean_answers(clean([" a", " b"]), questions([" a", " b"]), DAYS_SAID),
+    "clean by kind": lambda: clean_answers(
+        clean(list(map(str, range(100)))),
+        questions(list(map(str, range(100))), [f"ABBA {n % 15}" for n in range(100)]),
+        IOI_SAID,
+    ),
+    "head lens of pairs": lambda: head_lens(
+        living.head_lens_table().with_columns(subject_rank_among_words=None, subject_last_among_words=None), IOI_SAID
+    ),
+    "layer lens of pairs": lambda: layer_lens(living.layer_lens_table(), IOI_SAID),
     "head change": lambda: head_effects(head_ablation()),
     "head divergence": lambda: head_effects(head_ablation(), "kl"),
     "mlp dots": lambda: mlp_effects(mlp_ablation()),
     "mlp ranges": lambda: mlp_effects(mlp_ablation(prompts=30)),
-    "head lens": lambda: head_lens(living.head_lens_table()),
+    "head lens": lambda: head_lens(living.head_lens_table(), DAYS_SAID),
     "answer tables": lambda: answer_tables(living.answer_table(), DAYS, living.next_of(DAYS)),
     "final attention": lambda: final_attention(living.attention_table(), PROMPT),
     "circuits' attention": lambda: circuit_attention(living.circuit_attention_table(), PROMPT),
@@ -56,12 +65,12 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         DAYS,
     ),
     "attention patterns": lambda: attention_patterns(living.attention_pattern_table(), PROMPT),
-    "pins": lambda: pins(living.attention_pin_table(), PROMPT),
-    "layer lens": lambda: layer_lens(living.layer_lens_table()),
+    "pins": lambda: pins(living.attention_pin_table(), PROMPT, DAYS_SAID),
+    "layer lens": lambda: layer_lens(living.layer_lens_table(), DAYS_SAID),
     "layer top tokens": lambda: layer_top_tokens(living.layer_lens_top_table(), DAYS),
     "stream top tokens": lambda: stream_top_tokens(living.stream_top_table(), PROMPT),
     "steering": lambda: steering(
-        living.steering_table(), living.steering_attention_table(), living.steering_vector_table()
+        living.steering_table(), living.steering_attention_table(), living.steering_vector_table(), DAYS_SAID
     ),
     "mlp local": lambda: mlp_local(living.mlp_local_table()),
     "circuit": lambda: circuit_drawing(*circuit_tables(*((*ends, "") for ends in CIRCUIT)), "The final circuit"),
@@ -98,15 +107,19 @@ def test_no_theme_of_a_notebook_reaches_the_figure(figure: Callable[[], Figure])
 
 
 def test_infinite_and_missing_numbers_are_left_out_rather_than_breaking_the_json() -> None:
-    table = clean([" a", " b", " c"]).with_columns(subject_prob=pl.Series([float("nan"), float("inf"), None]))
-    (rows, _) = sorted(json.loads(to_json(clean_answers(table)))["datasets"].values(), key=len, reverse=True)
-    assert all("subject_prob" not in row for row in rows)
+    table = clean([" a", " b", " c"]).with_columns(wrong_prob=pl.Series([float("nan"), float("inf"), None]))
+    (rows, _) = sorted(
+        json.loads(to_json(clean_answers(table, questions([" a", " b", " c"]), DAYS_SAID)))["datasets"].values(),
+        key=len,
+        reverse=True,
+    )
+    assert all("wrong_prob" not in row for row in rows)
 
 
 def test_numbers_carry_four_significant_digits() -> None:
-    table = clean([" a", " b"]).with_columns(subject_prob=pl.Series([0.123456789, 1e-9 / 3], dtype=pl.Float32))
-    datasets = to_spec(clean_answers(table))["datasets"].values()
-    assert [row["subject_prob"] for row in max(datasets, key=len)] == [0.1235, 3.333e-10]
+    table = clean([" a", " b"]).with_columns(wrong_prob=pl.Series([0.123456789, 1e-9 / 3], dtype=pl.Float32))
+    datasets = to_spec(clean_answers(table, questions([" a", " b"]), DAYS_SAID))["datasets"].values()
+    assert [row["wrong_prob"] for row in max(datasets, key=len)] == [0.1235, 3.333e-10]
 
 
 @every_figure

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from figures.ablation_tables import HOSTILE, clean, head_ablation, mlp_ablation
+from figures.ablation_tables import DAYS_SAID, HOSTILE, clean, head_ablation, mlp_ablation, questions
 from vitro.figures import Figure, clean_answers, head_effects, mlp_effects
 from vitro.report import Page, Section
 
@@ -26,7 +26,7 @@ PAGE = Page(
     lead=["What </script> came out.", "And more."],
     facts=[("model", "tiny"), ("seed", "0")],
     sections=[
-        section("clean", {"clean": clean_answers(clean(HOSTILE))}, clean(HOSTILE)),
+        section("clean", {"clean": clean_answers(clean(HOSTILE), questions(HOSTILE), DAYS_SAID)}, clean(HOSTILE)),
         section("heads", {"heads": head_effects(head_ablation())}, head_ablation().head(3)),
         section("mlps", {"mlps": mlp_effects(mlp_ablation())}, pl.DataFrame()),
     ],

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from figures.ablation_tables import HOSTILE, clean, head_ablation, mlp_ablation
+from figures.ablation_tables import DAYS_SAID, HOSTILE, clean, head_ablation, mlp_ablation, questions
 from report.sample import PAGE, section
 from vitro.figures import Figure, clean_answers, head_effects, mlp_effects, to_spec
 from vitro.report import Page, render
@@ -62,12 +62,16 @@ def test_hostile_tokens_reach_neither_markup_nor_scripts() -> None:
 
 def test_each_figure_survives_its_way_into_the_page() -> None:
     specs = [json.loads(text) for kind, text in Elements(render(PAGE)).scripts if kind == "application/json"]
-    figures: list[Figure] = [clean_answers(clean(HOSTILE)), head_effects(head_ablation()), mlp_effects(mlp_ablation())]
+    figures: list[Figure] = [
+        clean_answers(clean(HOSTILE), questions(HOSTILE), DAYS_SAID),
+        head_effects(head_ablation()),
+        mlp_effects(mlp_ablation()),
+    ]
     assert specs == list(map(to_spec, figures))
 
 
 def test_a_specification_is_as_good_as_a_chart() -> None:
-    chart = clean_answers(clean([" a", " b"]))
+    chart = clean_answers(clean([" a", " b"]), questions([" a", " b"]), DAYS_SAID)
     as_chart, as_spec = (
         Page("t", [], [], [section("a", {"f": figure}, pl.DataFrame())]) for figure in (chart, to_spec(chart))
     )

@@ -31,19 +31,19 @@ def edges(
     chosen = task_of(task, options, task_options)
     folder = out or default_folder(chosen.name, model)
 
-    from vitro.experiments import ON_REQUEST
+    from vitro.experiments import EXPERIMENTS
     from vitro.study import run_study
 
-    asked = ["edges_approx"] if approx else list(ON_REQUEST)
+    asked = ["edges_approx"] if approx else ["edges_approx", "edges", "edges_agreement"]
     measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
-    shown = ON_REQUEST["edges_approx" if approx else "edges"]
+    shown = EXPERIMENTS["edges_approx" if approx else "edges"]
     strongest = shown.numbers(measured.tables(shown))
     if as_json:
         print_json({"folder": str(folder), "report": str(measured.report), "strongest": strongest.to_dicts()})
         return
     print_table(strongest.columns, [(row[0], *(f"{value:+.4f}" for value in row[1:])) for row in strongest.rows()])
     for name in asked:
-        if sentence := ON_REQUEST[name].summary(measured.tables(ON_REQUEST[name])):
+        if sentence := EXPERIMENTS[name].summary(measured.tables(EXPERIMENTS[name])):
             print(sentence)
     print(f"The table: {folder / 'tables' / shown.name}.parquet")
     print(f"The report: {measured.report}")

@@ -1,5 +1,9 @@
 """`vitro study`."""
 
+from typing import Annotated
+
+import typer
+
 from vitro.cli.parameters import FolderOption, Json, ModelOption, TaskArgument, default_folder, takes_options, task_of
 from vitro.cli.printing import print_json
 from vitro.cli.start import resumable
@@ -15,15 +19,21 @@ def study(
     options: Options,
     machine: Machine,
     out: FolderOption = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="<name>", help="Another measurement too, one that takes minutes: patching, edges."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a task on a model: tables, figures and report.html in a folder. Stopped, it goes on where it was."""
     chosen = task_of(task, options, task_options)
     folder = out or default_folder(chosen.name, model)
 
+    from vitro.experiments import EVERY_STUDY
     from vitro.study import run_study, summary
 
-    measured = run_study(chosen, model, folder, options, device=machine.device, dtype=machine.dtype)
+    asked = [*EVERY_STUDY, *(also or [])]
+    measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
     if as_json:
         print_json({"folder": str(folder), "report": str(measured.report), "summary": summary(measured)})
         return

@@ -153,7 +153,9 @@ def _joined(streams: Sequence[Float[Tensor, "_row _node *width"]]) -> Float[Tens
     return torch.cat([stream.flatten(0, 1) for stream in streams])[None]
 
 
-def _apart(joined: Float[Tensor, "1 stream *width"], like: Sequence[Tensor]) -> list[Float[Tensor, "_row _node *width"]]:
+def _apart(
+    joined: Float[Tensor, "1 stream *width"], like: Sequence[Tensor]
+) -> list[Float[Tensor, "_row _node *width"]]:
     sizes = [stream.shape[:2] for stream in like]
     parts = joined[0].split([rows * nodes for rows, nodes in sizes])
     return [part.unflatten(0, size) for part, size in zip(parts, sizes, strict=True)]

@@ -1,11 +1,11 @@
 """What we look at: one file per measurement, from a model and a task to named tables."""
 
 from vitro.experiments.activations import activations
-from vitro.experiments.answer_tables import ANSWER_TABLES, answer_tables
+from vitro.experiments.answer_table import ANSWER_TABLE, answer_tables
 from vitro.experiments.attention import ATTENTION, attention
 from vitro.experiments.attention_pin import ATTENTION_PIN, pin_heads
 from vitro.experiments.cast import cast
-from vitro.experiments.circuit_quality import CIRCUIT_QUALITY, judge
+from vitro.experiments.circuits import CIRCUITS, in_vitro
 from vitro.experiments.clean import CLEAN, clean_run
 from vitro.experiments.datasets import DATASETS
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION, direct_attribution
@@ -15,10 +15,9 @@ from vitro.experiments.edges_approx import EDGES_APPROX, approximate_edges
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
 from vitro.experiments.head_lens import HEAD_LENS, head_lens
-from vitro.experiments.head_tokens import HEAD_TOKENS, head_tokens
-from vitro.experiments.in_vitro import IN_VITRO, in_vitro
+from vitro.experiments.judged_circuit import JUDGED_CIRCUIT, judge
 from vitro.experiments.keep_curve import KEEP_CURVE, keep_heads
-from vitro.experiments.key_heads import key_heads
+from vitro.experiments.key_heads import KEY_HEADS, head_tokens, key_heads
 from vitro.experiments.layer_lens import LAYER_LENS, layer_lens
 from vitro.experiments.mlp_ablation import MLP_ABLATION, ablate_mlps
 from vitro.experiments.mlp_local import MLP_LOCAL, mlp_local
@@ -38,29 +37,35 @@ EXPERIMENTS = {
         DATASETS,
         HEAD_ABLATION,
         HEAD_LENS,
-        HEAD_TOKENS,
+        KEY_HEADS,
         LAYER_LENS,
         MLP_LOCAL,
         MLP_ABLATION,
         DIRECT_ATTRIBUTION,
-        ANSWER_TABLES,
+        ANSWER_TABLE,
         ATTENTION,
         ATTENTION_PIN,
         STREAM_TOP,
         STEERING,
         KEEP_CURVE,
-        IN_VITRO,
-        CIRCUIT_QUALITY,
+        CIRCUITS,
+        JUDGED_CIRCUIT,
+        PATCHING,
+        EDGES_APPROX,
+        EDGES,
+        EDGES_AGREEMENT,
     )
 }
-"""The measurements of every study, in the order in which it makes and shows them. A new one is a line here."""
+"""The measurements by name, in the order in which a study makes and shows them. A new one is a line here.
 
-ON_REQUEST = {experiment.name: experiment for experiment in (PATCHING, EDGES_APPROX, EDGES, EDGES_AGREEMENT)}
-"""Those that take minutes: a study makes them where they are asked for by name."""
+Any is made by its name: `EXPERIMENTS["head_ablation"].measure(model, task)`.
+"""
+EVERY_STUDY = tuple(name for name, experiment in EXPERIMENTS.items() if experiment.command == "study")
+"""Those that every study makes. The others, which take minutes, it makes where they are asked for by name."""
 
 __all__ = [
+    "EVERY_STUDY",
     "EXPERIMENTS",
-    "ON_REQUEST",
     "Experiment",
     "Measurement",
     "OptionError",

@@ -21,7 +21,7 @@ def ablation_table(
     named = zip(keys, zip(*variants, strict=True), strict=True)
     return pl.DataFrame(
         {
-            "prompt": np.tile(np.arange(n_prompts), len(variants)),
+            "prompt": np.tile(setup.prompt_numbers, len(variants)),
             **{name: np.repeat(np.array(values), n_prompts) for name, values in named},
             **metric_columns(read, (*CHANGES, "kl"), n_prompts * len(variants)),
         }
@@ -31,7 +31,7 @@ def ablation_table(
 def metric_columns(read: Mapping[str, Tensor], names: Sequence[str], n_rows: int) -> dict[str, pl.Series]:
     """What was read as columns of these names, null where a task has not what a metric needs."""
     return {
-        name: pl.Series(read[name].numpy().ravel() if name in read else [None] * n_rows, dtype=pl.Float32)
+        name: pl.Series(read[name].float().numpy().ravel() if name in read else [None] * n_rows, dtype=pl.Float32)
         for name in names
     }
 
@@ -47,7 +47,7 @@ def by_method(tables: Tables, table: str, keys: Sequence[str], name: pl.Expr, ki
     )
     methods = means["method"].unique(maintain_order=True).to_list()
     wide = means.pivot("method", index=[*keys, kind], values=spoken.change)
-    return wide.select(*keys, kind, *(pl.col(m).alias(f"{m}: change of {spoken.metric}") for m in methods))
+    return wide.select(*keys, kind, *(pl.col(m).alias(f"{m}: change of {spoken.quantity.short}") for m in methods))
 
 
 def costs_most(tables: Tables, table: str, keys: Sequence[str], name: str, kind: str) -> str:
@@ -57,6 +57,6 @@ def costs_most(tables: Tables, table: str, keys: Sequence[str], name: str, kind:
     if not loss.stands_out:
         return f"Of the {kind}s, {spoken.ablation}-ablated one by one, which costs the answer most? Here {loss.doubt}."
     return (
-        f"Of all single {kind}s, {spoken.ablation} ablation of {name.format(*loss.key)} costs most of {spoken.words}: "
-        f"{-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
+        f"Of all single {kind}s, {spoken.ablation} ablation of {name.format(*loss.key)} costs most of the "
+        f"{spoken.quantity.short}: {-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
     )

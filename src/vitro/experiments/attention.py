@@ -13,7 +13,18 @@ from vitro.figures import Figure, attention_patterns, final_attention
 from vitro.heads import Head
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, at_places, first_prompt, head_name, leader, places, prompt_tokens, varies
+from vitro.tables import (
+    ELSEWHERE,
+    Tables,
+    at_places,
+    first_prompt,
+    head_name,
+    leader,
+    numbered,
+    places,
+    prompt_tokens,
+    varies,
+)
 from vitro.tasks import Task
 
 LOOKS = 0.01
@@ -76,7 +87,9 @@ def numbers(tables: Tables) -> pl.DataFrame:
         .sort("position", maintain_order=True)
         .pivot("position", index="from the final stream of", values="weight")
     )
-    return mean.rename({str(place): f"{place} {label}" for place, label in enumerate(places(tables))}, strict=False)
+    return mean.rename(
+        {str(place): label for place, label in enumerate(numbered(tables, places(tables)))}, strict=False
+    )
 
 
 def summary(tables: Tables) -> str:
@@ -86,8 +99,9 @@ def summary(tables: Tables) -> str:
     looks = []
     for name in table["name"].unique(maintain_order=True):
         most = leader(table.filter(name=name), ("position",), pl.col("weight"), floor=LOOKS)
-        at = f"{labels[most.key[0]].strip()} ({most.mean:.2f})"
-        looks.append(f"{name} at {at}" if most.stands_out else f"{name} at no one place beyond the prompts' spread")
+        label = labels[most.key[0]].strip()
+        at = f"{label if label == ELSEWHERE else f'at {label}'} ({most.mean:.2f})"
+        looks.append(f"{name} {at}" if most.stands_out else f"{name} at no one place beyond the prompts' spread")
     n_prompts = table["prompt"].n_unique()
     return f"From the final stream, on average over {n_prompts} prompts, the key heads look most: {', '.join(looks)}."
 
@@ -114,8 +128,8 @@ ATTENTION = Experiment(
     name="attention",
     title="Attention",
     reading="The rows show where each key head looks from the final stream, the triangles its whole pattern, each row "
-    "a position that looks, each column one that is looked at: the mean over prompts (or a prompt chosen below), and "
-    "where prompts are of different forms, the first prompt's.",
+    "a position that looks, each column one that is looked at; of prompts of different forms the rows show the marks "
+    "that they share, and the triangles are the first prompt's.",
     python="vitro.attention(model, task)",
     tables=("attention", "attention_pattern"),
     run=run,

@@ -18,7 +18,7 @@ from vitro.figures import pins
 from vitro.heads import Head
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, copying_heads, leader, places, said, subject_heads, varies
+from vitro.tables import Tables, copying_heads, leader, numbered, places, said, subject_heads, varies
 from vitro.tasks import Task
 
 
@@ -86,12 +86,20 @@ def pinned(layer: int, head: int, positions: Sequence[int]) -> list[Edit]:
 
 
 def _at_places(tables: Tables) -> pl.DataFrame:
-    """The table with `place`, the number of a label in `places`; null for the clean run."""
+    """The table with `place`, the number of a label in `_labels`; null for the clean run."""
     table = tables["attention_pin"]
     if varies(tables):
         return table.with_columns(pl.col("position").alias("place"))
-    numbers = {name: number for number, name in enumerate(places(tables))}
+    numbers = {name: number for number, name in enumerate(_labels(tables))}
     return table.with_columns(pl.col("mark").replace_strict(numbers, return_dtype=pl.Int64).alias("place"))
+
+
+def _labels(tables: Tables) -> list[str]:
+    """The labels of the places where heads were pinned."""
+    if varies(tables):
+        return places(tables)
+    marks = set(tables["attention_pin"]["mark"])
+    return [label for label in places(tables) if label in marks]
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
@@ -103,7 +111,9 @@ def numbers(tables: Tables) -> pl.DataFrame:
         .agg(pl.col(said(tables).metric).mean())
         .pivot("place", index="heads", values=said(tables).metric)
     )
-    return mean.rename({str(place): f"{place} {label}" for place, label in enumerate(places(tables))}, strict=False)
+    return mean.rename(
+        {str(place): label for place, label in enumerate(numbered(tables, _labels(tables)))}, strict=False
+    )
 
 
 def summary(tables: Tables) -> str:
@@ -119,27 +129,27 @@ def summary(tables: Tables) -> str:
     if not best.stands_out:
         return f"Of the places to which {heads} can be pinned, {best.doubt}."
     place = best.key[0]
-    label = places(tables)[place].strip(" {}")
+    label = _labels(tables)[place].strip(" {}")
     here, change = pinned.filter(place=place), pl.col("value") - pl.col("clean")
     verdicts = {"more than": change, "less than": -change}
     beside = [words for words, effect in verdicts.items() if leader(here, ("place",), effect).stands_out]
     where = f"{place} ({label})" if varies(tables) else label
     return (
-        f"Of all places, {heads} pinned to {where} gives most of {spoken.words}: {here['value'].to_numpy().mean():.3g} "
-        f"on average over {best.n_prompts} prompts, {beside[0] if beside else 'no clear change from'} the "
-        f"{clean['clean'].to_numpy().mean():.3g} unpinned."
+        f"Of all places, {heads} pinned to {where} gives most of the {spoken.quantity.short}: "
+        f"{here['value'].to_numpy().mean():.3g} on average over {best.n_prompts} prompts, "
+        f"{beside[0] if beside else 'no clear change from'} the {clean['clean'].to_numpy().mean():.3g} unpinned."
     )
 
 
 ATTENTION_PIN = Experiment(
     name="attention_pin",
     title="Attention pinned",
-    reading="Each bar is the mean metric when the named heads are made to look, from the final stream, at one place "
-    "alone (a position, or each prompt's own position of a mark); the grey bar is the clean run.",
+    reading="Each bar is the mean of the metric when the named heads are made to look, from the final stream, at one "
+    "place alone (a position, or each prompt's own position of a mark); the grey bar is the clean run.",
     python="vitro.pin_heads(model, task)",
     tables=("attention_pin",),
     run=run,
-    figures=lambda tables: {"attention_pin": pins(_at_places(tables), places(tables), said(tables))},
+    figures=lambda tables: {"attention_pin": pins(_at_places(tables), _labels(tables), said(tables))},
     numbers=numbers,
     summary=summary,
     needs=(PROMPTS,),

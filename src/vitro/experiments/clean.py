@@ -11,11 +11,13 @@ from vitro.figures import clean_answers
 from vitro.metrics import METRICS
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, said
+from vitro.tables import Tables, said, the, with_kinds
 from vitro.tasks import Task
 
 FEW = 24
-"""Up to so many prompts are listed one by one."""
+"""Up to so many prompts of several kinds are listed one by one."""
+LISTED = 100
+"""Of those that are listed one by one, the first."""
 
 
 def run(setup: Setup) -> Tables:
@@ -41,20 +43,25 @@ def run(setup: Setup) -> Tables:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The prompts one by one where they are few; where they are many, means by the kind of prompt."""
-    clean = tables["clean"].join(tables["questions"].select("prompt", "group"), on="prompt")
-    shown = [name for name in ("answer_prob", "logit_diff", "wrong_prob") if clean[name].null_count() == 0]
-    if len(clean) <= FEW:
-        return clean.select("label", "answer", "wrong", *shown, "answer_rank", "top_token", "top_prob")
+    """The prompts one by one, or, where they are many and of several kinds, means by the kind of prompt."""
+    clean, wrong = tables["clean"], said(tables).wrong
+    names = {"answer_prob": "answer prob", "logit_diff": "logit difference", "wrong_prob": f"prob of {the(wrong)}"}
+    shown = {name: words for name, words in names.items() if clean[name].null_count() == 0}
+    if len(clean) <= FEW or said(tables).n_groups == 1:
+        columns = (pl.col(name).alias(words) for name, words in shown.items())
+        return clean.head(LISTED).select("label", "answer", "wrong", *columns, "answer_rank", "top_token", "top_prob")
     return (
-        clean.group_by("group", maintain_order=True)
+        with_kinds(clean, tables["questions"])
+        .group_by("kind")
         .agg(
             pl.len().alias("prompts"),
             (pl.col("answer_rank") == 0).sum().alias("right on top in"),
             (pl.col("right_first") == 1).sum().alias("right above wrong in"),
-            *(pl.col(name).mean().alias(f"mean {name}") for name in shown),
+            *(pl.col(name).mean().alias(f"mean {words}") for name, words in shown.items()),
         )
-        .rename({"group": "kind of prompt"})
+        .sort("kind")
+        .with_columns(pl.col("kind").cast(pl.String))
+        .rename({"kind": "kind of prompt"})
     )
 
 
@@ -66,16 +73,16 @@ def summary(tables: Tables) -> str:
     said_so = f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3g}"
     if spoken.metric == "answer_prob":
         return f"{said_so}."
-    value = clean[spoken.metric].to_numpy().mean()
+    value = spoken.quantity.amount(clean[spoken.metric].to_numpy().mean())
     first = int((clean["right_first"] == 1).sum())
-    return f"{said_so}; right is above wrong in {first}, and {spoken.words} is {value:.3g} on average ({spoken.unit})."
+    return f"{said_so}; right is above wrong in {first}, and the {spoken.quantity.short} is {value} on average."
 
 
 CLEAN = Experiment(
     name="clean",
     title="Clean answers",
-    reading="Each bar is the probability of the right answer as the next token; a red bar is a prompt where another "
-    "token, named on the right, is more probable.",
+    reading="Each bar is the probability of the right answer as the next token; it is red where another token, whose "
+    "bar is pale, is more probable. Of many prompts of several kinds each line is a kind, with means.",
     python="vitro.clean_run(model, task)",
     tables=("clean",),
     run=run,

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import polars as pl
+from jaxtyping import Int
 
 from vitro.circuits import Edge, cut_edges, model_edges
 from vitro.experiments.ablation import metric_columns
@@ -17,6 +18,7 @@ from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
 from vitro.progress import bar
 from vitro.tables import Tables, leader, said
+from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
 N_SHOWN = 15
@@ -31,7 +33,7 @@ def run(setup: Setup) -> Tables:
     everything after the reader follows. Made block by block, so that a study that is stopped goes on with the next one.
     """
     blocks = range(setup.model.shape.n_layers + 1)
-    parts = [setup.part(f"edges/{layer}", partial(_into, setup, layer)) for layer in blocks]
+    parts = [setup.part(f"edges/{layer}", partial(_into, setup.swept, layer)) for layer in blocks]
     return {"edges": pl.concat([part["edges"] for part in parts])}
 
 
@@ -50,20 +52,20 @@ def _into(setup: Setup, layer: int) -> Tables:
             memory=setup.options.memory,
             progress=progress,
         )
-    named = edge_columns(model_edges(setup.model, layer), len(prompts), method)
+    named = edge_columns(model_edges(setup.model, layer), setup.prompt_numbers, method)
     return {"edges": named.with_columns(**metric_columns(found, CHANGES, len(named)))}
 
 
-def edge_columns(edges: Sequence[Edge], n_prompts: int, method: str) -> pl.DataFrame:
+def edge_columns(edges: Sequence[Edge], prompts: Int[np.ndarray, " prompt"], method: str) -> pl.DataFrame:
     """Which edge, on which prompt, each row is of: every edge on all prompts, then the next."""
-    each = range(n_prompts)
+    each = range(len(prompts))
     return pl.DataFrame(
         {
-            "prompt": np.tile(np.arange(n_prompts), len(edges)),
+            "prompt": np.tile(prompts, len(edges)),
             "source": [str(edge.source) for edge in edges for _ in each],
             "target": [str(edge.reader) for edge in edges for _ in each],
             "input": pl.Series([edge.input for edge in edges for _ in each], dtype=pl.String),
-            "method": [method] * len(edges) * n_prompts,
+            "method": [method] * len(edges) * len(prompts),
         }
     )
 
@@ -94,7 +96,7 @@ def strongest(edges: pl.DataFrame, metric: str) -> pl.DataFrame:
     """The first of `by_edge`, with the changes of the metric, of the answer's logit and of its probability."""
     return edges.head(N_SHOWN).select(
         "edge",
-        pl.col("change").alias(f"change of {metric}"),
+        pl.col("change").alias(f"change of {QUANTITIES[metric].short}"),
         pl.col("answer_logit_change").alias("of logit"),
         pl.col("answer_prob_change").alias("of prob"),
     )
@@ -114,7 +116,7 @@ def summary(tables: Tables) -> str:
     each = tables["edges"].join(means, on=["source", "target", "input"], nulls_equal=True)
     first = leader(each, ("edge",), pl.col(f"{metric}_change") * pl.col("sign"), floor=NATS)
     of_all = f"Of all {len(edges):,} edges, each cut alone"
-    words = "the logit difference" if metric == "logit_diff" else said(tables).words
+    words = f"the {QUANTITIES[metric].short}"
     if not first.stands_out:
         return f"{of_all}, which changes {words} most? Here {first.doubt}."
     change = edges.filter(edge=first.key[0])["change"][0]
@@ -134,7 +136,7 @@ EDGES = Experiment(
     name="edges",
     title="Every edge, cut alone",
     reading="Each bar is one edge, from what writes to what reads it (a head by q, k or v): red where the answer loses "
-    "on the subject when that reader alone no longer gets what the source writes.",
+    "on what is wrong when that reader alone no longer gets what the source writes.",
     python="vitro.ablate_edges(model, task)",
     tables=("edges",),
     run=run,

@@ -67,12 +67,15 @@ EDGES_AGREEMENT = Experiment(
     title="Every edge, exact against its gradient",
     reading="Each point is one edge: on the diagonal the gradient tells what cutting it does, far from it it does not; "
     "the numbers are the worst misses.",
-    python='vitro.experiments.ON_REQUEST["edges_agreement"].measure(model, task)',
+    python='vitro.EXPERIMENTS["edges_agreement"].measure(model, task)',
     tables=("edges_agreement",),
     run=run,
     figures=lambda tables: {
-        "edges_agreement": edge_agreement(tables["edges_agreement"], correlations(tables["edges_agreement"]))
+        "edges_agreement": edge_agreement(
+            tables["edges_agreement"], correlations(tables["edges_agreement"]), edge_metric(tables)
+        )
     },
     numbers=numbers,
     summary=summary,
+    needs=(PROMPTS,),
 )

@@ -28,6 +28,7 @@ WEIGHTS: Mapping[IgEndpoints, tuple[float, ...]] = {"mib": mib_weights(STEPS), "
 
 def run(setup: Setup) -> Tables:
     """Table `edges_approx`: as `edges`, with the column approximation (EAP, EAP-IG) behind the method."""
+    setup = setup.swept
     fit = [metric for metric in fitting(setup.questions) if metric.name in DIFFERENTIABLE]
 
     def metrics(logits: Float[Tensor, "prompt d_vocab"]) -> dict[str, Float[Tensor, " prompt"]]:
@@ -47,7 +48,7 @@ def run(setup: Setup) -> Tables:
             weights=weights,
             memory=setup.options.memory,
         )
-        named = edge_columns(edges, len(prompts), method).with_columns(approximation=pl.lit(approximation))
+        named = edge_columns(edges, setup.prompt_numbers, method).with_columns(approximation=pl.lit(approximation))
         frames.append(named.with_columns(**metric_columns(found, CHANGES, len(named))))
     return {"edges_approx": pl.concat(frames)}
 

@@ -11,7 +11,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import Figure, to_svg
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, OptionError, Options
-from vitro.tables import Tables
+from vitro.tables import SCHEMAS, Tables
 from vitro.tasks import Task
 
 Asks = Literal["subject", "among", "partner", "sentences", "direction", "wrong"]
@@ -38,9 +38,9 @@ HAS: Mapping[Asks, Callable[[Setup], bool]] = {
 class Experiment:
     """A measurement: what it is called, how it is made, and how it is shown. It has one file and one registry line.
 
-    run: from a setup to the tables in `tables`, whose columns are fixed (docs/tables.md). figures and numbers are made
-    of those tables and of those of the experiments in `needs`, the summary of all tables of a study: so none of them
-    needs the model.
+    name: that of its file and of its first table. run: from a setup to the tables in `tables`, which are as their
+    schemas say (`vitro.tables.SCHEMAS`, docs/tables.md). figures and numbers are made of those tables and of those of
+    the experiments in `needs`, the summary of all tables of a study: so none of them needs the model.
     """
 
     name: str
@@ -59,6 +59,11 @@ class Experiment:
     needs: tuple["Experiment", ...] = ()
     asks: tuple[Asks, ...] = ()
     """What of a task it cannot do without (see `LACKS`)."""
+
+    @property
+    def command(self) -> str:
+        """Which of Vitro's commands makes it: "study", or another where it takes minutes."""
+        return SCHEMAS[self.tables[0]].command
 
     def lacks(self, setup: Setup) -> str:
         """Why a task cannot answer it, in words that finish "it needs"; empty where it can."""

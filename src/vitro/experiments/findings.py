@@ -27,10 +27,12 @@ def findings(done: Sequence[Experiment], tables: Tables) -> list[str]:
         clean = tables["clean"]
         right, prob = (clean["answer_rank"] == 0).sum(), clean["answer_prob"].to_numpy().mean()
         first = (clean["right_first"] == 1).sum()
-        above = "" if varies(tables) else f" and right is above wrong in {first}"
+        above, chance = (
+            ("", "chance among the answers") if varies(tables) else (f" and right is above wrong in {first}", "chance")
+        )
         return [
             f"The model does not do this task: its top token is the answer in {right} of {len(clean)} prompts{above}, "
-            f"no more than chance among the answers would give (mean answer probability {prob:.2g}).",
+            f"no more than {chance} would give (mean answer probability {prob:.2g}).",
             "So the tables and figures describe what was measured, and say nothing of how the model does the task.",
         ]
     return [sentence for experiment in done if (sentence := experiment.summary(tables))]

@@ -20,6 +20,7 @@ def run(setup: Setup) -> Tables:
     Every head is ablated alone, at every position, by each of the study's ablations.
     """
     shape = setup.model.shape
+    setup = setup.swept
     variants: dict[tuple[str | int, ...], Variant] = {
         (kind, layer, head): setup.ablate(z(layer, head), kind)
         for kind in setup.ablations
@@ -33,7 +34,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     """The ten heads whose ablation moves the mean metric most, with the other ways of ablating beside it."""
     by_head = by_method(tables, "head_ablation", (), head_name(), "head")
     spoken = said(tables)
-    by = pl.col(f"{spoken.ablation}: change of {spoken.metric}").abs()
+    by = pl.col(f"{spoken.ablation}: change of {spoken.quantity.short}").abs()
     return by_head.sort(by, "head", descending=[True, False]).head(10)
 
 

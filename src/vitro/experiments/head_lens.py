@@ -16,6 +16,7 @@ from vitro.progress import bar
 from vitro.tables import (
     COPIES,
     SUPPRESSES,
+    Said,
     Tables,
     copying_heads,
     head_name,
@@ -23,9 +24,13 @@ from vitro.tables import (
     selective_heads,
     subject_heads,
     suppressing_heads,
+    the,
     varies,
 )
 from vitro.tasks import Task
+
+LISTED = 6
+"""Heads that a sentence names."""
 
 
 def run(setup: Setup) -> Tables:
@@ -51,11 +56,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     """Heads that most often rank the answer first, that copy, show the subject, or suppress it; five of each."""
     table, spoken = tables["head_lens"], said(tables)
     groups = [selective_heads(table, misses=spoken.n_prompts)]
-    columns = [
-        (pl.col("answer_rank_among_answers") == 0).sum().alias("answer first in"),
-        pl.col("answer_prob").mean().alias("mean answer prob"),
-        pl.col("wrong_prob").mean().alias(f"mean {spoken.wrong} prob"),
-    ]
+    columns = lens_columns(spoken)
     if varies(tables):
         groups += [copying_heads(table), subject_heads(table), suppressing_heads(table)]
         columns += [COPIES.sum().alias("subject first of the words in"), SUPPRESSES.sum().alias("last in")]
@@ -68,14 +69,22 @@ def numbers(tables: Tables) -> pl.DataFrame:
     return rows.select(head_name().alias("head"), pl.exclude("layer", "head"))
 
 
+def lens_columns(spoken: Said) -> list[pl.Expr]:
+    """Of some heads by their lens: in how many prompts the answer leads, and the mean of right and wrong."""
+    return [
+        (pl.col("answer_rank_among_answers") == 0).sum().alias(f"answer above {spoken.rivals} in"),
+        pl.col("answer_prob").mean().alias("mean answer prob"),
+        pl.col("wrong_prob").mean().alias(f"mean prob of {the(spoken.wrong)}"),
+    ]
+
+
 def summary(tables: Tables) -> str:
     """Which heads are selective, which copy, and which suppress the subject; how many prompts say so."""
-    table = tables["head_lens"]
-    selective = _listed(selective_heads(table))
-    others = "all other answers" if varies(tables) else "what is wrong"
+    table, selective = tables["head_lens"], selective_heads(tables["head_lens"])
+    puts = f"{_listed(selective)}, each alone, put" if len(selective) > 1 else f"{_listed(selective)} alone puts"
     parts = [
-        f"By the logit lens, {selective or 'no head'} alone puts the answer above {others} in every one of "
-        f"{table['prompt'].n_unique()} prompts"
+        f"By the logit lens, {puts} the answer above {said(tables).rivals} in every one of "
+        f"{said(tables).n_prompts} prompts"
     ]
     if varies(tables):
         copies = _most(table, copying_heads(table), COPIES, "copies the subject (above the task's other words")
@@ -86,8 +95,9 @@ def summary(tables: Tables) -> str:
 
 
 def _listed(heads: list[Head]) -> str:
-    names = [f"a{layer}.h{head}" for layer, head in heads]
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    names = [f"a{layer}.h{head}" for layer, head in heads] or ["no head"]
+    *others, last = names if len(names) <= LISTED else [*names[:LISTED], f"{len(names) - LISTED} more"]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _most(table: pl.DataFrame, heads: list[Head], holds: pl.Expr, does: str) -> str:
@@ -106,9 +116,10 @@ def _most(table: pl.DataFrame, heads: list[Head], holds: pl.Expr, does: str) -> 
 HEAD_LENS = Experiment(
     name="head_lens",
     title="Logit lens on heads",
-    reading="Each cell reads one head's output as if the model ended there: how probable the answer is, how probable "
-    "the subject, in how many prompts the answer is above all other answers (selective heads), and the subject above "
-    "the task's other words (copying) or below them all (suppressing).",
+    reading="Each cell reads one head's output as if the model ended there: how probable is what is right, how "
+    "probable what is wrong, and in how many prompts right is above all that it is held against (selective heads); "
+    "where prompts differ in a subject, also whether it is above the task's other words (copying) or below them all "
+    "(suppressing).",
     python="vitro.head_lens(model, task)",
     tables=("head_lens", "head_lens_top"),
     run=run,

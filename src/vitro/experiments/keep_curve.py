@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 
 from vitro.circuits import Circuit
+from vitro.experiments.circuits import circuit_rows
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.in_vitro import circuit_rows
 from vitro.experiments.key_heads import ranking
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
@@ -13,6 +13,7 @@ from vitro.figures import keep_curve as figure
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
 from vitro.tables import Tables, leader, said
+from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
 POINTS = 150
@@ -26,7 +27,7 @@ def run(setup: Setup) -> Tables:
 
     Only the k strongest heads are live (by what ablation of each alone costs), the others ablated.
     """
-    order = ranking(setup)
+    order, setup = ranking(setup), setup.swept
     points = POINTS if len(setup.questions) <= FEW else FEWER
     # In larger models every number at first, then ever wider steps: it is the first heads that matter.
     steps = (len(order) * np.linspace(0, 1, points) ** 2).round().astype(int)
@@ -44,7 +45,8 @@ def numbers(tables: Tables) -> pl.DataFrame:
     names = [
         name for name in dict.fromkeys((metric, "answer_prob", "logit_diff", "kl")) if not table[name].null_count()
     ]
-    means = table.group_by("k").agg(pl.col(names).mean().name.prefix("mean ")).sort("k")
+    columns = (pl.col(name).mean().alias(f"mean {QUANTITIES[name].short}") for name in names)
+    means = table.group_by("k").agg(columns).sort("k")
     return means.filter(pl.col("k").is_in(wanted)).rename({"k": "heads kept"})
 
 
@@ -62,8 +64,8 @@ def summary(tables: Tables) -> str:
     first = means.filter(pl.col("value") >= half)["k"][0]
     sentence = (
         f"Of the heads in the order of what {spoken.ablation} ablation of each alone costs, which need not be the best "
-        f"order, the first {first}{_steps(means, first)} bring {spoken.words} half way to the model's own "
-        f"({whole:.3g}), with all other heads ablated"
+        f"order, the first {first}{_steps(means, first)} bring the {spoken.quantity.short} half way to the "
+        f"model's own ({spoken.quantity.amount(whole)}), with all other heads ablated"
     )
     own = table.filter(k=means["k"][-1]).select("prompt", pl.col("value").alias("own"))
     gain = table.join(own, on="prompt").filter(pl.col("k") < means["k"][-1])

@@ -12,7 +12,7 @@ from vitro.figures import layer_lens as curves
 from vitro.figures import layer_top_tokens
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import FLOOR, Tables, labels, leader, said
+from vitro.tables import FLOOR, Tables, labels, leader, said, the
 from vitro.tasks import Task
 
 STAGES = ("pre", "mid", "post")
@@ -34,17 +34,16 @@ def run(setup: Setup) -> Tables:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """After every layer: mean probabilities, and in how many prompts the answer leads the answers, or what is wrong."""
-    after, wrong = tables["layer_lens"].filter(stage="post"), said(tables).wrong
-    return (
-        after.group_by("layer")
-        .agg(
-            pl.col("answer_prob").mean().alias("mean answer prob"),
-            pl.col("wrong_prob").mean().alias(f"mean {wrong} prob"),
-            (pl.col("answer_rank_among_answers") == 0).sum().alias("answer first of answers in"),
-            (pl.col("answer_prob") > pl.col("wrong_prob")).sum().alias(f"answer above {wrong} in"),
-        )
-        .sort("layer")
-    )
+    spoken = said(tables)
+    columns = [
+        pl.col("answer_prob").mean().alias("mean answer prob"),
+        pl.col("wrong_prob").mean().alias(f"mean prob of {the(spoken.wrong)}"),
+        (pl.col("answer_rank_among_answers") == 0).sum().alias(f"answer above {spoken.rivals} in"),
+    ]
+    if spoken.n_answers:
+        over_wrong = (pl.col("answer_prob") > pl.col("wrong_prob")).sum()
+        columns.append(over_wrong.alias(f"answer above {the(spoken.wrong)} in"))
+    return tables["layer_lens"].filter(stage="post").group_by("layer").agg(columns).sort("layer")
 
 
 def summary(tables: Tables) -> str:
@@ -61,13 +60,12 @@ def summary(tables: Tables) -> str:
         if peak.stands_out
         else f"where the answer is most probable is not clear ({peak.doubt})"
     )
-    wrong = said(tables).wrong
-    overtaken = {f"the {wrong}": f"answer above {wrong} in", "all other answers": "answer first of answers in"}
+    spoken = said(tables)
     since = [
         f"{words} first after layer {min(layers)}"
-        if len(layers := table.filter(pl.col(column) > n_prompts / 2)["layer"])
+        if len(layers := table.filter(pl.col(f"answer above {words} in") > n_prompts / 2)["layer"])
         else f"{words} after none"
-        for words, column in overtaken.items()
+        for words in ([the(spoken.wrong)] if spoken.n_answers else []) + [spoken.rivals]
     ]
     return (
         f"Along the layers, {peaks}; of those that give it a mean above {FLOOR:g} (from layer {table['layer'][0]} on), "

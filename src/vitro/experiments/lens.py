@@ -69,10 +69,6 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
 
     Source: the post, "Logit lens"; a head's own output is read the same way as the whole stream.
     """
-    words = None
-    if setup.varying:
-        # The words that a subject is told from: all subjects, which are what is held against the answers, and these.
-        words = torch.unique(torch.cat([setup.asked.wrong.flatten(), setup.asked.listed]))
     parts = []
     prompts = prompt.to(setup.model.device)
     for rows, whose in zip(vectors.split(_AT_ONCE), prompts.split(_AT_ONCE), strict=True):
@@ -85,8 +81,9 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
                 answer_prob=METRICS["answer_prob"].of(answers),
                 wrong_prob=answers.wrong_prob(),
                 answer_rank_among_answers=answers.rank_listed() if setup.questions.among else answers.rank_wrong(),
-                subject_rank_among_words=None if words is None else _rank(answers.among[:, words], answers.wrong),
-                subject_last_among_words=None if words is None else _last(answers.among[:, words], answers.wrong),
+                # The words that a subject is told from are all that is asked about: the subjects, and the answers.
+                subject_rank_among_words=_rank(answers.among, answers.wrong) if setup.varying else None,
+                subject_last_among_words=_last(answers.among, answers.wrong) if setup.varying else None,
                 answer_logits=answers.listed,
                 top=top,
                 top_prob=top_prob,

@@ -19,6 +19,7 @@ def run(setup: Setup) -> Tables:
 
     Every MLP is ablated alone, at every position, by each of the study's ablations. Changes are ablated minus clean.
     """
+    setup = setup.swept
     variants: dict[tuple[str | int, ...], Variant] = {
         (kind, layer): setup.ablate(mlp_out(layer), kind)
         for kind in setup.ablations
@@ -46,8 +47,8 @@ def figures(tables: Tables) -> dict[str, Figure]:
 MLP_ABLATION = Experiment(
     name="mlp_ablation",
     title="MLPs, each ablated alone",
-    reading="Each bar is one MLP: below zero where the answer loses when the MLP is taken out (so the MLP helped); "
-    "the dots are the single prompts.",
+    reading="Each bar is one MLP: below zero where the answer loses when the MLP is taken out (so the MLP helped), "
+    "above zero where it gains.",
     python="vitro.ablate_mlps(model, task)",
     tables=("mlp_ablation",),
     run=run,

@@ -45,7 +45,7 @@ MLP_LOCAL = Experiment(
     name="mlp_local",
     title="MLPs, on the spot",
     reading="Each bar is the answer's probability by the lens after an MLP minus before it: above zero the MLP pushes "
-    "the answer directly; the dots are the single prompts.",
+    "the answer directly.",
     python="vitro.mlp_local(model, task)",
     tables=("mlp_local",),
     run=run,

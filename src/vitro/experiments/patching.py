@@ -34,6 +34,7 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
     positions: numbers, or names of marks; None: every position where prompts differ in their subject alone, else every
     mark. A change is that of the whole run when one activation at one position is the counterfactual's.
     """
+    setup = setup.swept
     questions = setup.questions
     assert questions.partner is not None
     where = _places(setup, positions)
@@ -58,7 +59,7 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
         frames.append(
             pl.DataFrame(
                 {
-                    "prompt": prompt,
+                    "prompt": setup.prompt_numbers[prompt],
                     "site": [site] * len(layer),
                     "layer": layer,
                     "head": pl.Series(heads, dtype=pl.Int64),
@@ -109,9 +110,9 @@ def numbers(tables: Tables) -> pl.DataFrame:
         _by_place(tables)
         .with_columns(component.alias("where"))
         .group_by("site", "where", "place", maintain_order=True)
-        .agg(pl.col(change).mean().alias(f"change of {said(tables).metric}"))
+        .agg(pl.col(change).mean().alias(f"change of {said(tables).quantity.short}"))
     )
-    size = pl.col(f"change of {said(tables).metric}").abs()
+    size = pl.col(f"change of {said(tables).quantity.short}").abs()
     return means.sort(size, descending=True, maintain_order=True).group_by("site", maintain_order=True).head(3)
 
 
@@ -127,7 +128,7 @@ def summary(tables: Tables) -> str:
             sentences.append(f"{site} of layer {layer} at {place} ({-first.mean:+.3g})")
     if not sentences:
         return ""
-    return f"Set to the counterfactual's, what costs most of {spoken.words} is {', '.join(sentences)}."
+    return f"Set to the counterfactual's, what costs most of the {spoken.quantity.short} is {', '.join(sentences)}."
 
 
 def figures(tables: Tables) -> dict[str, Figure]:
@@ -138,8 +139,8 @@ def figures(tables: Tables) -> dict[str, Figure]:
 PATCHING = Experiment(
     name="patching",
     title="Activations patched from the counterfactual",
-    reading="Each cell is one activation at one position, set to what it is on the counterfactual prompt while all else "
-    "runs on: red where the answer loses by it, so that the information that tells the prompts apart passes there.",
+    reading="Each cell is one activation at one position, set to what it is on the counterfactual prompt while all "
+    "else runs on: red where the answer loses by it, so that what tells the prompts apart passes there.",
     python="vitro.patch(model, task)",
     tables=("patching",),
     run=run,

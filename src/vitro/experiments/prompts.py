@@ -5,19 +5,17 @@ import polars as pl
 
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.setup import Setup
-from vitro.tables import Tables, varies
+from vitro.tables import Tables, first_prompt, said, the, varies, with_kinds
 from vitro.tasks import FINAL
 
-SHOWN = 12
-"""Prompts that the report lists."""
+SHOWN = 24
+"""Prompts that the report lists; of more of them, of several kinds, the first of each kind."""
 
 
 def run(setup: Setup) -> Tables:
     """Tables `task` (one row: how it is spoken of and ranked), `questions` (a row per prompt), `prompts` (per token).
 
-    task: name, right, wrong, metric, unit, words, ablation, n_prompts, n_groups, one_length. questions: prompt, label,
-    group, answer, wrong, n_tokens. prompts: prompt, position, token_id, token, role (bos, template, content, subject,
-    mark, final), mark.
+    Their columns are in `vitro.tables.schemas.asked`.
     """
     questions, task, metric = setup.questions, setup.task, setup.metric
     lengths = np.array(questions.lengths)
@@ -32,7 +30,9 @@ def run(setup: Setup) -> Tables:
         "words": metric.quantity.words,
         "ablation": setup.ablation,
         "n_prompts": n_prompts,
+        "n_swept": len(setup.swept.questions),
         "n_groups": len(set(questions.groups)) or 1,
+        "n_answers": len(questions.among),
         "one_length": questions.one_length,
     }
     roles, marks = zip(*(_roles(setup, row) for row in range(n_prompts)), strict=True)
@@ -81,18 +81,49 @@ def _roles(setup: Setup, row: int) -> tuple[list[str], list[str | None]]:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """The first prompt, token by token; where prompts differ elsewhere than in a subject, the first prompts."""
-    prompts = tables["prompts"]
+    prompts, questions = tables["prompts"], tables["questions"]
     if varies(tables):
         return prompts.filter(pl.col("prompt") == 0).select("position", "token_id", "token", "role")
-    text = prompts.group_by("prompt", maintain_order=True).agg(pl.col("token").str.join("").alias("tokens"))
-    return tables["questions"].join(text, on="prompt").head(SHOWN).select("label", "tokens", "answer", "wrong")
+    written = questions.join(_written(prompts), on="prompt")
+    if len(questions) <= SHOWN or said(tables).n_groups == 1:
+        return written.head(SHOWN).select("label", "written", "answer", "wrong").rename({"written": "prompt"})
+    return (
+        with_kinds(written, questions)
+        .group_by("kind")
+        .agg(pl.len().alias("prompts"), pl.col("written", "answer", "wrong").first())
+        .sort("kind")
+        .select(pl.col("kind").cast(pl.String).alias("kind of prompt"), "prompts", "written", "answer", "wrong")
+        .rename({"written": "the first of them"})
+    )
+
+
+def _written(prompts: pl.DataFrame) -> pl.DataFrame:
+    """Every prompt as text, without BOS."""
+    tokens = prompts.filter(pl.col("role") != "bos").sort("prompt", "position")
+    return tokens.group_by("prompt", maintain_order=True).agg(pl.col("token").str.join("").alias("written"))
+
+
+def asked(tables: Tables) -> str:
+    """What is asked of the model, and by what its components are ranked: the first words of a report."""
+    spoken, first = said(tables), tables["questions"].sort("prompt").row(0, named=True)
+    few = f", on {spoken.n_swept} of these prompts" if spoken.n_swept < spoken.n_prompts else ""
+    by = f"Components are ranked by the {spoken.quantity.short} under {spoken.ablation} ablation{few}."
+    if varies(tables):
+        text = "".join(first_prompt(tables)[1 if tables["prompts"]["role"][0] == "bos" else 0 :]).strip()
+        asked = f"{spoken.n_prompts} prompts that differ in the subject alone, \u201c{text}\u201d"
+        return f"{asked}: right is {first['answer']} where it is {first['label']}. {by}"
+    kinds = f" of {spoken.n_groups} kinds" if 1 < spoken.n_groups < spoken.n_prompts else ""
+    text = _written(tables["prompts"].filter(prompt=first["prompt"]))["written"].item().strip()
+    right = f"right is {first['answer']} ({the(spoken.right)})"
+    wrong = f", wrong {first['wrong']} ({the(spoken.wrong)})" if first["wrong"] else ""
+    return f"{spoken.n_prompts} prompts{kinds}, such as \u201c{text}\u201d: {right}{wrong}. {by}"
 
 
 PROMPTS = Experiment(
     name="prompts",
     title="The prompts",
     reading="What the model is given: where prompts differ in their subject alone, the first of them token by token, "
-    "else the first prompts; the answer is read at the final position.",
+    "else the first prompts, or the first of each kind; the answer is read at the final position.",
     python='vitro.EXPERIMENTS["prompts"].measure(model, task)',
     tables=("prompts", "task", "questions"),
     run=run,

@@ -1,9 +1,9 @@
 """A task mounted on a model: what every measurement starts from, computed once for all of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,9 +20,6 @@ from vitro.progress import bar
 from vitro.tables import Tables
 from vitro.tasks import FINAL, Dataset, Questions, Task, readable
 
-if TYPE_CHECKING:
-    from vitro.experiments.experiment import Experiment
-
 Places = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
 """Positions, and prompts; None: all."""
 
@@ -36,6 +33,18 @@ def anew(name: str, make: Callable[[], Tables]) -> Tables:
     return make()
 
 
+class Measured(Protocol):
+    """What a setup asks of an experiment."""
+
+    @property
+    def name(self) -> str:
+        """What its tables are kept under."""
+
+    @property
+    def run(self) -> Callable[["Setup"], Tables]:
+        """How they are made."""
+
+
 @dataclass(frozen=True, eq=False)
 class Setup:
     """A model, a task in its tokens, and the options. What several measurements need is computed on first use."""
@@ -47,8 +56,10 @@ class Setup:
     """The tables of the experiments that are done, by experiment."""
     part: Part = anew
     """Of a long experiment: a study keeps parts on disk."""
+    rows: tuple[int, ...] | None = None
+    """Which of the task's prompts are asked, by their numbers; None: all."""
 
-    def tables(self, experiment: "Experiment") -> Tables:
+    def tables(self, experiment: Measured) -> Tables:
         """What an experiment found here; it is run the first time that anything asks."""
         if experiment.name not in self.measured:
             self.measured[experiment.name] = experiment.run(self)
@@ -57,7 +68,21 @@ class Setup:
     @cached_property
     def questions(self) -> Questions:
         """The task in this model's tokens."""
-        return self.task.questions(self.model.tokenizer, self.model.shape.n_ctx)
+        questions = self.task.questions(self.model.tokenizer, self.model.shape.n_ctx)
+        return questions if self.rows is None else questions.take(self.rows)
+
+    @cached_property
+    def swept(self) -> "Setup":
+        """The setup of the prompts on which every component is ablated in turn: this one, or one of fewer prompts."""
+        n = self.options.sweep_prompts or self.task.sweep_prompts
+        if n is None or n >= len(self.questions):
+            return self
+        return replace(self, rows=self.questions.spread(n))
+
+    @property
+    def prompt_numbers(self) -> Int[np.ndarray, " prompt"]:
+        """The prompts that are asked, as the tables count them."""
+        return np.array(self.rows or range(len(self.questions)))
 
     @cached_property
     def varying(self) -> bool:
@@ -75,7 +100,9 @@ class Setup:
     @cached_property
     def asked(self) -> Asked:
         """What counts as right and wrong, on the model's device."""
-        return Asked.of(self.questions, self.model.device)
+        # Whoever asks first may do so in inference mode, and gradients are to be taken with these tensors too.
+        with torch.inference_mode(False):
+            return Asked.of(self.questions, self.model.device)
 
     @cached_property
     def metric(self) -> Metric:

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from vitro.experiments.answer_tables import leading
+from vitro.experiments.answer_table import leading
 from vitro.tables import Tables, at_places, head_name, places
 
 

@@ -18,7 +18,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import steering as figure
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, said
+from vitro.tables import Tables, said, the
 from vitro.tasks import FINAL, Task
 
 BOTH = "right - wrong"
@@ -117,7 +117,12 @@ def run(setup: Setup) -> Tables:
 def numbers(tables: Tables) -> pl.DataFrame:
     """For every alpha: mean probabilities, and each head's mean attention from the final stream to the subject."""
     mark = tables["steering_vector"]["mark"][0]
-    probs = tables["steering"].group_by("alpha").agg(pl.col("answer_prob", "wrong_prob").mean())
+    wrong = f"mean prob of {the(said(tables).wrong)}"
+    probs = (
+        tables["steering"]
+        .group_by("alpha")
+        .agg(pl.col("answer_prob").mean().alias("mean answer prob"), pl.col("wrong_prob").mean().alias(wrong))
+    )
     attention = (
         tables["steering_attention"]
         .with_columns(pl.format(f"a{{}}.h{{}} to {mark}", "layer", "head").alias("head"))
@@ -131,6 +136,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 def summary(tables: Tables) -> str:
     """What the largest push does to the answer and to the first key head's attention."""
     vector = tables["steering_vector"].row(0, named=True)
+    along = "from wrong to right" if vector["token"] == BOTH else f"of {vector['token']!r}"
     name = tables["steering_attention"].select(pl.format("a{}.h{}", "layer", "head")).item(0, 0)
     table = numbers(tables)
     alpha = max(table["alpha"])
@@ -139,22 +145,21 @@ def summary(tables: Tables) -> str:
     plain = table.filter(alpha=0.0)
     beside = [
         f" (without: {plain[column][0]:.3g})" if len(plain) else ""
-        for column in (f"{name} to {vector['mark']}", "answer_prob")
+        for column in (f"{name} to {vector['mark']}", "mean answer prob")
     ]
     return (
-        f"With {alpha:g} times the direction of {vector['token']!r} added after layer {vector['layer']}, {name} gives "
-        f"the {vector['mark']} {row[f'{name} to ' + vector['mark']]:.3g} of its attention{beside[0]}, and the "
+        f"With {alpha:g} times the direction {along} added after layer {vector['layer']}, {name} gives "
+        f"{the(vector['mark'])} {row[f'{name} to ' + vector['mark']]:.3g} of its attention{beside[0]}, and the "
         f"answer's probability is "
-        f"{row['answer_prob']:.3g}{beside[1]}, on average over {n_prompts} prompts."
+        f"{row['mean answer prob']:.3g}{beside[1]}, on average over {n_prompts} prompts."
     )
 
 
 STEERING = Experiment(
     name="steering",
     title="Steering",
-    reading="A token's unembedding direction (by default the task's last content word's or, where it names none, that "
-    "of right minus wrong; after the layer before the first key head) is added to the stream alpha times: on the left "
-    "what becomes of the answer, on the right how much each key head attends to the subject or the first mark.",
+    reading="A token's unembedding direction, or that from wrong to right, is added to the stream alpha times: on the "
+    "left what becomes of the answer, on the right how much each key head attends to the subject or the first mark.",
     python="vitro.steer(model, task)",
     tables=("steering", "steering_attention", "steering_vector"),
     run=run,

@@ -12,7 +12,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import stream_top_tokens as figure
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, first_prompt
+from vitro.tables import Tables, first_prompt, labels
 from vitro.tasks import FINAL, Task
 
 STREAMS = 20_000
@@ -29,8 +29,8 @@ def run(setup: Setup) -> Tables:
     prompts = setup.questions.tokens[: max(1, int((read <= STREAMS).sum()))]
     vectors, where = [], []
     for part, clean in clean_runs(setup.model, prompts, setup.options.memory):
-        for number, path in enumerate(clean.there.paths[:, : max(map(len, prompts))]):
-            nodes = path[path >= 0]
+        for number, path in enumerate(clean.there.paths):
+            nodes = path[: len(prompts[part.start + number])]
             vectors.append(torch.cat([layer.resid_pre[nodes] for layer in clean.layers]))
             layer, position = (index.ravel() for index in np.indices((n_layers, len(nodes))))
             where.append((np.full(len(layer), part.start + number), layer, position))
@@ -55,7 +55,10 @@ def numbers(tables: Tables) -> pl.DataFrame:
     )
     by_prompt = streams.group_by("prompt", "layer", maintain_order=True).agg(pl.col("token").str.join(", "))
     wide = by_prompt.pivot("prompt", index="layer", values="token").sort("layer")
-    return wide.rename({name: f"prompt {name}, {mark}" for name in wide.columns if name != "layer"})
+    names = {str(prompt): f"{mark} of {label}" for prompt, label in enumerate(labels(tables))}
+    # Two prompts may have one label.
+    twins = len(set(names.values())) < len(names)
+    return wide.rename({n: f"{name} (prompt {n})" if twins else name for n, name in names.items()}, strict=False)
 
 
 STREAM_TOP = Experiment(

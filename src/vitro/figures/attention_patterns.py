@@ -18,7 +18,8 @@ def attention_patterns(
     """A small heatmap for each head of table `attention_pattern`, averaged over prompts: queries down, keys across.
 
     `tokens` are those of the positions, in order; `prompt_tokens` are those of every prompt, so that on a page one
-    prompt can be chosen instead of the mean. A query sees only what precedes it, so half of each square is empty.
+    prompt can be chosen instead of the mean. The table may be of the first prompt alone. A query sees only what
+    precedes it, so half of each square is empty.
     """
     choice = Choice(tokens, prompt_tokens or ())
     tiles = Tiles(rows=choice.widest, columns=choice.widest)
@@ -52,11 +53,12 @@ def attention_patterns(
             _rows(table, choice.prompts).group_by("layer", "head", maintain_order=True)
         )
     ]
+    n_prompts = prompt_count(table)
+    over = f"mean over {n_prompts} prompts" if n_prompts > 1 else "in the first prompt"
     return dress(
         tiles.side_by_side(panels).add_params(choice.listed),
         "Where the heads look from every stream",
-        f"Attention weight from each position to those up to it, mean over {prompt_count(table)} prompts; a row sums "
-        "to 1.",
+        f"Attention weight from each position to those up to it, {over}; a row sums to 1.",
     )
 
 

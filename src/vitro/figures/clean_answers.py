@@ -5,18 +5,24 @@ from typing import Literal
 import altair as alt
 import polars as pl
 
-from vitro.figures.look import BLUE, FAINT, INK, PALE, RED, dress, values
-from vitro.figures.tokens import readable, the, word
-from vitro.tables.labels import Said
+from vitro.figures.look import BLUE, FAINT, INK, PALE, RED, WIDTH, dress, values
+from vitro.figures.spread import some_prompts
+from vitro.figures.tokens import readable, word
+from vitro.tables.labels import Said, the, with_kinds
 
 _RIGHT, _WRONG = "the answer, as top token", "the answer, below another token"
+_MOSTLY_RIGHT, _MOSTLY_WRONG = "the answer, in most prompts the top token", "the answer, in fewer"
 _TOP = "the top token"
 
-_BARS = 600
 FEW = 24
 """Prompts that have a line each, where they are of several kinds."""
-_TOKENS, _NUMBERS = _BARS + 24, _BARS + 220
-"""Pixels from the left where the bars end, the top tokens begin and their probabilities end."""
+_LIST, _SAMPLE = 100, 40
+"""Lines at most: of a list, which is read as a whole, and of all else."""
+_BARS = 600.0
+_LETTER, _LONGEST = 6.6, 240
+"""Pixels of an average character of a label, and after which a label is cut."""
+_TOKENS, _NUMBERS = 24, 220
+"""Pixels from the end of the bars to where the columns of text begin and end."""
 
 
 def clean_answers(clean: pl.DataFrame, questions: pl.DataFrame, said: Said) -> alt.LayerChart:
@@ -24,31 +30,36 @@ def clean_answers(clean: pl.DataFrame, questions: pl.DataFrame, said: Said) -> a
 
     `clean` is table V1. The top token stands beside the bars, so that wrong answers are read without a mouse.
     Of many prompts of several kinds a line is a kind, with means, and beside it how many of its prompts are right.
+    Of more lines than a page shows some are drawn, evenly spread.
     """
-    clean = clean.join(questions.select("prompt", "group"), on="prompt")
-    n_prompts, n_kinds = clean.height, clean["group"].n_unique()
-    kinds = n_prompts > FEW and n_kinds > 1
-    rows = _by_kind(clean) if kinds else _rows(clean)
+    kinds = clean.height > FEW and said.n_groups > 1
+    every = _by_kind(with_kinds(clean, questions)) if kinds else _rows(clean)
+    lines = some_prompts(every.height, at_most=_LIST if said.n_answers else _SAMPLE)
+    rows = every[lines]
     right = (clean["answer_rank"] == 0).sum()
     mean = clean["answer_prob"].to_numpy().mean()
+    names = min(_LONGEST, _LETTER * max(map(len, rows["label"])))
+    width = round(min(_BARS, WIDTH - _NUMBERS - names - 40))
+    beside = "right above wrong" if kinds else "probability"
     layers = alt.LayerChart(
         data=values(rows),
         layer=[
-            *_bars(),
+            *_bars((_MOSTLY_RIGHT, _MOSTLY_WRONG) if kinds else (_RIGHT, _WRONG)),
             _wrong(the(said.wrong)),
-            _column(alt.Text("top:N"), _TOKENS, "left"),
-            *([] if kinds else [_column(alt.Text("top_prob:Q", format=".3f"), _NUMBERS, "right")]),
-            _heading("right on top" if kinds else "top token", _TOKENS, "left"),
-            *([] if kinds else [_heading("probability", _NUMBERS, "right")]),
+            _column(alt.Text("top:N"), width + _TOKENS, "left"),
+            _column(alt.Text("first:N") if kinds else alt.Text("top_prob:Q", format=".3f"), width + _NUMBERS, "right"),
+            _heading("right on top" if kinds else "top token", width + _TOKENS, "left"),
+            _heading(beside, width + _NUMBERS, "right"),
         ],
-        width=_BARS,
+        width=width,
         height=alt.Step(26 if rows.height <= 24 else 16),
     )
     return dress(
         layers,
         "What the model answers when nothing is touched",
-        f"The answer is the top token on {right} of {n_prompts} prompts; its mean probability is {mean:.4f}."
-        + (" A line is a kind of prompt, with means." if kinds else ""),
+        f"The answer is the top token on {right} of {clean.height} prompts; its mean probability is {mean:.4f}."
+        + (" A line is a kind of prompt, with means." if kinds else "")
+        + (f" {len(lines)} of {every.height} are drawn, evenly spread." if len(lines) < every.height else ""),
     )
 
 
@@ -73,16 +84,18 @@ def _rows(clean: pl.DataFrame) -> pl.DataFrame:
 
 def _by_kind(clean: pl.DataFrame) -> pl.DataFrame:
     """The same of kinds of prompts, with means over each."""
-    right = (pl.col("answer_rank") == 0).sum()
+    right, first = (pl.col("answer_rank") == 0).sum(), (pl.col("right_first") == 1).sum()
     return (
-        clean.group_by("group", maintain_order=True)
+        clean.group_by("kind")
         .agg(
-            pl.lit(_RIGHT).alias("outcome"),
+            pl.when(2 * right > pl.len()).then(pl.lit(_MOSTLY_RIGHT)).otherwise(pl.lit(_MOSTLY_WRONG)).alias("outcome"),
             (pl.col("answer_rank").median() + 1).alias("place"),
             pl.format("{} of {}", right, pl.len()).alias("top"),
+            pl.format("{} of {}", first, pl.len()).alias("first"),
             pl.col("answer_prob", "answer_logit", "wrong_prob", "top_prob").mean(),
         )
-        .rename({"group": "label"})
+        .sort("kind")
+        .rename({"kind": "label"})
     )
 
 
@@ -90,7 +103,7 @@ def _lines() -> alt.Chart:
     """One line per prompt, in the order of the table, with everything that hovering shows."""
     y = alt.Y("label:N", sort=None, title=None, scale=alt.Scale(paddingInner=0.28, paddingOuter=0.14))
     return alt.Chart().encode(
-        y=y.axis(labelLimit=240, labelPadding=8, ticks=False, domain=False, labelFontSize=12),
+        y=y.axis(labelLimit=_LONGEST, labelPadding=8, ticks=False, domain=False, labelFontSize=12),
         tooltip=[
             alt.Tooltip("label:N", title="prompt"),
             alt.Tooltip("answer_prob:Q", title="answer's probability", format=".4g"),
@@ -103,11 +116,11 @@ def _lines() -> alt.Chart:
     )
 
 
-def _bars() -> list[alt.Chart]:
+def _bars(outcomes: tuple[str, str]) -> list[alt.Chart]:
     """The answer's bar over the top token's: what is pale is the lead of a wrong token."""
     kinds = alt.Fill(
         "outcome:N",
-        scale=alt.Scale(domain=[_RIGHT, _WRONG, _TOP], range=[BLUE, RED, PALE]),
+        scale=alt.Scale(domain=[*outcomes, _TOP], range=[BLUE, RED, PALE]),
         legend=_legend("square"),
     )
     x = alt.X("top_prob:Q", title="probability").axis(tickCount=6, labelFlush=False)

@@ -5,6 +5,7 @@ import polars as pl
 
 from vitro.figures.look import BLUE, FAINT, GRID, INK, RED, dress, panel_title, values
 from vitro.figures.quantities import of_change
+from vitro.tables.quantities import QUANTITIES
 
 _POINTS = 2000
 """Points of a panel: more would make the page heavy, and the rest lie on one another at 0."""
@@ -51,10 +52,11 @@ def strongest_edges(edges: pl.DataFrame, column: str, how: str = "edge cut minus
     )
 
 
-def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame) -> alt.HConcatChart:
+def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame, metric: str) -> alt.HConcatChart:
     """Exact effects across, approximate ones up, a panel for each approximation, with the diagonal.
 
     table: source, target, input, approximation, exact, approximate. correlations: approximation, rank correlation, ...
+    metric: what the effects are changes of.
     """
     size = pl.max_horizontal(pl.col("exact").abs(), pl.col("approximate").abs())
     axis = alt.Axis(domain=False, ticks=False, gridColor=GRID, tickCount=6)
@@ -92,6 +94,6 @@ def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame) -> alt.HConc
     return dress(
         alt.HConcatChart(hconcat=panels),
         "What gradients say of the edges, against what cutting them does",
-        f"Mean change of the logit difference, answer minus subject. Rank correlation: over all edges; drawn: the "
+        f"Mean change of {QUANTITIES[metric].words}. Rank correlation: over all edges; drawn: the "
         f"{min(_POINTS, len(table) // len(panels)):,} strongest.",
     )

@@ -42,7 +42,7 @@ def final_attention(
     )
     n_heads = cells["name"].n_unique()
     cell = _cell(tokens)
-    axis = choice.named(across(choice.widest, cell, title="position attended to"))
+    axis = choice.named(across(choice.widest, cell, title="attended to"))
     figure = (
         choice.filtered(_heatmap(axis, cell, len(tokens), "Head"))
         .properties(data=values(cells), height=(_HEIGHT if n_heads <= 16 else _LOW_HEIGHT) * n_heads)
@@ -63,7 +63,7 @@ def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetCh
     cell = _cell(tokens)
     header = alt.Header(labelOrient="top", labelAnchor="start", labelPadding=4, labelLimit=WIDTH - 90)
     heatmaps: alt.FacetChart = (
-        _heatmap(across(tokens, cell, title="position attended to"), cell, len(tokens), None)
+        _heatmap(across(tokens, cell, title="attended to"), cell, len(tokens), None)
         .properties(height=alt.Step(_LOW_HEIGHT))
         .facet(row=alt.Row("circuit:N", sort=circuits, title=None, header=header), data=values(cells), spacing=_GAP)
         .resolve_scale(y="independent")
@@ -96,7 +96,5 @@ def _heatmap(axis: alt.Axis, cell: float, positions: int, title: str | None) -> 
 
 
 def _caption(table: pl.DataFrame) -> str:
-    return (
-        f"Attention weight from the last position to each position, mean over {prompt_count(table)} prompts; a row "
-        "sums to 1."
-    )
+    over = f"mean over {prompt_count(table)} prompts"
+    return f"Attention weight from the last position to each place, {over}; a row sums to 1."

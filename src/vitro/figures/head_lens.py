@@ -7,8 +7,7 @@ from vitro.figures.layers import HEAD_NAME, Grid, layer_by_head
 from vitro.figures.look import OWN_COLORS, dress, panel_title, values
 from vitro.figures.scales import amount_color, change_color, largest
 from vitro.figures.spread import prompt_count, spread
-from vitro.figures.tokens import the
-from vitro.tables.labels import Said
+from vitro.tables.labels import Said, the
 
 _COUNTS = (("leads", "answer leads"), ("first", "subject leads"), ("last", "subject is last"))
 
@@ -19,8 +18,9 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
     The answer's probability, that of what is wrong, the share of prompts in which the answer ranks above all other
     answers (1: the head selects, and is outlined everywhere), and, where there is a subject, the share in which it
     leads the task's other words minus that in which it is below all of them (1: the head copies; -1: it suppresses).
-    Each has its own colour scale,
-    never clamped: the few heads that stand out are the news. Hovering gives all of it and the spread.
+    Without a list of answers the answer ranks above what is wrong: by chance in half of the prompts, so the share in
+    which it does is drawn minus that in which it does not. Each has its own colour scale, never clamped: the few heads
+    that stand out are the news. Hovering gives all of it and the spread.
     """
     cells = _cells(table)
     copying = table["subject_rank_among_words"].null_count() == 0
@@ -29,16 +29,22 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
     shown = {
         the(said.right): _probability(grid, cells, "answer_mean"),
         the(said.wrong): _probability(grid, cells, "wrong_mean"),
-        "answer above all others": amount_color(1, "Share of prompts", "share", grid.width),
     }
+    if said.n_answers:
+        shown["answer above all others"] = amount_color(1, "Share of prompts", "share", grid.width)
+    else:
+        shown["right above or below wrong"] = change_color(1, "Share above minus below", "balance", grid.width)
     if copying:
         shown["subject above or below all"] = change_color(1, "Share of prompts", "place", grid.width)
     selects = f"datum.leads === {prompts}"
     panels = [
-        grid.heatmap(color, selects, _tooltip(prompts, copying), layers_named=number == 0)
+        grid.heatmap(color, selects, _tooltip(said, prompts, copying), layers_named=number == 0)
         .properties(title=panel_title(title))
         .transform_calculate(
-            name=HEAD_NAME, share=f"datum.leads / {prompts}", place=f"(datum.first - datum.last) / {prompts}"
+            name=HEAD_NAME,
+            share=f"datum.leads / {prompts}",
+            balance=f"2 * datum.leads / {prompts} - 1",
+            place=f"(datum.first - datum.last) / {prompts}",
         )
         for number, (title, color) in enumerate(shown.items())
     ]
@@ -47,7 +53,7 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
         "What each head alone would predict",
         "Logit lens on the head's output at the final stream: final norm, unembedding, softmax; mean over "
         f"{prompts} prompts.",
-        "Outlined: heads that rank the answer above all other answers in every prompt.",
+        f"Outlined: heads that rank the answer above {said.rivals} in every prompt.",
         *[
             "Right: blue where the subject leads the task's other words (copying), red where it is below them all "
             "(suppressing)."
@@ -71,10 +77,10 @@ def _probability(grid: Grid, cells: pl.DataFrame, mean: str) -> alt.Color:
     return amount_color(largest(cells[mean]), "Mean probability", mean, grid.width)
 
 
-def _tooltip(prompts: int, copying: bool) -> list[alt.Tooltip]:
+def _tooltip(said: Said, prompts: int, copying: bool) -> list[alt.Tooltip]:
     spreads = [
-        alt.Tooltip(f"{token}_{statistic}:Q", title=f"{token}, {words}", format=".4g")
-        for token in ("answer", "wrong")
+        alt.Tooltip(f"{token}_{statistic}:Q", title=f"{called}, {words}", format=".4g")
+        for token, called in (("answer", the(said.right)), ("wrong", the(said.wrong)))
         for statistic, words in (("mean", "mean probability"), ("min", "lowest"), ("max", "highest"))
     ]
     counts = [

@@ -6,13 +6,10 @@ import polars as pl
 from vitro.figures.curves import caption, color, curves, right_and_wrong, token_color
 from vitro.figures.look import BLUE, INK, OWN_COLORS, WIDTH, dress, panel_title, size, ticks, values
 from vitro.figures.spread import means_and_prompts, prompt_count
-from vitro.figures.tokens import the
-from vitro.tables.labels import Said
+from vitro.tables.labels import Said, the
 
 _WIDTH = WIDTH - 90
 _HEIGHT, _LOW_HEIGHT = 260, 70
-
-_ANSWERS = "answer above all other answers"
 
 _STAGE = (
     "datum.depth === 0 ? 'input' : floor(datum.depth) === datum.depth ? 'after layer ' + (datum.depth - 1) : "
@@ -44,7 +41,7 @@ def layer_lens(table: pl.DataFrame, said: Said) -> alt.VConcatChart:
         alt.VConcatChart(
             vconcat=[
                 probabilities.properties(data=values(rows), width=_WIDTH, height=_HEIGHT),
-                _leads(depths, layers, prompts, f"answer above {words[1]}"),
+                _leads(depths, layers, prompts, said),
             ],
             spacing=18,
             resolve=OWN_COLORS,
@@ -77,12 +74,14 @@ def _depth(layers: int) -> alt.X:
     )
 
 
-def _leads(depths: pl.DataFrame, layers: int, prompts: int, over_wrong: str) -> alt.Chart:
-    """In how many prompts the answer is above the subject, and in how many above all other answers."""
-    counted = depths.group_by("depth").agg(
-        (pl.col("answer_prob") > pl.col("wrong_prob")).sum().alias(over_wrong),
-        (pl.col("answer_rank_among_answers") == 0).sum().alias(_ANSWERS),
-    )
+def _leads(depths: pl.DataFrame, layers: int, prompts: int, said: Said) -> alt.Chart:
+    """In how many prompts the answer is above what is wrong and, of a list, in how many above all other answers."""
+    over_wrong, over_all = f"answer above {the(said.wrong)}", f"answer above {said.rivals}"
+    leading, colors = [(pl.col("answer_rank_among_answers") == 0).sum().alias(over_all)], {over_all: BLUE}
+    if said.n_answers:
+        leading.append((pl.col("answer_prob") > pl.col("wrong_prob")).sum().alias(over_wrong))
+        colors = {over_wrong: INK, over_all: BLUE}
+    counted = depths.group_by("depth").agg(leading)
     leads = counted.unpivot(index="depth", variable_name="over", value_name="leads").sort("over", "depth")
     panel: alt.Chart = (
         alt.Chart(values(leads), width=_WIDTH, height=_LOW_HEIGHT, title=panel_title("in how many prompts it leads"))
@@ -90,7 +89,7 @@ def _leads(depths: pl.DataFrame, layers: int, prompts: int, over_wrong: str) -> 
         .mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(filled=True, size=34))
         .encode(
             x=_depth(layers),
-            color=color("over", {over_wrong: INK, _ANSWERS: BLUE}),
+            color=color("over", colors),
             y=alt.Y("leads:Q", title="prompts", scale=alt.Scale(domain=[0, prompts], nice=False)).axis(
                 values=sorted({0, prompts}), domain=False, ticks=False, offset=6
             ),

@@ -6,12 +6,14 @@ import polars as pl
 from vitro.figures.curves import caption, color, curves, right_and_wrong, token_color
 from vitro.figures.look import HEAD_COLORS, OWN_COLORS, dress, panel_title, values
 from vitro.figures.spread import means_and_prompts, prompt_count
-from vitro.figures.tokens import the, word
-from vitro.tables.labels import Said
+from vitro.figures.tokens import word
+from vitro.tables.labels import Said, the
 
 _WIDTH, _HEIGHT = 405, 260
 
 
+_BOTH = "right - wrong"
+"""The direction from each prompt's wrong tokens to its right ones."""
 _WHERE = {"final": "the final stream", "all": "every stream"}
 
 
@@ -56,6 +58,12 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame,
             f"attention from the final stream to {the(pushed['mark'])}",
         ),
     ]
+    if pushed["token"] == _BOTH:
+        along = "pushed from wrong to right"
+        vectors = f"each prompt's {pushed['direction']} unembedding vector of right minus that of wrong"
+    else:
+        along = f"pushed along '{word(pushed['token'])}'"
+        vectors = f"the {pushed['direction']} unembedding vector"
     figure = alt.HConcatChart(
         hconcat=[
             panel.properties(data=values(rows), width=_WIDTH, height=_HEIGHT, title=panel_title(title))
@@ -66,11 +74,6 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame,
     )
     return dress(
         figure,
-        f"Steering: the stream after layer {pushed['layer']} pushed along {_direction(pushed['token'])}",
-        f"Alpha times the {pushed['direction']} unembedding vector is added at {_WHERE[pushed['positions']]}. "
-        + caption(prompts, "dots"),
+        f"Steering: the stream after layer {pushed['layer']} {along}",
+        f"Alpha times {vectors} is added at {_WHERE[pushed['positions']]}. " + caption(prompts, "dots"),
     )
-
-
-def _direction(token: str) -> str:
-    return token if token == "right - wrong" else f"'{word(token)}'"

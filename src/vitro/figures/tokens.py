@@ -42,8 +42,3 @@ def _visible(character: str) -> str:
         code = ord(character)
         return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
     return character
-
-
-def the(name: str) -> str:
-    """A word of a task with its article, for a legend; a mark that is no word is left as it is."""
-    return f"the {name}" if name.islower() else name

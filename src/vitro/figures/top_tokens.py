@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChannelColor
 
-from vitro.figures.axes import across, name_of
+from vitro.figures.axes import across, name_of, overhang
 from vitro.figures.look import INK, PALE_BLUE, WASH, WIDTH, dress, size, values
 from vitro.figures.scales import amount_color, ink_on
 from vitro.figures.spread import prompt_count, some_prompts
@@ -14,6 +14,8 @@ from vitro.figures.tokens import readable
 
 _WIDEST_CELL = 110.0
 _HEIGHT, _LOW_HEIGHT = 24, 17
+_NAMES = 70
+"""Pixels of the names of the rows."""
 _READABLE = 30
 """Pixels below which a cell holds no word."""
 
@@ -21,20 +23,20 @@ _READABLE = 30
 _SPACES = "The low bracket before a word is its leading space."
 
 
-def layer_top_tokens(table: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerChart:
+def layer_top_tokens(table: pl.DataFrame, labels: Sequence[str]) -> alt.LayerChart:
     """The top token at the end of every layer, from table V8 (`layer_lens_top`): layers down, prompts across.
 
-    `subjects` are those of the prompts, in order. The darker a cell, the more probable its token. Hovering lists the
+    `labels` are those of the prompts, in order. The darker a cell, the more probable its token. Hovering lists the
     top 5. Of more than 12 prompts, 12 are shown, evenly spread.
     """
     shown, rows, chosen = _columns(table.filter(pl.col("stage") == "post"))
     return dress(
         _grid(
             _cells(rows, listed=5),
-            [subjects[prompt] for prompt in shown],
+            [labels[prompt] for prompt in shown],
             listed=5,
             down="after layer",
-            across_title="subject of the prompt",
+            across_title="prompt",
             fill=amount_color(1, "Probability of the top token", "prob"),
             ink=ink_on(1, "prob"),
         ),
@@ -44,7 +46,7 @@ def layer_top_tokens(table: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerC
     )
 
 
-def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, subjects: Sequence[str]) -> alt.LayerChart:
+def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, labels: Sequence[str]) -> alt.LayerChart:
     """The most probable token of each of `heads`, from table V4 (`head_lens_top`): prompts across.
 
     `heads` has a row (layer, head) for each head, in the order of the rows. The darker a cell, the more probable its
@@ -56,10 +58,10 @@ def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, subjects: Sequence
     return dress(
         _grid(
             _cells(cells, listed=10),
-            [subjects[prompt] for prompt in shown],
+            [labels[prompt] for prompt in shown],
             listed=10,
             down="head",
-            across_title="subject of the prompt",
+            across_title="prompt",
             fill=amount_color(1, "Probability of the top token", "prob"),
             ink=ink_on(1, "prob"),
             rows=[f"a{layer}.h{head}" for layer, head in heads.select("layer", "head").iter_rows()],
@@ -134,7 +136,8 @@ def _grid(
 ) -> alt.LayerChart:
     """Words in painted cells; hovering shows the first `listed` tokens. Rows are layers, or have the names `rows`."""
     layers = size(cells["layer"])
-    width = min(_WIDEST_CELL, (WIDTH - 70) / len(labels))
+    width = min(_WIDEST_CELL, (WIDTH - _NAMES) / len(labels))
+    width = min(width, (WIDTH - overhang(labels, width)) / len(labels))
     height = _HEIGHT if layers <= 16 else _LOW_HEIGHT
     x = alt.X(
         "column:O", axis=across(labels, width, title=across_title), scale=alt.Scale(domain=list(range(len(labels))))

@@ -46,6 +46,8 @@ class Page:
     sections: Sequence[Section]
     left_out: Sequence[str] = ()
     """What was not measured, and why."""
+    asked: str = ""
+    """What was asked of the model, in a sentence or two."""
 
 
 def render(page: Page) -> str:

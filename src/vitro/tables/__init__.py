@@ -21,12 +21,17 @@ from vitro.tables.labels import (
     first_prompt,
     head_name,
     labels,
+    numbered,
     places,
     prompt_tokens,
     said,
+    the,
     varies,
+    with_kinds,
 )
 from vitro.tables.mlps import best_to_worst
+from vitro.tables.schema import Schema, SchemaError
+from vitro.tables.schemas import SCHEMAS, checked
 from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck
 
 Tables = Mapping[str, pl.DataFrame]
@@ -38,14 +43,18 @@ __all__ = [
     "FEWEST",
     "FLOOR",
     "RARE",
+    "SCHEMAS",
     "SUPPRESSES",
     "Leader",
     "Said",
+    "Schema",
+    "SchemaError",
     "Tables",
     "answers",
     "at_places",
     "best_to_worst",
     "chance",
+    "checked",
     "copying_heads",
     "first_prompt",
     "head_name",
@@ -53,6 +62,7 @@ __all__ = [
     "labels",
     "leader",
     "luck",
+    "numbered",
     "places",
     "prompt_tokens",
     "said",
@@ -60,5 +70,7 @@ __all__ = [
     "strongest_heads",
     "subject_heads",
     "suppressing_heads",
+    "the",
     "varies",
+    "with_kinds",
 ]

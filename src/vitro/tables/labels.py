@@ -1,12 +1,17 @@
 """Words for axes and sentences, out of the tables of the prompts."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from vitro.tables.quantities import QUANTITIES, Quantity
+
 ELSEWHERE = "elsewhere"
 """The positions of a prompt that no mark names."""
+_OTHERS = "others"
+"""Prompts of no kind that is named, where some are."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,37 @@ class Said:
     ablation: str
     """The ablation that rankings and summaries go by."""
     n_prompts: int
+    n_swept: int
+    """On how many of them every component is ablated in turn."""
     n_groups: int
+    n_answers: int
+    """Of the closed list of answers; 0 where there is none."""
     one_length: bool
 
     @property
     def change(self) -> str:
         """The column of the metric's change."""
         return f"{self.metric}_change"
+
+    @property
+    def quantity(self) -> Quantity:
+        """The metric."""
+        return QUANTITIES[self.metric]
+
+    @property
+    def rivals(self) -> str:
+        """What the answer is ranked against by itself: the list's other answers or, without a list, what is wrong."""
+        return "all other answers" if self.n_answers else the(self.wrong)
+
+
+def the(name: str) -> str:
+    """A word of a task with its article; a mark that is no word is left as it is.
+
+    >>> from vitro.tables.labels import the
+    >>> the("subject"), the("S2")
+    ('the subject', 'S2')
+    """
+    return f"the {name}" if name.islower() else name
 
 
 def said(tables: Mapping[str, pl.DataFrame]) -> Said:
@@ -44,6 +73,21 @@ def labels(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     return tables["questions"].sort("prompt")["label"].to_list()
 
 
+def with_kinds(table: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
+    """A table of prompts with what kind each is of (`kind`), which sorts as a person counts: ABBA 2 before ABBA 10.
+
+    questions: table `questions`, whose groups the kinds are.
+    """
+    kinds = questions.select("prompt", pl.col("group").fill_null("").replace("", _OTHERS).alias("kind"))
+    in_order = sorted(kinds["kind"].unique(), key=_counted)
+    return table.join(kinds.with_columns(pl.col("kind").cast(pl.Enum(in_order))), on="prompt", maintain_order="left")
+
+
+def _counted(name: str) -> list[tuple[str, int]]:
+    """A name in pieces, its numbers as numbers."""
+    return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d{1,18})?", name)]
+
+
 def answers(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """The right answer of every prompt, in words."""
     return tables["questions"].sort("prompt")["answer"].to_list()
@@ -53,14 +97,24 @@ def places(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """A label for every place that prompts have in common.
 
     Where they differ in one position, the subject's, these are the positions: the first prompt's tokens, with the
-    subject's place named instead of filled. Elsewhere they are the marks and what lies beside them.
+    subject's place named instead of filled. Elsewhere they are BOS, where heads rest, the marks, and what lies beside.
     """
     if varies(tables):
         return first_prompt(tables)
     names = (
-        tables["prompts"].drop_nulls("mark").group_by("mark").agg(pl.col("position").mean()).sort("position", "mark")
+        tables["prompts"]
+        .select("position", _PLACE.alias("place"))
+        .drop_nulls("place")
+        .group_by("place")
+        .agg(pl.col("position").mean())
+        .sort("position", "place")
     )
-    return [*names["mark"].to_list(), ELSEWHERE]
+    return [*names["place"].to_list(), ELSEWHERE]
+
+
+def numbered(tables: Mapping[str, pl.DataFrame], labels: Sequence[str]) -> list[str]:
+    """Labels of places as columns: with their positions, where places are positions ("4 {subject}")."""
+    return [f"{at} {label}" for at, label in enumerate(labels)] if varies(tables) else list(labels)
 
 
 def at_places(tables: Mapping[str, pl.DataFrame], weights: pl.DataFrame) -> pl.DataFrame:
@@ -69,7 +123,7 @@ def at_places(tables: Mapping[str, pl.DataFrame], weights: pl.DataFrame) -> pl.D
         return weights
     numbers = {name: number for number, name in enumerate(places(tables))}
     marked = tables["prompts"].select(
-        "prompt", "position", pl.col("mark").fill_null(ELSEWHERE).replace_strict(numbers).alias("place")
+        "prompt", "position", _PLACE.fill_null(ELSEWHERE).replace_strict(numbers).alias("place")
     )
     by = [name for name in weights.columns if name not in ("position", "weight")]
     return (
@@ -79,6 +133,9 @@ def at_places(tables: Mapping[str, pl.DataFrame], weights: pl.DataFrame) -> pl.D
         .rename({"place": "position"})
         .select(weights.columns)
     )
+
+
+_PLACE = pl.coalesce("mark", pl.when(pl.col("role") == "bos").then("token"))
 
 
 def varies(tables: Mapping[str, pl.DataFrame]) -> bool:

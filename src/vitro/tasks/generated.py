@@ -55,6 +55,7 @@ class Generated:
 
     metric = Pairs.metric
     ablations = Pairs.ablations
+    sweep_prompts = Pairs.sweep_prompts
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or isinstance(self.n, bool) or not 1 <= self.n <= MOST_ROWS:
@@ -105,12 +106,12 @@ class Generated:
         return ()
 
     def facts(self) -> Mapping[str, str]:
-        """What it asks, and where it comes from."""
+        """What it asks, where it comes from, and how many rows are drawn."""
         return {
             "Asks": self.kind.asks,
             "Example": self.kind.example,
             "Source": self.kind.source,
-            "Seed": str(self.seed),
+            "Rows": f"{self.n:,}, drawn by seed {self.seed}",
         }
 
     def identity(self) -> Mapping[str, Any]:

@@ -1,8 +1,9 @@
 """Questions: what is asked of a model, in one tokenizer's tokens. All that measures reads these and nothing else."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TypeVar
 
 from vitro.tasks.errors import TaskError
 
@@ -97,6 +98,29 @@ class Questions:
         """Whether all prompts are equally long, so that a mean can be taken position by position."""
         return len(set(self.lengths)) == 1
 
+    def take(self, rows: Sequence[int]) -> "Questions":
+        """The same of some of the prompts, by their numbers."""
+        return replace(
+            self,
+            tokens=_of(self.tokens, rows),
+            labels=_of(self.labels, rows),
+            right=_of(self.right, rows),
+            wrong=_of(self.wrong, rows),
+            answers=_of(self.answers, rows),
+            others=_of(self.others, rows),
+            marks={name: _of(at, rows) for name, at in self.marks.items()},
+            partner=None if self.partner is None else _of(self.partner, rows),
+            groups=_of(self.groups, rows) if self.groups else (),
+        )
+
+    def spread(self, n: int) -> tuple[int, ...]:
+        """The numbers of n prompts, or of all, as evenly of all kinds as can be: the first of each kind, in turn."""
+        of_kind: dict[str, list[int]] = {}
+        for row in range(len(self)):
+            of_kind.setdefault(self.groups[row] if self.groups else "", []).append(row)
+        turns = sorted((turn, row) for rows in of_kind.values() for turn, row in enumerate(rows))
+        return tuple(sorted(row for _, row in turns[:n]))
+
     def first_difference(self, row: int) -> int:
         """The first position at which a prompt and its counterfactual differ; its length where they do not."""
         assert self.partner is not None
@@ -106,3 +130,10 @@ class Questions:
     def token_ids(self) -> frozenset[int]:
         """Every token that is asked about: right, wrong, and of the list."""
         return frozenset(chain(self.among, *self.right, *self.wrong))
+
+
+T = TypeVar("T")
+
+
+def _of(values: Sequence[T], rows: Sequence[int]) -> tuple[T, ...]:
+    return tuple(values[row] for row in rows)

@@ -100,7 +100,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     return order.join(counted, on="component", how="left", maintain_order="left").fill_null(0)
 
 
-ANSWER_TABLES = Experiment(
+ANSWER_TABLE = Experiment(
     name="answer_table",
     title="Answer tables",
     reading="Each table is one component: a row for each prompt, a column for each answer, coloured by how much the "
@@ -126,8 +126,8 @@ def answer_tables(
     "logits"; None: those that the study chooses. OptionError for a name that the model does not have.
     """
     if components is None:
-        return ANSWER_TABLES.measure(model, task, options)
+        return ANSWER_TABLE.measure(model, task, options)
     setup = Setup(model, task, options)
     setup.check()
-    setup.measured[ANSWER_TABLES.name] = {"answer_table": table_of(setup, components)}
-    return Measurement(ANSWER_TABLES, ANSWER_TABLES.shown(setup))
+    setup.measured[ANSWER_TABLE.name] = {"answer_table": table_of(setup, components)}
+    return Measurement(ANSWER_TABLE, ANSWER_TABLE.shown(setup))

@@ -10,9 +10,9 @@ import polars as pl
 
 from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, stream
 from vitro.experiments.ablation import metric_columns
+from vitro.experiments.circuits import circuit_rows, in_one_line, wired
 from vitro.experiments.effects import LEVELS, beside_model
 from vitro.experiments.experiment import Experiment, Measurement
-from vitro.experiments.in_vitro import circuit_rows, in_one_line, wired
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
@@ -35,16 +35,16 @@ def run(setup: Setup) -> Tables:
 
 
 def quality_of(setup: Setup, circuit: Circuit) -> Tables:
-    """Tables `faithfulness`, `minimality`, `completeness` and `random_circuits` of a circuit, per prompt.
+    """Table `judged_circuit`, a circuit's text, and what is said of it, per prompt.
 
-    And `judged_circuit`, which says what they are of: its text.
+    That is `faithfulness`, `minimality`, `completeness` and `random_circuits`.
     """
     return {
+        "judged_circuit": pl.DataFrame({"text": [str(circuit)]}),
         "faithfulness": faithfulness(setup, circuit),
         "minimality": minimality(setup, circuit),
         "completeness": completeness(setup, circuit),
         "random_circuits": random_circuits(setup, circuit),
-        "judged_circuit": pl.DataFrame({"text": [str(circuit)]}),
     }
 
 
@@ -270,13 +270,13 @@ def _figures(tables: Tables) -> dict[str, Figure]:
     return drawn
 
 
-CIRCUIT_QUALITY = Experiment(
-    name="circuit_quality",
+JUDGED_CIRCUIT = Experiment(
+    name="judged_circuit",
     title="In vitro: how good the circuit is",
     reading="One circuit against random circuits of its kind, then with each component left out, then beside the model "
     "when parts of it are knocked out of both.",
     python="vitro.judge(model, task)",
-    tables=("faithfulness", "minimality", "completeness", "random_circuits", "judged_circuit"),
+    tables=("judged_circuit", "faithfulness", "minimality", "completeness", "random_circuits"),
     run=run,
     figures=_figures,
     numbers=numbers,
@@ -294,7 +294,7 @@ def judge(model: Model, task: Task, circuit: Circuit | None = None, options: Opt
     setup = Setup(model, task, options)
     setup.check()
     if circuit is None:
-        CIRCUIT_QUALITY.check(setup)
+        JUDGED_CIRCUIT.check(setup)
     else:
-        setup.measured[CIRCUIT_QUALITY.name] = quality_of(setup, circuit)
-    return Measurement(CIRCUIT_QUALITY, CIRCUIT_QUALITY.shown(setup))
+        setup.measured[JUDGED_CIRCUIT.name] = quality_of(setup, circuit)
+    return Measurement(JUDGED_CIRCUIT, JUDGED_CIRCUIT.shown(setup))

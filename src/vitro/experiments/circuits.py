@@ -11,7 +11,7 @@ from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
 from vitro.circuits.nodes import Kind
 from vitro.engine import Finals, pattern
 from vitro.experiments.ablation import metric_columns
-from vitro.experiments.answer_tables import answer_rows, leading
+from vitro.experiments.answer_table import answer_rows, leading
 from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
 from vitro.experiments.effects import LEVELS, answered, levels
@@ -127,7 +127,7 @@ def circuit_rows(setup: Setup, key: str, circuits: Mapping[Any, Circuit], what: 
     return pl.DataFrame(
         {
             key: pl.Series([name for name in circuits for _ in range(n_prompts)], dtype=pl.String),
-            "prompt": np.tile(np.arange(n_prompts), len(circuits)),
+            "prompt": np.tile(setup.prompt_numbers, len(circuits)),
             **metric_columns(values, LEVELS, n_prompts * len(circuits)),
         }
     )
@@ -200,7 +200,7 @@ def _figures(tables: Tables) -> dict[str, Figure]:
     return drawn
 
 
-IN_VITRO = Experiment(
+CIRCUITS = Experiment(
     name="circuits",
     title="In vitro: the few components alone",
     reading="Each row is one circuit: how probable the answer is when nothing but what is wired works. C1 to C9 are "
@@ -229,9 +229,9 @@ def in_vitro(
     setup = Setup(model, task, options)
     setup.check()
     if not isinstance(circuits, Mapping):
-        IN_VITRO.check(setup)
+        CIRCUITS.check(setup)
     if isinstance(circuits, Cast):
         circuits = wired(setup, circuits)
     if circuits is not None:
-        setup.measured[IN_VITRO.name] = tables_of(setup, circuits)
-    return Measurement(IN_VITRO, IN_VITRO.shown(setup))
+        setup.measured[CIRCUITS.name] = tables_of(setup, circuits)
+    return Measurement(CIRCUITS, CIRCUITS.shown(setup))

@@ -1,0 +1,19 @@
+"""Every table that a study can hold, by its name; docs/tables.md is made of this."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from vitro.tables.schema import Schema, by_name
+from vitro.tables.schemas import asked, circuits, edges, living, patching
+
+SCHEMAS: Mapping[str, Schema] = by_name(
+    (*asked.SCHEMAS, *living.SCHEMAS, *circuits.SCHEMAS, *patching.SCHEMAS, *edges.SCHEMAS)
+)
+
+
+def checked(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
+    """The same tables; SchemaError where one is not as its schema says."""
+    for name, table in tables.items():
+        SCHEMAS[name].check(table)
+    return tables

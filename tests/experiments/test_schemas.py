@@ -1,0 +1,45 @@
+"""Every measurement writes the tables that its schemas say, and is called by one name."""
+
+from pathlib import Path
+
+import pytest
+
+import vitro.experiments
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options, Setup
+from vitro.models import Model
+from vitro.tables import SCHEMAS, checked
+from vitro.tasks import Pair, Pairs, Task, days
+
+PAIRS = Pairs(
+    "tomorrow",
+    tuple(
+        Pair(f"{start} is {day}, tomorrow is", (f" {after}",), (f" {day}",), f"{start} is {other}, tomorrow is")
+        for start in ("If today", "today")
+        for day, after, other in (("Monday", "Tuesday", "Friday"), ("Friday", "Saturday", "Monday"))
+    ),
+)
+"""Of unequal lengths and without a list of answers."""
+
+
+@pytest.mark.parametrize("task", [days(), PAIRS], ids=["days", "pairs"])
+def test_every_measurement_writes_its_tables_as_their_schemas_say(planted_model: Model, task: Task) -> None:
+    setup = Setup(planted_model, task, Options(samples=8))
+    for measurement in EXPERIMENTS.values():
+        if not measurement.lacks(setup):
+            tables = checked(setup.tables(measurement))
+            assert set(tables) == set(measurement.tables)
+            assert not any(table.is_empty() for table in tables.values())
+
+
+def test_a_schema_says_who_writes_its_table() -> None:
+    written = {name: made_by.name for made_by in EXPERIMENTS.values() for name in made_by.tables}
+    assert written == {schema.name: schema.measurement for schema in SCHEMAS.values()}
+    for measurement in EXPERIMENTS.values():
+        assert {SCHEMAS[name].command for name in measurement.tables} == {measurement.command}
+    assert set(EXPERIMENTS) - set(EVERY_STUDY) == {"patching", "edges_approx", "edges", "edges_agreement"}
+
+
+def test_file_measurement_and_first_table_have_one_name() -> None:
+    folder = Path(vitro.experiments.__file__).parent
+    files = {file.stem for file in folder.glob("*.py") if " = Experiment(\n" in file.read_text("utf-8")}
+    assert files == set(EXPERIMENTS) == {measurement.tables[0] for measurement in EXPERIMENTS.values()}
