@@ -78,19 +78,19 @@ def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[s
     marked = questions.marked
     if positions is None and not setup.varying:
         return [(mark, at) for at, mark in marked.items()]
-    chosen: list[tuple[int, ...]] = []
+    chosen: list[tuple[str | None, tuple[int, ...]]] = []
     for position in range(questions.lengths[0]) if positions is None else positions:
         if isinstance(position, str):
             if position not in questions.marks:
                 raise OptionError(f"there is no mark {position!r} in this task; there are {', '.join(questions.marks)}")
-            chosen.append(questions.marks[position])
+            chosen.append((position, questions.marks[position]))
         else:
             at = tuple(position if position >= 0 else length + position for length in questions.lengths)
             if not all(0 <= place < length for place, length in zip(at, questions.lengths, strict=True)):
                 shortest = min(questions.lengths)
                 raise OptionError(f"not every prompt has a position {position}: the shortest has {shortest} tokens")
-            chosen.append(at)
-    return [(marked.get(at), at) for at in chosen]
+            chosen.append((marked.get(at), at))
+    return chosen
 
 
 def _by_place(tables: Tables) -> pl.DataFrame:

@@ -85,7 +85,8 @@ class Questions:
                     )
         if unfit := [name for name in self.marks if not _MARK.fullmatch(name)]:
             raise TaskError(
-                f"the mark {unfit[0]!r} is no name that will do: a word such as IO or S1+1, but for all, clean, elsewhere"
+                f"the mark {unfit[0]!r} is no name that will do; what works: a word such as IO or S1+1, and not "
+                "all, clean or elsewhere"
             )
         ends = tuple(len(prompt) - 1 for prompt in self.tokens)
         if self.marks.get(FINAL, ends) != ends:
