@@ -487,3 +487,16 @@ def test_a_sweep_of_some_of_the_prompts_is_of_the_first_of_each_kind_and_the_sam
     values = (some.table["logit_diff_change"] - expected["logit_diff_change"]).abs()
     assert float(values.max()) < 1e-5  # type: ignore[arg-type]
     assert some.tables["task"]["n_swept"].item() == 3
+
+
+def test_a_sweep_of_some_of_the_prompts_has_the_ablations_and_means_of_all() -> None:
+    model = pair_model(FAMILIES[0])
+    single = vitro.ablate_heads(model, UNEQUAL, Options(sweep_prompts=1)).table
+    assert single["method"].unique(maintain_order=True).to_list() == ["zero", "counterfactual"]
+    every = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",))).table
+    some = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",), sweep_prompts=2)).table
+    expected = every.filter(pl.col("prompt").is_in(some["prompt"].unique().to_list()))
+    assert len(some) == len(expected) == 2 * 12
+    assert_near(some["logit_diff_change"].to_torch(), expected["logit_diff_change"].to_torch())
+    with pytest.raises(vitro.VitroError, match="resample ablation cannot be had: there is no other prompt"):
+        vitro.ablate_heads(model, EQUAL, Options(ablations=("resample",), sweep_prompts=1))
