@@ -46,8 +46,8 @@ def pinned_places(setup: Setup) -> list[tuple[str | None, tuple[int, ...]]]:
     """
     questions = setup.questions
     if setup.varying:
-        named = {at[0]: name for name, at in reversed(list(questions.marks.items()))}
-        return [(named.get(at), (at,) * len(questions)) for at in range(questions.lengths[0])]
+        names = {at[0]: name for name, at in reversed(list(questions.marks.items()))}
+        return [(names.get(at), (at,) * len(questions)) for at in range(questions.lengths[0])]
     return list(questions.marks.items())
 
 

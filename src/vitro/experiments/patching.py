@@ -75,7 +75,7 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
 def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[str | None, tuple[int, ...]]]:
     """The positions that are asked for, each with its mark's name and one number for every prompt."""
     questions = setup.questions
-    named = {at: name for name, at in reversed(list(questions.marks.items()))}
+    names = {at: name for name, at in reversed(list(questions.marks.items()))}
     if positions is None and not setup.varying:
         return list(questions.marks.items())
     chosen: list[tuple[int, ...]] = []
@@ -90,7 +90,7 @@ def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[s
                 shortest = min(questions.lengths)
                 raise OptionError(f"not every prompt has a position {position}: the shortest has {shortest} tokens")
             chosen.append(at)
-    return [(named.get(at), at) for at in chosen]
+    return [(names.get(at), at) for at in chosen]
 
 
 def _by_place(tables: Tables) -> pl.DataFrame:
