@@ -1,6 +1,5 @@
 """V7, pins: what becomes of the answer when heads look at one stream alone."""
 
-
 import numpy as np
 import polars as pl
 
@@ -44,8 +43,8 @@ def pinned_places(setup: Setup) -> list[tuple[str | None, tuple[int, ...]]]:
     """
     questions = setup.questions
     if setup.varying:
-        named = {at[0]: name for name, at in reversed(list(questions.marks.items()))}
-        return [(named.get(at), (at,) * len(questions)) for at in range(questions.lengths[0])]
+        names = {at[0]: name for name, at in reversed(list(questions.marks.items()))}
+        return [(names.get(at), (at,) * len(questions)) for at in range(questions.lengths[0])]
     return list(questions.marks.items())
 
 

@@ -77,7 +77,7 @@ def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[s
     questions = setup.questions
     if positions is None and not setup.varying:
         return list(questions.marks.items())
-    named = {at: name for name, at in reversed(list(questions.marks.items()))}
+    names = {at: name for name, at in reversed(list(questions.marks.items()))}
     chosen: list[tuple[str | None, tuple[int, ...]]] = []
     for position in range(questions.lengths[0]) if positions is None else positions:
         if isinstance(position, str):
@@ -89,7 +89,7 @@ def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[s
             if not all(0 <= place < length for place, length in zip(at, questions.lengths, strict=True)):
                 shortest = min(questions.lengths)
                 raise OptionError(f"not every prompt has a position {position}: the shortest has {shortest} tokens")
-            chosen.append((named.get(at), at))
+            chosen.append((names.get(at), at))
     return chosen
 
 

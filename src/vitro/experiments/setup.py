@@ -13,6 +13,7 @@ from torch import Tensor
 from vitro.circuits import Circuit, Constants, Node, counterfactual, resampled, run_circuits
 from vitro.engine import Budget, Edit, Read, Site, Variant, mean_activations, sweep
 from vitro.experiments.streams import Streams, clean_streams
+from vitro.heads import Head
 from vitro.metrics import METRICS, Asked, Metric, fitting
 from vitro.models import Model
 from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, OptionError, Options
@@ -169,8 +170,8 @@ class Setup:
         shape = self.model.shape
         for layer, head in self.options.heads or ():
             if not (0 <= layer < shape.n_layers and 0 <= head < shape.n_heads):
-                last = f"a{shape.n_layers - 1}.h{shape.n_heads - 1}"
-                raise OptionError(f"there is no head a{layer}.h{head} in this model: its heads are a0.h0 to {last}")
+                last = Head(shape.n_layers - 1, shape.n_heads - 1)
+                raise OptionError(f"there is no head {Head(layer, head)} in this model: its heads are a0.h0 to {last}")
         if self.options.steer_layer is not None and not 0 <= self.options.steer_layer < shape.n_layers:
             raise OptionError(f"there is no layer {self.options.steer_layer}: the model has 0 to {shape.n_layers - 1}")
         _ = self.steer_token
@@ -280,10 +281,10 @@ class Setup:
                 (tuple(range(first, longest)), tuple(rows)) for first, rows in sorted(since.items()) if first < longest
             ]
         tokens = np.array(questions.tokens)
-        both = tokens if kind == "resample" else np.concatenate([self.datasets[kind], tokens])
-        differ = (both != both[0]).any(0)
+        runs = tokens if kind == "resample" else np.concatenate([self.datasets[kind], tokens])
+        differ = (runs != runs[0]).any(0)
         first = int(differ.argmax()) if differ.any() else 0
-        return [(tuple(range(first, both.shape[1])), None)]
+        return [(tuple(range(first, runs.shape[1])), None)]
 
     def ablated_since(self, kind: Ablation) -> int:
         """The first position at which an ablation can change anything, in any prompt."""
@@ -326,5 +327,5 @@ class Setup:
 
     def token_text(self, ids: Sequence[int]) -> list[str]:
         """Tokens as text, leading spaces kept."""
-        known = {token: readable(self.model.tokenizer, token) for token in set(ids)}
-        return [known[token] for token in ids]
+        texts = {token: readable(self.model.tokenizer, token) for token in set(ids)}
+        return [texts[token] for token in ids]
