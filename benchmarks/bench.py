@@ -230,7 +230,7 @@ def rows(only: str) -> Iterator[Row | Alone]:
 
 def smollm2_row(name: str) -> Row:
     model = vitro.load("smollm2")
-    prompts = vitro.tasks.tokenize(vitro.tasks.days(), model.tokenizer, model.shape.n_ctx).tokens
+    prompts = [list(prompt) for prompt in vitro.tasks.days().questions(model.tokenizer, model.shape.n_ctx).tokens]
     return head_row(name, model, prompts, "days", 7.0)
 
 

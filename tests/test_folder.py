@@ -71,7 +71,7 @@ WRITE = """
 import os, sys, time
 from pathlib import Path
 import polars as pl
-from vitro import study
+from vitro import identity, study
 from vitro.experiments import EXPERIMENTS, Experiment
 from vitro.folder import FolderError
 from vitro.tasks import days
@@ -79,7 +79,7 @@ from vitro.tasks import days
 # A quick measurement of each, and no model: what is tried is the folder.
 class Checkpoint:
     name, revision = "m", None
-    weights_hash = config_hash = tokenizer_hash = lambda self: "0" * 64
+    weights_hash = tokenizer_hash = lambda self: "0" * 64
 
 class Setup:
     def __init__(self, *given):
@@ -89,6 +89,7 @@ class Setup:
         return {name: pl.DataFrame({"of": [one.name]}) for name in one.tables}
 
 study.find = lambda name: Checkpoint()
+identity.config_hash = lambda checkpoint: "0" * 64
 study.load_checkpoint = lambda *given, **options: time.sleep(0.02)
 study._show = lambda folder, record: None
 study.Setup = Setup

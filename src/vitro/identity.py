@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vitro.models.checkpoint import Checkpoint
+from vitro.models.config import config_hash
 from vitro.options import Options
 
 
@@ -19,7 +20,7 @@ def identity(checkpoint: Checkpoint, options: Options, device: str, dtype: str) 
         "model": checkpoint.name,
         "revision": checkpoint.revision,
         "weights_sha256": checkpoint.weights_hash(),
-        "config_sha256": checkpoint.config_hash(),
+        "config_sha256": config_hash(checkpoint),
         "tokenizer_sha256": checkpoint.tokenizer_hash(),
         # As they are read back from a file: tuples become lists.
         "options": json.loads(json.dumps(chosen)),

@@ -29,15 +29,33 @@ DAYS_SAID = Said(
     words="the answer's probability",
     ablation="mean",
     n_prompts=7,
+    n_swept=7,
     n_groups=1,
+    n_answers=7,
     one_length=True,
 )
 """Table `task` of days."""
+IOI_SAID = Said(
+    name="ioi-100",
+    right="indirect object",
+    wrong="subject",
+    metric="logit_diff",
+    unit="nats",
+    words="the logit difference, right minus wrong",
+    ablation="counterfactual",
+    n_prompts=100,
+    n_swept=32,
+    n_groups=15,
+    n_answers=0,
+    one_length=False,
+)
+"""Table `task` of 100 prompts of 15 kinds, whose answers are of no list."""
 
 
 def questions(subjects: list[str], groups: Sequence[str] | None = None) -> pl.DataFrame:
     """Table `questions` of the same prompts, of one kind or of these."""
-    columns = {"prompt": range(len(subjects)), "label": subjects, "group": groups or [None] * len(subjects)}
+    kinds: Sequence[str | None] = groups or [None] * len(subjects)
+    columns = {"prompt": range(len(subjects)), "label": subjects, "group": kinds}
     return pl.DataFrame(columns, schema_overrides={"group": pl.String})
 
 
@@ -54,6 +72,7 @@ def clean(subjects: list[str], wrong: frozenset[int] = frozenset()) -> pl.DataFr
             "wrong": subjects,
             "answer_logit": [12.0 + prob for prob in probs],
             "answer_prob": probs,
+            "right_first": [float(prompt not in wrong) for prompt in range(count)],
             "answer_rank": [3 if prompt in wrong else 0 for prompt in range(count)],
             "wrong_prob": [0.05] * count,
             "top_token": [" the" if prompt in wrong else answers[prompt] for prompt in range(count)],

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from figures import living_tables as living
-from figures.ablation_tables import DAYS_SAID, clean, head_ablation, mlp_ablation, questions
+from figures.ablation_tables import DAYS_SAID, IOI_SAID, clean, head_ablation, mlp_ablation, questions
 from figures.living_tables import DAYS, PROMPT
 from figures.test_circuit import tables as circuit_tables
 from vitro.figures import (
@@ -40,6 +40,15 @@ CIRCUIT = [
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "clean": lambda: clean_answers(clean([" a", " b"]), questions([" a", " b"]), DAYS_SAID),
+    "clean by kind": lambda: clean_answers(
+        clean(list(map(str, range(100)))),
+        questions(list(map(str, range(100))), [f"ABBA {n % 15}" for n in range(100)]),
+        IOI_SAID,
+    ),
+    "head lens of pairs": lambda: head_lens(
+        living.head_lens_table().with_columns(subject_rank_among_words=None, subject_last_among_words=None), IOI_SAID
+    ),
+    "layer lens of pairs": lambda: layer_lens(living.layer_lens_table(), IOI_SAID),
     "head change": lambda: head_effects(head_ablation()),
     "head divergence": lambda: head_effects(head_ablation(), "kl"),
     "mlp dots": lambda: mlp_effects(mlp_ablation()),

@@ -20,7 +20,10 @@ def study(
     machine: Machine,
     out: FolderOption = None,
     also: Annotated[
-        list[str] | None, typer.Option(help="Another measurement too, one that takes minutes: patching, edges.")
+        list[str] | None,
+        typer.Option(
+            metavar="<name>", help="Another measurement too, one that takes minutes: patching, edges, successor."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -21,7 +21,7 @@ def ablation_table(
     named = zip(keys, zip(*variants, strict=True), strict=True)
     return pl.DataFrame(
         {
-            "prompt": np.tile(np.arange(n_prompts), len(variants)),
+            "prompt": np.tile(setup.prompt_numbers, len(variants)),
             **{name: np.repeat(np.array(values), n_prompts) for name, values in named},
             **metric_columns(read, (*CHANGES, "kl"), n_prompts * len(variants)),
         }

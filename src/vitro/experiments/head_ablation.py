@@ -20,6 +20,7 @@ def run(setup: Setup) -> Tables:
     Every head is ablated alone, at every position, by each of the study's ablations.
     """
     shape = setup.model.shape
+    setup = setup.swept
     variants: dict[tuple[str | int, ...], Variant] = {
         (kind, layer, head): setup.ablate(z(layer, head), kind)
         for kind in setup.ablations

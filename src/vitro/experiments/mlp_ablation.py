@@ -19,6 +19,7 @@ def run(setup: Setup) -> Tables:
 
     Every MLP is ablated alone, at every position, by each of the study's ablations. Changes are ablated minus clean.
     """
+    setup = setup.swept
     variants: dict[tuple[str | int, ...], Variant] = {
         (kind, layer): setup.ablate(mlp_out(layer), kind)
         for kind in setup.ablations

@@ -34,6 +34,7 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
     positions: numbers, or names of marks; None: every position where prompts differ in their subject alone, else every
     mark. A change is that of the whole run when one activation at one position is the counterfactual's.
     """
+    setup = setup.swept
     questions = setup.questions
     assert questions.partner is not None
     where = _places(setup, positions)
@@ -58,7 +59,7 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
         frames.append(
             pl.DataFrame(
                 {
-                    "prompt": prompt,
+                    "prompt": setup.prompt_numbers[prompt],
                     "site": [site] * len(layer),
                     "layer": layer,
                     "head": pl.Series(heads, dtype=pl.Int64),
@@ -74,22 +75,22 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
 def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[str | None, tuple[int, ...]]]:
     """The positions that are asked for, each with its mark's name and one number for every prompt."""
     questions = setup.questions
-    named = {at: name for name, at in reversed(list(questions.marks.items()))}
+    marked = questions.marked
     if positions is None and not setup.varying:
-        return list(questions.marks.items())
-    chosen: list[tuple[int, ...]] = []
+        return [(mark, at) for at, mark in marked.items()]
+    chosen: list[tuple[str | None, tuple[int, ...]]] = []
     for position in range(questions.lengths[0]) if positions is None else positions:
         if isinstance(position, str):
             if position not in questions.marks:
                 raise OptionError(f"there is no mark {position!r} in this task; there are {', '.join(questions.marks)}")
-            chosen.append(questions.marks[position])
+            chosen.append((position, questions.marks[position]))
         else:
             at = tuple(position if position >= 0 else length + position for length in questions.lengths)
             if not all(0 <= place < length for place, length in zip(at, questions.lengths, strict=True)):
                 shortest = min(questions.lengths)
                 raise OptionError(f"not every prompt has a position {position}: the shortest has {shortest} tokens")
-            chosen.append(at)
-    return [(named.get(at), at) for at in chosen]
+            chosen.append((marked.get(at), at))
+    return chosen
 
 
 def _by_place(tables: Tables) -> pl.DataFrame:
@@ -138,8 +139,8 @@ def figures(tables: Tables) -> dict[str, Figure]:
 PATCHING = Experiment(
     name="patching",
     title="Activations patched from the counterfactual",
-    reading="Each cell is one activation at one position, set to what it is on the counterfactual prompt while all else "
-    "runs on: red where the answer loses by it, so that the information that tells the prompts apart passes there.",
+    reading="Each cell is one activation at one position, set to what it is on the counterfactual prompt while all "
+    "else runs on: red where the answer loses by it, so that what tells the prompts apart passes there.",
     python="vitro.patch(model, task)",
     tables=("patching",),
     run=run,

@@ -15,9 +15,7 @@ SHOWN = 24
 def run(setup: Setup) -> Tables:
     """Tables `task` (one row: how it is spoken of and ranked), `questions` (a row per prompt), `prompts` (per token).
 
-    task: name, right, wrong, metric, unit, words, ablation, n_prompts, n_groups, n_answers, one_length. questions:
-    prompt, label, group, answer, wrong, n_tokens. prompts: prompt, position, token_id, token, role (bos, template,
-    content, subject, mark, final), mark.
+    Their columns are in `vitro.tables.schemas.asked`.
     """
     questions, task, metric = setup.questions, setup.task, setup.metric
     lengths = np.array(questions.lengths)
@@ -32,6 +30,7 @@ def run(setup: Setup) -> Tables:
         "words": metric.quantity.words,
         "ablation": setup.ablation,
         "n_prompts": n_prompts,
+        "n_swept": len(setup.swept.questions),
         "n_groups": len(set(questions.groups)) or 1,
         "n_answers": len(questions.among),
         "one_length": questions.one_length,
@@ -107,11 +106,12 @@ def _written(prompts: pl.DataFrame) -> pl.DataFrame:
 def asked(tables: Tables) -> str:
     """What is asked of the model, and by what its components are ranked: the first words of a report."""
     spoken, first = said(tables), tables["questions"].sort("prompt").row(0, named=True)
-    by = f"Components are ranked by the {spoken.quantity.short} under {spoken.ablation} ablation."
+    swept = f", on {spoken.n_swept} of these prompts" if spoken.n_swept < spoken.n_prompts else ""
+    by = f"Components are ranked by the {spoken.quantity.short} under {spoken.ablation} ablation{swept}."
     if varies(tables):
         text = "".join(first_prompt(tables)[1 if tables["prompts"]["role"][0] == "bos" else 0 :]).strip()
-        asked = f"{spoken.n_prompts} prompts that differ in the subject alone, \u201c{text}\u201d"
-        return f"{asked}: right is {first['answer']} where it is {first['label']}. {by}"
+        prompts = f"{spoken.n_prompts} prompts that differ in the subject alone, \u201c{text}\u201d"
+        return f"{prompts}: right is {first['answer']} where it is {first['label']}. {by}"
     kinds = f" of {spoken.n_groups} kinds" if 1 < spoken.n_groups < spoken.n_prompts else ""
     text = _written(tables["prompts"].filter(prompt=first["prompt"]))["written"].item().strip()
     right = f"right is {first['answer']} ({the(spoken.right)})"

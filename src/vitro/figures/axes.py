@@ -12,7 +12,7 @@ from vitro.figures.tokens import word
 _CHARACTER = 6.3
 """Pixels of an average character of an axis label."""
 
-_LONGEST = 110.0
+_LONGEST = 150.0
 """Pixels after which a label is cut."""
 
 _LETTER = 12

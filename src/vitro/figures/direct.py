@@ -3,6 +3,7 @@
 import altair as alt
 import polars as pl
 
+from vitro.figures.axes import longest
 from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import WIDTH, dress, values
@@ -51,7 +52,9 @@ def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
     column = min(_WIDEST_COLUMN, (WIDTH - 80) / len(order))
     x = alt.X("name:N", sort=order, title="a9: the heads of layer 9 together; m9: its MLP; b9: the bias of its heads")
     bars = bars_and_prompts(
-        x.scale(alt.Scale(paddingInner=0.25)).axis(labelAngle=-90 if column < 28 else 0, ticks=False, domain=False),
+        x.scale(alt.Scale(paddingInner=0.25)).axis(
+            labelAngle=0 if longest(order) <= column else -90, ticks=False, domain=False
+        ),
         alt.Y("mean:Q", title="share (nats)"),
         [alt.Tooltip("name:N", title="component")],
         prompts=prompts,
@@ -63,5 +66,6 @@ def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
             data=values(means_and_prompts(there, ["name"], "share")), width=round(column * len(order)), height=_HEIGHT
         ),
         "What each layer adds directly to the logit difference, right minus wrong",
-        f"{caption(prompts)} {_HOW}",
+        caption(prompts),
+        _HOW,
     )

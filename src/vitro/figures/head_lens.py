@@ -33,7 +33,7 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
     if said.n_answers:
         shown["answer above all others"] = amount_color(1, "Share of prompts", "share", grid.width)
     else:
-        shown["right above or below wrong"] = change_color(1, "Share of prompts", "balance", grid.width)
+        shown["right above or below wrong"] = change_color(1, "Share above minus below", "balance", grid.width)
     if copying:
         shown["subject above or below all"] = change_color(1, "Share of prompts", "place", grid.width)
     selects = f"datum.leads === {prompts}"

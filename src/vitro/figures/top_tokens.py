@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChannelColor
 
-from vitro.figures.axes import across, name_of
+from vitro.figures.axes import across, name_of, overhang
 from vitro.figures.look import INK, PALE_BLUE, WASH, WIDTH, dress, size, values
 from vitro.figures.scales import amount_color, ink_on
 from vitro.figures.spread import prompt_count, some_prompts
@@ -14,6 +14,8 @@ from vitro.figures.tokens import readable
 
 _WIDEST_CELL = 110.0
 _HEIGHT, _LOW_HEIGHT = 24, 17
+_NAMES, _MARGIN = 70, 30
+"""Pixels of the names of the rows, and of what is bare beside slanted labels."""
 _READABLE = 30
 """Pixels below which a cell holds no word."""
 
@@ -134,7 +136,8 @@ def _grid(
 ) -> alt.LayerChart:
     """Words in painted cells; hovering shows the first `listed` tokens. Rows are layers, or have the names `rows`."""
     layers = size(cells["layer"])
-    width = min(_WIDEST_CELL, (WIDTH - 70) / len(labels))
+    width = min(_WIDEST_CELL, (WIDTH - _NAMES) / len(labels))
+    width = min(width, (WIDTH - overhang(labels, width) - _MARGIN) / len(labels))
     height = _HEIGHT if layers <= 16 else _LOW_HEIGHT
     x = alt.X(
         "column:O", axis=across(labels, width, title=across_title), scale=alt.Scale(domain=list(range(len(labels))))

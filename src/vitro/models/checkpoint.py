@@ -58,22 +58,6 @@ class Checkpoint:
             digest.update(_file_hash(path))
         return digest.hexdigest()
 
-    def config_hash(self) -> str:
-        """SHA-256 of the configuration as transformers resolves it: every field, defaults included, sorted.
-
-        A GGUF file holds its own configuration, so its hash is the file's. Raises ModelError where there is none.
-        """
-        if self.gguf is not None:
-            return self.weights_hash()
-        # Here, not above: it imports transformers, which takes seconds.
-        from vitro.models.config import read_config
-
-        fields = json.loads(read_config(self).to_json_string(use_diff=False))
-        # The path, the version of transformers and empty fields say nothing about the model.
-        ignored = ("_name_or_path", "transformers_version")
-        hashed = {key: value for key, value in fields.items() if key not in ignored and value is not None}
-        return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
-
     def tokenizer_hash(self) -> str:
         """SHA-256 over the names and contents of the files a tokenizer is made from, without loading it.
 

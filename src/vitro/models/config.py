@@ -1,6 +1,8 @@
 """The configuration of a checkpoint, and how any part of one is read through transformers."""
 
+import hashlib
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
@@ -17,6 +19,20 @@ def read_config(checkpoint: Checkpoint) -> Any:
     # Kernels for transformers' own attention, which the engine never calls: code would be looked for, or fetched.
     config._attn_implementation = config._experts_implementation = None
     return config
+
+
+def config_hash(checkpoint: Checkpoint) -> str:
+    """SHA-256 of the configuration as transformers resolves it: every field, defaults included, sorted.
+
+    A GGUF file holds its own configuration, so its hash is the file's. Raises ModelError where there is none.
+    """
+    if checkpoint.gguf is not None:
+        return checkpoint.weights_hash()
+    fields = json.loads(read_config(checkpoint).to_json_string(use_diff=False))
+    # The path, the version of transformers and empty fields say nothing about the model.
+    ignored = ("_name_or_path", "transformers_version")
+    hashed = {key: value for key, value in fields.items() if key not in ignored and value is not None}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:

@@ -30,6 +30,8 @@ class Said:
     ablation: str
     """The ablation that rankings and summaries go by."""
     n_prompts: int
+    n_swept: int
+    """On how many of them every component is ablated in turn."""
     n_groups: int
     n_answers: int
     """Of the closed list of answers; 0 where there is none."""

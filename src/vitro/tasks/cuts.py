@@ -4,13 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from vitro.tasks.cloze import Cloze
 from vitro.tasks.errors import TaskError
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
-
-if TYPE_CHECKING:
-    from vitro.tasks.successors import Successors
 
 _MOST_LISTED = 12
 
@@ -41,7 +38,7 @@ def cut(tokens: Mapping[str, tuple[int, ...]]) -> Cuts:
     return Cuts(tokens, lead, whole)
 
 
-def subject_indices(task: "Successors", word: str, prompt: Encoding) -> tuple[int, ...]:
+def subject_indices(task: Cloze, word: str, prompt: Encoding) -> tuple[int, ...]:
     """Which of the prompt's tokens overlap the subject, or are nothing but the space before it.
 
     That space is the template's text, but most tokenizers join it to the word. Where one does not, it leads.
@@ -58,7 +55,7 @@ def subject_indices(task: "Successors", word: str, prompt: Encoding) -> tuple[in
     return tuple(inside)
 
 
-def continuation_cuts(task: "Successors", tokenizer: Tokenizer, prompts: Mapping[str, Encoding]) -> Cuts:
+def continuation_cuts(task: Cloze, tokenizer: Tokenizer, prompts: Mapping[str, Encoding]) -> Cuts:
     """The words as they continue a prompt: subject and answer their own prompt, every answer the first one.
 
     `prompts` are the encoded prompts by subject. Raises `TaskError` if a word changes the tokens before it,
@@ -88,7 +85,7 @@ def continuation_cuts(task: "Successors", tokenizer: Tokenizer, prompts: Mapping
     return cut(tokens)
 
 
-def check_whole(task: "Successors", tokenizer: Tokenizer, subjects: Cuts, continuations: Cuts) -> None:
+def check_whole(task: Cloze, tokenizer: Tokenizer, subjects: Cuts, continuations: Cuts) -> None:
     """Raises `TaskError` for the first word that is not whole, and says which words or numbers fit."""
     fit = {
         word
@@ -106,7 +103,7 @@ def check_whole(task: "Successors", tokenizer: Tokenizer, subjects: Cuts, contin
         )
 
 
-def _what_fits(task: "Successors", fit: set[str]) -> str:
+def _what_fits(task: Cloze, fit: set[str]) -> str:
     if re.fullmatch(r"numbers-\d+", task.name):
         first_misfit = next(i for i, word in enumerate(task.words) if word not in fit)
         if first_misfit >= 2:

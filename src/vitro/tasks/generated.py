@@ -55,6 +55,7 @@ class Generated:
 
     metric = Pairs.metric
     ablations = Pairs.ablations
+    sweep_prompts = Pairs.sweep_prompts
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or isinstance(self.n, bool) or not 1 <= self.n <= MOST_ROWS:

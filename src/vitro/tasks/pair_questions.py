@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vitro.tasks.errors import RowError, TaskError
 from vitro.tasks.one_token import one_token
 from vitro.tasks.pair import Answer, Listed, Pair, Place, Token
+from vitro.tasks.pair_rows import PairRows
 from vitro.tasks.questions import Questions
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
-
-if TYPE_CHECKING:
-    from vitro.tasks.pairs import Pairs
 
 # So many rows are encoded at once: enough to be fast, few enough that a long file needs no more memory than its tokens.
 _AT_ONCE = 1000
@@ -35,7 +32,7 @@ class _Asked:
     """An answer of several tokens of which the first is asked; empty where there is none."""
 
 
-def pair_questions(task: "Pairs", tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
+def pair_questions(task: PairRows, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
     """The rows in a tokenizer's tokens, BOS first where it has one; each row is checked by itself.
 
     An answer's tokens are those it has as the continuation of its prompt, and it must not change the tokens before it.
@@ -68,7 +65,7 @@ def pair_questions(task: "Pairs", tokenizer: Tokenizer, n_ctx: int | None) -> Qu
 class _Rows:
     """The rows of a task that fit, one after the other; iterated once."""
 
-    def __init__(self, task: "Pairs", tokenizer: Tokenizer, n_ctx: int | None) -> None:
+    def __init__(self, task: PairRows, tokenizer: Tokenizer, n_ctx: int | None) -> None:
         self.task, self.tokenizer, self.n_ctx = task, tokenizer, n_ctx
         self.bos = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
         self.left_out = list(task.left_out)

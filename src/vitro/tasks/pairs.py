@@ -2,17 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from vitro.options import AnswerTokens, BadRows, TaskOptions
-from vitro.tasks.checks import check_name
-from vitro.tasks.errors import TaskError
-from vitro.tasks.pair import Pair
+from vitro.options import TaskOptions
 from vitro.tasks.pair_questions import pair_questions
+from vitro.tasks.pair_rows import PairRows
 from vitro.tasks.questions import Questions
 from vitro.tasks.sentences import of_partners
 from vitro.tasks.task import Dataset, Task
@@ -23,7 +21,7 @@ MOST_ROWS = 10_000
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(PairRows):
     """A task of rows, asked by the difference of right and wrong.
 
     - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
@@ -36,37 +34,17 @@ class Pairs:
       tokenizer gives another number, those marks are left out, with a note.
     - `right_called`, `wrong_called`: what the answers are to this task.
 
-    >>> row = Pair("If today is Monday, tomorrow is", (" Tuesday",), (" Monday",))
+    >>> row = vitro.tasks.Pair("If today is Monday, tomorrow is", (" Tuesday",), (" Monday",))
     >>> Pairs("tomorrow", (row,)).questions(model.tokenizer, None).labels
     ('1: Tuesday',)
 
     Raises `TaskError` where a part is not as it must be, or there is no row.
     """
 
-    name: str
-    rows: tuple[Pair, ...]
-    typed: str = field(default="", compare=False)
-    answer_tokens: AnswerTokens = "whole"
-    bad_rows: BadRows = "refuse"
-    counterfactual: str | None = field(default=None, compare=False)
-    left_out: tuple[str, ...] = ()
-    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
-    counted: int | None = None
-    right_called: str = "right answer"
-    wrong_called: str = "wrong answer"
-
     metric = "logit_diff"
     ablations = ("zero", "mean", "counterfactual")
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-        object.__setattr__(self, "typed", self.typed or f"{self.name}.jsonl")
-        for name, choices in (("answer_tokens", get_args(AnswerTokens)), ("bad_rows", get_args(BadRows))):
-            if getattr(self, name) not in choices:
-                listed = " or ".join(choices)
-                raise TaskError(f"task {self.name!r}: {name} is {getattr(self, name)!r}; it must be {listed}")
-        if not self.rows:
-            raise TaskError(f"task {self.name!r} has no rows{_why(self.left_out)}")
+    # A sweep over hundreds of heads on a hundred prompts that share no beginnings is an hour's work for a laptop.
+    sweep_prompts = 32
 
     @property
     def named_with(self) -> TaskOptions:
@@ -106,7 +84,3 @@ class Pairs:
             "bad_rows": self.bad_rows,
             "counted": self.counted,
         }
-
-
-def _why(left_out: Sequence[str]) -> str:
-    return f": {len(left_out)} do not fit, the first because {left_out[0]}" if left_out else ""

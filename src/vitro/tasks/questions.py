@@ -1,13 +1,17 @@
 """Questions: what is asked of a model, in one tokenizer's tokens. All that measures reads these and nothing else."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TypeVar
 
 from vitro.tasks.errors import TaskError
 
 FINAL = "final"
 """The mark of every prompt's last position, where the answer is read."""
+# As a circuit's pin can name it; the words left out are other things beside marks, in circuits and on axes.
+_MARK = re.compile(r"(?!(all|clean|elsewhere)$)[A-Za-z_][\w+.-]*")
 
 
 # Long lists of numbers have no use for equality.
@@ -79,6 +83,11 @@ class Questions:
                     raise TaskError(
                         f"{where}: mark {name!r} is position {at[row]}, of a prompt of {len(prompt)} tokens"
                     )
+        if unfit := [name for name in self.marks if not _MARK.fullmatch(name)]:
+            raise TaskError(
+                f"the mark {unfit[0]!r} is no name that will do; what works: a word such as IO or S1+1, and not "
+                "all, clean or elsewhere"
+            )
         ends = tuple(len(prompt) - 1 for prompt in self.tokens)
         if self.marks.get(FINAL, ends) != ends:
             raise TaskError(f"the mark {FINAL!r} is the last position of each prompt and can be no other")
@@ -97,6 +106,37 @@ class Questions:
         """Whether all prompts are equally long, so that a mean can be taken position by position."""
         return len(set(self.lengths)) == 1
 
+    @property
+    def marked(self) -> Mapping[tuple[int, ...], str]:
+        """Each place that is marked, a position of each prompt, by the first of the marks that stand there."""
+        names: dict[tuple[int, ...], str] = {}
+        for name, at in self.marks.items():
+            names.setdefault(at, name)
+        return names
+
+    def take(self, rows: Sequence[int]) -> "Questions":
+        """The same of some of the prompts, by their numbers."""
+        return replace(
+            self,
+            tokens=_of(self.tokens, rows),
+            labels=_of(self.labels, rows),
+            right=_of(self.right, rows),
+            wrong=_of(self.wrong, rows),
+            answers=_of(self.answers, rows),
+            others=_of(self.others, rows),
+            marks={name: _of(at, rows) for name, at in self.marks.items()},
+            partner=None if self.partner is None else _of(self.partner, rows),
+            groups=_of(self.groups, rows) if self.groups else (),
+        )
+
+    def spread(self, n: int) -> tuple[int, ...]:
+        """The numbers of n prompts, or of all, as evenly of all kinds as can be: the first of each kind, in turn."""
+        of_kind: dict[str, list[int]] = {}
+        for row in range(len(self)):
+            of_kind.setdefault(self.groups[row] if self.groups else "", []).append(row)
+        turns = sorted((turn, row) for rows in of_kind.values() for turn, row in enumerate(rows))
+        return tuple(sorted(row for _, row in turns[:n]))
+
     def first_difference(self, row: int) -> int:
         """The first position at which a prompt and its counterfactual differ; its length where they do not."""
         assert self.partner is not None
@@ -106,3 +146,10 @@ class Questions:
     def token_ids(self) -> frozenset[int]:
         """Every token that is asked about: right, wrong, and of the list."""
         return frozenset(chain(self.among, *self.right, *self.wrong))
+
+
+T = TypeVar("T")
+
+
+def _of(values: Sequence[T], rows: Sequence[int]) -> tuple[T, ...]:
+    return tuple(values[row] for row in rows)

@@ -46,6 +46,10 @@ class Task(Protocol):
     def ablations(self) -> Sequence[str]:
         """The ablations that are measured unless others are asked for; summaries go by the last of them."""
 
+    @property
+    def sweep_prompts(self) -> int | None:
+        """On how many of the prompts every component is ablated in turn, unless told otherwise; None: on all."""
+
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The task in a tokenizer's tokens; `n_ctx` is the longest prompt that the model takes (None: any).
 

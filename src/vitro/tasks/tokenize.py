@@ -2,23 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import permutations
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from vitro.tasks.cloze import Cloze, Partners
 from vitro.tasks.cuts import check_whole, continuation_cuts, cut, subject_indices
 from vitro.tasks.errors import TaskError
 from vitro.tasks.questions import Questions
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
 
-if TYPE_CHECKING:
-    from vitro.tasks.successors import Successors
 
-
-Partners = Literal["cycle", "all"]
-
-
-def tokenize(task: "Successors", tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
+def tokenize(task: Cloze, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
     """The task in a tokenizer's tokens, checked to be comparable position by position.
 
     The subject must be one token in every prompt, and each word one token after the prompt, in the context
@@ -87,9 +81,7 @@ def _with_partners(n: int, partners: Partners, seed: int) -> list[tuple[int, int
     return sorted(zip(order, order[1:] + order[:1], strict=True))
 
 
-def _subject_index(
-    task: "Successors", tokenizer: Tokenizer, prompts: dict[str, Encoding], places: Sequence[int]
-) -> int:
+def _subject_index(task: Cloze, tokenizer: Tokenizer, prompts: dict[str, Encoding], places: Sequence[int]) -> int:
     """The one place of the subject among the prompts' tokens, once all else is known to be the same."""
     (first, reference), *others = prompts.items()
     for (word, prompt), place in zip(others, places[1:], strict=True):
@@ -109,7 +101,7 @@ def _subject_index(
     return places[0]
 
 
-def _check_distinct(task: "Successors", tokenizer: Tokenizer, ids: dict[str, int]) -> None:
+def _check_distinct(task: Cloze, tokenizer: Tokenizer, ids: dict[str, int]) -> None:
     seen: dict[int, str] = {}
     for word, token in ids.items():
         if token == tokenizer.unk_token_id:
@@ -124,7 +116,7 @@ def _check_distinct(task: "Successors", tokenizer: Tokenizer, ids: dict[str, int
         seen[token] = word
 
 
-def _content_indices(task: "Successors", prompt: Encoding) -> list[int]:
+def _content_indices(task: Cloze, prompt: Encoding) -> list[int]:
     spans = task.content_spans(task.subjects[0])
     return [
         i for i, (start, end) in enumerate(prompt.spans) if any(start < last and end > first for first, last in spans)
