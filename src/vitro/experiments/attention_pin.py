@@ -1,6 +1,5 @@
 """V7, pins: what becomes of the answer when heads look at one stream alone."""
 
-
 import numpy as np
 import polars as pl
 
