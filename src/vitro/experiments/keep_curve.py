@@ -59,13 +59,13 @@ def summary(tables: Tables) -> str:
     spoken = said(tables)
     table = tables["keep_curve"].select("k", "prompt", pl.col(spoken.metric).alias("value"))
     means = table.group_by("k").agg(pl.col("value").mean()).sort("k")
-    whole, none = means["value"][-1], means["value"][0]
-    half = (whole + min(none, 0.0)) / 2
+    all_heads, no_head = means["value"][-1], means["value"][0]
+    half = (all_heads + min(no_head, 0.0)) / 2
     first = means.filter(pl.col("value") >= half)["k"][0]
     sentence = (
         f"Of the heads in the order of what {spoken.ablation} ablation of each alone costs, which need not be the best "
         f"order, {_first(means, first)} the {spoken.quantity.short} half way to the "
-        f"model's own ({spoken.quantity.amount(whole)}), with all other heads ablated"
+        f"model's own ({spoken.quantity.amount(all_heads)}), with all other heads ablated"
     )
     own = table.filter(k=means["k"][-1]).select("prompt", pl.col("value").alias("own"))
     gain = table.join(own, on="prompt").filter(pl.col("k") < means["k"][-1])
@@ -74,7 +74,7 @@ def summary(tables: Tables) -> str:
     at = gain.filter(k=best.key[0])
     above = leader(at, ("k",), pl.col("value") - pl.col("own")).stands_out
     heads = "1 head" if best.key[0] == 1 else f"{best.key[0]} heads"
-    more = f"; the curve passes the model's own value (to {best.mean + whole:.3g} with {heads})"
+    more = f"; the curve passes the model's own value (to {best.mean + all_heads:.3g} with {heads})"
     return f"{sentence}{more if above else ''}."
 
 
