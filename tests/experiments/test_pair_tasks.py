@@ -431,7 +431,7 @@ def test_direct_attribution_sums_to_the_logit_difference(here: Slow) -> None:
 
 
 def test_named_activations_are_what_hooks_see(here: Slow) -> None:
-    found = vitro.activations(here.model, UNEQUAL, ["resid_pre", "mlp_out", "z", "pattern"])
+    named = vitro.activations(here.model, UNEQUAL, ["resid_pre", "mlp_out", "z", "pattern"])
     for row, layer in product(here.rows, here.layers):
         seen = here.seen[row]
         for name, value in (
@@ -440,7 +440,7 @@ def test_named_activations_are_what_hooks_see(here: Slow) -> None:
             ("attn.hook_z", seen.z[layer]),
             ("attn.hook_pattern", seen.attention[layer]),
         ):
-            assert_near(found.of(f"blocks.{layer}.{name}", row), value)
+            assert_near(named.of(f"blocks.{layer}.{name}", row), value)
 
 
 def patched(here: Slow, site: Patch, layer: int, row: int) -> dict[int | None, Edit]:
