@@ -8,7 +8,7 @@ import pytest
 
 from small_models import hf_model
 from task_tokenizers import knowing
-from vitro.experiments import EXPERIMENTS, Options
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options
 from vitro.figures import to_spec
 from vitro.study import Study, run_study
 from vitro.tasks import named
@@ -61,7 +61,7 @@ def test_what_it_cannot_answer_is_named_with_the_reason_in_one_line(report: str,
     for name, reason in study.record.left_out.items():
         assert f"{EXPERIMENTS[name].title} (needs {reason})" in report
         assert f'<section id="{name}">' not in study.report.read_text()
-    assert set(study.record.left_out) | set(study.record.experiments) == set(EXPERIMENTS)
+    assert set(study.record.left_out) | set(study.record.experiments) == set(EVERY_STUDY)
 
 
 def test_no_figure_has_a_row_for_each_of_many_prompts_and_none_has_a_hole(study: Study) -> None:

@@ -198,7 +198,7 @@ def pin(layer: int, head: int, to: int | Sequence[int], *, at: int = -1) -> Edit
     Example: `pin(9, 1, to=4)`
     """
     what = "the position that a head is pinned to"
-    targets = [_whole(one, what) for one in (to if isinstance(to, Iterable) else [to])]
+    targets = [_whole(position, what) for position in (to if isinstance(to, Iterable) else [to])]
     if not targets or min(targets) < 0:
         raise EditError(f"a head is pinned to a position from 0 on, not to {min(targets, default='none')}")
     rows = torch.eye(max(targets) + 1)[targets]

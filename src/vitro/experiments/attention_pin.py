@@ -1,12 +1,10 @@
 """V7, pins: what becomes of the answer when heads look at one stream alone."""
 
-from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-import torch
 
-from vitro.engine import Edit, Variant, pattern, pin
+from vitro.engine import Variant, pin
 from vitro.experiments.ablation import metric_columns
 from vitro.experiments.effects import LEVELS, levels
 from vitro.experiments.experiment import Experiment, Measurement
@@ -62,7 +60,7 @@ def run(setup: Setup) -> Tables:
         variants.append(())
         for mark, positions in pinned_places(setup):
             keys.append((named(heads), mark, positions))
-            variants.append(tuple(edit for layer, head in heads for edit in pinned(layer, head, positions)))
+            variants.append(tuple(pin(layer, head, positions) for layer, head in heads))
     values = setup.sweep(variants, read, "heads pinned")
     return {
         "attention_pin": pl.DataFrame(
@@ -75,14 +73,6 @@ def run(setup: Setup) -> Tables:
             }
         )
     }
-
-
-def pinned(layer: int, head: int, positions: Sequence[int]) -> list[Edit]:
-    """The edits that make a head's final stream attend to a position alone, each prompt's own."""
-    if len(set(positions)) == 1:
-        return [pin(layer, head, positions[0])]
-    weights = torch.eye(max(positions) + 1)[list(positions)]
-    return [Edit(pattern(layer, head), weights[:, None], positions=(-1,))]
 
 
 def _at_places(tables: Tables) -> pl.DataFrame:

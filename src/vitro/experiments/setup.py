@@ -147,10 +147,7 @@ class Setup:
             return "" if self.questions.partner else "the prompts have no counterfactuals"
         if not self.questions.one_length:
             lengths = self.questions.lengths
-            return (
-                f"it is taken position by position, and the prompts have {min(lengths)} to {max(lengths)} tokens "
-                "(counterfactual and zero work)"
-            )
+            return f"it is taken position by position, and the prompts have {min(lengths)} to {max(lengths)} tokens"
         if kind == "resample":
             return "" if len(self.questions) > 1 else "there is no other prompt"
         return "" if kind in self.datasets else f"the task has no sentences for a {kind}"
@@ -161,7 +158,7 @@ class Setup:
         That is a task or option that does not fit, a budget too small, a model whose own run comes to NaN or infinity.
         """
         list(Budget.of(self.model, self.options.memory).parts(list(map(list, self.questions.tokens))))
-        _ = self.metric, self.ablations, self.datasets
+        _ = self.metric, self.ablations
         if reason := self.lacks(self.edge_ablation):
             raise OptionError(f"edges cannot be ablated by {self.edge_ablation}: {reason}")
         # What is not finite here is so in every measurement.

@@ -34,7 +34,7 @@ class Pairs(PairRows):
       tokenizer gives another number, those marks are left out, with a note.
     - `right_called`, `wrong_called`: what the answers are to this task.
 
-    >>> row = Pair("If today is Monday, tomorrow is", (" Tuesday",), (" Monday",))
+    >>> row = vitro.tasks.Pair("If today is Monday, tomorrow is", (" Tuesday",), (" Monday",))
     >>> Pairs("tomorrow", (row,)).questions(model.tokenizer, None).labels
     ('1: Tuesday',)
 
