@@ -35,7 +35,7 @@ EXAMPLES = {
     if test.examples
 }
 WITHOUT = {
-    "Circuit", "Measurement", "Study", "ablate_edges", "ablate_heads", "ablate_mlps", "answer_tables",
+    "Measurement", "Study", "ablate_edges", "ablate_heads", "ablate_mlps", "answer_tables",
     "approximate_edges", "attention", "clean_run", "head_lens", "head_tokens", "in_vitro", "judge", "keep_heads",
     "layer_lens", "mlp_local", "open_study", "pin_heads", "reproduce", "run_study", "steer", "stream_tokens",
     "VitroError",

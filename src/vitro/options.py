@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from vitro.errors import VitroError
@@ -19,9 +20,10 @@ ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 """What a component's output is replaced by: nothing, its mean over sentences without the task, its mean over sentences
 without what tells the prompts apart, its output on another prompt of the task, its output on the prompt's partner."""
 
-MetricName = Literal["logit_diff", "margin", "prob_diff", "answer_prob", "among_answers", "right_first", "kl"]
+MetricName = Literal["logit_diff", "margin", "prob_diff", "answer_prob", "answer_logit", "among_answers", "right_first"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
-"""What an answer is worth (see `vitro.metrics`)."""
+"""What an answer is worth (see `vitro.metrics`). Not `kl`: that says how far a run is from the clean one, and not
+whether for better or worse."""
 
 ValueBias = Literal["excluded", "included"]
 UnembedDirection = Literal["folded", "raw"]
@@ -185,7 +187,8 @@ class Numbers:
 
     def wanted(self, value: Any) -> str | None:
         """Whether they are finite."""
-        return None if value and all(math.isfinite(number) for number in value) else "one or more finite numbers"
+        fine = isinstance(value, Sequence) and value and all(map(_is_finite, value))
+        return None if fine else "one or more finite numbers"
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,16 @@ class Heads:
 
     def wanted(self, value: Any) -> str | None:
         """Whether each is there once."""
-        return None if value and len(set(value)) == len(value) else "one or more, each once"
+        fine = isinstance(value, Sequence) and value and all(map(_is_head, value)) and len(set(value)) == len(value)
+        return None if fine else "one or more as (9, 1), each once"
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def _is_head(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(number, Integral) for number in value)
 
 
 @dataclass(frozen=True)
@@ -273,22 +285,22 @@ def options_of(of: Any) -> list[Option]:
     """The options of a set of options, or of its class, in their order."""
     return [
         Option(
-            each.name,
-            each.metadata["typed"] or f"--{each.name.replace('_', '-')}",
-            each.default,
-            each.metadata["kind"],
-            each.metadata["group"],
-            each.metadata["help"],
-            each.metadata["unset"],
+            entry.name,
+            entry.metadata["typed"] or f"--{entry.name.replace('_', '-')}",
+            entry.default,
+            entry.metadata["kind"],
+            entry.metadata["group"],
+            entry.metadata["help"],
+            entry.metadata["unset"],
         )
-        for each in fields(of)
+        for entry in fields(of)
     ]
 
 
 def checked(values: Any) -> None:
     """Raise `OptionError` where a value of a set of options is out of range."""
-    for each in options_of(values):
-        each.check(getattr(values, each.name))
+    for option in options_of(values):
+        option.check(getattr(values, option.name))
 
 
 def read(of: type[S], texts: Mapping[str, str]) -> S:
@@ -300,12 +312,12 @@ def read(of: type[S], texts: Mapping[str, str]) -> S:
     Raises `OptionError` for what is no value, or one out of range.
     """
     values = {}
-    for each in options_of(of):
-        if each.name in texts:
+    for option in options_of(of):
+        if option.name in texts:
             try:
-                values[each.name] = each.kind.read(texts[each.name])
+                values[option.name] = option.kind.read(texts[option.name])
             except OptionError as error:
-                raise OptionError(f"{each.typed}: {error}") from error
+                raise OptionError(f"{option.typed}: {error}") from error
     return of(**values)
 
 
@@ -322,10 +334,10 @@ def command_line(command: str, arguments: Collection[str], *options: Any, **more
     for name, text in more.items():
         words += [] if text is None else [f"--{name.replace('_', '-')}", text]
     for values in options:
-        for each in options_of(values):
-            value = getattr(values, each.name)
-            if value != each.default:
-                words += [each.typed] if isinstance(each.kind, Flag) else [each.typed, each.kind.write(value)]
+        for option in options_of(values):
+            value = getattr(values, option.name)
+            if value != option.default:
+                words += [option.typed] if isinstance(option.kind, Flag) else [option.typed, option.kind.write(value)]
     return shlex.join(words)
 
 

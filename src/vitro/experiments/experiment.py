@@ -79,7 +79,7 @@ class Experiment:
 
     def shown(self, setup: Setup) -> Tables:
         """The experiment's tables in a setup, and those that its figures need beside them."""
-        return {name: table for one in (*self.needs, self) for name, table in setup.tables(one).items()}
+        return {name: table for experiment in (*self.needs, self) for name, table in setup.tables(experiment).items()}
 
     def measure(self, model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> "Measurement":
         """The measurement of a task on a model. Raises what `Setup.check` does, before anything is run."""
