@@ -388,10 +388,15 @@ def _facts(record: Record) -> list[tuple[str, str]]:
             if option.name in settings.options
         ),
         ("Device, number format", f"{record.machine['device']}, {settings.dtype}"),
-        ("Machine", f"{record.machine['system']}, {record.machine['processor']}, {record.machine['threads']} threads"),
+        ("Machine", f"{record.machine['system']}, {record.machine['processor']}, {_threads(record)}"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
         ("Seconds", ", ".join(f"{name} {done.seconds:.1f}" for name, done in record.experiments.items())),
     ]
+
+
+def _threads(record: Record) -> str:
+    n = record.machine["threads"]
+    return "1 thread" if n == 1 else f"{n} threads"
 
 
 def summary(study: Study) -> list[str]:
