@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from vitro.experiments import EXPERIMENTS, Options, Setup
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options, Setup
 from vitro.experiments.circuits import CIRCUITS
 from vitro.experiments.judged_circuit import JUDGED_CIRCUIT
 from vitro.experiments.keep_curve import KEEP_CURVE
@@ -46,14 +46,14 @@ def study(samples: int) -> dict[str, float]:
     torch.manual_seed(0)
     hf = GPT2LMHeadModel(GPT2Config()).eval().requires_grad_(False)
     setup = Setup(GPT2.of(hf, word_tokenizer(days())), days(), Options(samples=samples))
-    in_vivo = [name for name in EXPERIMENTS if name not in IN_VITRO_SECTIONS]
+    in_vivo = [name for name in EVERY_STUDY if name not in IN_VITRO_SECTIONS]
     spent: dict[str, float] = {}
     for name in ("dataset means", *in_vivo, *IN_VITRO_SECTIONS):
         start = time.perf_counter()
         if name in EXPERIMENTS:
             setup.tables(EXPERIMENTS[name])
         else:
-            setup.constants("mean")
+            _ = [setup.constants(kind) for kind in setup.ablations]
         spent[name] = time.perf_counter() - start
     return spent
 

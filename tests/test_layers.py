@@ -8,7 +8,7 @@ import vitro
 
 ROOMS = (
     "errors", "strict_json", "progress", "heads", "options", "tables",
-    "models", "tasks", "metrics", "engine", "circuits", "figures", "experiments", "report", "successors",
+    "models", "tasks", "metrics", "engine", "circuits", "figures", "report", "successors", "experiments",
     "folder", "parts", "identity", "study", "claims", "reproduction", "cli",
 )  # fmt: skip
 HOUSE = Path(vitro.__file__).parent

@@ -273,22 +273,22 @@ def options_of(of: Any) -> list[Option]:
     """The options of a set of options, or of its class, in their order."""
     return [
         Option(
-            each.name,
-            each.metadata["typed"] or f"--{each.name.replace('_', '-')}",
-            each.default,
-            each.metadata["kind"],
-            each.metadata["group"],
-            each.metadata["help"],
-            each.metadata["unset"],
+            entry.name,
+            entry.metadata["typed"] or f"--{entry.name.replace('_', '-')}",
+            entry.default,
+            entry.metadata["kind"],
+            entry.metadata["group"],
+            entry.metadata["help"],
+            entry.metadata["unset"],
         )
-        for each in fields(of)
+        for entry in fields(of)
     ]
 
 
 def checked(values: Any) -> None:
     """Raise `OptionError` where a value of a set of options is out of range."""
-    for each in options_of(values):
-        each.check(getattr(values, each.name))
+    for option in options_of(values):
+        option.check(getattr(values, option.name))
 
 
 def read(of: type[S], texts: Mapping[str, str]) -> S:
@@ -300,12 +300,12 @@ def read(of: type[S], texts: Mapping[str, str]) -> S:
     Raises `OptionError` for what is no value, or one out of range.
     """
     values = {}
-    for each in options_of(of):
-        if each.name in texts:
+    for option in options_of(of):
+        if option.name in texts:
             try:
-                values[each.name] = each.kind.read(texts[each.name])
+                values[option.name] = option.kind.read(texts[option.name])
             except OptionError as error:
-                raise OptionError(f"{each.typed}: {error}") from error
+                raise OptionError(f"{option.typed}: {error}") from error
     return of(**values)
 
 
@@ -322,10 +322,10 @@ def command_line(command: str, arguments: Collection[str], *options: Any, **more
     for name, text in more.items():
         words += [] if text is None else [f"--{name.replace('_', '-')}", text]
     for values in options:
-        for each in options_of(values):
-            value = getattr(values, each.name)
-            if value != each.default:
-                words += [each.typed] if isinstance(each.kind, Flag) else [each.typed, each.kind.write(value)]
+        for option in options_of(values):
+            value = getattr(values, option.name)
+            if value != option.default:
+                words += [option.typed] if isinstance(option.kind, Flag) else [option.typed, option.kind.write(value)]
     return shlex.join(words)
 
 

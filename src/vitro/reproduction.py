@@ -78,26 +78,26 @@ class Reproduction:
         satisfied, models = by_chance()
         return pl.DataFrame(
             {
-                "id": [one.claim.id for one in self.checked],
-                "section": [one.claim.section for one in self.checked],
-                "claim": [one.claim.words for one in self.checked],
-                "post": [one.claim.expected for one in self.checked],
-                "here": [one.finding.value if one.finding else one.why for one in self.checked],
-                "verdict": [one.verdict for one in self.checked],
-                "by_chance": [f"{satisfied[one.claim.id]} of {models}" for one in self.checked],
+                "id": [result.claim.id for result in self.checked],
+                "section": [result.claim.section for result in self.checked],
+                "claim": [result.claim.words for result in self.checked],
+                "post": [result.claim.expected for result in self.checked],
+                "here": [result.finding.value if result.finding else result.why for result in self.checked],
+                "verdict": [result.verdict for result in self.checked],
+                "by_chance": [f"{satisfied[result.claim.id]} of {models}" for result in self.checked],
             }
         )
 
     @property
     def differing(self) -> int:
         """How many claims differ."""
-        return sum(one.verdict == "differs" for one in self.checked)
+        return sum(result.verdict == "differs" for result in self.checked)
 
     def summary(self) -> str:
         """How many claims hold, and how many of those hold for random weights too."""
-        counts = [sum(one.verdict == verdict for one in self.checked) for verdict in get_args(Verdict)]
+        counts = [sum(result.verdict == verdict for result in self.checked) for verdict in get_args(Verdict)]
         satisfied, models = by_chance()
-        easy = sum(one.verdict == "reproduced" and satisfied[one.claim.id] > 0 for one in self.checked)
+        easy = sum(result.verdict == "reproduced" and satisfied[result.claim.id] > 0 for result in self.checked)
         return (
             f"{counts[0]} of {len(self.checked)} claims reproduced, {counts[1]} differ, {counts[2]} not applicable. "
             f"Of those reproduced, {easy} hold for one or more of {models} models with random weights too."
@@ -121,22 +121,22 @@ def reproduce(
     """
     check_shape(model)
     options = posts_own(options)
-    found: dict[str, Tables] = {}
+    tables: dict[str, Tables] = {}
     missing: dict[str, str] = {}
     for task in NEEDS:
         try:
-            found[task] = measured(model, task, options, part)
+            tables[task] = measured(model, task, options, part)
         except TaskError as error:
             missing[task] = str(error)
-    if not found:
+    if not tables:
         raise VitroError(f"no claim can be asked of {name}: {missing['days']}")
     checked = tuple(
-        Checked(claim, claim.check(found[claim.task]))
-        if claim.task in found
+        Checked(claim, claim.check(tables[claim.task]))
+        if claim.task in tables
         else Checked(claim, None, missing[claim.task])
         for claim in CLAIMS
     )
-    return Reproduction(name, options, checked, found)
+    return Reproduction(name, options, checked, tables)
 
 
 def posts_own(options: Options) -> Options:
@@ -155,12 +155,12 @@ def measured(model: Model, task: str, options: Options, part: Part = anew) -> Ta
     setup.check()
     experiments, circuits = NEEDS[task]
     wired = setups(model, POST, options.output_bias)
-    made: Mapping[str, Callable[[], Tables]] = {
+    own: Mapping[str, Callable[[], Tables]] = {
         "answer_table": lambda: {"answer_table": table_of(setup, COMPONENTS)},
         "circuits": lambda: tables_of(setup, {name: wired[name] for name in circuits}),
     }
     for name in experiments:
-        make = made.get(name, partial(setup.tables, EXPERIMENTS[name]))
+        make = own.get(name, partial(setup.tables, EXPERIMENTS[name]))
         setup.measured[name] = part(f"{setup.task.name}/{name}", make)
     return {name: table for tables in setup.measured.values() for name, table in tables.items()}
 
@@ -190,22 +190,22 @@ def compare_conventions(model: Model, options: Options = Options()) -> pl.DataFr
         """An experiment's tables under the conventions that it depends on."""
         return Setup(model, named("days"), replace(own, **conventions)).tables(EXPERIMENTS[name])
 
-    found: dict[Conventions, Tables] = {}
+    by_conventions: dict[Conventions, Tables] = {}
     for value_bias, direction, where in product(*map(get_args, (ValueBias, UnembedDirection, SteerPositions))):
-        found[value_bias, direction, where] = {
+        by_conventions[value_bias, direction, where] = {
             **tables_of_experiment("prompts"),
             **tables_of_experiment("clean"),
             **tables_of_experiment("attention"),
             **tables_of_experiment("head_lens", value_bias=value_bias),
             **tables_of_experiment("steering", unembed_direction=direction, steer_positions=where),
         }
-    return ranked(found)
+    return ranked(by_conventions)
 
 
 Conventions = tuple[ValueBias, UnembedDirection, SteerPositions]
 
 
-def ranked(found: Mapping[Conventions, Tables]) -> pl.DataFrame:
+def ranked(by_conventions: Mapping[Conventions, Tables]) -> pl.DataFrame:
     """What claims 15 to 19, 26 and 27 come to on the tables of each combination of conventions.
 
     A row per combination: value_bias, unembed_direction, steer_positions, reproduced (how many of the claims hold),
@@ -214,10 +214,10 @@ def ranked(found: Mapping[Conventions, Tables]) -> pl.DataFrame:
     """
     claims = [claim for claim in CLAIMS if claim.id in BY_CONVENTION]
     rows = []
-    for conventions, tables in found.items():
+    for conventions, tables in by_conventions.items():
         checked = {claim.id: claim.check(tables) for claim in claims}
-        holding = [number for number, one in checked.items() if one.holds]
-        distances = [one.distance for one in checked.values() if one.distance is not None]
+        holding = [number for number, result in checked.items() if result.holds]
+        distances = [result.distance for result in checked.values() if result.distance is not None]
         words = ", ".join(map(str, holding))
         rows.append((*conventions, len(holding), words, sum(distances) / len(distances)))
     names = ["value_bias", "unembed_direction", "steer_positions", "reproduced", "holding", "distance"]
@@ -236,21 +236,22 @@ def page(reproduction: Reproduction, command: str) -> str:
     table = reproduction.table
     sections = []
     for title in table["section"].unique(maintain_order=True):
-        mine = table.filter(section=title)
+        rows = table.filter(section=title)
         shown = [(task, name) for task, name in FIGURES.get(title, ()) if task in reproduction.tables]
         figures: dict[str, Figure] = {}
         for task, name in shown:
             drawn = EXPERIMENTS[name].figures(reproduction.tables[task])
             # One page, so one name for each figure.
-            figures |= {f"{key}-{task.replace(':', '-')}" if task != "days" else key: one for key, one in drawn.items()}
-        holding = (mine["verdict"] == "reproduced").sum()
+            suffix = "" if task == "days" else f"-{task.replace(':', '-')}"
+            figures |= {f"{key}{suffix}": figure for key, figure in drawn.items()}
+        holding = (rows["verdict"] == "reproduced").sum()
         sections.append(
             Section(
                 name=title.lower().replace(" ", "-"),
                 title=title,
-                reading=f"{holding} of {len(mine)} claims of this section are reproduced.",
+                reading=f"{holding} of {len(rows)} claims of this section are reproduced.",
                 figures=figures,
-                numbers=mine.select("id", "verdict", "claim", "post", "here", pl.col("by_chance").alias("by chance")),
+                numbers=rows.select("id", "verdict", "claim", "post", "here", pl.col("by_chance").alias("by chance")),
                 python="vitro.reproduce(model)",
                 command=command,
             )

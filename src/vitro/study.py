@@ -101,14 +101,15 @@ class Study:
 
     def tables(self, experiment: Experiment) -> Tables:
         """The tables of one experiment, and of those that its figures need beside it, read from disk."""
-        return {name: self.table(name) for one in (*experiment.needs, experiment) for name in one.tables}
+        shown = (*experiment.needs, experiment)
+        return {name: self.table(name) for needed in shown for name in needed.tables}
 
     def table(self, name: str) -> pl.DataFrame:
         """One table by its name, read from disk.
 
         StudyError where the study has no such table, or the file is no longer the one that the study wrote.
         """
-        hashes = {table: one for done in self.record.experiments.values() for table, one in done.tables.items()}
+        hashes = {table: sha for done in self.record.experiments.values() for table, sha in done.tables.items()}
         if name not in hashes:
             raise StudyError(f"{self.folder} holds no table {name!r}; it holds {', '.join(sorted(hashes)) or 'none'}")
         path = _table_path(self.folder, name)
@@ -174,7 +175,7 @@ def _measured(
     measured: dict[str, Tables] = {}
     if record is not None:
         study = Study(folder, record)
-        measured = {one.name: {name: study.table(name) for name in one.tables} for one in _done(record)}
+        measured = {done.name: {name: study.table(name) for name in done.tables} for done in _done(record)}
     parts = Parts.of(folder / PARTS, settings.model_dump(mode="json"))
     with bar(f"loading {settings.model}"):
         loaded = load_checkpoint(checkpoint, device=settings.device, dtype=settings.dtype)
@@ -239,9 +240,9 @@ def _found(folder: Path, settings: Settings) -> Record | None:
             raise StudyError(f"{folder} is not empty and holds no study ({strangers[0]}); choose another --out")
         return None
     if record.settings != settings:
-        ours, theirs = settings.model_dump(), record.settings.model_dump()
-        name = next(name for name in ours if ours[name] != theirs[name])
-        short = _difference(name, theirs[name], ours[name])
+        given, recorded = settings.model_dump(), record.settings.model_dump()
+        name = next(name for name in given if given[name] != recorded[name])
+        short = _difference(name, recorded[name], given[name])
         raise StudyError(f"{folder} holds another study: {short}; choose another --out")
     here = {name: done for name, done in record.experiments.items() if _is_here(folder, done)}
     return record.model_copy(update={"experiments": here})
@@ -250,10 +251,10 @@ def _found(folder: Path, settings: Settings) -> Record | None:
 def _strangers(folder: Path) -> list[str]:
     """What no study wrote, in a folder without study.json, as one that was stopped early or removed half-way is."""
     tables, figures, parts = folder / "tables", folder / "figures", folder / PARTS
-    ours = {tables, figures, parts, *(parts / name for name in EXPERIMENTS)}
-    ours |= {_table_path(folder, name) for experiment in EXPERIMENTS.values() for name in experiment.tables}
-    found = [path for place in (folder, tables, figures, parts) if place.is_dir() for path in place.iterdir()]
-    strange = [path for path in found if path not in ours and path.name[0] != "." and not _is_drawn(folder, path)]
+    own = {tables, figures, parts, *(parts / name for name in EXPERIMENTS)}
+    own |= {_table_path(folder, name) for experiment in EXPERIMENTS.values() for name in experiment.tables}
+    paths = [path for place in (folder, tables, figures, parts) if place.is_dir() for path in place.iterdir()]
+    strange = [path for path in paths if path not in own and path.name[0] != "." and not _is_drawn(folder, path)]
     return sorted(str(path.relative_to(folder)) for path in strange)
 
 
@@ -270,11 +271,11 @@ def _is_drawn(folder: Path, path: Path) -> bool:
         return mark.encode() in file.read(2048)
 
 
-def _difference(name: str, theirs: Any, ours: Any) -> str:
-    if isinstance(ours, dict):
-        name = next(key for key in ours if ours[key] != theirs.get(key))
-        theirs, ours = theirs.get(name), ours[name]
-    return f"its {name.replace('_', ' ')} is {str(theirs)[:60]!r}, not {str(ours)[:60]!r}"
+def _difference(name: str, recorded: Any, given: Any) -> str:
+    if isinstance(given, dict):
+        name = next(key for key in given if given[key] != recorded.get(key))
+        recorded, given = recorded.get(name), given[name]
+    return f"its {name.replace('_', ' ')} is {str(recorded)[:60]!r}, not {str(given)[:60]!r}"
 
 
 def _read_record(folder: Path) -> Record | None:
@@ -283,14 +284,14 @@ def _read_record(folder: Path) -> Record | None:
         return None
     try:
         fields = json.loads(path.read_bytes())
-        found = fields["format"]
-        if found == FORMAT:
+        number = fields["format"]
+        if number == FORMAT:
             return Record.model_validate(fields)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise StudyError(f"{path} is damaged; choose another --out, or remove {folder} to measure anew") from error
-    whose = "an older" if found in range(FORMAT) else "a newer"
+    whose = "an older" if number in range(FORMAT) else "a newer"
     raise StudyError(
-        f"{path} has format {found}, of {whose} vitro, and this one reads {FORMAT}; choose another --out, or remove "
+        f"{path} has format {number}, of {whose} vitro, and this one reads {FORMAT}; choose another --out, or remove "
         f"{folder} to measure anew"
     )
 

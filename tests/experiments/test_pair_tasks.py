@@ -1,6 +1,7 @@
 """Every measurement on pair tasks equals plain transformers under hooks: each prompt by itself, each edit by itself."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any
@@ -13,20 +14,19 @@ from torch import Tensor
 import vitro
 from circuits.slow_edges import slow_cut, slow_gradient, written
 from pair_tasks import EQUAL, FAMILIES, UNEQUAL, pair_model
-from slow import final_norm_of, slow_head_out, slow_read_out, slow_run, unembedding_of
+from slow import assert_near, final_norm_of, slow_head_out, slow_read_out, slow_run, unembedding_of
 from slow_metrics import assert_rows, slow_changes
 from slow_task import Slow
 from vitro import Options
 from vitro.circuits import Circuit, Edge, model_edges, node
 from vitro.circuits.nodes import Node, head, mlp
 from vitro.engine import (
+    PATCHES,
     Edit,
     Patch,
-    Site,
+    SiteError,
     attn_out,
-    direct_attribution,
     mlp_out,
-    patch,
     pattern,
     pin,
     resid_mid,
@@ -35,8 +35,9 @@ from vitro.engine import (
     z,
 )
 from vitro.experiments import Setup
-from vitro.experiments.effects import levels
+from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION
 from vitro.models import Model
+from vitro.tasks import Pairs
 
 CIRCUITS = {
     "free": Circuit.wire("input -> m0; input, m0 -> a1.h0, a2.h1[IO]; a1.h0, b1 -> m1; a1.h0, a2.h1, m1 -> logits"),
@@ -232,6 +233,21 @@ def test_heads_pinned_to_each_prompts_own_marks(here: Slow) -> None:
     assert moved(table, "kl") > 0.01
 
 
+def test_marks_that_meet_are_one_place_where_they_meet_in_all_prompts() -> None:
+    rows = tuple(
+        replace(row, marks={"S": place, "S+1": place + 1, "T": 2, "end": 3})
+        for row, place in zip(EQUAL.rows, (2, 1, 2), strict=True)
+    )
+    model = slow("gpt2").model
+    pinned = vitro.pin_heads(model, Pairs("meeting", rows), Options(heads=((2, 1),)))
+    # "end" is "final" in all prompts; "T" is "S" in two of three, and a place of its own.
+    assert set(pinned.table["mark"]) == {None, "S", "S+1", "end", "T"}
+    assert pinned.experiment.numbers(pinned.tables).columns == ["heads", "clean", "S", "S+1", "T", "end"]
+    assert pinned.figures
+    patched = vitro.patch(model, Pairs("meeting", rows), ["resid_pre"])
+    assert set(patched.table["mark"]) == {"S", "S+1", "end", "T"}
+
+
 def slow_direction(here: Slow, row: int, kind: str) -> Tensor:
     """Right minus wrong: a mean of columns of W_U each, folded as TransformerLens folds them or raw."""
     columns = unembedding_of(here.model).double()
@@ -284,11 +300,13 @@ def test_the_keep_curve_at_counterfactuals(here: Slow) -> None:
         return sum(change["logit_diff_change"] or 0.0 for change in changes)
 
     order = sorted(heads, key=cost)
-    expected = {}
-    for k, row in product(range(len(order) + 1), here.rows):
+    table = vitro.keep_heads(here.model, UNEQUAL).table
+    assert table["k"].unique().sort().to_list() == list(range(len(order) + 1))
+    some, expected = [0, 1, 2, 5, len(order) - 1, len(order)], {}
+    for k, row in product(some, here.rows):
         others = [here.ablated(part, "counterfactual", row) for part in order[k:]]
         expected[k, row] = here.levels(row, here.run(row, *others))
-    assert_rows(vitro.keep_heads(here.model, UNEQUAL).table, ["k", "prompt"], expected)
+    assert_rows(table.filter(pl.col("k").is_in(some)), ["k", "prompt"], expected)
 
 
 def some_edges(model: Model) -> list[Edge]:
@@ -332,8 +350,9 @@ def test_scores_of_edges_are_plain_gradients_of_the_differences(here: Slow) -> N
     table = edge_rows(vitro.approximate_edges(here.model, UNEQUAL).table, edges)
     embedding = here.model.hf.get_input_embeddings()
     expected: dict[Any, dict[str, object]] = {}
-    # One whose right tokens are many, one whose wrong ones are.
-    rows = (1, 2)
+    # One whose wrong tokens are many, one whose right ones are.
+    rows = {1: ("EAP",), 2: ("EAP", "EAP-IG")}
+    weights = {"EAP": [1.0], "EAP-IG": [0.0, 0.2, 0.4, 0.6, 0.8]}
     for edge, row in product(edges, rows):
         tokens, right, wrong = here.questions.tokens[row], here.questions.right[row], here.questions.wrong[row]
         assert here.questions.partner is not None
@@ -347,16 +366,16 @@ def test_scores_of_edges_are_plain_gradients_of_the_differences(here: Slow) -> N
             return probs[list(right)].sum() - probs[list(wrong)].sum()
 
         row_clean, other = (embedding(torch.tensor([ids])) for ids in (tokens, here.questions.partner[row]))
-        for name, weights in (("EAP", [1.0]), ("EAP-IG", [0.0, 0.2, 0.4, 0.6, 0.8])):
+        for name in rows[row]:
             scores: dict[str, object] = {}
             for metric, value in (("logit_diff_change", logit_diff), ("prob_diff_change", prob_diff)):
                 total = 0.0
-                for weight in weights:
+                for weight in weights[name]:
                     inputs = (weight * row_clean + (1 - weight) * other).requires_grad_()
-                    total += float((change * slow_gradient(here.model, edge, inputs, value)).sum()) / len(weights)
+                    total += float((change * slow_gradient(here.model, edge, inputs, value)).sum()) / len(weights[name])
                 scores[metric] = total
             expected[row, str(edge), name] = scores
-    table = table.filter(pl.col("prompt").is_in(rows))
+    table = table.filter((pl.col("prompt") == 2) | (pl.col("prompt") == 1) & (pl.col("approximation") == "EAP"))
     assert_rows(table, ["prompt", "edge", "approximation"], expected)
 
 
@@ -404,53 +423,69 @@ def test_a_circuit_given_by_its_text_is_judged(here: Slow) -> None:
     assert_rows(itself, ["prompt"], {(row,): whole[row] for row in here.rows})
 
 
-def test_direct_attribution_sums_to_the_tables_logit_difference(here: Slow) -> None:
-    questions = here.questions
-    shares = direct_attribution(here.model, questions.tokens, questions.right, questions.wrong)
-    table = vitro.clean_run(here.model, UNEQUAL).table
-    torch.testing.assert_close(shares.values.sum(0), table["logit_diff"].to_torch(), atol=1e-4, rtol=0)
+def test_direct_attribution_sums_to_the_logit_difference(here: Slow) -> None:
+    table = Setup(here.model, UNEQUAL).tables(DIRECT_ATTRIBUTION)["direct_attribution"]
+    sums = table.group_by("prompt").agg(pl.col("share").sum())
+    expected = {(row,): {"share": here.levels(row, here.clean(row))["logit_diff"]} for row in here.rows}
+    assert_rows(sums, ["prompt"], expected)
 
 
-SITES = {
-    "resid_pre": resid_pre,
-    "resid_mid": resid_mid,
-    "resid_post": resid_post,
-    "attn_out": attn_out,
-    "mlp_out": mlp_out,
-}
+def test_named_activations_are_what_hooks_see(here: Slow) -> None:
+    named = vitro.activations(here.model, UNEQUAL, ["resid_pre", "mlp_out", "z", "pattern"])
+    for row, layer in product(here.rows, here.layers):
+        seen = here.seen[row]
+        for name, value in (
+            ("hook_resid_pre", seen.resid_pre[layer]),
+            ("hook_mlp_out", seen.mlp_out[layer]),
+            ("attn.hook_z", seen.z[layer]),
+            ("attn.hook_pattern", seen.attention[layer]),
+        ):
+            assert_near(named.of(f"blocks.{layer}.{name}", row), value)
 
 
-def patched(here: Slow, what: str, layer: int, row: int) -> dict[int, tuple[Site, Tensor]]:
-    """The sites of a layer by head (0 where there are none), each with what it is on the partner."""
+def patched(here: Slow, site: Patch, layer: int, row: int) -> dict[int | None, Edit]:
+    """What sets a layer's activation to the partner's, everywhere; by heads where it is theirs."""
     other = here.partners[row]
     # Plain passes take their time: two heads of each layer.
     heads = (layer, (layer + 2) % here.model.shape.n_heads)
-    if what == "z":
-        return {head: (z(layer, head), other.z[layer, :, head]) for head in heads}
-    if what == "pattern":
-        return {head: (pattern(layer, head), other.attention[layer, head]) for head in heads}
-    values = (other.resid_mid - other.resid_pre) if what == "attn_out" else getattr(other, what)
-    return {0: (SITES[what](layer), values[layer])}
+    match site:
+        case "z":
+            return {number: Edit(z(layer, number), other.z[layer, :, number].float()) for number in heads}
+        case "pattern":
+            return {number: Edit(pattern(layer, number), other.attention[layer, number].float()) for number in heads}
+        case "attn_out":
+            return {None: Edit(attn_out(layer), (other.resid_mid - other.resid_pre)[layer].float())}
+        case _:
+            places = {"resid_pre": resid_pre, "resid_mid": resid_mid, "resid_post": resid_post, "mlp_out": mlp_out}
+            return {None: Edit(places[site](layer), getattr(other, site)[layer].float())}
 
 
-@pytest.mark.parametrize("what", [*SITES, "z", "pattern"])
-def test_every_site_patched_from_the_partner(here: Slow, what: Patch) -> None:
-    if what == "resid_mid" and here.model.parallel:
+@pytest.mark.parametrize("site", PATCHES)
+def test_every_site_patched_from_the_partner(here: Slow, site: Patch) -> None:
+    if site == "resid_mid" and here.model.parallel:
+        with pytest.raises(SiteError, match="a parallel block has no stream between"):
+            vitro.patch(here.model, UNEQUAL, [site])
         return
-    questions, setup = here.questions, Setup(here.model, UNEQUAL)
-    assert questions.partner is not None
-    marks = list(questions.marks)
-    # Each prompt's own positions of its marks, and a position from its beginning.
-    positions: list[int | Sequence[int]] = [*(questions.marks[mark] for mark in marks), 1]
-    result = patch(here.model, questions.tokens, questions.partner, what, levels(setup), positions=positions)
-    for layer, row in product(here.layers, here.rows):
-        for number, (site, value) in patched(here, what, layer, row).items():
-            for column, place in enumerate(positions):
-                at = place if isinstance(place, int) else place[row]
-                logits = here.run(row, Edit(site, value.float(), positions=(at,)))
-                cell = (layer, number, column, row) if what in ("z", "pattern") else (layer, column, row)
-                expected = {name: near for name, near in here.levels(row, logits).items() if near is not None}
-                assert {name: float(result[name][cell]) for name in expected} == pytest.approx(expected, abs=1e-4)
+    # Marks where nothing else is said: here a mark, and positions from either end.
+    marks, lengths = here.questions.marks, here.questions.lengths
+    own: dict[str | None, tuple[int, ...]] = {"IO": marks["IO"], None: tuple(length - 2 for length in lengths)}
+    places = marks if site == "resid_pre" else own
+    positions: list[int | str] | None = None if site == "resid_pre" else ["IO", -2]
+    table = vitro.patch(here.model, UNEQUAL, [site], positions).table
+    expected = {
+        (row, layer, number, mark): {
+            **here.changes(row, replace(edit, positions=(at[row],))),
+            "site": site,
+            "position": at[row],
+        }
+        for layer, row in product(here.layers, here.rows)
+        for number, edit in patched(here, site, layer, row).items()
+        for mark, at in places.items()
+    }
+    n_heads = here.model.shape.n_heads
+    chosen = ((pl.col("head") + n_heads - pl.col("layer")) % n_heads).is_in([0, 2])
+    assert_rows(table.filter(chosen | pl.col("head").is_null()), ["prompt", "layer", "head", "mark"], expected)
+    assert moved(table, "logit_diff_change") > 0.05
 
 
 def test_a_sweep_of_some_of_the_prompts_is_of_the_first_of_each_kind_and_the_same_as_of_all() -> None:
@@ -468,3 +503,16 @@ def test_a_sweep_of_some_of_the_prompts_is_of_the_first_of_each_kind_and_the_sam
     values = (some.table["logit_diff_change"] - expected["logit_diff_change"]).abs()
     assert float(values.max()) < 1e-5  # type: ignore[arg-type]
     assert some.tables["task"]["n_swept"].item() == 3
+
+
+def test_a_sweep_of_some_of_the_prompts_has_the_ablations_and_means_of_all() -> None:
+    model = pair_model(FAMILIES[0])
+    single = vitro.ablate_heads(model, UNEQUAL, Options(sweep_prompts=1)).table
+    assert single["method"].unique(maintain_order=True).to_list() == ["zero", "counterfactual"]
+    every = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",))).table
+    some = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",), sweep_prompts=2)).table
+    expected = every.filter(pl.col("prompt").is_in(some["prompt"].unique().to_list()))
+    assert len(some) == len(expected) == 2 * 12
+    assert_near(some["logit_diff_change"].to_torch(), expected["logit_diff_change"].to_torch())
+    with pytest.raises(vitro.VitroError, match="resample ablation cannot be had: there is no other prompt"):
+        vitro.ablate_heads(model, EQUAL, Options(ablations=("resample",), sweep_prompts=1))

@@ -8,15 +8,15 @@ import torch
 
 import vitro
 from slow import slow_head_out, slow_run, unembedding_of
-from slow_metrics import assert_rows, slow_changes
+from slow_metrics import assert_rows
 from slow_task import Slow
 from vitro import Options
 from vitro.circuits import Circuit
 from vitro.circuits.nodes import Node, head, mlp
-from vitro.engine import Edit, Variant, mlp_out, patch, pin, resid_mid, resid_post, z
+from vitro.engine import Edit, Variant, direct_attribution, mlp_out, pin, resid_mid, resid_post, z
 from vitro.experiments import Setup
 from vitro.experiments.ablation import ablation_table
-from vitro.experiments.effects import levels
+from vitro.experiments.lens import logit_lens
 from vitro.models import Model
 from vitro.tasks import Pair, Pairs
 
@@ -57,7 +57,7 @@ def test_the_clean_run(here: Slow) -> None:
 
 def test_heads_and_mlps_at_zero_and_at_their_counterfactual(here: Slow) -> None:
     setup = Setup(here.model, TASK)
-    parts: list[Node] = [*(head(*at) for at in HEADS), head(8, 0), mlp(0), mlp(20)]
+    parts: list[Node] = [*(head(*at) for at in HEADS), mlp(20)]
     sites = {str(part): z(part.layer, part.head) if part.head >= 0 else mlp_out(part.layer) for part in parts}
     variants: dict[tuple[str | int, ...], Variant] = {
         (kind, name): setup.ablate(site, kind) for kind in setup.ablations for name, site in sites.items()
@@ -72,14 +72,12 @@ def test_heads_and_mlps_at_zero_and_at_their_counterfactual(here: Slow) -> None:
 
 
 def test_the_lens_on_heads_and_layers(here: Slow) -> None:
-    heads = {
-        (row, *at): here.lens(row, slow_head_out(here.model, here.seen[row], *at))
-        for row, at in product(here.rows, HEADS)
-    }
-    table = vitro.head_lens(here.model, TASK).table
-    names = [f"a{layer}.h{number}" for layer, number in HEADS]
-    table = table.filter(pl.format("a{}.h{}", "layer", "head").is_in(names))
-    assert_rows(table, ["prompt", "layer", "head"], heads)
+    setup, prompt = Setup(here.model, TASK), torch.arange(len(here.questions))
+    for layer, number in HEADS:
+        lens = logit_lens(setup, setup.head_out(layer)[:, number], prompt).answer_columns()
+        outs = [slow_head_out(here.model, seen, layer, number) for seen in here.seen]
+        heads = {(row,): here.lens(row, out) for row, out in enumerate(outs)}
+        assert_rows(pl.DataFrame({"prompt": here.rows, **lens}), ["prompt"], heads)
     layers = {
         (row, layer, stage): here.lens(row, getattr(here.seen[row], f"resid_{stage}")[layer, -1])
         for row, layer, stage in product(here.rows, (0, 14, 29), ("pre", "mid", "post"))
@@ -130,15 +128,17 @@ def test_circuits(here: Slow) -> None:
 
 
 def test_the_stream_patched_at_a_mark(here: Slow) -> None:
-    questions, setup = here.questions, Setup(here.model, TASK)
-    assert questions.partner is not None
-    at = questions.marks["S"]
-    result = patch(here.model, questions.tokens, questions.partner, "resid_mid", levels(setup), positions=[at])
-    for layer, row in product((3, 16), here.rows):
+    at, expected = here.questions.marks["S"], {}
+    for row, layer in product(here.rows, (3, 16)):
         value = here.partners[row].resid_mid[layer].float()
-        changed = here.run(row, Edit(resid_mid(layer), value, positions=(at[row],)))
-        expected = slow_changes(questions, row, changed, here.clean(row))["logit_diff_change"]
-        before = here.levels(row, here.clean(row))["logit_diff"]
-        assert before is not None
-        assert float(result["logit_diff"][layer, 0, row]) - before == pytest.approx(expected, abs=1e-4)
-    torch.testing.assert_close(result["logit_diff"].isnan(), torch.zeros_like(result["logit_diff"]).bool())
+        expected[row, layer] = here.changes(row, Edit(resid_mid(layer), value, positions=(at[row],)))
+    table = vitro.patch(here.model, TASK, ["resid_mid"], ["S"]).table.filter(pl.col("layer").is_in([3, 16]))
+    assert_rows(table, ["prompt", "layer"], expected)
+
+
+def test_direct_attribution_sums_to_the_logit_difference(here: Slow) -> None:
+    questions = here.questions
+    shares = direct_attribution(here.model, questions.tokens, questions.right, questions.wrong)
+    for row in here.rows:
+        expected = here.levels(row, here.clean(row))["logit_diff"]
+        assert float(shares.values[:, row].sum()) == pytest.approx(expected, abs=1e-4)

@@ -36,7 +36,7 @@ def test_a_schema_says_who_writes_its_table() -> None:
     assert written == {schema.name: schema.measurement for schema in SCHEMAS.values()}
     for measurement in EXPERIMENTS.values():
         assert {SCHEMAS[name].command for name in measurement.tables} == {measurement.command}
-    assert set(EXPERIMENTS) - set(EVERY_STUDY) == {"patching", "edges_approx", "edges", "edges_agreement"}
+    assert set(EXPERIMENTS) - set(EVERY_STUDY) == {"patching", "edges_approx", "edges", "edges_agreement", "successor"}
 
 
 def test_file_measurement_and_first_table_have_one_name() -> None:

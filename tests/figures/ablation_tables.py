@@ -54,7 +54,8 @@ IOI_SAID = Said(
 
 def questions(subjects: list[str], groups: Sequence[str] | None = None) -> pl.DataFrame:
     """Table `questions` of the same prompts, of one kind or of these."""
-    columns = {"prompt": range(len(subjects)), "label": subjects, "group": groups or [None] * len(subjects)}
+    kinds: Sequence[str | None] = groups or [None] * len(subjects)
+    columns = {"prompt": range(len(subjects)), "label": subjects, "group": kinds}
     return pl.DataFrame(columns, schema_overrides={"group": pl.String})
 
 

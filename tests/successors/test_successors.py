@@ -4,6 +4,7 @@ import sys
 from itertools import permutations
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from task_tokenizers import digit_by_digit, gpt2
 from vitro.cli import main
 from vitro.engine import NotFiniteError
 from vitro.errors import VitroError
+from vitro.experiments import EXPERIMENTS
 from vitro.models import Model, load
 from vitro.successors import SETS, OrderedSet, page, successor, turn
 from vitro.successors.orders import ORDERS, cyclic_orders, p_values
@@ -44,6 +46,13 @@ def test_the_planted_successor_head_writes_in_order_but_does_not_rotate(planted_
     assert best["output_rank"] == 1
     assert best["stays"] < 0.1
     assert "not a rotation" in result.verdicts[0]
+
+
+def test_a_study_shows_what_was_measured_without_it(planted_model: Model) -> None:
+    alone, shown = successor(planted_model), EXPERIMENTS["successor"].measure(planted_model, days())
+    assert shown.numbers.equals(alone.numbers.cast({pl.Float64: pl.Float32}))
+    assert shown.figures.keys() == alone.figures.keys()
+    assert EXPERIMENTS["successor"].summary(shown.tables) == " ".join([alone.summary(), *alone.verdicts])
 
 
 def explicit_logits(model: Model, layer: int, head: int, norms: str) -> Tensor:

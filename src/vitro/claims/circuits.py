@@ -61,8 +61,8 @@ def c7(tables: Tables) -> Finding:
 
 
 def months_selective(tables: Tables) -> Finding:
-    found = [selective_heads(tables["head_lens"], misses=misses) for misses in (0, 1)]
-    return Finding("; ".join(map(named, found)), found == [[], [(9, 1)]])
+    heads = [selective_heads(tables["head_lens"], misses=misses) for misses in (0, 1)]
+    return Finding("; ".join(map(named, heads)), heads == [[], [(9, 1)]])
 
 
 def c8(tables: Tables) -> Finding:

@@ -56,7 +56,7 @@ def close(value: float, expected: float, tolerance: float) -> bool:
 
 def measured(values: Sequence[float], expected: Sequence[float], tolerance: float, words: str = "") -> Finding:
     """Numbers beside the post's; it holds where all are within the tolerance."""
-    distances = [abs(value - theirs) for value, theirs in zip(values, expected, strict=True)]
+    distances = [abs(value - post) for value, post in zip(values, expected, strict=True)]
     shown = " / ".join(map(digits, values))
     return Finding(shown + words, max(distances) <= tolerance, sum(distances) / len(distances))
 

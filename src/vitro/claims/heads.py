@@ -11,8 +11,8 @@ METHODS = ("zero", "random", "mean")
 
 
 def clean_probs(tables: Tables) -> Finding:
-    found = tables["clean"].sort("prompt")["answer_prob"].to_list()
-    return measured(found, CLEAN_PROBS, 0.002)
+    probs = tables["clean"].sort("prompt")["answer_prob"].to_list()
+    return measured(probs, CLEAN_PROBS, 0.002)
 
 
 def all_right(tables: Tables) -> Finding:
@@ -30,26 +30,26 @@ def changes(tables: Tables, method: str, column: str = "answer_prob_change") -> 
 
 def largest_drop(tables: Tables) -> Finding:
     first = [changes(tables, method)[0][0] for method in ("random", "mean")]
-    return Finding(f"random {first[0][0]}.{first[0][1]}, mean {first[1][0]}.{first[1][1]}", first == [Head(10, 3)] * 2)
+    return Finding("random {}.{}, mean {}.{}".format(*first[0], *first[1]), first == [Head(10, 3)] * 2)
 
 
 def among_the_lowest(tables: Tables) -> Finding:
     order = [head for head, _ in changes(tables, "zero")]
     places = {head: 1 + order.index(head) for head in (Head(10, 3), Head(0, 8), Head(11, 0))}
-    found = ", ".join(f"{layer}.{head} is number {place}" for (layer, head), place in places.items())
-    return Finding(found, max(places.values()) <= 10)
+    words = ", ".join(f"{layer}.{head} is number {place}" for (layer, head), place in places.items())
+    return Finding(words, max(places.values()) <= 10)
 
 
 def _signs(tables: Tables, heads: tuple[Head, ...], methods: tuple[str, ...], sign: int) -> Finding:
-    found = {
+    changed = {
         (head, method): dict(changes(tables, method, "answer_logit_change"))[head]
         for head in heads
         for method in methods
     }
     words = "; ".join(
-        f"{head[0]}.{head[1]} " + " ".join(f"{found[head, method]:+.3g}" for method in methods) for head in heads
+        f"{head[0]}.{head[1]} " + " ".join(f"{changed[head, method]:+.3g}" for method in methods) for head in heads
     )
-    return Finding(words, all(value * sign > 0 for value in found.values()))
+    return Finding(words, all(value * sign > 0 for value in changed.values()))
 
 
 def destructive(tables: Tables) -> Finding:
@@ -76,9 +76,9 @@ def _tops(tables: Tables, head: Head, ranks: int) -> list[tuple[list[str], str, 
 
 
 def copies_but_tuesday(tables: Tables) -> Finding:
-    found = _tops(tables, Head(10, 3), 1)
-    subjects = sum(tokens == [f" {subject}"] for tokens, subject, _ in found)
-    tuesday = [tokens for tokens, subject, _ in found if subject == "Tuesday"]
+    tops = _tops(tables, Head(10, 3), 1)
+    subjects = sum(tokens == [f" {subject}"] for tokens, subject, _ in tops)
+    tuesday = [tokens for tokens, subject, _ in tops if subject == "Tuesday"]
     return Finding(
         f"the subject in {subjects}; for Tuesday {tuesday[0][0]!r}", subjects == 6 and tuesday == [[" Wednesday"]]
     )
@@ -86,23 +86,23 @@ def copies_but_tuesday(tables: Tables) -> Finding:
 
 def holds_days(tables: Tables) -> Finding:
     days = set(tables["clean"]["wrong"])
-    found = sum(any(token.strip() in days for token in tokens) for tokens, _, _ in _tops(tables, Head(8, 1), 3))
-    return Finding(f"{found}/7", found == 7)
+    prompts = sum(any(token.strip() in days for token in tokens) for tokens, _, _ in _tops(tables, Head(8, 1), 3))
+    return Finding(f"{prompts}/7", prompts == 7)
 
 
 def sometimes_the_answer(tables: Tables) -> Finding:
-    found = sum(f" {answer}" in tokens for tokens, _, answer in _tops(tables, Head(9, 1), 3))
-    return Finding(f"{found} prompts", found >= 1)
+    prompts = sum(f" {answer}" in tokens for tokens, _, answer in _tops(tables, Head(9, 1), 3))
+    return Finding(f"{prompts} prompts", prompts >= 1)
 
 
 def without_space(tables: Tables) -> Finding:
-    found = sum(answer in tokens for tokens, _, answer in _tops(tables, Head(9, 1), 10))
-    return Finding(f"{found} prompts", found >= 1)
+    prompts = sum(answer in tokens for tokens, _, answer in _tops(tables, Head(9, 1), 10))
+    return Finding(f"{prompts} prompts", prompts >= 1)
 
 
 def selective(tables: Tables) -> Finding:
-    found = selective_heads(tables["head_lens"])
-    return Finding(named(found), found == [Head(9, 1)])
+    heads = selective_heads(tables["head_lens"])
+    return Finding(named(heads), heads == [Head(9, 1)])
 
 
 COPIES = {Head(10, 3): 0.5869, Head(6, 9): 0.8075, Head(7, 10): 0.4078, Head(8, 1): 0.5489}
@@ -110,8 +110,8 @@ COPIES = {Head(10, 3): 0.5869, Head(6, 9): 0.8075, Head(7, 10): 0.4078, Head(8, 
 
 
 def _copying(tables: Tables, heads: tuple[Head, ...]) -> Finding:
-    found = [mean_of(of_head(tables["head_lens"], head), "wrong_prob") for head in heads]
-    return measured(found, [COPIES[head] for head in heads], 0.005)
+    probs = [mean_of(of_head(tables["head_lens"], head), "wrong_prob") for head in heads]
+    return measured(probs, [COPIES[head] for head in heads], 0.005)
 
 
 def copying_10_3(tables: Tables) -> Finding:

@@ -28,26 +28,26 @@ def attention_10_3(tables: Tables) -> Finding:
 def attention_9_1(tables: Tables) -> Finding:
     weights = _to_positions(tables, Head(9, 1))
     value, most = weights[_subject(tables)], max(weights, key=lambda position: weights[position])
-    found = measured([value], [0.2097], 0.002, f"; most on stream {most}")
-    return replace(found, holds=found.holds and most == 0)
+    finding = measured([value], [0.2097], 0.002, f"; most on stream {most}")
+    return replace(finding, holds=finding.holds and most == 0)
 
 
 def _pinned(tables: Tables, heads: str) -> dict[int | None, float]:
-    mine = tables["attention_pin"].filter(heads=heads)
-    return dict(mine.group_by("position").agg(pl.col("answer_prob").mean()).iter_rows())
+    rows = tables["attention_pin"].filter(heads=heads)
+    return dict(rows.group_by("position").agg(pl.col("answer_prob").mean()).iter_rows())
 
 
 def pin_9_1(tables: Tables) -> Finding:
-    found = _pinned(tables, "a9.h1")
-    pinned, clean = found[_subject(tables)], found[None]
+    probs = _pinned(tables, "a9.h1")
+    pinned, clean = probs[_subject(tables)], probs[None]
     return Finding(f"{digits(pinned)}, clean {digits(clean)}", pinned > clean)
 
 
 def pin_both(tables: Tables) -> Finding:
-    found = _pinned(tables, "a9.h1+a10.h3")
-    clean = found.pop(None)
-    above = sorted(position for position, value in found.items() if position is not None and value > clean)
-    best = max(found, key=lambda position: found[position])
+    probs = _pinned(tables, "a9.h1+a10.h3")
+    clean = probs.pop(None)
+    above = sorted(position for position, value in probs.items() if position is not None and value > clean)
+    best = max(probs, key=lambda position: probs[position])
     return Finding(f"best {best}; above clean: {above}", above == [_subject(tables)] == [best])
 
 
@@ -55,8 +55,8 @@ def subject_stream(tables: Tables) -> Finding:
     here = tables["stream_top"].filter(pl.col("position") == _subject(tables), pl.col("layer").is_in([9, 10]))
     tokens = here.join(tables["clean"].select("prompt", "wrong"), on="prompt")
     # With or without its space: it never appears.
-    found = tokens.filter(pl.col("token").str.strip_chars() == pl.col("wrong")).n_unique(["prompt", "layer"])
-    return Finding(f"{found} of 14", found == 0)
+    hits = tokens.filter(pl.col("token").str.strip_chars() == pl.col("wrong")).n_unique(["prompt", "layer"])
+    return Finding(f"{hits} of 14", hits == 0)
 
 
 def peak(tables: Tables) -> Finding:
@@ -83,8 +83,8 @@ def _leading(tables: Tables, component: str, column: str) -> list[int]:
 
 def leads(tables: Tables) -> Finding:
     answer, subject = _leading(tables, "resid_post9", "answer"), _leading(tables, "resid_post8", "wrong")
-    found = f"after 9 the answer in prompts {answer}; after 8 the subject in {len(subject)}"
-    return Finding(found, answer == [1, 2, 3, 4, 5, 6] and len(subject) == 7)
+    words = f"after 9 the answer in prompts {answer}; after 8 the subject in {len(subject)}"
+    return Finding(words, answer == [1, 2, 3, 4, 5, 6] and len(subject) == 7)
 
 
 STEERED = {-1.0: 0.1522, -5.0: 0.03221, 5.0: 0.5864, 100.0: 0.7499}
@@ -93,15 +93,15 @@ STEERED = {-1.0: 0.1522, -5.0: 0.03221, 5.0: 0.5864, 100.0: 0.7499}
 
 def _steered(tables: Tables, alphas: tuple[float, ...], words: str = "") -> Finding:
     table = of_head(tables["steering_attention"], Head(9, 1))
-    found = [mean_of(table.filter(alpha=alpha), "weight") for alpha in alphas]
-    return measured(found, [STEERED[alpha] for alpha in alphas], 0.002, words)
+    weights = [mean_of(table.filter(alpha=alpha), "weight") for alpha in alphas]
+    return measured(weights, [STEERED[alpha] for alpha in alphas], 0.002, words)
 
 
 def steer_down(tables: Tables) -> Finding:
     probs = [mean_of(tables["steering"].filter(alpha=alpha), "answer_prob") for alpha in (0.0, -1.0, -5.0)]
     falls = probs[0] > probs[1] > probs[2]
-    found = _steered(tables, (-1.0, -5.0), "; it falls" if falls else "; it does not fall")
-    return replace(found, holds=found.holds and falls)
+    finding = _steered(tables, (-1.0, -5.0), "; it falls" if falls else "; it does not fall")
+    return replace(finding, holds=finding.holds and falls)
 
 
 def steer_up(tables: Tables) -> Finding:

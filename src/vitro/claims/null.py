@@ -13,5 +13,5 @@ def by_chance() -> tuple[Mapping[int, int], int]:
     They have GPT-2 small's shape and tokenizer and the weights that transformers draws at first. Run once by
     `benchmarks/claims_null.py`, which wrote null.json: seeds, options and versions are in it.
     """
-    made = json.loads(files("vitro.claims").joinpath("null.json").read_text("utf-8"))
-    return {int(claim): len(seeds) for claim, seeds in made["holds"].items()}, len(made["seeds"])
+    record = json.loads(files("vitro.claims").joinpath("null.json").read_text("utf-8"))
+    return {int(claim): len(seeds) for claim, seeds in record["holds"].items()}, len(record["seeds"])

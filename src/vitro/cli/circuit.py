@@ -76,7 +76,7 @@ def circuit(
     if len(attention):
         columns, weights = attention_by_head(tables)
         print("Attention of its heads from the final stream, mean over the prompts:\n")
-        print_table(columns, [(name, *(f"{weight:.2f}" for weight in each)) for name, *each in weights.rows()])
+        print_table(columns, [(name, *(f"{weight:.2f}" for weight in row)) for name, *row in weights.rows()])
     if quality is not None:
         print_table(quality.columns, quality.rows())
     right = int((rows["answer_rank"] == 0).sum())

@@ -21,7 +21,9 @@ def study(
     out: FolderOption = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(metavar="<name>", help="Another measurement too, one that takes minutes: patching, edges."),
+        typer.Option(
+            metavar="<name>", help="Another measurement too, one that takes minutes: patching, edges, successor."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -26,6 +26,7 @@ from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Part, Setup
 from vitro.experiments.steering import STEERING, steer
 from vitro.experiments.stream_top import STREAM_TOP, stream_tokens
+from vitro.experiments.successor import SUCCESSOR
 from vitro.options import OptionError, Options
 from vitro.tables import Tables
 
@@ -54,6 +55,7 @@ EXPERIMENTS = {
         EDGES_APPROX,
         EDGES,
         EDGES_AGREEMENT,
+        SUCCESSOR,
     )
 }
 """The measurements by name, in the order in which a study makes and shows them. A new one is a line here.

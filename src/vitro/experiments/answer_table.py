@@ -29,7 +29,7 @@ _NAMES = re.compile(r"a?(?P<at>\d+)\.h?(?P<head>\d+)|m(?P<mlp>\d+)|resid_(?P<sta
 def run(setup: Setup) -> Tables:
     """Table `answer_table` of the key heads, of the stream around the best and the worst MLP, and of the model."""
     order = best_to_worst(setup.tables(MLP_LOCAL)["mlp_local"])
-    heads = [f"a{layer}.h{head}" for layer, head in key_heads(setup)]
+    heads = map(str, key_heads(setup))
     around = [f"resid_{stage}{layer}" for layer in dict.fromkeys((order[0], order[-1])) for stage in ("mid", "post")]
     return {"answer_table": table_of(setup, [*heads, *around, "logits"])}
 
@@ -63,22 +63,22 @@ def answer_rows(words: Sequence[str], component: str, logits: Float[Tensor, "pro
 
 def _output(setup: Setup, component: str) -> Float[Tensor, "prompt d_model"]:
     """A component's output at the final stream, by its name."""
-    found = _NAMES.fullmatch(component)
+    match = _NAMES.fullmatch(component)
     shape, streams = setup.model.shape, setup.streams
-    layer = int(found["at"] or found["mlp"] or found["layer"] or shape.n_layers - 1) if found else -1
-    head = int(found["head"] or 0) if found else 0
-    if found is None or not (0 <= layer < shape.n_layers and head < shape.n_heads):
+    layer = int(match["at"] or match["mlp"] or match["layer"] or shape.n_layers - 1) if match else -1
+    head = int(match["head"] or 0) if match else 0
+    if match is None or not (0 <= layer < shape.n_layers and head < shape.n_heads):
         raise OptionError(
             f"there is no component {component!r} in this model; there are heads (a0.h0 to "
             f"a{shape.n_layers - 1}.h{shape.n_heads - 1}), MLPs (m0), the stream (resid_pre0, resid_mid0, resid_post0) "
             "and logits"
         )
-    if found["at"]:
+    if match["at"]:
         return setup.head_out(layer)[:, head]
-    if found["mlp"]:
+    if match["mlp"]:
         return streams.mlp_out[:, layer]
     stage = {"pre": streams.resid_pre, "mid": streams.resid_mid, "post": streams.resid_post}
-    return stage[found["stage"] or "post"][:, layer]
+    return stage[match["stage"] or "post"][:, layer]
 
 
 def leading(answer_table: pl.DataFrame, key: str = "component") -> pl.DataFrame:

@@ -113,10 +113,10 @@ def figures(tables: Tables) -> dict[str, Figure]:
     """
     patterns = tables["attention_pattern"]
     if varies(tables):
-        each = prompt_tokens(tables)
+        tokens = prompt_tokens(tables)
         return {
-            "attention": final_attention(_of_key_heads(tables), places(tables), each),
-            "attention_pattern": attention_patterns(patterns, places(tables), each),
+            "attention": final_attention(_of_key_heads(tables), places(tables), tokens),
+            "attention_pattern": attention_patterns(patterns, places(tables), tokens),
         }
     return {
         "attention": final_attention(_of_key_heads(tables), places(tables)),

@@ -1,12 +1,9 @@
 """V7, pins: what becomes of the answer when heads look at one stream alone."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
-import torch
 
-from vitro.engine import Edit, Variant, pattern, pin
+from vitro.engine import Variant, pin
 from vitro.experiments.ablation import metric_columns
 from vitro.experiments.effects import LEVELS, levels
 from vitro.experiments.experiment import Experiment, Measurement
@@ -45,10 +42,11 @@ def pinned_places(setup: Setup) -> list[tuple[str | None, tuple[int, ...]]]:
     Every position where prompts differ in their subject alone, so that positions correspond; elsewhere every mark.
     """
     questions = setup.questions
+    marked = questions.marked
     if setup.varying:
-        named = {at[0]: name for name, at in reversed(list(questions.marks.items()))}
-        return [(named.get(at), (at,) * len(questions)) for at in range(questions.lengths[0])]
-    return list(questions.marks.items())
+        everywhere = [(at,) * len(questions) for at in range(questions.lengths[0])]
+        return [(marked.get(positions), positions) for positions in everywhere]
+    return [(mark, positions) for positions, mark in marked.items()]
 
 
 def run(setup: Setup) -> Tables:
@@ -62,7 +60,7 @@ def run(setup: Setup) -> Tables:
         variants.append(())
         for mark, positions in pinned_places(setup):
             keys.append((named(heads), mark, positions))
-            variants.append(tuple(edit for layer, head in heads for edit in pinned(layer, head, positions)))
+            variants.append(tuple(pin(layer, head, positions) for layer, head in heads))
     values = setup.sweep(variants, read, "heads pinned")
     return {
         "attention_pin": pl.DataFrame(
@@ -75,14 +73,6 @@ def run(setup: Setup) -> Tables:
             }
         )
     }
-
-
-def pinned(layer: int, head: int, positions: Sequence[int]) -> list[Edit]:
-    """The edits that make a head's final stream attend to a position alone, each prompt's own."""
-    if len(set(positions)) == 1:
-        return [pin(layer, head, positions[0])]
-    weights = torch.eye(max(positions) + 1)[list(positions)]
-    return [Edit(pattern(layer, head), weights[:, None], positions=(-1,))]
 
 
 def _at_places(tables: Tables) -> pl.DataFrame:
@@ -98,8 +88,9 @@ def _labels(tables: Tables) -> list[str]:
     """The labels of the places where heads were pinned."""
     if varies(tables):
         return places(tables)
-    marks = set(tables["attention_pin"]["mark"])
-    return [label for label in places(tables) if label in marks]
+    # Not `places`: a position has one name there, also where two marks stand at it in some of the prompts.
+    marks = tables["attention_pin"].drop_nulls("mark").group_by("mark").agg(pl.col("position").mean())
+    return marks.sort("position", "mark")["mark"].to_list()
 
 
 def numbers(tables: Tables) -> pl.DataFrame:

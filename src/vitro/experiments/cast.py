@@ -24,18 +24,18 @@ def cast(setup: Setup) -> Cast:
     - first MLP: the one whose zero ablation (where it is measured) costs most; last MLP: the one of the others that
       raises the answer most on the spot.
 
-    In a model of few heads, or of one MLP, one plays several parts.
+    In a model of few heads, or of a single MLP, the same component plays several parts.
     """
     pair = groups(setup)[-1]
     successor, copier = pair if len(pair) == 2 else (pair[0], _other(setup, pair[0]))
-    until = max(successor[0], copier[0])
+    until = max(successor.layer, copier.layer)
     strongest = ranking(setup)
-    helpers = [one for one in strongest if one not in (successor, copier) and one[0] <= until][:HELPERS]
+    helpers = [head for head in strongest if head not in (successor, copier) and head.layer <= until][:HELPERS]
     lens = setup.tables(HEAD_LENS)["head_lens"]
     # Those that copy come first; where none is free, those whose lens gives the subject most.
     ranked = dict.fromkeys([*copying_heads(lens), *subject_heads(lens)])
-    copying = [one for one in ranked if one not in (successor, copier)]
-    below = [one for one in copying if one[0] < min(successor[0], copier[0])]
+    copying = [head for head in ranked if head not in (successor, copier)]
+    below = [head for head in copying if head.layer < min(successor.layer, copier.layer)]
     change, kind = f"{setup.metric.name}_change", "zero" if "zero" in setup.ablations else setup.ablation
     by_loss = (
         setup.tables(MLP_ABLATION)["mlp_ablation"]
@@ -50,5 +50,5 @@ def cast(setup: Setup) -> Cast:
 
 
 def _other(setup: Setup, head: Head) -> Head:
-    """The strongest head beside one that stands alone, which in a model of one head is that one."""
-    return next((one for one in ranking(setup) if one != head), head)
+    """The strongest head beside this one; in a model of one head, the head itself."""
+    return next((other for other in ranking(setup) if other != head), head)

@@ -22,7 +22,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import Figure, answer_tables, circuit_answers, circuit_attention, circuit_drawing
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, answers, at_places, labels, places, said
+from vitro.tables import Tables, answers, at_places, labels, places, said, the
 from vitro.tasks import Task
 
 SHOWN = ("C6", "C7", "C9")
@@ -59,46 +59,48 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     weights from the final stream of the heads that each circuit names (`Circuit.components`). circuit_wiring: the
     circuit's text, and how many heads a layer of the model has.
     """
-    wired = list(circuits.values())
     n_heads = setup.model.shape.n_heads
-    own = {name: [one for one in made.components(n_heads) if one.kind is Kind.head] for name, made in circuits.items()}
-    watch = sorted({one for heads in own.values() for one in heads})
+    heads_of = {
+        name: [node for node in circuit.components(n_heads) if node.kind is Kind.head]
+        for name, circuit in circuits.items()
+    }
+    watch = sorted({node for heads in heads_of.values() for node in heads})
     answers_of, questions = answered(setup), setup.questions
 
     def read(finals: Finals) -> Mapping[str, Tensor]:
-        watched = {str(one): finals.attention[pattern(one.layer, one.head)] for one in watch}
+        watched = {str(node): finals.attention[pattern(node.layer, node.head)] for node in watch}
         return {**answers_of(finals), "answer_logits": finals.among(setup.asked.tokens[setup.asked.listed]), **watched}
 
-    found = setup.run_circuits(wired, read, "circuits", watch=watch)
+    values = setup.run_circuits(list(circuits.values()), read, "circuits", watch=watch)
     n_prompts = len(questions)
     prompt = np.tile(np.arange(n_prompts), len(circuits))
     table = pl.DataFrame(
         {
             "circuit": np.repeat(np.array(list(circuits)), n_prompts),
             "prompt": prompt,
-            **metric_columns(found, [name for name in LEVELS if name != "kl"], len(prompt)),
-            "answer_rank": found["answer_rank"].flatten().numpy(),
-            "wrong_prob": found["wrong_prob"].flatten().numpy(),
-            "top_token": setup.token_text(found["top"].flatten().tolist()),
-            "top_prob": found["top_prob"].flatten().numpy(),
+            **metric_columns(values, [name for name in LEVELS if name != "kl"], len(prompt)),
+            "answer_rank": values["answer_rank"].flatten().numpy(),
+            "wrong_prob": values["wrong_prob"].flatten().numpy(),
+            "top_token": setup.token_text(values["top"].flatten().tolist()),
+            "top_prob": values["top_prob"].flatten().numpy(),
         }
     )
     attention = [
-        _attention(name, one.layer, one.head, found[str(one)][number], questions.lengths)
-        for number, (name, heads) in enumerate(own.items())
-        for one in heads
+        _attention(name, node.layer, node.head, values[str(node)][number], questions.lengths)
+        for number, (name, heads) in enumerate(heads_of.items())
+        for node in heads
     ]
     rows = [
         answer_rows(questions.among_words, name, logits)
-        for name, logits in zip(circuits, found["answer_logits"], strict=True)
+        for name, logits in zip(circuits, values["answer_logits"], strict=True)
     ]
     return {
         "circuits": table,
         "circuit_answer_table": pl.concat(rows).rename({"component": "circuit"}),
         "circuit_attention": pl.concat(attention) if attention else pl.DataFrame(schema=_ATTENTION),
-        "circuit_wiring": pl.DataFrame({"circuit": list(circuits), "text": [str(one) for one in wired]}).with_columns(
-            pl.lit(setup.model.shape.n_heads, dtype=pl.Int64).alias("n_heads")
-        ),
+        "circuit_wiring": pl.DataFrame(
+            {"circuit": list(circuits), "text": list(map(str, circuits.values()))}
+        ).with_columns(pl.lit(n_heads, dtype=pl.Int64).alias("n_heads")),
     }
 
 
@@ -142,8 +144,8 @@ def numbers(tables: Tables) -> pl.DataFrame:
         .agg(
             pl.col("answer_prob").mean().alias("mean answer prob"),
             (pl.col("answer_rank") == 0).sum().alias("answer on top in"),
-            (pl.col("right_first") == 1).sum().alias(f"answer above {spoken.wrong} in"),
-            pl.col("wrong_prob").mean().alias(f"mean {spoken.wrong} prob"),
+            (pl.col("right_first") == 1).sum().alias(f"answer above {the(spoken.wrong)} in"),
+            pl.col("wrong_prob").mean().alias(f"mean prob of {the(spoken.wrong)}"),
         )
     )
     leads = (
@@ -169,12 +171,12 @@ def in_one_line(text: pl.Expr) -> pl.Expr:
 
 def summary(tables: Tables) -> str:
     """What the post's final circuit does on its own."""
-    mine = tables["circuits"].filter(circuit="C7")
-    right = (mine["answer_rank"] == 0).sum()
+    rows = tables["circuits"].filter(circuit="C7")
+    right = (rows["answer_rank"] == 0).sum()
     wiring = tables["circuit_wiring"].filter(circuit="C7").select(in_one_line(pl.col("text"))).item()
     return (
-        f"Taken out of the model, {wiring} answers {right} of {len(mine)} prompts right on its own, with a mean answer "
-        f"probability of {mine.select(pl.col('answer_prob').mean()).item():.3g}."
+        f"Taken out of the model, {wiring} answers {right} of {len(rows)} prompts right on its own, with a mean answer "
+        f"probability of {rows.select(pl.col('answer_prob').mean()).item():.3g}."
     )
 
 

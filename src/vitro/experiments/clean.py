@@ -70,12 +70,12 @@ def summary(tables: Tables) -> str:
     clean, spoken = tables["clean"], said(tables)
     right = (clean["answer_rank"] == 0).sum()
     mean = clean["answer_prob"].to_numpy().mean()
-    said_so = f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3g}"
+    sentence = f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3g}"
     if spoken.metric == "answer_prob":
-        return f"{said_so}."
+        return f"{sentence}."
     value = spoken.quantity.amount(clean[spoken.metric].to_numpy().mean())
     first = int((clean["right_first"] == 1).sum())
-    return f"{said_so}; right is above wrong in {first}, and the {spoken.quantity.short} is {value} on average."
+    return f"{sentence}; right is above wrong in {first}, and the {spoken.quantity.short} is {value} on average."
 
 
 CLEAN = Experiment(

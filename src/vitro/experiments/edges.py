@@ -42,7 +42,7 @@ def _into(setup: Setup, layer: int) -> Tables:
     n_layers, method, prompts = setup.model.shape.n_layers, setup.edge_ablation, setup.questions.tokens
     where = f"layer {layer} of 0 to {n_layers - 1}" if layer < n_layers else "the logits"
     with bar(f"edges into {where}") as progress:
-        found = cut_edges(
+        changes = cut_edges(
             setup.model,
             prompts,
             layer,
@@ -52,19 +52,18 @@ def _into(setup: Setup, layer: int) -> Tables:
             memory=setup.options.memory,
             progress=progress,
         )
-    named = edge_columns(model_edges(setup.model, layer), setup.prompt_numbers, method)
-    return {"edges": named.with_columns(**metric_columns(found, CHANGES, len(named)))}
+    table = edge_columns(model_edges(setup.model, layer), setup.prompt_numbers, method)
+    return {"edges": table.with_columns(**metric_columns(changes, CHANGES, len(table)))}
 
 
 def edge_columns(edges: Sequence[Edge], prompts: Int[np.ndarray, " prompt"], method: str) -> pl.DataFrame:
     """Which edge, on which prompt, each row is of: every edge on all prompts, then the next."""
-    each = range(len(prompts))
     return pl.DataFrame(
         {
             "prompt": np.tile(prompts, len(edges)),
-            "source": [str(edge.source) for edge in edges for _ in each],
-            "target": [str(edge.reader) for edge in edges for _ in each],
-            "input": pl.Series([edge.input for edge in edges for _ in each], dtype=pl.String),
+            "source": [str(edge.source) for edge in edges for _ in prompts],
+            "target": [str(edge.reader) for edge in edges for _ in prompts],
+            "input": pl.Series([edge.input for edge in edges for _ in prompts], dtype=pl.String),
             "method": [method] * len(edges) * len(prompts),
         }
     )
@@ -113,8 +112,8 @@ def summary(tables: Tables) -> str:
     metric = edge_metric(tables)
     edges = by_edge(tables["edges"], metric)
     means = edges.select("source", "target", "input", "edge", pl.col("change").sign().alias("sign"))
-    each = tables["edges"].join(means, on=["source", "target", "input"], nulls_equal=True)
-    first = leader(each, ("edge",), pl.col(f"{metric}_change") * pl.col("sign"), floor=NATS)
+    rows = tables["edges"].join(means, on=["source", "target", "input"], nulls_equal=True)
+    first = leader(rows, ("edge",), pl.col(f"{metric}_change") * pl.col("sign"), floor=NATS)
     of_all = f"Of all {len(edges):,} edges, each cut alone"
     words = f"the {QUANTITIES[metric].short}"
     if not first.stands_out:

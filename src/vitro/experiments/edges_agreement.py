@@ -24,10 +24,10 @@ def run(setup: Setup) -> Tables:
     key = ["source", "target", "input"]
     frames = []
     for approximation in APPROXIMATIONS:
-        table = by_edge(tables["edges_approx"].filter(approximation=approximation), metric)
-        both = exact.join(table, on=key, suffix="_approx", nulls_equal=True, maintain_order="left")
+        approximate = by_edge(tables["edges_approx"].filter(approximation=approximation), metric)
+        joined = exact.join(approximate, on=key, suffix="_approx", nulls_equal=True, maintain_order="left")
         frames.append(
-            both.select(
+            joined.select(
                 *key,
                 pl.lit(approximation).alias("approximation"),
                 pl.col("change").alias("exact"),
@@ -58,8 +58,8 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """How well the approximations rank the edges."""
-    said = [f"{name} {rank:.3f}" for name, rank, _ in correlations(tables["edges_agreement"]).iter_rows()]
-    return f"Rank correlation of the edges' gradients with their exact effects: {', '.join(said)}."
+    ranks = [f"{name} {rank:.3f}" for name, rank, _ in correlations(tables["edges_agreement"]).iter_rows()]
+    return f"Rank correlation of the edges' gradients with their exact effects: {', '.join(ranks)}."
 
 
 EDGES_AGREEMENT = Experiment(

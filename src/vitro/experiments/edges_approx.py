@@ -39,7 +39,7 @@ def run(setup: Setup) -> Tables:
     edges = [edge for layer in range(setup.model.shape.n_layers + 1) for edge in model_edges(setup.model, layer)]
     frames = []
     for approximation, weights in zip(APPROXIMATIONS, (CLEAN, WEIGHTS[setup.options.ig_endpoints]), strict=True):
-        found = attribute_edges(
+        changes = attribute_edges(
             setup.model,
             prompts,
             setup.constants(method),
@@ -48,8 +48,8 @@ def run(setup: Setup) -> Tables:
             weights=weights,
             memory=setup.options.memory,
         )
-        named = edge_columns(edges, setup.prompt_numbers, method).with_columns(approximation=pl.lit(approximation))
-        frames.append(named.with_columns(**metric_columns(found, CHANGES, len(named))))
+        table = edge_columns(edges, setup.prompt_numbers, method).with_columns(approximation=pl.lit(approximation))
+        frames.append(table.with_columns(**metric_columns(changes, CHANGES, len(table))))
     return {"edges_approx": pl.concat(frames)}
 
 

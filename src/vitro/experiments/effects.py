@@ -31,8 +31,8 @@ def beside_model(setup: Setup) -> Read:
 
     def read(finals: Finals) -> dict[str, Float[Tensor, "row prompt"]]:
         clean = setup.asked[finals.prompts].of_logits(finals.clean)
-        beside = {m.name: m.of(clean).expand(finals.n_rows, -1) for m in metrics if m.name != "kl"}
-        return {**of_rows(finals), **{f"model_{name}": value for name, value in beside.items()}}
+        model = {m.name: m.of(clean).expand(finals.n_rows, -1) for m in metrics if m.name != "kl"}
+        return {**of_rows(finals), **{f"model_{name}": value for name, value in model.items()}}
 
     return read
 

@@ -11,16 +11,18 @@ from vitro.experiments.setup import Setup
 from vitro.figures import Figure, to_svg
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, OptionError, Options
+from vitro.successors.sets import known_sets
 from vitro.tables import SCHEMAS, Tables
-from vitro.tasks import Task
+from vitro.tasks import DATASETS, Task
 
-Asks = Literal["subject", "among", "partner", "sentences", "direction", "wrong"]
+Asks = Literal["subject", "among", "partner", "sentences", "direction", "wrong", "ordered words"]
 LACKS: Mapping[Asks, str] = {
     "subject": "prompts that differ in one word, the subject, alone, and its ordered list of words",
     "among": "a closed list of answers",
     "partner": "counterfactual prompts",
     "wrong": "a wrong answer in every prompt",
-    "sentences": "prompts of one length, over which a mean can be taken",
+    "sentences": "random or mean ablation, whose means are taken over prompts of one length",
+    "ordered words": "a tokenizer that knows the words of some ordered set",
     "direction": "a wrong answer in every prompt, or a token to steer by (--steer-token)",
 }
 """What a measurement may ask of a task, in words."""
@@ -29,7 +31,8 @@ HAS: Mapping[Asks, Callable[[Setup], bool]] = {
     "among": lambda setup: bool(setup.questions.among),
     "partner": lambda setup: setup.questions.partner is not None,
     "wrong": lambda setup: all(setup.questions.wrong),
-    "sentences": lambda setup: bool(setup.datasets),
+    "sentences": lambda setup: any(kind in DATASETS for kind in setup.ablations),
+    "ordered words": lambda setup: bool(known_sets(setup.model.tokenizer)[0]),
     "direction": lambda setup: setup.steer_token is not None or all(setup.questions.wrong),
 }
 
@@ -76,7 +79,7 @@ class Experiment:
 
     def shown(self, setup: Setup) -> Tables:
         """The experiment's tables in a setup, and those that its figures need beside them."""
-        return {name: table for one in (*self.needs, self) for name, table in setup.tables(one).items()}
+        return {name: table for experiment in (*self.needs, self) for name, table in setup.tables(experiment).items()}
 
     def measure(self, model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> "Measurement":
         """The measurement of a task on a model. Raises what `Setup.check` does, before anything is run."""

@@ -62,10 +62,10 @@ def numbers(tables: Tables) -> pl.DataFrame:
         columns += [COPIES.sum().alias("subject first of the words in"), SUPPRESSES.sum().alias("last in")]
     chosen = dict.fromkeys(head for heads in groups for head in heads[:5])
     by_head = table.group_by("layer", "head").agg(columns)
-    wanted = pl.DataFrame(
+    order = pl.DataFrame(
         list(chosen), schema={"layer": table.schema["layer"], "head": table.schema["head"]}, orient="row"
     )
-    rows = wanted.join(by_head, on=["layer", "head"], how="left", maintain_order="left")
+    rows = order.join(by_head, on=["layer", "head"], how="left", maintain_order="left")
     return rows.select(head_name().alias("head"), pl.exclude("layer", "head"))
 
 
@@ -95,7 +95,7 @@ def summary(tables: Tables) -> str:
 
 
 def _listed(heads: list[Head]) -> str:
-    names = [f"a{layer}.h{head}" for layer, head in heads] or ["no head"]
+    names = list(map(str, heads)) or ["no head"]
     *others, last = names if len(names) <= LISTED else [*names[:LISTED], f"{len(names) - LISTED} more"]
     return f"{', '.join(others)} and {last}" if others else last
 
@@ -106,11 +106,11 @@ def _most(table: pl.DataFrame, heads: list[Head], holds: pl.Expr, does: str) -> 
         return ""
     counted = [table.filter(layer=layer, head=head).select(holds.sum()).item() for layer, head in heads]
     count = max(counted)
-    layer, head = heads[counted.index(count)]
-    prob = table.filter(layer=layer, head=head)["wrong_prob"].to_numpy().mean()
+    most = heads[counted.index(count)]
+    prob = table.filter(layer=most.layer, head=most.head)["wrong_prob"].to_numpy().mean()
     others = f", as do {len(heads) - 1} more in six of seven or more" if len(heads) > 1 else ""
     n_prompts = table["prompt"].n_unique()
-    return f"a{layer}.h{head} {does} in {count} of {n_prompts} prompts, mean probability {prob:.2g}){others}"
+    return f"{most} {does} in {count} of {n_prompts} prompts, mean probability {prob:.2g}){others}"
 
 
 HEAD_LENS = Experiment(

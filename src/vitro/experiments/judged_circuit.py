@@ -83,9 +83,9 @@ def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     Columns: left_out, prompt, and every metric. A component without which nothing is left has no rows.
     """
     smaller: dict[str | None, Circuit] = {None: circuit}
-    for one in circuit.components(setup.model.shape.n_heads):
-        if (left := _without(circuit, (one,))) is not None:
-            smaller[str(one)] = left
+    for node in circuit.components(setup.model.shape.n_heads):
+        if (rest := _without(circuit, (node,))) is not None:
+            smaller[str(node)] = rest
     return circuit_rows(setup, "left_out", smaller, "minimality")
 
 
@@ -96,23 +96,23 @@ def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, every metric but kl of
     the circuit (null where nothing is left of it), and of the model as model_...
     """
-    every = circuit.components(setup.model.shape.n_heads)
-    some = _some_parts(every, setup.options.seed)
-    called = {part: "+".join(map(str, part)) for part in some}
+    nodes = circuit.components(setup.model.shape.n_heads)
+    parts = _parts_of(nodes, setup.options.seed)
+    called = {part: "+".join(map(str, part)) for part in parts}
     names = [name for name in LEVELS if name != "kl"]
-    model = circuit_rows(
-        setup, "knocked_out", {called[part]: _knocked_out(setup, part) for part in some}, "completeness"
+    of_model = circuit_rows(
+        setup, "knocked_out", {called[part]: _knocked_out(setup, part) for part in parts}, "completeness"
     ).select("knocked_out", "prompt", pl.col(names).name.prefix("model_"))
-    smaller = {called[part]: left for part in some if (left := _without(circuit, part)) is not None}
-    mine = circuit_rows(setup, "knocked_out", smaller, "completeness").drop("kl")
-    both = model.join(mine, on=["knocked_out", "prompt"], how="left", maintain_order="left")
+    smaller = {called[part]: rest for part in parts if (rest := _without(circuit, part)) is not None}
+    of_circuit = circuit_rows(setup, "knocked_out", smaller, "completeness").drop("kl")
+    table = of_model.join(of_circuit, on=["knocked_out", "prompt"], how="left", maintain_order="left")
     sizes = pl.DataFrame(
-        [(called[part], len(part), len(part) == len(every)) for part in some],
+        [(called[part], len(part), len(part) == len(nodes)) for part in parts],
         schema={"knocked_out": pl.String, "size": pl.Int64, "whole": pl.Boolean},
         orient="row",
     )
     values = [*names, *(f"model_{name}" for name in names)]
-    table = both.join(sizes, on="knocked_out", maintain_order="left")
+    table = table.join(sizes, on="knocked_out", maintain_order="left")
     return table.select("knocked_out", "size", "whole", "prompt", *values)
 
 
@@ -123,8 +123,8 @@ def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """
     random = np.random.default_rng(setup.options.seed)
     drawn = [recast(setup.model, circuit, random) for _ in range(RANDOM)]
-    named = {str(number): one for number, one in enumerate([circuit, *drawn])}
-    return circuit_rows(setup, "number", named, "random circuits").with_columns(pl.col("number").cast(pl.Int64))
+    by_number = {str(number): candidate for number, candidate in enumerate([circuit, *drawn])}
+    return circuit_rows(setup, "number", by_number, "random circuits").with_columns(pl.col("number").cast(pl.Int64))
 
 
 def _following(circuit: Circuit, setup: Setup) -> Circuit | None:
@@ -132,7 +132,7 @@ def _following(circuit: Circuit, setup: Setup) -> Circuit | None:
     subject = setup.questions.marks["subject"][0] if setup.varying else "subject"
     if {pin for _, pin in circuit.pins} - {subject, "subject"}:
         return None
-    return replace(circuit, pins=frozenset((one, "subject") for one, _ in circuit.pins))
+    return replace(circuit, pins=frozenset((node, "subject") for node, _ in circuit.pins))
 
 
 def _without(circuit: Circuit, part: Sequence[Node]) -> Circuit | None:
@@ -145,20 +145,22 @@ def _without(circuit: Circuit, part: Sequence[Node]) -> Circuit | None:
 def _knocked_out(setup: Setup, part: Sequence[Node]) -> Circuit:
     """The living model with a part of it ablated."""
     last = setup.model.shape.n_layers - 1
-    return Circuit(frozenset({Edge(stream(last), LOGITS)}), constants=frozenset((one, setup.ablation) for one in part))
+    return Circuit(
+        frozenset({Edge(stream(last), LOGITS)}), constants=frozenset((node, setup.ablation) for node in part)
+    )
 
 
-def _some_parts(every: Sequence[Node], seed: int) -> list[tuple[Node, ...]]:
+def _parts_of(nodes: Sequence[Node], seed: int) -> list[tuple[Node, ...]]:
     """All parts but the empty one, or the whole and a sample of the others where there are many."""
-    if 2 ** len(every) - 1 <= PARTS:
-        return [part for size in range(1, len(every) + 1) for part in combinations(every, size)]
+    if 2 ** len(nodes) - 1 <= PARTS:
+        return [part for size in range(1, len(nodes) + 1) for part in combinations(nodes, size)]
     random = np.random.default_rng(seed)
-    some = {tuple(every)}
-    while len(some) < PARTS:
-        part = tuple(one for one in every if random.random() < 0.5)
+    parts = {tuple(nodes)}
+    while len(parts) < PARTS:
+        part = tuple(node for node in nodes if random.random() < 0.5)
         if part:
-            some.add(part)
-    return sorted(some, key=lambda part: (len(part), part))
+            parts.add(part)
+    return sorted(parts, key=lambda part: (len(part), part))
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
@@ -188,11 +190,14 @@ def _words(tables: Tables) -> dict[str, str]:
 def _faithful(tables: Tables) -> list[Judgement]:
     by_template = tables["faithfulness"].partition_by("template", maintain_order=True)
     over = f"mean and 95 % bootstrap interval over prompts and {len(by_template)} templates"
-    found = []
+    judgements = []
     for column, words in _words(tables).items():
-        mine, model = (_with_interval(by_template, name) for name in (column, f"model_{column}"))
-        found.append((f"faithful: {words}", mine, f"model {model}", over))
-    return [*found, ("faithful: KL(model || circuit)", f"{_with_interval(by_template, 'kl')} nats", "model 0", over)]
+        circuit, model = (_with_interval(by_template, name) for name in (column, f"model_{column}"))
+        judgements.append((f"faithful: {words}", circuit, f"model {model}", over))
+    return [
+        *judgements,
+        ("faithful: KL(model || circuit)", f"{_with_interval(by_template, 'kl')} nats", "model 0", over),
+    ]
 
 
 def _complete(tables: Tables) -> list[Judgement]:
@@ -201,38 +206,40 @@ def _complete(tables: Tables) -> list[Judgement]:
         return []
     metric, name = next(iter(_words(tables).items()))
     model = _mean(tables["faithfulness"].head(table["prompt"].n_unique()), f"model_{metric}")
-    left = _mean(table.filter("whole"), f"model_{metric}")
+    rest = _mean(table.filter("whole"), f"model_{metric}")
     words = f"{name}: the model without all of the circuit, and with it"
-    found = [("complete: what the model has left", f"{left:.4g}", f"model {model:.4g}", words)]
+    judgements = [("complete: what the model has left", f"{rest:.4g}", f"model {model:.4g}", words)]
     by_part = table.drop_nulls(metric).group_by("knocked_out")
     gap = pl.col(metric).mean() - pl.col(f"model_{metric}").mean()
     gaps = by_part.agg(gap.abs().alias("gap"))["gap"]
     if len(gaps):
         words = f"of the same, circuit against model, over {len(gaps)} parts"
-        found.append(("complete: largest gap when a part goes", f"{gaps.to_numpy().max():.4g}", "no gap: 0", words))
-    return found
+        judgements.append(
+            ("complete: largest gap when a part goes", f"{gaps.to_numpy().max():.4g}", "no gap: 0", words)
+        )
+    return judgements
 
 
 def _minimal(tables: Tables) -> list[Judgement]:
     metric, name = next(iter(_words(tables).items()))
     means = tables["minimality"].group_by("left_out").agg(pl.col(metric).mean())
-    whole = _mean(means.filter(pl.col("left_out").is_null()), metric)
+    circuit = _mean(means.filter(pl.col("left_out").is_null()), metric)
     least = means.drop_nulls("left_out").sort(metric, "left_out", descending=[True, False]).head(1)
     words = f"{name}: its change when this is left out"
     return [
-        ("minimal: what it misses least", f"{name} {value - whole:+.4g}", f"circuit {whole:.4g}", words)
+        ("minimal: what it misses least", f"{name} {value - circuit:+.4g}", f"circuit {circuit:.4g}", words)
         for name, value in least.iter_rows()
     ]
 
 
 def _chance(tables: Tables) -> list[Judgement]:
     table = tables["random_circuits"]
-    found = []
+    judgements = []
     for column, words in _words(tables).items():
         p, rank = chance(table, column)
         among = f"{table['number'].n_unique() - 1} random circuits"
-        found.append((f"chance: {words}", f"rank {rank}", among, f"p = {p:.3g}: the share that does as well"))
-    return found
+        judgements.append((f"chance: {words}", f"rank {rank}", among, f"p = {p:.3g}: the share that does as well"))
+    return judgements
 
 
 def _mean(table: pl.DataFrame, column: str) -> float:
@@ -246,14 +253,14 @@ def _with_interval(by_template: Sequence[pl.DataFrame], column: str) -> str:
 
 def summary(tables: Tables) -> str:
     """How sure it is of the answer among the answers, beside the model and beside chance."""
-    (_, mine, model, _), *_ = _faithful(tables)
+    (_, circuit, model, _), *_ = _faithful(tables)
     (_, rank, among, p), *_ = _chance(tables)
     templates = tables["faithfulness"]["template"].n_unique()
     share, _ = chance(tables["random_circuits"], next(iter(_words(tables))))
     verdict = "" if share <= RARE else ", not clearly better than chance"
     gives = "gives the answer {} of what all answers get" if "among_answers" in _words(tables) else "comes to {}"
     return (
-        f"Asked in {templates} ways, that circuit {gives.format(mine)} (mean, 95 % "
+        f"Asked in {templates} ways, that circuit {gives.format(circuit)} (mean, 95 % "
         f"interval), the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]}){verdict}."
     )
 

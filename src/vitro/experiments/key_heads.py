@@ -68,7 +68,7 @@ def reasons(setup: Setup) -> dict[Head, list[str]]:
 
 def named(heads: tuple[Head, ...]) -> str:
     """Heads in the circuits' vocabulary: "a9.h1+a10.h3"."""
-    return "+".join(f"a{layer}.h{head}" for layer, head in heads)
+    return "+".join(map(str, heads))
 
 
 def run(setup: Setup) -> Tables:
@@ -98,7 +98,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """Which heads are the key heads, and what made them so."""
-    heads = (f"a{layer}.h{head} ({why})" for layer, head, why in tables["key_heads"].iter_rows())
+    heads = (f"{Head(layer, head)} ({why})" for layer, head, why in tables["key_heads"].iter_rows())
     return f"The key heads, shown one by one below: {', '.join(heads)}."
 
 

@@ -43,11 +43,11 @@ class Lens:
 
     def subject_columns(self) -> dict[str, pl.Series]:
         """Where the subject stands among the task's words, as the columns of a table; null where there is none."""
-        none = [None] * len(self.answer_prob)
+        empty = [None] * len(self.answer_prob)
         rank, last = self.subject_rank_among_words, self.subject_last_among_words
         return {
-            "subject_rank_among_words": pl.Series(none if rank is None else rank.numpy(), dtype=pl.Int64),
-            "subject_last_among_words": pl.Series(none if last is None else last.numpy(), dtype=pl.Boolean),
+            "subject_rank_among_words": pl.Series(empty if rank is None else rank.numpy(), dtype=pl.Int64),
+            "subject_last_among_words": pl.Series(empty if last is None else last.numpy(), dtype=pl.Boolean),
         }
 
     def top_table(self, setup: Setup, where: Mapping[str, np.ndarray]) -> pl.DataFrame:
@@ -94,8 +94,8 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
 
 def _joined(parts: Sequence[Tensor | None]) -> Any:
     """Parts as one, on the CPU; None where a task has no such thing."""
-    there = [part for part in parts if part is not None]
-    return torch.cat(there).cpu() if there else None
+    present = [part for part in parts if part is not None]
+    return torch.cat(present).cpu() if present else None
 
 
 def _rank(among: Float[Tensor, "vector word"], word: Float[Tensor, "vector 1"]) -> Int[Tensor, " vector"]:

@@ -30,15 +30,15 @@ def summary(tables: Tables) -> str:
     """Which MLP raises and which lowers the answer most, where one stands out."""
     change = pl.col("answer_prob_after") - pl.col("answer_prob_before")
     raises, lowers = (leader(tables["mlp_local"], ("layer",), effect) for effect in (change, -change))
-    said = [
-        f"m{one.key[0]} {verb} the answer's probability most ({sign}{one.mean:.3g} on average)"
-        if one.stands_out
-        else f"of the MLPs that may {verb[:-1]} it, {one.doubt}"
-        for one, verb, sign in ((raises, "raises", "+"), (lowers, "lowers", "-"))
+    parts = [
+        f"m{mlp.key[0]} {verb} the answer's probability most ({sign}{mlp.mean:.3g} on average)"
+        if mlp.stands_out
+        else f"of the MLPs that may {verb[:-1]} it, {mlp.doubt}"
+        for mlp, verb, sign in ((raises, "raises", "+"), (lowers, "lowers", "-"))
     ]
     if not (raises.stands_out or lowers.stands_out):
         return f"Of what each MLP does to the answer's probability on the spot, {raises.doubt}."
-    return f"By the lens on the spot, {said[0]}; {said[1]}."
+    return f"By the lens on the spot, {parts[0]}; {parts[1]}."
 
 
 MLP_LOCAL = Experiment(

@@ -75,22 +75,22 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
 def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[str | None, tuple[int, ...]]]:
     """The positions that are asked for, each with its mark's name and one number for every prompt."""
     questions = setup.questions
-    named = {at: name for name, at in reversed(list(questions.marks.items()))}
+    marked = questions.marked
     if positions is None and not setup.varying:
-        return list(questions.marks.items())
-    chosen: list[tuple[int, ...]] = []
+        return [(mark, at) for at, mark in marked.items()]
+    chosen: list[tuple[str | None, tuple[int, ...]]] = []
     for position in range(questions.lengths[0]) if positions is None else positions:
         if isinstance(position, str):
             if position not in questions.marks:
                 raise OptionError(f"there is no mark {position!r} in this task; there are {', '.join(questions.marks)}")
-            chosen.append(questions.marks[position])
+            chosen.append((position, questions.marks[position]))
         else:
             at = tuple(position if position >= 0 else length + position for length in questions.lengths)
             if not all(0 <= place < length for place, length in zip(at, questions.lengths, strict=True)):
                 shortest = min(questions.lengths)
                 raise OptionError(f"not every prompt has a position {position}: the shortest has {shortest} tokens")
-            chosen.append(at)
-    return [(named.get(at), at) for at in chosen]
+            chosen.append((marked.get(at), at))
+    return chosen
 
 
 def _by_place(tables: Tables) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from torch import Tensor
 from vitro.circuits import Circuit, Constants, Node, counterfactual, resampled, run_circuits
 from vitro.engine import Budget, Edit, Read, Site, Variant, mean_activations, sweep
 from vitro.experiments.streams import Streams, clean_streams
+from vitro.heads import Head
 from vitro.metrics import METRICS, Asked, Metric, fitting
 from vitro.models import Model
 from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, OptionError, Options
@@ -58,6 +59,8 @@ class Setup:
     """Of a long experiment: a study keeps parts on disk."""
     rows: tuple[int, ...] | None = None
     """Which of the task's prompts are asked, by their numbers; None: all."""
+    whole: "Setup | None" = None
+    """Of a setup of some prompts that of all: which ablations there are, and what means are over, are the same."""
 
     def tables(self, experiment: Measured) -> Tables:
         """What an experiment found here; it is run the first time that anything asks."""
@@ -77,7 +80,7 @@ class Setup:
         n = self.options.sweep_prompts or self.task.sweep_prompts
         if n is None or n >= len(self.questions):
             return self
-        return replace(self, rows=self.questions.spread(n))
+        return replace(self, rows=self.questions.spread(n), whole=self)
 
     @property
     def prompt_numbers(self) -> Int[np.ndarray, " prompt"]:
@@ -120,6 +123,8 @@ class Setup:
     @cached_property
     def ablations(self) -> tuple[Ablation, ...]:
         """The ablations that are measured: those asked for, or those of the task's own that can be had."""
+        if self.whole is not None:
+            return self.whole.ablations
         if self.options.ablations is None:
             return tuple(kind for kind in ABLATIONS if kind in self.task.ablations and not self.lacks(kind))
         for kind in self.options.ablations:
@@ -146,12 +151,9 @@ class Setup:
             return "" if self.questions.partner else "the prompts have no counterfactuals"
         if not self.questions.one_length:
             lengths = self.questions.lengths
-            return (
-                f"it is taken position by position, and the prompts have {min(lengths)} to {max(lengths)} tokens "
-                "(counterfactual and zero work)"
-            )
+            return f"it is taken position by position, and the prompts have {min(lengths)} to {max(lengths)} tokens"
         if kind == "resample":
-            return "" if len(self.questions) > 1 else "there is no other prompt"
+            return "" if len(self.swept.questions) > 1 else "there is no other prompt"
         return "" if kind in self.datasets else f"the task has no sentences for a {kind}"
 
     def check(self) -> None:
@@ -160,7 +162,7 @@ class Setup:
         That is a task or option that does not fit, a budget too small, a model whose own run comes to NaN or infinity.
         """
         list(Budget.of(self.model, self.options.memory).parts(list(map(list, self.questions.tokens))))
-        _ = self.metric, self.ablations, self.datasets
+        _ = self.metric, self.ablations
         if reason := self.lacks(self.edge_ablation):
             raise OptionError(f"edges cannot be ablated by {self.edge_ablation}: {reason}")
         # What is not finite here is so in every measurement.
@@ -168,8 +170,8 @@ class Setup:
         shape = self.model.shape
         for layer, head in self.options.heads or ():
             if not (0 <= layer < shape.n_layers and 0 <= head < shape.n_heads):
-                last = f"a{shape.n_layers - 1}.h{shape.n_heads - 1}"
-                raise OptionError(f"there is no head a{layer}.h{head} in this model: its heads are a0.h0 to {last}")
+                last = Head(shape.n_layers - 1, shape.n_heads - 1)
+                raise OptionError(f"there is no head {Head(layer, head)} in this model: its heads are a0.h0 to {last}")
         if self.options.steer_layer is not None and not 0 <= self.options.steer_layer < shape.n_layers:
             raise OptionError(f"there is no layer {self.options.steer_layer}: the model has 0 to {shape.n_layers - 1}")
         _ = self.steer_token
@@ -211,6 +213,8 @@ class Setup:
     @cached_property
     def datasets(self) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
         """The sentences (V2) over which means are taken, by the ablation that they are for."""
+        if self.whole is not None:
+            return self.whole.datasets
         options = self.options
         return self.task.sentences(self.questions, self.model.tokenizer, options.samples, options.seed)
 
@@ -277,10 +281,10 @@ class Setup:
                 (tuple(range(first, longest)), tuple(rows)) for first, rows in sorted(since.items()) if first < longest
             ]
         tokens = np.array(questions.tokens)
-        both = tokens if kind == "resample" else np.concatenate([self.datasets[kind], tokens])
-        differ = (both != both[0]).any(0)
+        runs = tokens if kind == "resample" else np.concatenate([self.datasets[kind], tokens])
+        differ = (runs != runs[0]).any(0)
         first = int(differ.argmax()) if differ.any() else 0
-        return [(tuple(range(first, both.shape[1])), None)]
+        return [(tuple(range(first, runs.shape[1])), None)]
 
     def ablated_since(self, kind: Ablation) -> int:
         """The first position at which an ablation can change anything, in any prompt."""
@@ -323,5 +327,5 @@ class Setup:
 
     def token_text(self, ids: Sequence[int]) -> list[str]:
         """Tokens as text, leading spaces kept."""
-        known = {token: readable(self.model.tokenizer, token) for token in set(ids)}
-        return [known[token] for token in ids]
+        texts = {token: readable(self.model.tokenizer, token) for token in set(ids)}
+        return [texts[token] for token in ids]

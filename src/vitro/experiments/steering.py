@@ -18,7 +18,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import steering as figure
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, said, the
+from vitro.tables import Tables, head_name, said, the
 from vitro.tasks import FINAL, Task
 
 BOTH = "right - wrong"
@@ -67,7 +67,7 @@ def run(setup: Setup) -> Tables:
     the mark to which attention is read: the subject, or the task's first.
     """
     heads, alphas, questions = key_heads(setup), setup.options.alphas, setup.questions
-    sites = {pattern(layer, head): f"a{layer}.h{head}" for layer, head in heads}
+    sites = {pattern(*head): str(head) for head in heads}
     positions = (-1,) if setup.options.steer_positions == "final" else None
     with torch.inference_mode():
         direction = steering_direction(setup)
@@ -125,7 +125,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     )
     attention = (
         tables["steering_attention"]
-        .with_columns(pl.format(f"a{{}}.h{{}} to {mark}", "layer", "head").alias("head"))
+        .with_columns(pl.concat_str(head_name(), pl.lit(f" to {the(mark)}")).alias("head"))
         .group_by("alpha", "head", maintain_order=True)
         .agg(pl.col("weight").mean())
         .pivot("head", index="alpha", values="weight")
@@ -137,7 +137,7 @@ def summary(tables: Tables) -> str:
     """What the largest push does to the answer and to the first key head's attention."""
     vector = tables["steering_vector"].row(0, named=True)
     along = "from wrong to right" if vector["token"] == BOTH else f"of {vector['token']!r}"
-    name = tables["steering_attention"].select(pl.format("a{}.h{}", "layer", "head")).item(0, 0)
+    name = tables["steering_attention"].select(head_name()).item(0, 0)
     table = numbers(tables)
     alpha = max(table["alpha"])
     row = table.filter(alpha=alpha).row(0, named=True)
@@ -145,11 +145,11 @@ def summary(tables: Tables) -> str:
     plain = table.filter(alpha=0.0)
     beside = [
         f" (without: {plain[column][0]:.3g})" if len(plain) else ""
-        for column in (f"{name} to {vector['mark']}", "mean answer prob")
+        for column in (f"{name} to {the(vector['mark'])}", "mean answer prob")
     ]
     return (
         f"With {alpha:g} times the direction {along} added after layer {vector['layer']}, {name} gives "
-        f"{the(vector['mark'])} {row[f'{name} to ' + vector['mark']]:.3g} of its attention{beside[0]}, and the "
+        f"{the(vector['mark'])} {row[f'{name} to ' + the(vector['mark'])]:.3g} of its attention{beside[0]}, and the "
         f"answer's probability is "
         f"{row['mean answer prob']:.3g}{beside[1]}, on average over {n_prompts} prompts."
     )

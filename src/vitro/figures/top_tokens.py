@@ -14,8 +14,8 @@ from vitro.figures.tokens import readable
 
 _WIDEST_CELL = 110.0
 _HEIGHT, _LOW_HEIGHT = 24, 17
-_NAMES = 70
-"""Pixels of the names of the rows."""
+_NAMES, _MARGIN = 70, 30
+"""Pixels of the names of the rows, and of what is bare beside slanted labels."""
 _READABLE = 30
 """Pixels below which a cell holds no word."""
 
@@ -137,7 +137,7 @@ def _grid(
     """Words in painted cells; hovering shows the first `listed` tokens. Rows are layers, or have the names `rows`."""
     layers = size(cells["layer"])
     width = min(_WIDEST_CELL, (WIDTH - _NAMES) / len(labels))
-    width = min(width, (WIDTH - overhang(labels, width)) / len(labels))
+    width = min(width, (WIDTH - overhang(labels, width) - _MARGIN) / len(labels))
     height = _HEIGHT if layers <= 16 else _LOW_HEIGHT
     x = alt.X(
         "column:O", axis=across(labels, width, title=across_title), scale=alt.Scale(domain=list(range(len(labels))))

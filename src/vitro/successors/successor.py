@@ -14,6 +14,7 @@ import torch
 from vitro.errors import VitroError
 from vitro.figures import Figure, to_svg
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
+from vitro.heads import Head
 from vitro.models import Model
 from vitro.report import Page, Section, render
 from vitro.successors.modes import modes_of
@@ -22,7 +23,6 @@ from vitro.successors.scores import head_table, head_words, score_table
 from vitro.successors.sets import SETS, OrderedSet, known_sets
 from vitro.successors.verdict import verdict
 
-Head = tuple[int, int]
 RANDOM_HEADS = 20
 """Random heads that are compared with the best one for rotation; all other heads where there are fewer."""
 
@@ -34,22 +34,33 @@ class Successors:
     tables: `scores` (every norms, layer, head and set), `heads` (the mean over sets, highest first), `words` (the best
     head's words x words tables), `singular_values` (of its M), `rotation` (a row for each cyclic set and head: the best
     one and RANDOM_HEADS random ones), `modes` (for the same heads, a row for each Fourier mode of the set, in the space
-    of inputs and of outputs) and `eigenvalues` (for the same heads).
+    of inputs and of outputs), `eigenvalues` (for the same heads), `verdicts` (a sentence for each cyclic set) and
+    `left_out` (what the tokenizer left out, a note each). model: what it is called. seed: of what was drawn.
     """
 
-    model: str
-    seed: int
-    best: Head
     tables: Mapping[str, pl.DataFrame]
-    notes: tuple[str, ...]
-    """Words and sets that the tokenizer left out."""
-    verdicts: tuple[str, ...]
-    """Whether the best head's M is a rotation, or turns a plane: a sentence for each cyclic set."""
+    model: str = "the model"
+    seed: int = 0
+
+    @property
+    def best(self) -> Head:
+        """The head with the highest mean score over the sets, with the norms."""
+        return Head(*self.tables["heads"].filter(norms="with").select("layer", "head").row(0))
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """Whether the best head's M is a rotation, or turns a plane: a sentence for each cyclic set."""
+        return tuple(self.tables["verdicts"]["verdict"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Words and sets that the tokenizer left out."""
+        return tuple(self.tables["left_out"]["note"])
 
     @property
     def best_name(self) -> str:
         """The best head, as `a9.h1`."""
-        return _name(self.best)
+        return str(self.best)
 
     def top(self, n: int = 10) -> pl.DataFrame:
         """The n heads with the highest mean score, with the norms, and their score on every set."""
@@ -92,7 +103,7 @@ class Successors:
             "successor_words": successor_words(self.tables["words"], self.best_name),
         }
         if len(self.tables["eigenvalues"]):
-            drawn["eigenvalues"] = eigenvalue_figure(self.tables["eigenvalues"])
+            drawn["successor_eigenvalues"] = eigenvalue_figure(self.tables["eigenvalues"])
         return drawn
 
     def summary(self) -> str:
@@ -139,9 +150,8 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
         raise VitroError(f"the tokenizer knows no ordered set well enough: {'; '.join(notes)}")
     scores = score_table(model, known)
     heads = head_table(scores)
-    best: Head = heads.filter(norms="with").select("layer", "head").row(0)
-    other_heads = list(heads.filter(norms="with").select("layer", "head").sort("layer", "head").iter_rows())
-    other_heads.remove(best)
+    best, *_ = ranked = [Head(*row) for row in heads.filter(norms="with").select("layer", "head").iter_rows()]
+    other_heads = sorted(ranked[1:])
     asked = [best, *random.Random(seed).sample(other_heads, min(RANDOM_HEADS, len(other_heads)))]
 
     rotation, modes, eigenvalues, verdicts = [], [], [], []
@@ -154,7 +164,8 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
         all_steps = steps(model, word_set)
         by_head, planes = turns(model, word_set, asked, seed), modes_of(model, word_set, asked, seed)
         random_planes = [planes[other] for other in asked[1:]]
-        verdicts.append(verdict(_name(best), word_set.name, by_head[best], planes[best], random_planes))
+        said = verdict(str(best), word_set.name, by_head[best], planes[best], random_planes)
+        verdicts.append({"set": word_set.name, "verdict": said})
         for (layer, head), turn in by_head.items():
             role = "best" if (layer, head) == best else "random"
             head_steps = all_steps.filter(layer=layer, head=head).row(0, named=True)
@@ -189,8 +200,10 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
         "rotation": pl.DataFrame(rotation, infer_schema_length=None),
         "modes": pl.DataFrame(modes, infer_schema_length=None),
         "eigenvalues": pl.DataFrame(eigenvalues, infer_schema_length=None),
+        "verdicts": pl.DataFrame(verdicts, schema={"set": pl.String, "verdict": pl.String}),
+        "left_out": pl.DataFrame({"note": notes}, schema={"note": pl.String}),
     }
-    return Successors(name, seed, best, tables, tuple(notes), tuple(verdicts))
+    return Successors(tables, name, seed)
 
 
 def page(result: Successors, command: str, top: int = 10) -> str:
@@ -227,13 +240,13 @@ def page(result: Successors, command: str, top: int = 10) -> str:
             command,
         ),
     ]
-    if "eigenvalues" in figures:
+    if "successor_eigenvalues" in figures:
         sections += [
             Section(
                 "rotation",
                 f"Is {result.best_name}'s M a rotation?",
                 " ".join(result.verdicts),
-                {"eigenvalues": figures["eigenvalues"]},
+                {"successor_eigenvalues": figures["successor_eigenvalues"]},
                 result.beside_random("rotation", "set"),
                 python,
                 command,
@@ -252,7 +265,3 @@ def page(result: Successors, command: str, top: int = 10) -> str:
         ]
     facts = [("Model", result.model), ("Seed", str(result.seed)), *(("Left out", note) for note in result.notes)]
     return render(Page("Successor heads", [result.summary()], facts, sections))
-
-
-def _name(head: Head) -> str:
-    return f"a{head[0]}.h{head[1]}"

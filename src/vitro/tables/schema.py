@@ -59,6 +59,11 @@ class Schema:
             if series.null_count() and not column.nullable:
                 raise SchemaError(f"table {self.name}, column {column.name}: {series.null_count()} rows have none")
 
+    def cast(self, table: pl.DataFrame) -> pl.DataFrame:
+        """A table with the schema's types; of a table without rows, which has no columns, the columns too."""
+        types = pl.Schema({column.name: column.dtype for column in self.columns})
+        return table.cast(types) if table.columns else pl.DataFrame(schema=types)
+
 
 def by_name(schemas: Iterable[Schema]) -> dict[str, Schema]:
     """Schemas by the names of their tables."""
