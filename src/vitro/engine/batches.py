@@ -40,6 +40,9 @@ def in_batches(
     """Work on items, `size` at once; where the machine runs out of memory, half as many from there on.
 
     MemoryBudgetError where it does so on a single item.
+
+    >>> [batch for batch, _ in in_batches(range(5), 2, lambda batch: {})]
+    [range(0, 2), range(2, 4), range(4, 5)]
     """
     while items:
         batch = items[:size]

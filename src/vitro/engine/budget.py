@@ -31,6 +31,9 @@ class Budget:
     By default 1 GiB on a CPU and a quarter of a GPU's memory: shares of what the machine has, not of what is free
     at the moment, because the size of a batch decides the last bits of its results, and the same command should give
     the same tables.
+
+    >>> Budget.of(model, memory=10**8).rows(held=10, nodes=20, prompts=2)
+    102
     """
 
     memory: int

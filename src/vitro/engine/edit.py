@@ -32,7 +32,11 @@ class Hook(IntEnum):
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """A place in the model, such as head 9.1's z. Write `z(9, 1)`, `mlp_out(0)`, `resid_post(8)`, `pattern(9, 1)`."""
+    """A place in the model, such as head 9.1's z. Write `z(9, 1)`, `mlp_out(0)`, `resid_post(8)`, `pattern(9, 1)`.
+
+    >>> z(9, 1) == Site(9, Hook.z, 1)
+    True
+    """
 
     layer: int
     hook: Hook

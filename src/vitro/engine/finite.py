@@ -58,7 +58,11 @@ def alone(model: Model, prompt: Sequence[int]) -> Clean:
 
 
 def clean_begins(clean: Clean) -> str | None:
-    """Where a clean run first holds NaN or infinity."""
+    """Where a clean run first holds NaN or infinity.
+
+    >>> clean_begins(alone(model, prompts[0])) is None
+    True
+    """
     streams = [layer.resid_pre for layer in clean.layers]
     for layer, stream in enumerate((*streams, clean.resid_final)):
         if not is_finite(stream):
@@ -80,5 +84,9 @@ def variant_begins(clean: Clean, placed: Placed) -> str | None:
 
 
 def is_finite(values: Tensor) -> bool:
-    """Whether no value is NaN or infinity; a GPU has to be waited for."""
+    """Whether no value is NaN or infinity; a GPU has to be waited for.
+
+    >>> is_finite(torch.tensor([1.0, torch.nan]))
+    False
+    """
     return bool(values.isfinite().all())

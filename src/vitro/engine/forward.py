@@ -61,7 +61,11 @@ def run(model: Model, tree: Tree) -> Clean:
 
 
 def visible(model: Model, layer: int, tree: Tree) -> Bool[Tensor, "node node"]:
-    """Which nodes a node attends to in a layer: its ancestors, as far back as the layer's window reaches."""
+    """Which nodes a node attends to in a layer: its ancestors, as far back as the layer's window reaches.
+
+    >>> visible(model, 0, vitro.engine.pack([[0, 5], [0, 6]])).long().tolist()
+    [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
+    """
     window = model.window(layer)
     if window is None:
         return tree.visible
@@ -102,7 +106,11 @@ def attention(
 
 
 def clean_attention(clean: Clean, layer: int) -> Float[Tensor, "head query key"]:
-    """Every head's attention between the nodes of the clean run's tree, in one layer."""
+    """Every head's attention between the nodes of the clean run's tree, in one layer.
+
+    >>> clean_attention(vitro.engine.alone(model, [0, 5, 9]), layer=1).shape
+    torch.Size([4, 3, 3])
+    """
     model, tree = clean.model, clean.there
     q, k, _ = model.qkv(layer, clean.layers[layer].resid_pre[None], tree.positions)
     return attention(model, layer, q, k, visible(model, layer, tree))[0]

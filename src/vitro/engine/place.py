@@ -65,7 +65,11 @@ def place(model: Model, tree: Tree, variant: Variant, rows: Sequence[Int[Tensor,
 
 
 def first_conflict(tree: Tree, rows: Int[Tensor, "prompt position"]) -> int | None:
-    """The first position at which an edit gives a shared node two values, or edits it for only some of its prompts."""
+    """The first position at which an edit gives a shared node two values, or edits it for only some of its prompts.
+
+    >>> first_conflict(vitro.engine.pack([[0, 5], [0, 6]]), torch.tensor([[0, -1], [1, -1]]))
+    0
+    """
     inside = tree.paths >= 0
     nodes, row = tree.paths[inside], rows[:, : tree.paths.shape[1]][inside]
     low = torch.full((len(tree.tokens),), torch.iinfo(torch.long).max).scatter_reduce(0, nodes, row, "amin")

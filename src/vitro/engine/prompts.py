@@ -55,7 +55,11 @@ def _in_order(values: Iterable[Any]) -> list[Any]:
 
 
 def of_one_length(model: Model, prompts: Prompts, why: str) -> list[list[int]]:
-    """Checked prompts of equal length; else PromptError, which says why lengths may not differ."""
+    """Checked prompts of equal length; else PromptError, which says why lengths may not differ.
+
+    >>> of_one_length(model, [(0, 5), (0, 6)], "a mean is taken position by position")
+    [[0, 5], [0, 6]]
+    """
     ids = checked_prompts(model, prompts)
     if len(lengths := sorted({len(prompt) for prompt in ids})) > 1:
         raise PromptError(
@@ -66,7 +70,11 @@ def of_one_length(model: Model, prompts: Prompts, why: str) -> list[list[int]]:
 
 
 def checked_partners(model: Model, prompts: Prompts, partners: Prompts) -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and the counterfactual of each. PromptError where a counterfactual is not as long as its prompt."""
+    """Prompts and the counterfactual of each. PromptError where a counterfactual is not as long as its prompt.
+
+    >>> checked_partners(model, [(0, 5)], [(0, 6)])
+    ([[0, 5]], [[0, 6]])
+    """
     ids, others = checked_prompts(model, prompts), checked_prompts(model, partners)
     if len(ids) != len(others):
         raise PromptError(f"there are {len(ids)} prompts and {len(others)} counterfactuals; each prompt has one")

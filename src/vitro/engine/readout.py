@@ -27,7 +27,11 @@ def read_out(model: Model, resid: Float[Tensor, "... d_model"]) -> Float[Tensor,
 
 @dataclass(frozen=True, eq=False)
 class Unembedded:
-    """Final streams, and the unembedding's numbers for them: in float32, computed when asked for, and once."""
+    """Final streams, and the unembedding's numbers for them: in float32, computed when asked for, and once.
+
+    >>> round(float(Unembedded(model, torch.zeros(1, 64)).logits.abs().max()), 2)
+    0.0
+    """
 
     model: Model
     resid: Float[Tensor, "stream d_model"]

@@ -12,7 +12,11 @@ from vitro.engine.forward import Clean, attention, clean_attention
 
 
 def clean_final_attention(clean: Clean, layer: int) -> Float[Tensor, "head prompt position"]:
-    """Every head's attention from each prompt's final stream, in the clean run; 0 after a prompt's end."""
+    """Every head's attention from each prompt's final stream, in the clean run; 0 after a prompt's end.
+
+    >>> clean_final_attention(vitro.engine.alone(model, [0, 5, 9]), layer=1).shape
+    torch.Size([4, 1, 3])
+    """
     return at_finals(clean_attention(clean, layer), clean.there.finals, clean.there.paths)
 
 

@@ -27,6 +27,10 @@ def subject_heads(head_lens: pl.DataFrame) -> list[Head]:
     """All heads by the mean lens probability of the subject, highest first: the post's measure of copying.
 
     In a task without a subject, its wrong tokens take the subject's place.
+
+    >>> rows = {"layer": [0, 1], "head": [2, 1], "wrong_prob": [0.1, 0.5]}
+    >>> [str(head) for head in subject_heads(pl.DataFrame(rows))]
+    ['a1.h1', 'a0.h2']
     """
     by_head = head_lens.group_by("layer", "head").agg(pl.col("wrong_prob").mean())
     return _heads(by_head.sort("wrong_prob", "layer", "head", descending=[True, False, False]))
@@ -47,7 +51,12 @@ def suppressing_heads(head_lens: pl.DataFrame) -> list[Head]:
 
 
 def strongest_heads(head_ablation: pl.DataFrame, method: str, metric: str = "answer_prob") -> list[Head]:
-    """All heads by the change of a metric's mean when they are ablated, the largest loss first."""
+    """All heads by the change of a metric's mean when they are ablated, the largest loss first.
+
+    >>> rows = {"method": ["zero"] * 2, "layer": [0, 1], "head": [2, 1], "answer_prob_change": [-0.1, -0.5]}
+    >>> [str(head) for head in strongest_heads(pl.DataFrame(rows), "zero")]
+    ['a1.h1', 'a0.h2']
+    """
     change = f"{metric}_change"
     by_head = head_ablation.filter(method=method).group_by("layer", "head").agg(pl.col(change).mean())
     return _heads(by_head.sort(change, "layer", "head"))

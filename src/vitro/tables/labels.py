@@ -69,7 +69,11 @@ def said(tables: Mapping[str, pl.DataFrame]) -> Said:
 
 
 def labels(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """What a person calls each prompt."""
+    """What a person calls each prompt.
+
+    >>> labels({"questions": pl.DataFrame({"prompt": [1, 0], "label": ["Tuesday", "Monday"]})})
+    ['Monday', 'Tuesday']
+    """
     return tables["questions"].sort("prompt")["label"].to_list()
 
 
@@ -89,7 +93,11 @@ def _counted(name: str) -> list[tuple[str, int]]:
 
 
 def answers(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """The right answer of every prompt, in words."""
+    """The right answer of every prompt, in words.
+
+    >>> answers({"questions": pl.DataFrame({"prompt": [1, 0], "answer": ["Wednesday", "Tuesday"]})})
+    ['Tuesday', 'Wednesday']
+    """
     return tables["questions"].sort("prompt")["answer"].to_list()
 
 

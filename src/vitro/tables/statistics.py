@@ -39,7 +39,11 @@ def interval(values: Sequence[np.ndarray], random: np.random.Generator) -> tuple
 
 
 def chance(random_circuits: pl.DataFrame, column: str) -> tuple[float, int]:
-    """The share of circuits that do at least as well as number 0, itself included (p), and its rank from 1."""
+    """The share of circuits that do at least as well as number 0, itself included (p), and its rank from 1.
+
+    >>> chance(pl.DataFrame({"number": [0, 1, 2, 3], "answer_prob": [0.5, 0.1, 0.2, 0.3]}), "answer_prob")
+    (0.25, 1)
+    """
     means = random_circuits.group_by("number").agg(pl.col(column).mean())
     own_mean = means.filter(number=0)[column].item()
     as_good = int((means.filter(pl.col("number") > 0)[column] >= own_mean).sum())
@@ -77,6 +81,10 @@ def leader(table: pl.DataFrame, keys: Sequence[str], effect: pl.Expr, floor: flo
 
     It stands out if its mean is above `floor` and if, in 95 % of bootstrap samples of the prompts, it is first again
     and above the floor. A sample has the same prompts for all components, so effects that they share cancel.
+
+    >>> rows = {"layer": [0] * 5 + [1] * 5, "prompt": [*range(5)] * 2, "effect": [0.5] * 5 + [0.1] * 5}
+    >>> leader(pl.DataFrame(rows), ["layer"], pl.col("effect"))
+    Leader(key=(0,), mean=0.5, n_prompts=5, stands_out=True)
     """
     rows = table.select(*keys, "prompt", effect.cast(pl.Float64).alias("effect")).sort(*keys, "prompt")
     n_prompts = rows["prompt"].n_unique()
