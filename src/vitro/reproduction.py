@@ -116,8 +116,18 @@ def reproduce(
     """Check the post's claims, 0 to 39, on a model of GPT-2 small's shape.
 
     name: what the model is called in the result. options: seed, samples and conventions; heads and steering are the
-    post's. part: makes every task's experiments, or finds them where an earlier run left them. Raises VitroError for a
-    model of another shape, about which the post says nothing.
+    post's. part: makes every task's experiments, or finds them where an earlier run left them.
+
+    The result's `table` has a row per claim: the post's value, the value here, the verdict, and how many models with
+    random weights satisfy the claim too.
+
+    Raises `VitroError` for a model of another shape, about which the post says nothing.
+
+    >>> try:
+    ...     vitro.reproduce(model)  # on GPT-2 small: vitro.reproduce(vitro.load("gpt2")).summary()
+    ... except vitro.VitroError as error:
+    ...     print(error)
+    the claims are about GPT-2 small (12 layers of 12 heads, 768 wide), and this is GPT2 with 3 layers of 4 heads, ...
     """
     check_shape(model)
     options = posts_own(options)

@@ -89,7 +89,12 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Study:
-    """A study's folder and what it holds."""
+    """A study's folder and what it holds.
+
+    >>> study = vitro.run_study(task, folder, tmp_path, experiments=["clean"])
+    >>> study.report.name, sorted(study.record.experiments), study.table("clean").height
+    ('report.html', ['clean', 'prompts'], 7)
+    """
 
     folder: Path
     record: Record
@@ -137,8 +142,13 @@ def run_study(
 
     model: what `vitro.load` takes. experiments: names in `EXPERIMENTS`; those whose tables they are shown with come
     along. The folder is written experiment by experiment; after a stop of any kind the same call does only what is
-    missing. Raises StudyError where the folder holds something else, and whatever the model
-    (ModelError), the task (TaskError) or the folder (FolderError) make impossible, before anything is written.
+    missing.
+
+    Raises `StudyError` where the folder holds something else, and `ModelError`, `TaskError`, `OptionError` or
+    `FolderError` where model, task, options or folder will not do, before anything is written.
+
+    >>> vitro.run_study(task, folder, tmp_path, experiments=["clean"]).table("clean")["top_token"][0]
+    ' Tuesday'
     """
     if unknown := sorted(set(experiments) - set(EXPERIMENTS)):
         raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
@@ -211,7 +221,12 @@ def _done(record: Record) -> list[Experiment]:
 
 
 def open_study(folder: str | Path) -> Study:
-    """A study that is on disk. StudyError where there is none."""
+    """A study that is on disk. Raises `StudyError` where there is none.
+
+    >>> _ = vitro.run_study(task, folder, tmp_path, experiments=["clean"])
+    >>> vitro.open_study(tmp_path).record.settings.task["name"]
+    'days'
+    """
     record = _read_record(Path(folder))
     if record is None:
         raise StudyError(

@@ -35,6 +35,7 @@ ASKED = {
             "words": ["the answer's probability"],
             "ablation": ["mean"],
             "n_prompts": [7],
+            "n_swept": [7],
             "n_groups": [1],
             "n_answers": [7],
             "one_length": [True],

@@ -141,5 +141,15 @@ ATTENTION = Experiment(
 
 
 def attention(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Where the heads look (docs/method.md, V6; the post, "Attention patterns")."""
+    """Where the heads look (docs/method.md, V6; the post, "Attention patterns").
+
+    Table `attention` has a row per prompt, layer, head and position: the weight from the final stream; the weights of a
+    head in a prompt sum to 1. Table `attention_pattern` has the key heads' whole patterns, by query and key.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.attention(model, task).numbers["from the final stream of", "4 {subject}"].row(0)
+    ('a1.h1', 0.99...)
+    """
     return ATTENTION.measure(model, task, options)

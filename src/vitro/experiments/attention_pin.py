@@ -1,6 +1,5 @@
 """V7, pins: what becomes of the answer when heads look at one stream alone."""
 
-
 import numpy as np
 import polars as pl
 
@@ -147,5 +146,16 @@ ATTENTION_PIN = Experiment(
 
 
 def pin_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Heads pinned to each stream in turn (docs/method.md, V7; the post, "Attention patterns")."""
+    """Heads pinned to each stream in turn (docs/method.md, V7; the post, "Attention patterns").
+
+    Table `attention_pin` has a row per prompt, group of heads ("a9.h1+a10.h3") and place (position and mark; null for
+    the clean run): every metric when these heads attend from the final stream to that place alone.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> pinned = vitro.pin_heads(model, task).numbers
+    >>> pinned["heads"][0], round(pinned["1 If"][0], 2), round(pinned["4 {subject}"][0], 2)
+    ('a1.h1', 0.0, 0.82)
+    """
     return ATTENTION_PIN.measure(model, task, options)

@@ -227,6 +227,16 @@ def in_vitro(
     """Circuits on their own (docs/method.md, section 7; the post, "In-Vitro Results").
 
     circuits: any, by name; or who plays which part in the post's setups (`POST` in GPT-2 small); None: chosen by rule.
+
+    Table `circuits` has a row per circuit and prompt: every metric but kl, the answer's rank (0 is the top), and the
+    most probable token. The other tables hold the circuits' answer tables, attention and wiring (see `tables_of`).
+
+    Raises `CircuitError` where the model cannot run a circuit, and `OptionError` where the post's setups are asked for
+    and the task's prompts do not differ in a subject alone.
+
+    >>> successor = vitro.Circuit.wire("input -> a1.h1; a1.h1 -> logits")
+    >>> vitro.in_vitro(model, task, {"successor": successor}).table["circuit", "prompt", "top_token"].row(0)
+    ('successor', 0, ' Tuesday')
     """
     setup = Setup(model, task, options)
     setup.check()

@@ -91,7 +91,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured: its tables by name, its figures, and in a notebook both at a glance."""
+    """What was measured: its tables by name, its figures, and in a notebook both at a glance.
+
+    >>> clean = vitro.clean_run(model, task)
+    >>> clean.experiment.title, list(clean.figures), clean.table.height
+    ('Clean answers', ['clean'], 7)
+    """
 
     experiment: Experiment
     tables: Tables

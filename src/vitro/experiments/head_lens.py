@@ -131,5 +131,16 @@ HEAD_LENS = Experiment(
 
 
 def head_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The logit lens on every head (docs/method.md, V4; the post, "Logit lens applied to heads")."""
+    """The logit lens on every head (docs/method.md, V4; the post, "Logit lens applied to heads").
+
+    Table `head_lens` has a row per prompt, layer and head: the probabilities of right and wrong as if the model ended
+    with the head's output at the final stream, and the ranks of the answer and of the subject. Table `head_lens_top`
+    has the ten most probable tokens.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.head_lens(model, task).numbers["head", "answer above all other answers in"].row(0)
+    ('a1.h1', 7)
+    """
     return HEAD_LENS.measure(model, task, options)

@@ -294,9 +294,20 @@ JUDGED_CIRCUIT = Experiment(
 
 
 def judge(model: Model, task: Task, circuit: Circuit | None = None, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """How good a circuit is; None: the post's final one, its parts filled by rule.
+    """How good a circuit is (docs/method.md, section 8).
 
-    Faithfulness (over prompts and paraphrases), minimality, completeness, and random circuits of its kind.
+    circuit: None: the post's final circuit (C7), its parts filled by rule.
+
+    Tables: `faithfulness` (circuit and model, over prompts and paraphrases), `minimality` (each component left out in
+    turn), `completeness` (parts knocked out of circuit and model) and `random_circuits` (others of its size and kind),
+    each with every metric per prompt.
+
+    Raises `CircuitError` where the model cannot run the circuit, and `OptionError` where none is given and the task's
+    prompts do not differ in a subject alone.
+
+    >>> judged = vitro.judge(model, task, vitro.Circuit.wire("input -> a1.h1; a1.h1 -> logits"))
+    >>> judged.numbers["question"][0], sorted(judged.tables)[:3]
+    ('faithful: answer among the answers', ['completeness', 'faithfulness', 'judged_circuit'])
     """
     setup = Setup(model, task, options)
     setup.check()

@@ -99,5 +99,14 @@ KEEP_CURVE = Experiment(
 
 
 def keep_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The k strongest heads kept, for k from none to all (the post, "Finding a subset under mean ablation")."""
+    """The k strongest heads kept, for k from none to all (the post, "Finding a subset under mean ablation").
+
+    Table `keep_curve` has a row per k and prompt: every metric when all heads but the k strongest are ablated.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.keep_heads(model, task).numbers["heads kept"].to_list()
+    [0, 1, 2, 4, 8, 12]
+    """
     return KEEP_CURVE.measure(model, task, options)

@@ -120,5 +120,15 @@ KEY_HEADS = Experiment(
 
 
 def head_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The key heads' top tokens (docs/method.md, V4; the post, "Logit lens applied to heads")."""
+    """The key heads' top tokens (docs/method.md, V4; the post, "Logit lens applied to heads").
+
+    Table `key_heads` has a row per key head: layer, head and why it was chosen (see `key_heads`). The figure shows each
+    head's most probable token by the logit lens in every prompt.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.head_tokens(model, task).numbers["head", "chosen by"].row(0)
+    ('a1.h1', 'selective, mean ablation, random ablation')
+    """
     return KEY_HEADS.measure(model, task, options)

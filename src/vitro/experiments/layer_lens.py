@@ -92,5 +92,15 @@ LAYER_LENS = Experiment(
 
 
 def layer_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The logit lens on every layer (docs/method.md, V8; the post, "Logit lens applied to layers")."""
+    """The logit lens on every layer (docs/method.md, V8; the post, "Logit lens applied to layers").
+
+    Table `layer_lens` has a row per prompt, layer and stage (pre, mid, post): the probabilities of right and wrong as
+    if the model ended there, and the answer's rank. Table `layer_lens_top` has the ten most probable tokens.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.layer_lens(model, task).numbers["layer", "answer above all other answers in"].rows()
+    [(0, 0), (1, 7), (2, 7)]
+    """
     return LAYER_LENS.measure(model, task, options)

@@ -159,14 +159,18 @@ def patch(
     positions: Sequence[int | str] | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> Measurement:
-    """Any site of the model, each layer (and head) and position patched from the prompt's counterfactual.
+    """Patch any site of the model, each layer (and head) and position, from the prompt's counterfactual.
 
     sites: resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, pattern. positions: numbers, negative ones from the
     end, or marks of the task ("subject", "IO"); None: see `patching_of`.
-    OptionError for a site or a mark that there is not, and for a task without counterfactuals.
+    Table `patching` has a row per prompt, site, layer, head (for z and pattern) and position: how every metric changes,
+    patched minus clean, and kl = KL(clean || patched) in nats.
     Source: Meng et al. 2022 (arXiv 2202.05262); Zhang & Nanda 2023 (arXiv 2309.16042).
 
-    Example: `vitro.patch(model, vitro.tasks.named("ioi:20"), ["resid_pre"], ["S2", "final"]).table`
+    Raises `OptionError` for a site or mark that does not exist, and for a task without counterfactuals.
+
+    >>> vitro.patch(model, task, ["attn_out"], ["subject", "final"]).numbers["where", "place"].row(0)
+    ('layer 1', '7 is')
     """
     if unknown := [site for site in sites if site not in PATCHES]:
         raise OptionError(f"{unknown[0]!r} cannot be patched; what works: {', '.join(PATCHES)}")

@@ -174,5 +174,15 @@ STEERING = Experiment(
 
 
 def steer(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Steering by a token's direction (docs/method.md, V10; the post, "Logit lens applied to layers")."""
+    """Steering by a token's direction (docs/method.md, V10; the post, "Logit lens applied to layers").
+
+    Table `steering` has a row per prompt and alpha: every metric when alpha times the direction is added to the stream.
+    Table `steering_attention` has the key heads' attention to the subject (or first mark), and `steering_vector` says
+    which direction was added, after which layer, and where.
+
+    Raises `OptionError` where a prompt has no wrong answer and no steering token is given, or an option does not fit.
+
+    >>> vitro.steer(model, task, vitro.Options(alphas=(0.0, 5.0))).numbers.columns[:4]
+    ['alpha', 'mean answer prob', 'mean prob of the subject', 'a1.h1 to subject']
+    """
     return STEERING.measure(model, task, options)

@@ -78,5 +78,14 @@ STREAM_TOP = Experiment(
 
 
 def stream_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Top tokens of every stream at the input of every layer (docs/method.md, V9; the post, "Attention patterns")."""
+    """Top tokens of every stream at the input of every layer (docs/method.md, V9; the post, "Attention patterns").
+
+    Table `stream_top` has a row per prompt, layer, position and rank (0 to 9): the token, by the logit lens.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.stream_tokens(model, task).table.columns
+    ['prompt', 'layer', 'position', 'rank', 'token']
+    """
     return STREAM_TOP.measure(model, task, options)
