@@ -37,14 +37,14 @@ def drawn(*size: int) -> Tensor:
 
 def test_every_metric_is_its_definition_for_every_run_and_prompt() -> None:
     logits, asked = drawn(4, len(RIGHT), 10), questions()
-    ours = answers(logits, asked)
+    said = answers(logits, asked)
     for run, row in ((run, row) for run in range(4) for row in range(len(RIGHT))):
         expected = slow_metrics(logits[run, row], RIGHT[row], WRONG[row], AMONG)
         assert expected.keys() == METRICS.keys() - {"kl"}
-        assert {name: float(METRICS[name].of(ours)[run, row]) for name in expected} == pytest.approx(expected, abs=1e-5)
-        assert int(ours.rank(logits)[run, row]) == slow_rank(logits[run, row], RIGHT[row], range(10))
-        assert int(ours.rank_wrong()[run, row]) == slow_rank(logits[run, row], RIGHT[row], WRONG[row])
-        assert int(ours.rank_listed()[run, row]) == slow_rank(logits[run, row], RIGHT[row], AMONG)
+        assert {name: float(METRICS[name].of(said)[run, row]) for name in expected} == pytest.approx(expected, abs=1e-5)
+        assert int(said.rank(logits)[run, row]) == slow_rank(logits[run, row], RIGHT[row], range(10))
+        assert int(said.rank_wrong()[run, row]) == slow_rank(logits[run, row], RIGHT[row], WRONG[row])
+        assert int(said.rank_listed()[run, row]) == slow_rank(logits[run, row], RIGHT[row], AMONG)
 
 
 def test_the_same_of_a_models_own_final_streams_with_kl_from_the_clean_run() -> None:
@@ -52,15 +52,15 @@ def test_the_same_of_a_models_own_final_streams_with_kl_from_the_clean_run() -> 
     of_all = Asked.of(asked, model.device)
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        ours = of_all[finals.prompts].of_logits(finals)
-        return {"logits": finals.logits, **{metric.name: metric.of(ours) for metric in fitting(asked)}}
+        said = of_all[finals.prompts].of_logits(finals)
+        return {"logits": finals.logits, **{metric.name: metric.of(said) for metric in fitting(asked)}}
 
     push = Edit(resid_post(1), drawn(model.shape.d_model), how="add")
-    found = sweep(model, asked.tokens, [(), (push,)], read)
+    results = sweep(model, asked.tokens, [(), (push,)], read)
     for row in range(len(RIGHT)):
-        clean, run = found["logits"][:, row]
+        clean, run = results["logits"][:, row]
         expected = {**slow_metrics(run, RIGHT[row], WRONG[row], AMONG), "kl": slow_kl(clean, run)}
-        assert {name: float(found[name][1, row]) for name in expected} == pytest.approx(expected, abs=1e-5)
+        assert {name: float(results[name][1, row]) for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
 def test_what_a_task_has_not_its_metrics_are_not_of() -> None:
@@ -91,10 +91,10 @@ def test_right_is_first_only_above_all_wrong_ones(
     logits = torch.full((2, 10), -9.0)
     logits[0, : len(right)], logits[0, 5:7] = torch.tensor(right), torch.tensor(wrong)
     asked = questions(right=(tuple(range(len(right))), (1, 2, 3)), wrong=((5, 6), (7, 8, 9)), among=())
-    ours = answers(logits, asked)
-    assert METRICS["right_first"].of(ours)[0] == float(first)
-    assert (ours.rank_wrong()[0] == 0) == first
-    assert (ours.rank(logits)[0] == 0) == first
+    said = answers(logits, asked)
+    assert METRICS["right_first"].of(said)[0] == float(first)
+    assert (said.rank_wrong()[0] == 0) == first
+    assert (said.rank(logits)[0] == 0) == first
 
 
 def test_what_fills_up_a_shorter_row_of_answers_counts_for_nothing() -> None:
@@ -102,22 +102,22 @@ def test_what_fills_up_a_shorter_row_of_answers_counts_for_nothing() -> None:
     logits = drawn(2, 10)
     logits[:, 0] = 50.0
     asked = questions(right=((0,), (4,)), wrong=((3, 5, 7), (6,)), among=(0, 3, 4))
-    ours = answers(logits, asked)
+    said = answers(logits, asked)
     expected = slow_metrics(logits[1], (4,), (6,), (0, 3, 4))
-    assert {name: float(METRICS[name].of(ours)[1]) for name in expected} == pytest.approx(expected, abs=1e-5)
+    assert {name: float(METRICS[name].of(said)[1]) for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_impossible_token_gives_no_nan_where_it_is_not_asked_about() -> None:
     logits = drawn(1, 10)
     logits[0, 9] = -math.inf
-    ours = answers(logits, questions(right=((3,),), wrong=((4,),), among=(3, 4)))
-    assert all(METRICS[name].of(ours).isfinite().all() for name in METRICS if name != "kl")
+    said = answers(logits, questions(right=((3,),), wrong=((4,),), among=(3, 4)))
+    assert all(METRICS[name].of(said).isfinite().all() for name in METRICS if name != "kl")
 
 
 def test_the_lens_reads_the_metrics_as_the_whole_vocabulary_does() -> None:
     model, vectors = random_model("llama-gqa-3"), drawn(3, 48)
     logits = read_out(model, vectors)
-    ours = answers(logits, questions())
+    said = answers(logits, questions())
     for row in range(3):
         expected = slow_metrics(logits[row], RIGHT[row], WRONG[row], AMONG)
-        assert {name: float(METRICS[name].of(ours)[row]) for name in expected} == pytest.approx(expected, abs=1e-5)
+        assert {name: float(METRICS[name].of(said)[row]) for name in expected} == pytest.approx(expected, abs=1e-5)

@@ -152,8 +152,8 @@ def test_the_section_of_the_key_heads_says_why_each_is_one_and_what_it_says(plan
     assert why[SUCCESSOR].startswith("selective")
     assert "copying" in why[COPY]
     numbers = {row["head"]: row for row in found.numbers.to_dicts()}
-    assert numbers["a1.h1"]["answer first in"] == 7
-    assert numbers["a0.h2"]["mean subject prob"] > 0.5
+    assert numbers["a1.h1"]["answer above all other answers in"] == 7
+    assert numbers["a0.h2"]["mean prob of the subject"] > 0.5
     # The planted heads say the next day and the day itself, and the figure shows it.
     rows = next(iter(to_spec(found.figures["head_tokens"])["datasets"].values()))
     words = {(row["layer"], row["column"]): row["word"] for row in rows}

@@ -37,6 +37,7 @@ from vitro.engine import (
 from vitro.experiments import Setup
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION
 from vitro.models import Model
+from vitro.tasks import Pairs
 
 CIRCUITS = {
     "free": Circuit.wire("input -> m0; input, m0 -> a1.h0, a2.h1[IO]; a1.h0, b1 -> m1; a1.h0, a2.h1, m1 -> logits"),
@@ -232,6 +233,21 @@ def test_heads_pinned_to_each_prompts_own_marks(here: Slow) -> None:
     assert moved(table, "kl") > 0.01
 
 
+def test_marks_that_meet_are_one_place_where_they_meet_in_all_prompts() -> None:
+    rows = tuple(
+        replace(row, marks={"S": place, "S+1": place + 1, "T": 2, "end": 3})
+        for row, place in zip(EQUAL.rows, (2, 1, 2), strict=True)
+    )
+    model = slow("gpt2").model
+    pinned = vitro.pin_heads(model, Pairs("meeting", rows), Options(heads=((2, 1),)))
+    # "end" is "final" in all prompts; "T" is "S" in two of three, and a place of its own.
+    assert set(pinned.table["mark"]) == {None, "S", "S+1", "end", "T"}
+    assert pinned.experiment.numbers(pinned.tables).columns == ["heads", "clean", "S", "S+1", "T", "end"]
+    assert pinned.figures
+    patched = vitro.patch(model, Pairs("meeting", rows), ["resid_pre"])
+    assert set(patched.table["mark"]) == {"S", "S+1", "end", "T"}
+
+
 def slow_direction(here: Slow, row: int, kind: str) -> Tensor:
     """Right minus wrong: a mean of columns of W_U each, folded as TransformerLens folds them or raw."""
     columns = unembedding_of(here.model).double()
@@ -415,7 +431,7 @@ def test_direct_attribution_sums_to_the_logit_difference(here: Slow) -> None:
 
 
 def test_named_activations_are_what_hooks_see(here: Slow) -> None:
-    found = vitro.activations(here.model, UNEQUAL, ["resid_pre", "mlp_out", "z", "pattern"])
+    named = vitro.activations(here.model, UNEQUAL, ["resid_pre", "mlp_out", "z", "pattern"])
     for row, layer in product(here.rows, here.layers):
         seen = here.seen[row]
         for name, value in (
@@ -424,7 +440,7 @@ def test_named_activations_are_what_hooks_see(here: Slow) -> None:
             ("attn.hook_z", seen.z[layer]),
             ("attn.hook_pattern", seen.attention[layer]),
         ):
-            assert_near(found.of(f"blocks.{layer}.{name}", row), value)
+            assert_near(named.of(f"blocks.{layer}.{name}", row), value)
 
 
 def patched(here: Slow, site: Patch, layer: int, row: int) -> dict[int | None, Edit]:
@@ -487,3 +503,16 @@ def test_a_sweep_of_some_of_the_prompts_is_of_the_first_of_each_kind_and_the_sam
     values = (some.table["logit_diff_change"] - expected["logit_diff_change"]).abs()
     assert float(values.max()) < 1e-5  # type: ignore[arg-type]
     assert some.tables["task"]["n_swept"].item() == 3
+
+
+def test_a_sweep_of_some_of_the_prompts_has_the_ablations_and_means_of_all() -> None:
+    model = pair_model(FAMILIES[0])
+    single = vitro.ablate_heads(model, UNEQUAL, Options(sweep_prompts=1)).table
+    assert single["method"].unique(maintain_order=True).to_list() == ["zero", "counterfactual"]
+    every = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",))).table
+    some = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",), sweep_prompts=2)).table
+    expected = every.filter(pl.col("prompt").is_in(some["prompt"].unique().to_list()))
+    assert len(some) == len(expected) == 2 * 12
+    assert_near(some["logit_diff_change"].to_torch(), expected["logit_diff_change"].to_torch())
+    with pytest.raises(vitro.VitroError, match="resample ablation cannot be had: there is no other prompt"):
+        vitro.ablate_heads(model, EQUAL, Options(ablations=("resample",), sweep_prompts=1))

@@ -23,6 +23,7 @@ from vitro.figures import (
     head_lens,
     layer_lens,
     layer_top_tokens,
+    patching_heatmaps,
     steering,
     to_spec,
     to_svg,
@@ -122,3 +123,19 @@ def test_a_push_from_wrong_to_right_is_said_in_words_and_a_mark_has_no_article()
 def test_a_pattern_of_one_prompt_is_no_mean() -> None:
     tokens = [f" t{n}" for n in range(8)]
     assert "in the first prompt" in to_svg(attention_patterns(attention_pattern_table(prompts=1), tokens))
+
+
+def test_patched_sites_have_their_own_names_and_marks_stand_in_the_order_of_the_table() -> None:
+    marks = ["IO", "S1", "final"]
+    rows = [
+        (prompt, site, layer, mark, 5 - place if prompt else place, -0.1 * layer)
+        for site in ("resid_pre", "mlp_out")
+        for layer in range(2)
+        for place, mark in enumerate(marks)
+        for prompt in range(3)
+    ]
+    columns = ["prompt", "site", "layer", "place", "position", "logit_diff_change"]
+    table = pl.DataFrame(rows, schema=columns, orient="row").with_columns(head=pl.lit(None, dtype=pl.Int64))
+    svg = to_svg(patching_heatmaps(table, IOI_SAID))
+    assert "ablation" not in svg
+    assert [svg.index(f">{mark}</text>") for mark in marks] == sorted(svg.index(f">{mark}</text>") for mark in marks)

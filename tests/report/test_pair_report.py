@@ -9,9 +9,11 @@ import pytest
 from small_models import hf_model
 from task_tokenizers import knowing
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options
+from vitro.experiments.prompts import asked
 from vitro.figures import to_spec
+from vitro.models import Model
 from vitro.study import Study, run_study
-from vitro.tasks import named
+from vitro.tasks import days, named
 from vitro.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES
 
 N = 36
@@ -115,3 +117,11 @@ def test_the_facts_say_how_many_rows_were_drawn_and_by_which_seed(report: str) -
 def test_the_lens_has_one_count_where_the_answers_are_of_no_list(study: Study) -> None:
     columns = EXPERIMENTS["layer_lens"].numbers(study.tables(EXPERIMENTS["layer_lens"])).columns
     assert columns == ["layer", "mean answer prob", "mean prob of the subject", "answer above the subject in"]
+
+
+def test_of_a_template_with_a_gap_it_says_the_template(planted_model: Model) -> None:
+    tables = EXPERIMENTS["prompts"].measure(planted_model, days(), Options(samples=4)).tables
+    assert asked(tables) == (
+        "7 prompts that differ in the subject alone, \u201cIf today is {subject}, tomorrow is\u201d: right is Tuesday "
+        "where it is Monday. Components are ranked by the answer's probability under mean ablation."
+    )

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -188,6 +189,12 @@ def test_a_row_that_does_not_fit_is_named_with_its_column(changed: dict[str, Any
     assert str(caught.value).startswith("task 'small': row 2 (")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "IO]", "all", "elsewhere"])
+def test_a_mark_that_no_pin_could_name_is_refused(name: str) -> None:
+    with pytest.raises(TaskError, match=re.escape(f"the mark {name!r} is no name that will do")):
+        asked(replace(MARY, marks={name: 1}))
 
 
 def test_a_prompt_longer_than_the_context_is_named() -> None:

@@ -38,16 +38,24 @@ CLEAN = (1.0,)
 
 
 def mib_weights(steps: int) -> tuple[float, ...]:
-    """Where EAP-IG's main branch and MIB take their gradients: 0, 1/m ... (m-1)/m. The clean run is not among them."""
+    """Where EAP-IG's main branch and MIB take their gradients: 0, 1/m ... (m-1)/m. The clean run is not among them.
+
+    >>> mib_weights(4)
+    (0.0, 0.25, 0.5, 0.75)
+    """
     return tuple(step / steps for step in range(steps))
 
 
 def paper_weights(steps: int) -> tuple[float, ...]:
-    """Where EAP-IG's paper takes its gradients: 1/m, 2/m ... 1. The ablated run is not among them."""
+    """Where EAP-IG's paper takes its gradients: 1/m, 2/m ... 1. The ablated run is not among them.
+
+    >>> paper_weights(4)
+    (0.25, 0.5, 0.75, 1.0)
+    """
     return tuple((step + 1) / steps for step in range(steps))
 
 
-# Not under `inference_mode`, even where the caller is: what it makes can have no gradient.
+# Not under `inference_mode`, even where the caller is: its tensors can have no gradient.
 @torch.inference_mode(False)
 @torch.no_grad()
 def attribute_edges(
@@ -60,12 +68,12 @@ def attribute_edges(
     weights: Sequence[float] = CLEAN,
     memory: int | None = None,
 ) -> dict[str, Tensor]:
-    """Estimate what each metric would gain, were an edge cut, for all edges: name -> [edge, prompt], on the CPU.
+    """Estimate how each metric would change if an edge were cut, for all edges: name -> [edge, prompt], on the CPU.
 
-    The edges are those of `model_edges(0)`, `model_edges(1)` and so on to `model_edges(n_layers)`, in a row. A score is
+    The edges are those of `model_edges(0)`, `model_edges(1)` ... `model_edges(n_layers)`, in that order. A score is
     the sum, over the positions from `since` on, of (what the source would write at its constant - what it writes) .
     (d metric / d the stream as the reader reads it, before its norm). A head reads three times, for its q, k and v;
-    where heads share keys and values, each head's <k> and <v> is its own: the others go on as they were.
+    where heads share keys and values, each head's <k> and <v> is its own: the other heads keep theirs.
 
     weights: the gradients are averaged over runs whose embedding at those positions is w embed + (1 - w)
     constants.embed, one for each w. `CLEAN`: edge attribution patching, the first order of `cut_edges` (EAP, Syed et
@@ -73,8 +81,12 @@ def attribute_edges(
     2403.17806) with the endpoints of its code and of its paper. EAP-IG's own score of an edge, where its metric is a
     sum over the batch, is the mean over prompts of the scores here.
 
-    memory: bytes for everything but the model; more prompts than fit are worked on in parts.
+    memory: bytes for everything but the model; prompts that do not fit together are worked on in parts.
     Raises ValueError for no weights, MemoryBudgetError where not even one prompt fits, and what `cut_edges` does.
+
+    >>> constants = vitro.circuits.resampled(model, prompts, seed=0)
+    >>> attribute_edges(model, prompts, constants, lambda logits: {"logit": logits[:, 3]})["logit"].shape
+    torch.Size([262, 7])
     """
     if not weights:
         raise ValueError("weights must name at least one run whose gradient is taken, as CLEAN does")
@@ -88,14 +100,14 @@ def attribute_edges(
         tree = pack(prompts[part], apart=0)
         for name, scores in _attribute(here, tree, part, len(prompts), constants, metrics, since, weights).items():
             parts.setdefault(name, []).append(scores.cpu())
-    found = {name: torch.cat(scores, dim=1) for name, scores in parts.items()}
+    scores_by_name = {name: torch.cat(scores, dim=1) for name, scores in parts.items()}
     refuse_broken(
         model,
-        torch.stack([~scores.isfinite().all(0) for scores in found.values()]),
+        torch.stack([~scores.isfinite().all(0) for scores in scores_by_name.values()]),
         lambda row, prompt: clean_begins(alone(model, prompts[prompt])) or "the gradients",
-        lambda row: f"scores of edges by {list(found)[row]}",
+        lambda row: f"scores of edges by {list(scores_by_name)[row]}",
     )
-    return found
+    return scores_by_name
 
 
 def _attribute(
@@ -109,16 +121,16 @@ def _attribute(
     weights: Sequence[float],
 ) -> dict[str, Float[Tensor, "edge prompt"]]:
     """The scores of the prompts on one tree."""
-    shape, where = model.shape, Nodes.of(tree, part.start, model.device)
+    shape, tree_nodes = model.shape, Nodes.of(tree, part.start, model.device)
     nodes = (tree.positions >= since).nonzero()[:, 0].to(model.device)
     clean = run(model, tree)
     there, embed = clean.there, clean.layers[0].resid_pre
     sources = sources_before(shape.n_heads, shape.n_layers)
-    change = source_changes(clean, sources, constants, where, nodes)
+    change = source_changes(clean, sources, constants, tree_nodes, nodes)
     del clean
-    # Kept apart, the prompts' nodes lie one prompt after the other.
+    # Kept apart, the nodes lie prompt by prompt.
     lengths = ((tree.paths >= 0).sum(1) - since).clamp_min(0).tolist()
-    found: dict[str, Tensor] = {}
+    totals: dict[str, Tensor] = {}
     for weight in weights:
         start = embed.index_add(0, nodes, change[0], alpha=1 - weight)
         with torch.enable_grad():
@@ -128,16 +140,18 @@ def _attribute(
             sums = {name: value[part].sum() for name, value in values.items()}
         for name, value in sums.items():
             gradients = torch.autograd.grad(value, reads, retain_graph=True)
-            readers = _readers(model, [one[0, nodes] for one in streams], [one[0, nodes] for one in gradients])
-            scores = torch.cat([_products(change[:n], one, lengths) for n, one in readers]) / len(weights)
-            found[name] = found[name] + scores if name in found else scores
-    return found
+            readers = _readers(
+                model, [stream[0, nodes] for stream in streams], [gradient[0, nodes] for gradient in gradients]
+            )
+            scores = torch.cat([_products(change[:n], gradient, lengths) for n, gradient in readers]) / len(weights)
+            totals[name] = totals[name] + scores if name in totals else scores
+    return totals
 
 
 def _run(
     model: Model, tree: Tree, embed: Float[Tensor, "node d_model"]
 ) -> tuple[list[Float[Tensor, "row node d_model"]], list[Tensor]]:
-    """One pass from an embedding on: the stream that enters each layer, and all that is read.
+    """A forward pass from an embedding: the stream that enters each layer, and everything that is read.
 
     What is read: for each layer every head's own q, k and v before rotation and the stream that its MLP reads; then
     the final stream. Each is a tensor of its own, so that its gradient is what passes through this reader alone.
@@ -164,10 +178,10 @@ def _readers(
     streams: Sequence[Float[Tensor, "node d_model"]],
     gradients: Sequence[Float[Tensor, "node ..."]],
 ) -> Iterator[tuple[int, Float[Tensor, "reader node d_model"]]]:
-    """The gradients of the readers' own streams, from those of what `_run` says is read, at some of the nodes.
+    """The gradients of the readers' streams, from those of everything that `_run` says is read, at some nodes.
 
-    In the order of the edges: a layer's heads (each by q, k and v), its MLP, the next layer's, the logits last; those
-    that read the same sources together. With them goes how many of the sources, in the model's order, they read.
+    In the order of the edges: a layer's heads (each by q, k and v), its MLP, the next layer's, the logits last. Readers
+    of the same sources come together, with the number of those sources (the first ones in the model's order).
     """
     n_heads = model.shape.n_heads
     for layer, stream in enumerate(streams):
@@ -194,17 +208,17 @@ def _products(
 ) -> Float[Tensor, "edge prompt"]:
     """Change . gradient, summed over each prompt's nodes: for every source, every reader.
 
-    lengths: how many of the nodes are each prompt's, which lie one prompt after the other.
+    lengths: how many of the nodes, which lie prompt by prompt, each prompt has.
     """
     pairs = zip(change.split(lengths, dim=1), gradient.split(lengths, dim=1), strict=True)
-    return torch.stack([(new.flatten(1) @ one.flatten(1).T).flatten() for new, one in pairs], dim=-1)
+    return torch.stack([(new.flatten(1) @ grad.flatten(1).T).flatten() for new, grad in pairs], dim=-1)
 
 
 def _budget(model: Model, memory: int | None) -> Budget:
-    """A sweep's budget, with what is held here for each node: the changes, autograd's own, the gradients of a layer."""
+    """A sweep's budget, with what is held here for each node: changes, autograd's graph, gradients of a layer."""
     shape, size, budget = model.shape, model.dtype.itemsize, Budget.of(model, memory)
     n_sources = len(sources_before(shape.n_heads, shape.n_layers))
-    # While the changes are stacked, they are there twice.
+    # While the changes are stacked, they are in memory twice.
     changes = 2 * n_sources * shape.d_model
     # Of each block: the streams and normed streams; q, k, v and z; an MLP's hidden layer, up to four times over.
     graph = shape.n_layers * (10 * shape.d_model + 12 * shape.n_heads * shape.d_head + 5 * shape.d_mlp)

@@ -1,4 +1,4 @@
-"""A circuit: components of a model, and which of them each one reads."""
+"""A circuit: components of a model, and which of them each reads."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -20,9 +20,9 @@ from vitro.circuits.nodes import (
     Pin,
     head,
     mlp,
-    node,
     stream,
 )
+from vitro.circuits.nodes import node as parse_node
 from vitro.circuits.text import parse, write
 from vitro.models import Model
 
@@ -32,15 +32,21 @@ class Circuit:
     """A small graph of components, each reading the SUM of what its sources write (docs/method.md, section 7).
 
     What is not an edge contributes nothing: no residual stream, no bias. It need not be a part of the model: an MLP may
-    read a head of a later layer. `resid_post8` is the one node that stands for many: the model's own stream after layer
-    8, with everything below it wired as in the model; what of that is in `constants` is not live there.
+    read a head of a later layer. `resid_post8` is the only node that stands for many: the model's own stream after
+    layer 8, with everything below it wired as in the model, except the components in `constants`.
 
     edges: who reads what. pins: heads whose attention is fixed. constants: heads and MLPs that put out a fixed value.
     CircuitError for a wiring that cannot be run: a cycle, no logits, a component that is read and reads nothing.
 
+<<<<<<< HEAD
     >>> circuit = vitro.Circuit.wire("input -> a0.h2, a1.h1; a0.h2, a1.h1 -> logits")
     >>> [str(node) for node in circuit.components(n_heads=4)]
     ['a0.h2', 'a1.h1']
+=======
+    >>> circuit = vitro.Circuit.wire("input -> m0; input, m0 -> a1.h1[subject]; a1.h1 -> logits")
+    >>> circuit.heads, len(circuit.edges)
+    ((Node(layer=1, kind=<Kind.head: 1>, head=1),), 8)
+>>>>>>> main
     """
 
     edges: frozenset[Edge]
@@ -74,13 +80,13 @@ class Circuit:
     ) -> "Circuit":
         """The model itself, with every head at a constant but those to keep.
 
-        keep: "9.1", "a9.h1", (9, 1), and MLPs ("m9") where `mlps` is "ablated". others: what the rest puts out.
+        keep: "9.1", "a9.h1", (9, 1), and MLPs ("m9") where `mlps` is "ablated". others: what the other heads put out.
         heads_of: the layers whose heads are at constants (None: all). until: the logits read the stream after this
-        layer, as the logit lens does (None: the last). With everything kept it equals the model.
+        layer, as the logit lens does (None: the last). If everything is kept, it equals the model.
         CircuitError for what the model does not have, and for names to keep that are neither heads nor MLPs.
         """
         shape = model.shape
-        kept = {head(*one) if isinstance(one, tuple) else node(one) for one in keep}
+        kept = {head(*name) if isinstance(name, tuple) else parse_node(name) for name in keep}
         if mlps not in ("live", "ablated"):
             raise CircuitError(f"mlps must be live or ablated, not {mlps!r}")
         layers = range(shape.n_layers) if heads_of is None else heads_of
@@ -88,17 +94,17 @@ class Circuit:
         if mlps == "ablated":
             parts |= {mlp(layer) for layer in range(shape.n_layers)}
         # Constants of layers that the model lacks would be left out without a word.
-        for one in sorted(kept | parts):
-            if not one.constant_kind:
-                raise CircuitError(f"{one} cannot be kept; heads, as 9.1, and MLPs, as m9, can")
-            check_node(model, one)
+        for node in sorted(kept | parts):
+            if not node.constant_kind:
+                raise CircuitError(f"{node} cannot be kept; heads, as 9.1, and MLPs, as m9, can")
+            check_node(model, node)
         last = shape.n_layers - 1 if until is None else until
-        made = cls(
+        circuit = cls(
             edges=frozenset({Edge(stream(last), LOGITS)}),
             constants=frozenset((part, others) for part in parts - kept if part.layer <= last),
         )
-        made.check(model)
-        return made
+        circuit.check(model)
+        return circuit
 
     def __str__(self) -> str:
         """The text that `wire` reads."""
@@ -106,11 +112,11 @@ class Circuit:
 
     @cached_property
     def sources(self) -> Mapping[tuple[Node, Input | None], tuple[Node, ...]]:
-        """For every reader and input what it reads, in the model's order."""
-        found: dict[tuple[Node, Input | None], list[Node]] = defaultdict(list)
+        """What every reader reads by each input, in the model's order."""
+        sources: dict[tuple[Node, Input | None], list[Node]] = defaultdict(list)
         for edge in sorted(self.edges, key=lambda edge: edge.source):
-            found[edge.reader, edge.input].append(edge.source)
-        return {key: tuple(nodes) for key, nodes in found.items()}
+            sources[edge.reader, edge.input].append(edge.source)
+        return {key: tuple(nodes) for key, nodes in sources.items()}
 
     @cached_property
     def order(self) -> tuple[Node, ...]:
@@ -118,29 +124,29 @@ class Circuit:
         graph: dict[Node, set[Node]] = defaultdict(set)
         for edge in self.edges:
             graph[edge.reader].add(edge.source)
-        return tuple(TopologicalSorter({one: sorted(graph[one]) for one in sorted(graph)}).static_order())
+        return tuple(TopologicalSorter({node: sorted(graph[node]) for node in sorted(graph)}).static_order())
 
     @property
     def heads(self) -> tuple[Node, ...]:
         """The live heads that are nodes of their own, in the model's order."""
-        return tuple(one for one in sorted(self.order) if one.kind is Kind.head and one not in self.constant_of)
+        return tuple(node for node in sorted(self.order) if node.kind is Kind.head and node not in self.constant_of)
 
     def kept(self, n_heads: int) -> tuple[Node, ...]:
         """What it keeps of its streams, in the model's order; n_heads: of a layer of the model.
 
-        The live heads of layers in which another head is at a constant, and the live MLPs where another MLP is: of what
-        is live as a whole nothing was chosen.
+        The live heads of layers in which another head is at a constant, and the live MLPs where another MLP is. A layer
+        whose heads are all live counts for nothing: none of them was chosen.
         """
-        beside = {one for one in self.constant_of if one.layer <= self.until}
-        layers = {one.layer for one in beside if one.kind is Kind.head}
+        constants = {node for node in self.constant_of if node.layer <= self.until}
+        layers = {node.layer for node in constants if node.kind is Kind.head}
         heads = (head(layer, number) for layer in layers for number in range(n_heads))
-        mlps = (mlp(layer) for layer in range(self.until + 1) if any(one.kind is Kind.mlp for one in beside))
-        return tuple(sorted({*heads, *mlps} - beside))
+        mlps = (mlp(layer) for layer in range(self.until + 1) if any(node.kind is Kind.mlp for node in constants))
+        return tuple(sorted({*heads, *mlps} - constants))
 
     @property
     def mlps(self) -> tuple[Node, ...]:
         """The live MLPs that are nodes of their own, in the model's order."""
-        return tuple(one for one in sorted(self.order) if one.kind is Kind.mlp and one not in self.constant_of)
+        return tuple(node for node in sorted(self.order) if node.kind is Kind.mlp and node not in self.constant_of)
 
     def components(self, n_heads: int) -> tuple[Node, ...]:
         """The live heads and MLPs that it names, wired or kept of its streams; n_heads: of a layer of the model."""
@@ -149,62 +155,62 @@ class Circuit:
     @cached_property
     def until(self) -> int:
         """The last layer of which it reads the model's own stream; -1 where it reads none."""
-        return max((one.layer for one in self.order if one.kind is Kind.stream), default=-1)
+        return max((node.layer for node in self.order if node.kind is Kind.stream), default=-1)
 
     @cached_property
     def pin_of(self) -> Mapping[Node, Pin]:
-        """The pinned heads' streams."""
+        """The pin of each pinned head."""
         return dict(self.pins)
 
     @cached_property
     def constant_of(self) -> Mapping[Node, Constant]:
-        """What the constant components put out."""
+        """The kind of constant that each component at a constant puts out."""
         return dict(self.constants)
 
     def without(self, *left_out: Node) -> "Circuit":
         """The circuit with some of its nodes left out, with their edges and whatever then reads nothing.
 
-        What it keeps of a stream (`kept`) goes to the constant of what it is kept from.
-        CircuitError where nothing reaches the logits any more, and for what is live within a stream as a whole.
+        A component that it keeps of a stream (`kept`) goes to the constant that others of its kind there are at.
+        CircuitError where nothing reaches the logits any more, and for a component of a stream that has no such others.
         """
         gone = set(left_out)
-        within = [one for one in left_out if one.constant_kind and one.layer <= self.until]
-        constants = {*self.constants, *((one, self._beside(one)) for one in within if one not in self.constant_of)}
+        within = [node for node in left_out if node.constant_kind and node.layer <= self.until]
+        constants = {*self.constants, *((node, self._beside(node)) for node in within if node not in self.constant_of)}
         edges = set(self.edges)
         while True:
             edges = {edge for edge in edges if edge.source not in gone and edge.reader not in gone}
             reading = {(edge.reader, edge.input) for edge in edges} | {(edge.reader, None) for edge in edges}
             sources = {edge.source for edge in edges}
             idle = {
-                one
-                for one in sources
-                if one.kind in (Kind.head, Kind.mlp) and one not in self.constant_of and (one, None) not in reading
+                node
+                for node in sources
+                if node.kind in (Kind.head, Kind.mlp) and node not in self.constant_of and (node, None) not in reading
             }
             idle |= {edge.reader for edge in edges if edge.reader != LOGITS and edge.reader not in sources}
             if not idle:
                 break
             gone |= idle
         used = {edge.source for edge in edges} | {edge.reader for edge in edges}
-        inside = max((one.layer for one in used if one.kind is Kind.stream), default=-1)
+        inside = max((node.layer for node in used if node.kind is Kind.stream), default=-1)
         return Circuit(
             frozenset(edges),
-            frozenset((one, pin) for one, pin in self.pins if one in used),
-            frozenset((one, value) for one, value in constants if one in used or one.layer <= inside),
+            frozenset((node, pin) for node, pin in self.pins if node in used),
+            frozenset((node, value) for node, value in constants if node in used or node.layer <= inside),
         )
 
-    def _beside(self, one: Node) -> Constant:
-        """What the others of its kind within the stream are at: the heads of its layer, or the MLPs."""
+    def _beside(self, node: Node) -> Constant:
+        """The constant that others of its kind within the stream are at: heads of its layer, or MLPs."""
         for other, value in sorted(self.constants):
-            if other.kind is one.kind and (other.layer == one.layer or one.kind is Kind.mlp):
+            if other.kind is node.kind and (other.layer == node.layer or node.kind is Kind.mlp):
                 return value
         raise CircuitError(
-            f"{one} is live within resid_post{self.until} as all of its kind are, so it cannot be left out"
+            f"{node} is live within resid_post{self.until} as all of its kind are, so it cannot be left out"
         )
 
     def check(self, model: Model) -> None:
         """CircuitError where the model has no such component."""
-        for one in {*self.order, *self.constant_of}:
-            check_node(model, one)
+        for node in {*self.order, *self.constant_of}:
+            check_node(model, node)
 
     def _check_ends(self) -> None:
         readers = {edge.reader for edge in self.edges}
@@ -234,35 +240,35 @@ class Circuit:
 
     def _check_pins(self) -> None:
         inputs = {(edge.reader, edge.input) for edge in self.edges}
-        for one, pin in sorted(self.pins, key=str):
-            if one.kind is not Kind.head:
-                raise CircuitError(f"{one}[{pin}]: only heads attend, so only heads can be pinned")
-            if not any((one, name) in inputs for name in INPUTS):
-                raise CircuitError(f"{one}[{pin}]: a pinned head must be a node of the circuit and read something")
-        for one in {edge.reader for edge in self.edges if edge.reader.kind is Kind.head}:
-            if missing := [name for name in INPUTS if (one, name) not in inputs]:
-                if one in self.pin_of and "v" not in missing:
+        for node, pin in sorted(self.pins, key=str):
+            if node.kind is not Kind.head:
+                raise CircuitError(f"{node}[{pin}]: only heads attend, so only heads can be pinned")
+            if not any((node, name) in inputs for name in INPUTS):
+                raise CircuitError(f"{node}[{pin}]: a pinned head must be a node of the circuit and read something")
+        for node in {edge.reader for edge in self.edges if edge.reader.kind is Kind.head}:
+            if missing := [name for name in INPUTS if (node, name) not in inputs]:
+                if node in self.pin_of and "v" not in missing:
                     continue
                 raise CircuitError(
-                    f"{one} reads nothing by {', '.join(missing)}; a pinned head needs v, others all three"
+                    f"{node} reads nothing by {', '.join(missing)}; a pinned head needs v, others all three"
                 )
-        for one, value in self.constants:
-            if not one.constant_kind or value not in CONSTANTS:
-                raise CircuitError(f"{value}: {one}: heads and MLPs can be at {', '.join(CONSTANTS)}")
+        for node, value in self.constants:
+            if not node.constant_kind or value not in CONSTANTS:
+                raise CircuitError(f"{value}: {node}: heads and MLPs can be at {', '.join(CONSTANTS)}")
 
     def _check_streams(self) -> None:
-        for one in self.order:
-            if one.layer <= self.until and one.kind in (Kind.head, Kind.mlp) and one not in self.constant_of:
-                raise CircuitError(f"{one} is within resid_post{self.until} already; it cannot be wired a second time")
+        for node in self.order:
+            if node.layer <= self.until and node.kind in (Kind.head, Kind.mlp) and node not in self.constant_of:
+                raise CircuitError(f"{node} is within resid_post{self.until} already; it cannot be wired a second time")
 
 
-def check_node(model: Model, one: Node) -> None:
+def check_node(model: Model, node: Node) -> None:
     """CircuitError where the model has no such component."""
     shape = model.shape
-    if one.kind in (Kind.input, Kind.logits):
+    if node.kind in (Kind.input, Kind.logits):
         return
-    if not 0 <= one.layer < shape.n_layers or (one.kind is Kind.head and not 0 <= one.head < shape.n_heads):
+    if not 0 <= node.layer < shape.n_layers or (node.kind is Kind.head and not 0 <= node.head < shape.n_heads):
         raise CircuitError(
-            f"there is no {one} in this model: its heads are a0.h0 to a{shape.n_layers - 1}.h{shape.n_heads - 1}, "
+            f"there is no {node} in this model: its heads are a0.h0 to a{shape.n_layers - 1}.h{shape.n_heads - 1}, "
             f"its MLPs m0 to m{shape.n_layers - 1}"
         )

@@ -1,4 +1,4 @@
-"""What components put out that are in a circuit's surroundings but not live."""
+"""The fixed outputs of components that a circuit reads but does not compute."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,14 @@ from vitro.models import Model
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """A fixed output of the embedding, of every head (as z, before W_O) and MLP. The axes prompt and position are 1
-    where all agree; where prompts differ in length there are as many positions as the longest has, and what stands
-    beyond a prompt's end is not read."""
+    """A fixed output of the embedding, of every head (as z, before W_O) and MLP.
+
+    The axes prompt and position have size 1 where all agree. Where prompts differ in length, there are as many
+    positions as the longest has, and values beyond a prompt's end are not read.
+
+    >>> Constants.of(vitro.engine.mean_activations(model, prompts)).z.shape
+    torch.Size([3, 1, 7, 4, 16])
+    """
 
     embed: Float[Tensor, "prompt position d_model"]
     z: Float[Tensor, "layer prompt position head d_head"]
@@ -34,9 +39,9 @@ class Constants:
     """Before this position, prompts that begin alike have the same values; from it on, each has its own."""
 
     def apart(self) -> int | None:
-        """From which position on prompts have to be kept apart that share their beginnings; None: never."""
-        own = max(self.embed.shape[0], self.z.shape[1], self.mlp_out.shape[1]) > 1
-        return self.agree_before if own else None
+        """The position from which prompts with a common beginning have to be kept apart; None: never."""
+        differ = max(self.embed.shape[0], self.z.shape[1], self.mlp_out.shape[1]) > 1
+        return self.agree_before if differ else None
 
     def check(self, prompts: Sequence[Sequence[int]]) -> None:
         """CircuitError where there are no values for some of the prompts or positions."""
@@ -53,17 +58,17 @@ class Constants:
         """The means over a dataset, position by position."""
         return cls(means.embed[None], means.z[:, None], means.mlp_out[:, None])
 
-    def embed_at(self, model: Model, where: "Nodes") -> Float[Tensor, "node d_model"]:
+    def embed_at(self, model: Model, nodes: "Nodes") -> Float[Tensor, "node d_model"]:
         """The embedding at the nodes of a tree."""
-        return where.pick(self.embed).to(model.device, model.dtype)
+        return nodes.pick(self.embed).to(model.device, model.dtype)
 
-    def z_at(self, model: Model, layer: int, where: "Nodes") -> Float[Tensor, "node head d_head"]:
+    def z_at(self, model: Model, layer: int, nodes: "Nodes") -> Float[Tensor, "node head d_head"]:
         """A layer's z at the nodes of a tree."""
-        return where.pick(self.z[layer]).to(model.device, model.dtype)
+        return nodes.pick(self.z[layer]).to(model.device, model.dtype)
 
-    def mlp_at(self, model: Model, layer: int, where: "Nodes") -> Float[Tensor, "node d_model"]:
+    def mlp_at(self, model: Model, layer: int, nodes: "Nodes") -> Float[Tensor, "node d_model"]:
         """An MLP's output at the nodes of a tree."""
-        return where.pick(self.mlp_out[layer]).to(model.device, model.dtype)
+        return nodes.pick(self.mlp_out[layer]).to(model.device, model.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,48 +97,52 @@ class Nodes:
 
 @torch.inference_mode()
 def counterfactual(model: Model, prompts: Prompts, partners: Prompts, memory: int | None = None) -> Constants:
-    """Every component's output on each prompt's partner: the same question with something else in its place.
+    """Every component's output on each prompt's partner: the same question about something else.
 
     prompts, partners: token ids, each partner exactly as long as its prompt, so that positions correspond; lengths may
     differ from prompt to prompt, and the values of a shorter one end in zeros that nothing reads.
     Raises PromptError where a partner has another length than its prompt.
 
-    Example: `counterfactual(model, [[0, 5, 9]], [[0, 6, 9]])`
+    >>> counterfactual(model, [[0, 5, 9]], [[0, 6, 9]]).mlp_out.shape
+    torch.Size([3, 1, 3, 64])
     """
-    ids, others = checked_partners(model, prompts, partners)
-    return _outputs(model, ids, others, torch.arange(len(ids)), memory)
+    ids, partners = checked_partners(model, prompts, partners)
+    return _outputs(model, ids, partners, torch.arange(len(ids)), memory)
 
 
 @torch.inference_mode()
 def resampled(model: Model, prompts: Prompts, seed: int, memory: int | None = None) -> Constants:
     """Every component's output on another prompt of the task: a seeded cycle through all, so none gets its own.
 
-    prompts: token ids, of one length; PromptError where the lengths differ.
+    prompts: token ids, all of the same length; PromptError where the lengths differ.
+
+    >>> resampled(model, prompts, seed=0).mlp_out.shape
+    torch.Size([3, 7, 7, 64])
     """
     ids = of_one_length(model, prompts, "a prompt is resampled from another position by position")
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
-    other = torch.empty_like(order)
-    other[order] = order.roll(1)
-    return _outputs(model, ids, ids, other, memory)
+    partner_numbers = torch.empty_like(order)
+    partner_numbers[order] = order.roll(1)
+    return _outputs(model, ids, ids, partner_numbers, memory)
 
 
 def _outputs(
-    model: Model, prompts: Prompts, others: Prompts, which: Int[Tensor, " prompt"], memory: int | None
+    model: Model, prompts: Prompts, partners: Prompts, partner_numbers: Int[Tensor, " prompt"], memory: int | None
 ) -> Constants:
-    """What every component puts out on other prompts. which: for each prompt, which of the others is its own."""
-    # Prompts that begin alike have the same values for as long as those others begin alike that are theirs.
-    apart = first_conflict(pack(prompts), pack(others).paths[which])
+    """What every component puts out on each prompt's partner. partner_numbers: of each prompt, among `partners`."""
+    # Prompts with a common beginning have the same values for as long as their partners agree.
+    apart = first_conflict(pack(prompts), pack(partners).paths[partner_numbers])
     embed, z, mlp_out = [], [], []
-    for _, clean in clean_runs(model, others, memory):
+    for _, clean in clean_runs(model, partners, memory):
         paths = clean.there.paths
         embed.append(_by_position(clean.layers[0].resid_pre, paths))
         z.append(torch.stack([_by_position(layer.z, paths) for layer in clean.layers]))
         mlp_out.append(torch.stack([_by_position(layer.mlp_out, paths) for layer in clean.layers]))
-    there = which.to(model.device)
+    index = partner_numbers.to(model.device)
     return Constants(
-        torch.cat(embed)[there],
-        torch.cat(z, dim=1)[:, there],
-        torch.cat(mlp_out, dim=1)[:, there],
+        torch.cat(embed)[index],
+        torch.cat(z, dim=1)[:, index],
+        torch.cat(mlp_out, dim=1)[:, index],
         agree_before=max(map(len, prompts)) if apart is None else apart,
     )
 

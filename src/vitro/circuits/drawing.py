@@ -8,7 +8,7 @@ from vitro.circuits.circuit import Circuit
 from vitro.circuits.nodes import CONSTANTS, INPUTS, Constant, Input, Kind, Node, head, mlp
 
 NAMED = 8
-"""Live components within a stream that are named; of more their number is told."""
+"""Up to this many live components within a stream are named; of more, the number is given."""
 
 BOXES = {"name": pl.String, "kind": pl.String, "note": pl.String, "fixed": pl.String, "constant": pl.Boolean}
 ARROWS = {"source": pl.String, "reader": pl.String, "input": pl.String}
@@ -17,13 +17,18 @@ ARROWS = {"source": pl.String, "reader": pl.String, "input": pl.String}
 def boxes_and_arrows(circuit: Circuit, n_heads: int | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The tables that `vitro.figures.circuit_drawing` draws.
 
-    Boxes, a row per node in the model's order: name, kind, note (what it is or looks at), fixed (what in it, or that
-    it, is at a constant), constant (whether it is, itself). Arrows, a row per source, reader and `input`: "" where a
-    component reads by one sum, else those of q, k and v that share a sum, as "q, k".
-    n_heads: of a layer of the model; where it is given, what is live within a stream is told as well.
+    Boxes, a row per node in the model's order: name, kind, note (what it is or looks at), fixed (what is at a
+    constant in it), constant (whether it is at a constant itself). Arrows, a row per source, reader and `input`: ""
+    where a component reads by one sum, else those of q, k and v that share a sum, as "q, k".
+    n_heads: of a layer of the model; if it is given, the note of a stream says what is live within it.
+
+    >>> boxes_and_arrows(Circuit.wire("input -> m0; m0 -> logits"))[1].rows()
+    [('input', 'm0', ''), ('m0', 'logits', '')]
     """
     nodes = sorted(circuit.order)
-    boxes = [(str(one), one.kind.name, *_words(circuit, one, n_heads), one in circuit.constant_of) for one in nodes]
+    boxes = [
+        (str(node), node.kind.name, *_words(circuit, node, n_heads), node in circuit.constant_of) for node in nodes
+    ]
     arrows = [
         (str(source), str(reader), name)
         for reader in nodes
@@ -40,7 +45,7 @@ def _sums(circuit: Circuit, reader: Node) -> dict[str, tuple[Node, ...]]:
     for name in names:
         if sources := circuit.sources.get((reader, name), ()):
             by_sum[sources].append(name or "")
-    return {"" if len(found) == len(names) else ", ".join(found): sources for sources, found in by_sum.items()}
+    return {"" if len(inputs) == len(names) else ", ".join(inputs): sources for sources, inputs in by_sum.items()}
 
 
 _AT: dict[Constant, str] = {
@@ -52,14 +57,14 @@ _AT: dict[Constant, str] = {
 }
 
 
-def _words(circuit: Circuit, one: Node, n_heads: int | None) -> tuple[str, str]:
+def _words(circuit: Circuit, node: Node, n_heads: int | None) -> tuple[str, str]:
     """The note of a box, and what is fixed."""
-    fixed = _AT[circuit.constant_of[one]] if one in circuit.constant_of else ""
-    match one.kind:
+    fixed = _AT[circuit.constant_of[node]] if node in circuit.constant_of else ""
+    match node.kind:
         case Kind.input:
             return "embedding", ""
-        case Kind.head if one in circuit.pin_of:
-            pin = circuit.pin_of[one]
+        case Kind.head if node in circuit.pin_of:
+            pin = circuit.pin_of[node]
             return f"looks at {f'stream {pin}' if isinstance(pin, int) else pin}", ""
         case Kind.head:
             return "head", fixed
@@ -68,24 +73,24 @@ def _words(circuit: Circuit, one: Node, n_heads: int | None) -> tuple[str, str]:
         case Kind.bias:
             return "attention bias", ""
         case Kind.stream:
-            return _stream_words(circuit, one.layer, n_heads)
+            return _stream_words(circuit, node.layer, n_heads)
         case _:
             return "unembedding", ""
 
 
 def _stream_words(circuit: Circuit, last: int, n_heads: int | None) -> tuple[str, str]:
     """What a stream stands for: how much of the model, what of it is live, and what is fixed."""
-    within = {one: value for one, value in circuit.constants if one.layer <= last}
+    within = {node: value for node, value in circuit.constants if node.layer <= last}
     heads = [head(layer, number) for layer in range(last + 1) for number in range(n_heads or 0)]
     parts = [("heads", heads), ("MLPs", [mlp(layer) for layer in range(last + 1)])]
-    live = [_named([one for one in members if one not in within], len(members), word) for word, members in parts]
+    live = [_named([node for node in members if node not in within], len(members), word) for word, members in parts]
     note = [f"the model up to layer {last}"]
     if n_heads is not None and within and any(live):
         note.append("live: " + ", ".join(filter(None, live)))
     fixed = []
     for value in CONSTANTS:
         for kind, (word, members) in zip((Kind.head, Kind.mlp), parts, strict=True):
-            count = sum(one.kind is kind and at == value for one, at in within.items())
+            count = sum(node.kind is kind and constant == value for node, constant in within.items())
             if count:
                 every = "all " if count == len(members) else ""
                 fixed.append(f"{every}{count} {word if count > 1 else word[:-1]} {_AT[value]}")
@@ -93,7 +98,7 @@ def _stream_words(circuit: Circuit, last: int, n_heads: int | None) -> tuple[str
 
 
 def _named(live: list[Node], of: int, word: str) -> str:
-    """Some live components in a few words; none in no words."""
+    """Some live components in a few words; an empty text for none."""
     if len(live) == of:
         return f"all {word}"
     return ", ".join(map(str, live)) if len(live) <= NAMED else f"{len(live)} of {of} {word}"

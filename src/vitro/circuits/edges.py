@@ -1,4 +1,4 @@
-"""Every edge of a model, cut alone, exactly: one reader gets another output of one source, and all else runs on."""
+"""Every edge of a model cut alone, exactly: a reader gets a changed output of a source, and the rest runs on."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -31,7 +31,11 @@ from vitro.models import Model
 
 
 def model_edges(model: Model, layer: int) -> tuple[Edge, ...]:
-    """All edges of a model that end in a block's heads (by q, k and v) and MLP; layer L: those into the logits."""
+    """All edges of a model into a block's heads (by q, k and v) and MLP; layer n_layers: those into the logits.
+
+    >>> [str(edge) for edge in model_edges(model, 3)][:3]
+    ['input->logits', 'a0.h0->logits', 'a0.h1->logits']
+    """
     shape = model.shape
     return tuple(edges_into(shape.n_layers, shape.n_heads, layer, parallel=model.parallel))
 
@@ -51,11 +55,15 @@ def cut_edges(
     """Cut each of `model_edges(layer)` alone and keep what `read` says: name -> [edge, prompt, ...], on the CPU.
 
     A cut edge: the reader reads the stream with the source's output replaced by `constants`, at every position from
-    `since` on (before it, the two must agree), and everything after the reader is the model. What a reader then puts
-    out takes one part of one block, for all its edges at once; the rest is a sweep of edits (`run_placed`).
+    `since` on (before it, the two must agree), and everything after the reader is the model. A reader's new
+    output takes a part of its block, computed for all its edges at once; the rest is a sweep of edits (`run_placed`).
     Raises PromptError and CircuitError for prompts and constants that do not fit, NotFiniteError where a run comes to
     NaN or infinity.
     Source: path patching (Goldowsky-Dill et al. 2023, arXiv 2304.05969), of every edge on its own.
+
+    >>> constants = vitro.circuits.resampled(model, prompts, seed=0)
+    >>> cut_edges(model, prompts, 3, constants, lambda finals: {"kl": finals.kl})["kl"].shape
+    torch.Size([16, 7])
     """
     prepared, edges = Prepared.of(model, prompts, memory), model_edges(model, layer)
     constants.check(prepared.prompts)
@@ -65,74 +73,74 @@ def cut_edges(
         nodes = (tree.positions >= since).nonzero()[:, 0]
         n_sources = prepared.budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
-        where = Nodes.of(tree, part.prompts.start, model.device)
-        for placed in _cut(part.clean, layer, where, nodes, constants, n_sources):
+        tree_nodes = Nodes.of(tree, part.prompts.start, model.device)
+        for placed in _cut(part.clean, layer, tree_nodes, nodes, constants, n_sources):
             for batch, values in run_placed(part, placed, read, prepared.budget):
                 results.put(values, [first + number for number in batch], part.prompts)
             first += len(placed)
 
     def begins(edge: int, prompt: int) -> str | None:
         clean = alone(model, prepared.prompts[prompt])
-        where, nodes = Nodes.of(clean.tree, prompt, model.device), (clean.tree.positions >= since).nonzero()[:, 0]
-        placed = chain.from_iterable(_cut(clean, layer, where, nodes, constants, n_sources=len(edges)))
+        tree_nodes, nodes = Nodes.of(clean.tree, prompt, model.device), (clean.tree.positions >= since).nonzero()[:, 0]
+        placed = chain.from_iterable(_cut(clean, layer, tree_nodes, nodes, constants, n_sources=len(edges)))
         return variant_begins(clean, next(islice(placed, edge, None)))
 
     return results.finished(model, begins, lambda edge: f"cut edge {edges[edge]}")
 
 
 def source_changes(
-    clean: Clean, sources: Sequence[Node], constants: Constants, where: Nodes, nodes: Int[Tensor, " node"]
+    clean: Clean, sources: Sequence[Node], constants: Constants, tree_nodes: Nodes, nodes: Int[Tensor, " node"]
 ) -> Float[Tensor, "source node d_model"]:
-    """What each source would write differently at some nodes of the tree, if it put out its constant: new minus old.
+    """How what each source writes at some nodes of the tree would change at its constant: new minus old.
 
-    where: all nodes of the tree; it and `nodes` on the model's device.
+    tree_nodes: all nodes of the tree; it and `nodes` on the model's device.
     """
-    model, found = clean.model, []
+    model, changes = clean.model, []
     for source in sources:
         if source == INPUT:
-            change = constants.embed_at(model, where) - clean.layers[0].resid_pre
+            change = constants.embed_at(model, tree_nodes) - clean.layers[0].resid_pre
         elif source.kind is Kind.head:
-            z_change = constants.z_at(model, source.layer, where) - clean.layers[source.layer].z
+            z_change = constants.z_at(model, source.layer, tree_nodes) - clean.layers[source.layer].z
             change = z_change[:, source.head] @ model.w_out(source.layer)[source.head]
         else:
-            change = constants.mlp_at(model, source.layer, where) - clean.layers[source.layer].mlp_out
-        found.append(change[nodes])
-    return torch.stack(found)
+            change = constants.mlp_at(model, source.layer, tree_nodes) - clean.layers[source.layer].mlp_out
+        changes.append(change[nodes])
+    return torch.stack(changes)
 
 
 def _cut(
     clean: Clean,
     layer: int,
-    where: Nodes,
+    tree_nodes: Nodes,
     nodes: Int[Tensor, " node"],
     constants: Constants,
     n_sources: int,
 ) -> Iterator[list[Placed]]:
-    """The edits that cutting amounts to, some sources at a time, in the order of `model_edges`."""
+    """The edits that cut the edges, some sources at a time, in the order of `model_edges`."""
     model, n_layers = clean.model, clean.model.shape.n_layers
     before = sources_before(model.shape.n_heads, layer)
 
-    # For the logits it matters at the final nodes alone.
+    # The logits are read at the final nodes only.
     nodes = clean.tree.finals.unique() if layer == n_layers else nodes
     at, there = tuple(nodes.tolist()), nodes.to(model.device)
 
     def changes(sources: Sequence[Node]) -> Iterator[Float[Tensor, "source node d_model"]]:
         for start in range(0, len(sources), n_sources):
-            yield source_changes(clean, sources[start : start + n_sources], constants, where, there)
+            yield source_changes(clean, sources[start : start + n_sources], constants, tree_nodes, there)
 
     if layer == n_layers:
         for change in changes(before):
-            yield [Placed((Change(resid_post(n_layers - 1), True, at, one),)) for one in change]
+            yield [Placed((Change(resid_post(n_layers - 1), True, at, value),)) for value in change]
         return
     cache = clean.layers[layer]
     stream = (cache.resid_pre if model.parallel else cache.resid_mid)[there]
 
     def into_mlp(change: Float[Tensor, "source node d_model"]) -> list[Placed]:
-        return [Placed((Change(mlp_out(layer), False, at, one),)) for one in model.mlp_out(layer, stream + change)]
+        return [Placed((Change(mlp_out(layer), False, at, out),)) for out in model.mlp_out(layer, stream + change)]
 
     for change in changes(before):
         mixed = _mixed(clean, layer, there, change)
-        beside = [[one] for one in into_mlp(change)] if model.parallel else [[]] * len(change)
+        into_mlps = [[edit] for edit in into_mlp(change)] if model.parallel else [[]] * len(change)
         yield [
             placed
             for source in range(len(change))
@@ -142,7 +150,7 @@ def _cut(
                     for number in range(model.shape.n_heads)
                     for name in INPUTS
                 ),
-                *beside[source],
+                *into_mlps[source],
             )
         ]
     if not model.parallel:
@@ -154,7 +162,7 @@ def _cut(
 def _mixed(
     clean: Clean, layer: int, nodes: Int[Tensor, " node"], change: Float[Tensor, "source node d_model"]
 ) -> dict[str, Float[Tensor, "source node head d_head"]]:
-    """Every head's z where its queries, its keys, or its values alone are made from a changed stream."""
+    """Every head's z where only its queries, only its keys or only its values are made from a changed stream."""
     model, tree, cache = clean.model, clean.there, clean.layers[layer]
     stream, positions = cache.resid_pre[nodes], tree.positions[nodes]
     q = model.qkv(layer, stream[None], positions)[0].expand(len(change), -1, -1, -1)

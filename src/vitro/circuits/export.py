@@ -4,10 +4,9 @@ The format lists the whole graph of a model and says of each node and edge wheth
 {"cfg": {"n_layers", "n_heads", "parallel_attn_mlp", "d_model"}, "nodes": {"m0": {"in_graph", "score"}},
 "edges": {"m0->a9.h1<q>": {"score", "in_graph"}}} (https://github.com/hannamw/EAP-IG, `Graph.to_json`).
 
-It holds the wiring alone, not what takes the place of an edge that is left out. In Vitro nothing does. EAP-IG runs the
-whole model and puts another run's activation there (or a mean, or zero), and leaves what is no node of its graph in for
-every reader: the attention's output biases and position embeddings that are added to the tokens'. So the two give other
-numbers for one file.
+It holds only the wiring, not what takes the place of an edge that is left out. In Vitro nothing does. EAP-IG runs the
+whole model and puts another run's activation there (or a mean, or zero), and every reader still reads what is no
+node of its graph: the attention's output biases, and position embeddings. So the two give different numbers for the same file.
 """
 
 import json
@@ -29,31 +28,35 @@ from vitro.circuits.nodes import (
     Kind,
     Node,
     edges_into,
-    node,
     sources_before,
 )
+from vitro.circuits.nodes import node as parse_node
 from vitro.models import Model
 
 _KINDS = (Kind.input, Kind.head, Kind.mlp, Kind.logits)
-"""What the format has nodes for."""
+"""The kinds of node that the format has."""
 
 
 def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
-    """The circuit as a graph of EAP-IG and MIB: what `json.dumps` makes of it is such a file.
+    """The circuit as a graph of EAP-IG and MIB: `json.dumps` of it is such a file.
 
     An edge's `score` is 1 in the circuit and 0 elsewhere, so that a choice by score finds the circuit again. Nodes have
-    none: EAP-IG cannot save a graph again that was read with some, because the logits have no place for theirs. The
+    no score: EAP-IG cannot save a graph that it read with some, because the logits have no place for theirs. The
     stream `resid_post8` is written as the edges that it stands for. Components at a constant are not in the graph, and
-    `b9` is left out: there are no such nodes. As in EAP-IG, what leads nowhere is left out.
+    `b9` is left out: there are no such nodes. As in EAP-IG, what is on no path to the logits is left out.
     CircuitError, with the reason, for a circuit that is no subgraph of the model: heads that are pinned, components
-    that read what comes after them in the model or read one thing twice, and those that read constants or biases alone.
+    that read what comes after them in the model or read a source twice, and those that read only constants or biases.
+
+    >>> graph = to_mib(Circuit.wire("input -> m0; m0 -> logits"), model)
+    >>> [name for name, edge in graph["edges"].items() if edge["in_graph"]]
+    ['input->m0', 'm0->logits']
     """
     circuit.check(model)
     sizes = _Sizes(model.shape.n_layers, model.shape.n_heads, model.parallel)
     if circuit.pins:
-        one, pin = min(circuit.pins, key=str)
+        head, pin = min(circuit.pins, key=str)
         raise CircuitError(
-            f"{one}[{pin}] is pinned, so this is no subgraph of the model: in an EAP-IG file every head attends by "
+            f"{head}[{pin}] is pinned, so this is no subgraph of the model: in an EAP-IG file every head attends by "
             "itself; without the pins it can be exported"
         )
     kept = _connected(_expanded(circuit, sizes))
@@ -65,7 +68,7 @@ def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
             "parallel_attn_mlp": sizes.parallel,
             "d_model": model.shape.d_model,
         },
-        "nodes": {str(one): {"in_graph": one in nodes} for one in sizes.nodes()},
+        "nodes": {str(node): {"in_graph": node in nodes} for node in sizes.nodes()},
         "edges": {str(edge): {"score": float(edge in kept), "in_graph": edge in kept} for edge in sizes.edges()},
     }
 
@@ -73,12 +76,16 @@ def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
 def from_mib(
     file: str | PathLike[str] | Mapping[str, Any], output_bias: Literal["excluded", "included"] = "excluded"
 ) -> Circuit:
-    """The circuit in a file of EAP-IG or MIB: the edges that are in the graph. `file`: a path, or what JSON made of it.
+    """The circuit in a file of EAP-IG or MIB: the edges that are in the graph.
 
-    As in EAP-IG, the edges decide, and what nothing leads to or what leads nowhere is left out. output_bias: whether
-    every component also reads the attention biases below it (`b0`, `b1`, ...), which EAP-IG leaves in.
+    file: a path, or the JSON read from it. As in EAP-IG, the edges decide, and what is on no path from the input to the
+    logits is left out. output_bias: whether every component also reads the attention biases below it (`b0`, `b1`, ...), which EAP-IG leaves in.
     CircuitError, in one line, for a file that is no such graph, holds single neurons, or has no edge in the graph; and
     where a head reads nothing by its queries, keys or values, because in Vitro nothing would take their place.
+
+    >>> print(from_mib(to_mib(Circuit.wire("input -> m0; m0 -> logits"), model)))
+    input -> m0
+    m0 -> logits
     """
     name = "the graph" if isinstance(file, Mapping) else str(file)
     try:
@@ -105,11 +112,11 @@ class _Sizes:
         for layer in range(self.n_layers + 1):
             yield from edges_into(self.n_layers, self.n_heads, layer, parallel=self.parallel)
 
-    def has(self, one: Node) -> bool:
-        return one.kind in (Kind.input, Kind.logits) or (one.layer < self.n_layers and one.head < self.n_heads)
+    def has(self, node: Node) -> bool:
+        return node.kind in (Kind.input, Kind.logits) or (node.layer < self.n_layers and node.head < self.n_heads)
 
     def allow(self, source: Node, reader: Node) -> bool:
-        """Whether the model's own order lets one read the other."""
+        """Whether the reader comes after the source in the model's own order."""
         if source.layer == reader.layer:
             return source.kind is Kind.head and reader.kind is Kind.mlp and not self.parallel
         return source.layer < reader.layer
@@ -117,18 +124,18 @@ class _Sizes:
 
 def _expanded(circuit: Circuit, sizes: _Sizes) -> set[Edge]:
     """The edges between live components, streams written out."""
-    live = [one for one in sizes.nodes() if one not in circuit.constant_of and one != LOGITS]
-    streams = {one for one in circuit.order if one.kind is Kind.stream}
-    top = max((one.layer for one in streams), default=-1)
-    within = {one for one in live if one.layer <= top}
-    found = {edge for edge in sizes.edges() if edge.source in within and edge.reader in within}
+    live = [node for node in sizes.nodes() if node not in circuit.constant_of and node != LOGITS]
+    streams = {node for node in circuit.order if node.kind is Kind.stream}
+    top = max((node.layer for node in streams), default=-1)
+    within = {node for node in live if node.layer <= top}
+    edges = {edge for edge in sizes.edges() if edge.source in within and edge.reader in within}
     for edge in sorted(circuit.edges):
         if edge.source.kind is Kind.bias or edge.source in circuit.constant_of:
             continue
-        below = [one for one in live if one.layer <= edge.source.layer] if edge.source in streams else [edge.source]
+        below = [node for node in live if node.layer <= edge.source.layer] if edge.source in streams else [edge.source]
         for source in below:
-            made = Edge(source, edge.reader, edge.input)
-            if made in found:
+            copy = Edge(source, edge.reader, edge.input)
+            if copy in edges:
                 raise CircuitError(
                     f"{edge.reader} reads {source} more than once, as part of a stream, so this is no subgraph of the "
                     "model: an EAP-IG file has every edge once"
@@ -136,20 +143,20 @@ def _expanded(circuit: Circuit, sizes: _Sizes) -> set[Edge]:
             if not sizes.allow(source, edge.reader):
                 beside = "beside" if source.layer == edge.reader.layer else "before"
                 raise CircuitError(
-                    f"{made}: in this model {edge.reader} is computed {beside} {source} and cannot read it, so this is "
+                    f"{copy}: in this model {edge.reader} is computed {beside} {source} and cannot read it, so this is "
                     "no subgraph of the model, and EAP-IG files hold nothing else"
                 )
-            found.add(made)
-    readers = {edge.reader for edge in found}
+            edges.add(copy)
+    readers = {edge.reader for edge in edges}
     if idle := sorted({edge.reader for edge in circuit.edges} - readers):
         raise CircuitError(
             f"{idle[0]} reads constants or biases alone, and EAP-IG has no nodes for those, so it would read nothing"
         )
-    return found
+    return edges
 
 
 def _connected(edges: Collection[Edge]) -> set[Edge]:
-    """The edges on a way from the input to the logits."""
+    """The edges on a path from the input to the logits."""
     readers: dict[Node, set[Node]] = defaultdict(set)
     sources: dict[Node, set[Node]] = defaultdict(set)
     for edge in edges:
@@ -160,12 +167,12 @@ def _connected(edges: Collection[Edge]) -> set[Edge]:
 
 
 def _reached(start: Node, steps: Mapping[Node, Collection[Node]]) -> set[Node]:
-    found, new = {start}, [start]
+    reached, new = {start}, [start]
     while new:
-        fresh = set(steps.get(new.pop(), ())) - found
-        found |= fresh
-        new += fresh
-    return found
+        unseen = set(steps.get(new.pop(), ())) - reached
+        reached |= unseen
+        new += unseen
+    return reached
 
 
 def _read(path: Path) -> Any:
@@ -184,23 +191,27 @@ def _circuit(graph: Any, output_bias: Literal["excluded", "included"]) -> Circui
     sizes = _sizes(cfg)
     known = {name: _node(name, entry, sizes) for name, entry in nodes.items()}
     listed = {_edge(name, known, sizes): _in_graph(name, entry) for name, entry in edges.items()}
-    chosen = {edge for edge, in_graph in listed.items() if in_graph}
-    if not chosen:
+    in_circuit = {edge for edge, in_graph in listed.items() if in_graph}
+    if not in_circuit:
         raise CircuitError(
             "no edge is in the graph; if the file holds scores, choose edges by them first (EAP-IG: apply_topn)"
         )
-    kept = _connected(chosen)
+    kept = _connected(in_circuit)
     if not kept:
         raise CircuitError("none of the edges in the graph is on a way from the input to the logits")
     if output_bias == "included":
         kept |= {Edge(bias, edge.reader, name) for edge in kept for bias, name in _biases(edge.reader, sizes)}
     inputs = {(edge.reader, edge.input) for edge in kept}
-    for one in sorted({edge.reader for edge in kept if edge.input}):
-        if missing := [name for name in INPUTS if (one, name) not in inputs]:
+    for reader in sorted({edge.reader for edge in kept if edge.input}):
+        if missing := [name for name in INPUTS if (reader, name) not in inputs]:
             raise CircuitError(
-                f"{one} reads nothing by {', '.join(missing)}; EAP-IG puts another run's activations there, and here "
-                "nothing would take their place"
-                + ("" if one.layer == 0 or output_bias == "included" else "; with output_bias='included' the biases do")
+                f"{reader} reads nothing by {', '.join(missing)}; EAP-IG puts another run's activations there, and "
+                "here nothing would take their place"
+                + (
+                    ""
+                    if reader.layer == 0 or output_bias == "included"
+                    else "; with output_bias='included' the biases do"
+                )
             )
     return Circuit(frozenset(kept))
 
@@ -215,29 +226,29 @@ def _sizes(cfg: Mapping[str, Any]) -> _Sizes:
 
 def _node(name: str, entry: Any, sizes: _Sizes) -> Node:
     try:
-        one = node(name)
+        node = parse_node(name)
     except CircuitError:
-        one = None
-    if one is None or str(one) != name or one.kind not in _KINDS or not sizes.has(one):
+        node = None
+    if node is None or str(node) != name or node.kind not in _KINDS or not sizes.has(node):
         raise CircuitError(f"{name!r} is no node of a model with {sizes.n_layers} layers of {sizes.n_heads} heads")
     if _in_graph(name, entry) and isinstance(entry, Mapping) and not all(entry.get("neurons") or ()):
         raise CircuitError(f"only some of {name}'s neurons are in the graph; Vitro's components are whole")
-    return one
+    return node
 
 
 def _edge(name: str, known: Mapping[str, Node], sizes: _Sizes) -> Edge:
     source, _, rest = name.partition("->")
     reader, _, letter = rest.removesuffix(">").partition("<")
     if source in known and reader in known:
-        made = Edge(known[source], known[reader], next((one for one in INPUTS if one == letter), None))
-        by_input = made.reader.kind is Kind.head
-        if str(made) == name and (made.input is not None) == by_input and sizes.allow(made.source, made.reader):
-            return made
+        edge = Edge(known[source], known[reader], next((qkv for qkv in INPUTS if qkv == letter), None))
+        by_input = edge.reader.kind is Kind.head
+        if str(edge) == name and (edge.input is not None) == by_input and sizes.allow(edge.source, edge.reader):
+            return edge
     raise CircuitError(f"{name!r} is no edge of the model between nodes of the file, as m0->a9.h1<q> or a9.h1->m9 are")
 
 
 def _in_graph(name: str, entry: Any) -> bool:
-    """Whether it is in the circuit: older files give nodes true or false itself."""
+    """Whether a node or edge is in the circuit; in older files a node's entry is true or false itself."""
     value = entry.get("in_graph") if isinstance(entry, Mapping) else entry
     if not isinstance(value, bool):
         raise CircuitError(f'{name}: its entry should hold "in_graph": true or false')

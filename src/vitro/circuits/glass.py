@@ -1,4 +1,4 @@
-"""The vessel in which circuits run: one tree of prompts, one plan, and every step's output while it is needed."""
+"""Circuits running on a tree of prompts: a plan's steps, each output kept while it is needed."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,17 +32,17 @@ class Glass:
         value_bias: Literal["excluded", "included"],
         marks: Mapping[str, Int[Tensor, " prompt"]],
     ) -> None:
-        """tree, nodes: all that the prompts' tree holds; marks: positions of its prompts; all on the model's device."""
+        """nodes: all of the tree; marks: positions in its prompts; all on the model's device."""
         self.model, self.plan, self.constants, self.marks = model, plan, constants, marks
         self.tree, self.nodes = tree, nodes
         self.biased = value_bias == "included"
         self.outputs: dict[int, Tensor] = {}
-        # Kept, for a layer's heads may be asked for one by one.
+        # Kept, because steps may ask for a layer's heads again and again.
         self.value_biases: dict[int, Float[Tensor, "head d_head"]] = {}
         self.patterns: dict[int, Float[Tensor, "head prompt position"]] = {}
 
     def run(self) -> Float[Tensor, "circuit prompt d_model"]:
-        """What the logits of each circuit read. It keeps the attention that the plan is told to watch."""
+        """What the logits of each circuit read. Keeps the attention of the heads that the plan watches."""
         for _ in self._steps():
             pass
         return torch.stack([self._read(number, "final") for number in self.plan.outputs])
@@ -57,20 +57,20 @@ class Glass:
         return None if is_finite(self.model.final_norm(finals)) else "the final norm"
 
     def _steps(self) -> Iterator[int]:
-        """Run the steps; each one's number when its output is there."""
+        """Run the steps; gives the number of each when its output is ready."""
         plan = self.plan
         self.watched = {mix for mixes in plan.mixes for mix in mixes.values()}
         readers: dict[int, list[int]] = defaultdict(list)
         waiting = [len(reads) for reads in plan.reads]
         for number, reads in enumerate(plan.reads):
-            for one in reads:
-                readers[one].append(number)
-        left = {number: len(found) for number, found in readers.items()}
+            for source in reads:
+                readers[source].append(number)
+        left = {number: len(reading) for number, reading in readers.items()}
         first = (number for number, where in enumerate(plan.where) if where is not None and not plan.reads[number])
         ready = [(self._group(number), number) for number in first]
         heapify(ready)
         while ready:
-            # All that is ready of the group that comes first in the model's own order.
+            # All ready steps of the group that comes first in the model's own order.
             group, number = heappop(ready)
             batch = [number]
             while ready and ready[0][0] == group:
@@ -83,15 +83,15 @@ class Glass:
                     waiting[reader] -= 1
                     if waiting[reader] == 0:
                         heappush(ready, (self._group(reader), reader))
-                for one in plan.reads[number]:
-                    left[one] -= 1
-                    if left[one] == 0 and one not in plan.outputs:
-                        del self.outputs[one]
+                for source in plan.reads[number]:
+                    left[source] -= 1
+                    if left[source] == 0 and source not in plan.outputs:
+                        del self.outputs[source]
 
     def attention_of(self, head: Node) -> Float[Tensor, "circuit prompt position"]:
         """A watched head's attention from every prompt's final stream, after `run`; NaN in circuits that lack it."""
         paths = self.tree.paths
-        found = []
+        weights_by_circuit = []
         for mixes, pins in zip(self.plan.mixes, self.plan.pins, strict=True):
             weights = torch.full(paths.shape, torch.nan, device=self.model.device)
             if head in pins:
@@ -99,14 +99,14 @@ class Glass:
                 weights[self._every_prompt, self._positions(pins[head])] = 1.0
             elif head in mixes:
                 weights = self.patterns[mixes[head]][head.head]
-            found.append(weights)
-        return torch.stack(found)
+            weights_by_circuit.append(weights)
+        return torch.stack(weights_by_circuit)
 
     def _group(self, number: int) -> tuple[int | str, ...]:
-        """What can be computed together: sorts in the model's own order, sums first, for they cost least.
+        """A key of steps that can be computed together. Sorts in the model's own order, sums first: they cost least.
 
-        It is all that `_outputs` takes from the first step of a batch for the whole of it; what else steps may differ
-        in (what they read, constants, the pins of single heads) each brings along itself.
+        It holds everything that `_outputs` takes from the first step of a batch for all of it. Where steps may differ
+        otherwise (what they read, constants, the pins of single heads), each is asked itself.
         """
         step = self.plan.steps[number]
         heads = [part.head for part in step.heads]
@@ -147,20 +147,20 @@ class Glass:
         """z of all heads of a layer, for every trio of sums that queries, keys and values are made from."""
         model, tree = self.model, self.tree
         trios = [self.plan.steps[number].reads for number in batch]
-        sums = sorted({one for trio in trios for one in trio})
-        made = model.qkv(layer, torch.stack([self._read(one, "all") for one in sums]), tree.positions)
-        q, k, v = (torch.stack([x[sums.index(trio[place])] for trio in trios]) for place, x in enumerate(made))
+        sums = sorted({number for trio in trios for number in trio})
+        projections = model.qkv(layer, torch.stack([self._read(number, "all") for number in sums]), tree.positions)
+        q, k, v = (torch.stack([x[sums.index(trio[place])] for trio in trios]) for place, x in enumerate(projections))
         mask = visible(model, layer, tree)
         if watched := [row for row, number in enumerate(batch) if number in self.watched]:
             queries, keys = (torch.stack([x[row] for row in watched]) for x in (q[:, tree.finals], k))
-            found = attention(model, layer, queries, keys, mask[tree.finals])
-            weights = at_finals(found, torch.arange(len(tree.finals), device=model.device), tree.paths)
-            self.patterns |= {batch[row]: mine for row, mine in zip(watched, weights, strict=True)}
+            final_attention = attention(model, layer, queries, keys, mask[tree.finals])
+            weights = at_finals(final_attention, torch.arange(len(tree.finals), device=model.device), tree.paths)
+            self.patterns |= {batch[row]: row_weights for row, row_weights in zip(watched, weights, strict=True)}
         looking = self._at(self._every_node, where)
         return attend(model, layer, q[:, looking], k, v, mask[looking]).unbind()
 
     def _heads(self, layer: int, steps: Sequence[Step], where: Where) -> Sequence[Tensor]:
-        """What some heads of a layer write together, the same heads in every step."""
+        """The sum of what some heads of a layer write; the heads are the same in every step."""
         numbers = [part.head for part in steps[0].heads]
         z = torch.stack([self._z(layer, step.heads, where) for step in steps])
         if not self.biased:
@@ -170,15 +170,15 @@ class Glass:
         return (z.flatten(-2) @ torch.cat([w_out[number] for number in numbers])).unbind()
 
     def _z(self, layer: int, parts: Sequence[Part], where: Where) -> Float[Tensor, "node part d_head"]:
-        # A pin is a matter of the final row; the others are as the head makes them.
+        # A pin sets only the final row of the attention; the other rows are the head's own.
         mixing = {part.mix for part in parts if part.pin is None or where != "final"}
-        mixes: dict[int | None, Tensor] = {one: self._read(one, where) for one in mixing if one is not None}
+        mixes: dict[int | None, Tensor] = {mix: self._read(mix, where) for mix in mixing if mix is not None}
         constants = {
-            one: self._at(self.constants[one].z_at(self.model, layer, self.nodes), where)
-            for one in {part.constant for part in parts}
-            if one is not None
+            kind: self._at(self.constants[kind].z_at(self.model, layer, self.nodes), where)
+            for kind in {part.constant for part in parts}
+            if kind is not None
         }
-        found = []
+        z_parts = []
         for part in parts:
             if part.constant is not None:
                 z = constants[part.constant][:, part.head]
@@ -186,11 +186,11 @@ class Glass:
                 z = mixes[part.mix][:, part.head]
             else:
                 z = self._pinned(part, mixes.get(part.mix), where)
-            found.append(z)
-        return torch.stack(found, dim=1)
+            z_parts.append(z)
+        return torch.stack(z_parts, dim=1)
 
     def _pinned(self, part: Part, mix: Tensor | None, where: Where) -> Float[Tensor, "node d_head"]:
-        """A pinned head's z: its values at the pin in the final row, its own attention's in the others."""
+        """A pinned head's z: its values at the pin in the final row, its own attention's z in the other rows."""
         assert part.values is not None
         values = self.outputs[part.values][:, part.head // (self.model.shape.n_heads // self.model.shape.n_kv_heads)]
         is_final = self.tree.finals[:, None] == self._at(self._every_node, where)
@@ -206,7 +206,7 @@ class Glass:
         return torch.arange(len(self.tree.finals), device=self.model.device)
 
     def _bias(self, layer: int) -> Float[Tensor, " d_model"]:
-        """b_O, and where heads come without their folded value biases, those of all heads of the layer."""
+        """b_O, with the folded value biases of all heads of the layer where the heads come without them."""
         bias = self._value_bias(layer)
         z = torch.zeros_like(bias) if self.biased else bias
         return self.model.attn_out(layer, z[None, None])[0, 0]
@@ -227,11 +227,11 @@ class Glass:
         return torch.full((len(self.tree.finals),), pin, device=self.model.device)
 
     def _read(self, number: int, where: Where) -> Tensor:
-        """A step's output at some nodes, which are those at which it was computed or among them."""
+        """A step's output at some of the nodes at which it was computed."""
         return self.outputs[number] if self.plan.where[number] == where else self._at(self.outputs[number], where)
 
     def _at(self, values: Shaped[Tensor, "node *width"], where: Where) -> Shaped[Tensor, "_place *width"]:
-        """Some of the tree's nodes: all, or one for each prompt."""
+        """Values at some of the tree's nodes: all, or a node for each prompt."""
         if where == "all":
             return values
         if where == "final":

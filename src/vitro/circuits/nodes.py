@@ -1,4 +1,4 @@
-"""What circuits are made of: components by their names in EAP-IG and MIB (`input`, `a9.h1`, `m9`, `logits`), edges."""
+"""The parts of circuits: edges, and components by their EAP-IG and MIB names (`input`, `a9.h1`, `m9`, `logits`)."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class CircuitError(VitroError):
 
 
 class Kind(IntEnum):
-    """What a node is. Within a layer in the order in which a model computes them."""
+    """The kinds of node, in the order in which a model computes them within a layer."""
 
     input = 0
     head = 1
@@ -25,7 +25,11 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, order=True)
 class Node:
-    """One component. Nodes sort in the model's own order."""
+    """A component of a model. Nodes sort in the model's own order.
+
+    >>> str(Node(9, Kind.head, 1)), str(Node(0, Kind.mlp))
+    ('a9.h1', 'm0')
+    """
 
     layer: int
     kind: Kind
@@ -64,16 +68,20 @@ NAMES = "input, a9.h1 (a head), m9 (an MLP), b9 (the bias of layer 9's heads), r
 
 
 def node(name: str) -> Node:
-    """The node of a name; `9.1` stands for `a9.h1`. CircuitError for anything else."""
-    found = _NAME.fullmatch(name)
-    if found is None:
+    """The node of a name; `9.1` stands for `a9.h1`. CircuitError for anything else.
+
+    >>> node("9.1") == node("a9.h1") == Node(9, Kind.head, 1)
+    True
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
         raise CircuitError(f"{name!r} is not a component; what works: {NAMES}")
-    if found["at"]:
-        return Node(int(found["at"]), Kind.head, int(found["head"]))
+    if match["at"]:
+        return Node(int(match["at"]), Kind.head, int(match["head"]))
     for kind in (Kind.bias, Kind.mlp, Kind.stream):
-        if found[kind.name]:
-            return Node(int(found[kind.name]), kind)
-    return INPUT if found["input"] else LOGITS
+        if match[kind.name]:
+            return Node(int(match[kind.name]), kind)
+    return INPUT if match["input"] else LOGITS
 
 
 def head(layer: int, number: int) -> Node:
@@ -87,13 +95,17 @@ def mlp(layer: int) -> Node:
 
 
 def stream(layer: int) -> Node:
-    """The node of the stream after a layer."""
+    """The node of the stream after a layer.
+
+    >>> str(stream(8))
+    'resid_post8'
+    """
     return Node(layer, Kind.stream)
 
 
 Input = Literal["q", "k", "v"]
 INPUTS: tuple[Input, ...] = get_args(Input)
-"""What a head reads: its queries, keys and values may be made from different sums."""
+"""A head's inputs: its queries, keys and values may be made from different sums."""
 
 Constant = Literal["zero", "random", "mean", "resample", "counterfactual"]
 CONSTANTS: tuple[Constant, ...] = get_args(Constant)
@@ -105,7 +117,11 @@ Pin = int | str
 
 @dataclass(frozen=True, order=True)
 class Edge:
-    """`reader` reads what `source` writes; `input` says by which of a head's three inputs, None where there is one."""
+    """`reader` reads what `source` writes; `input`: by which of a head's three inputs; None for other readers.
+
+    >>> str(Edge(node("m0"), node("a9.h1"), "v"))
+    'm0->a9.h1<v>'
+    """
 
     source: Node
     reader: Node
@@ -119,7 +135,7 @@ class Edge:
 def sources_before(n_heads: int, layer: int) -> list[Node]:
     """What writes to the stream that enters a layer, in EAP-IG's order."""
     heads_and_mlps = [
-        one for below in range(layer) for one in (*(head(below, number) for number in range(n_heads)), mlp(below))
+        source for below in range(layer) for source in (*(head(below, number) for number in range(n_heads)), mlp(below))
     ]
     return [INPUT, *heads_and_mlps]
 
@@ -127,14 +143,14 @@ def sources_before(n_heads: int, layer: int) -> list[Node]:
 def edges_into(n_layers: int, n_heads: int, layer: int, *, parallel: bool) -> list[Edge]:
     """All edges of a model into one layer's heads and MLP, in EAP-IG's order; layer `n_layers`: into the logits.
 
-    Everybody reads all that was written before. parallel: whether a block's MLP reads beside its heads or after them;
-    beside them, its edges stand with theirs, source by source. At GPT-2 small's size there are 32,491 in all.
+    Every component reads all that was written before it. parallel: whether a block's MLP reads the same stream as its
+    heads, not the stream after them; its edges then stand with theirs, source by source. GPT-2 small has 32,491 edges.
     """
-    before = sources_before(n_heads, layer)
+    sources = sources_before(n_heads, layer)
     if layer == n_layers:
-        return [Edge(source, LOGITS) for source in before]
+        return [Edge(source, LOGITS) for source in sources]
     heads = [head(layer, number) for number in range(n_heads)]
-    into_heads = [Edge(source, reader, name) for source in before for reader in heads for name in INPUTS]
-    into_mlp = [Edge(source, mlp(layer)) for source in (before if parallel else [*before, *heads])]
-    # Sorting keeps the readers of one source as they are.
+    into_heads = [Edge(source, reader, name) for source in sources for reader in heads for name in INPUTS]
+    into_mlp = [Edge(source, mlp(layer)) for source in (sources if parallel else [*sources, *heads])]
+    # Sorting is stable: the readers of a source keep their order.
     return sorted(into_heads + into_mlp, key=lambda edge: edge.source) if parallel else into_heads + into_mlp

@@ -1,4 +1,4 @@
-"""A circuit as steps: what has to be computed, each thing once however many circuits and readers need it."""
+"""Circuits as steps: what has to be computed, each step once however many circuits and readers need it."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,17 +23,17 @@ class Work(IntEnum):
 
 
 Where = Pin | Literal["final", "all"]
-"""The nodes at which a step is computed: each prompt's final one, the one at a pin, or all of the tree."""
+"""The nodes at which a step is computed: each prompt's final node, its node at a pin, or all of the tree."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One thing to compute, once for all that read it."""
+    """A computation, done once for all that read it."""
 
     work: Work
     layer: int
     reads: tuple[int, ...]
-    """The steps that it reads: of `mix` the sums that queries, keys and values are made from. Of `heads`: see there."""
+    """The steps that it reads; for `mix`, the sums that queries, keys and values are made from. `heads` has its parts."""
     heads: tuple["Part", ...] = ()
     constant: Constant | None = None
     pin: Pin | None = None
@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Part:
-    """One head's share in what a layer's heads write: from its attention, pinned to a stream, or at a constant."""
+    """A head's share in what a layer's heads write: from its attention, pinned to a stream, or at a constant."""
 
     head: int
     mix: int | None
@@ -57,12 +57,12 @@ class Plan:
     parallel: bool
     n_heads: int
     watch: frozenset[Node]
-    """Heads whose attention is asked for: it is made even where nothing reads what they write."""
+    """Heads whose attention is asked for: it is computed even where nothing reads their output."""
     steps: list[Step] = field(default_factory=list)
     where: list[Where | None] = field(default_factory=list)
     """The nodes at which each step is needed; None where it is not needed at all."""
     reads: list[tuple[int, ...]] = field(default_factory=list)
-    """What each step has to wait for."""
+    """The steps that each step reads where it is needed."""
     outputs: list[int] = field(default_factory=list)
     mixes: list[dict[Node, int]] = field(default_factory=list)
     """For every circuit: the `mix` of each watched head that makes its own attention there."""
@@ -71,7 +71,7 @@ class Plan:
 
     @classmethod
     def of(cls, circuits: Sequence[Circuit], n_heads: int, *, parallel: bool, watch: Collection[Node]) -> "Plan":
-        """The steps of some circuits on a model with so many heads, whose MLPs read beside its heads or after them.
+        """The steps of some circuits on a model of `n_heads` heads a layer. parallel: as for `edges_into`.
 
         watch: heads whose attention from the final streams is asked for.
         """
@@ -82,7 +82,7 @@ class Plan:
         return plan
 
     def step(self, work: Work, layer: int, reads: tuple[int, ...] = (), **more: object) -> int:
-        """The number of a step, which is made where it is new."""
+        """The number of a step, which is added if it is new."""
         key = (work, layer, reads, *more.values())
         if key not in self._known:
             self._known[key] = len(self.steps)
@@ -90,7 +90,7 @@ class Plan:
         return self._known[key]
 
     def _find_where(self) -> None:
-        """From the logits back: what is read, and at which nodes."""
+        """Go back from the logits: which steps are read, and at which nodes."""
         needed: list[set[Where]] = [set() for _ in self.steps]
         for number in (*self.outputs, *(mix for mixes in self.mixes for mix in mixes.values())):
             needed[number].add("final")
@@ -101,12 +101,12 @@ class Plan:
             step = self.steps[number]
             where = needed[number].pop() if len(needed[number]) == 1 else "all"
             self.where[number], self.reads[number] = where, self._read_by(step, where)
-            for one in self.reads[number]:
+            for read in self.reads[number]:
                 # Any node may attend to any before it; a pinned head's values are those at its pin.
-                needed[one].add("all" if step.work is Work.mix else step.pin if step.pin is not None else where)
+                needed[read].add("all" if step.work is Work.mix else step.pin if step.pin is not None else where)
 
     def _read_by(self, step: Step, where: Where) -> tuple[int, ...]:
-        """What a step reads at some nodes: at the final ones a pinned head does without its own attention."""
+        """The steps that a step reads at some nodes; at final nodes a pinned head does not need its own attention."""
         if step.work is not Work.heads:
             return tuple(sorted(set(step.reads)))
         if where != "final" and any(part.pin is not None and part.mix is None for part in step.heads):
@@ -116,11 +116,11 @@ class Plan:
             )
         mixes = {part.mix for part in step.heads if part.pin is None or where != "final"}
         values = {part.values for part in step.heads}
-        return tuple(sorted(one for one in mixes | values if one is not None))
+        return tuple(sorted(number for number in mixes | values if number is not None))
 
 
 class _Wiring:
-    """One circuit on its way into a plan."""
+    """A circuit being added to a plan."""
 
     def __init__(self, plan: Plan, circuit: Circuit) -> None:
         self.plan, self.circuit = plan, circuit
@@ -130,47 +130,47 @@ class _Wiring:
         self.mixes: dict[Node, int] = {}
 
     def add(self) -> None:
-        for one in self.circuit.order:
-            if one in self.circuit.constant_of or one.kind in (Kind.input, Kind.bias, Kind.stream):
+        for node in self.circuit.order:
+            if node in self.circuit.constant_of or node.kind in (Kind.input, Kind.bias, Kind.stream):
                 continue
-            if one == LOGITS:
-                self.plan.outputs.append(self._sum(one, None))
-            elif one.kind is Kind.mlp:
-                self.written[one] = self.plan.step(Work.mlp, one.layer, (self._sum(one, None),))
+            if node == LOGITS:
+                self.plan.outputs.append(self._sum(node, None))
+            elif node.kind is Kind.mlp:
+                self.written[node] = self.plan.step(Work.mlp, node.layer, (self._sum(node, None),))
             else:
-                self.parts[one] = self._head(one)
+                self.parts[node] = self._head(node)
         self.plan.mixes.append(self.mixes)
         self.plan.pins.append(self.circuit.pin_of)
 
-    def _head(self, one: Node) -> Part:
-        pin = self.circuit.pin_of.get(one)
-        sums = [self._sum(one, name) if (one, name) in self.circuit.sources else None for name in INPUTS]
+    def _head(self, node: Node) -> Part:
+        pin = self.circuit.pin_of.get(node)
+        sums = [self._sum(node, name) if (node, name) in self.circuit.sources else None for name in INPUTS]
         value = sums[2]
         assert value is not None
-        values = None if pin is None else self.plan.step(Work.values, one.layer, (value,), pin=pin)
+        values = None if pin is None else self.plan.step(Work.values, node.layer, (value,), pin=pin)
         mix = None
         if None not in sums:
-            mix = self.plan.step(Work.mix, one.layer, tuple(number for number in sums if number is not None))
+            mix = self.plan.step(Work.mix, node.layer, tuple(number for number in sums if number is not None))
             if pin is None:
-                self._watch(one, mix)
-        return Part(one.head, mix, values, pin, None)
+                self._watch(node, mix)
+        return Part(node.head, mix, values, pin, None)
 
-    def _watch(self, one: Node, mix: int) -> None:
-        if one in self.plan.watch:
-            self.mixes[one] = mix
+    def _watch(self, node: Node, mix: int) -> None:
+        if node in self.plan.watch:
+            self.mixes[node] = mix
 
     def _sum(self, reader: Node, name: str | None) -> int:
-        """The sum of a reader's sources, the heads of one layer together."""
+        """The sum of a reader's sources, the heads of a layer together."""
         sources = self.circuit.sources[reader, name]  # type: ignore[index]
         terms: list[tuple[int, Kind, int]] = []
         heads: dict[int, list[Part]] = {}
-        for one in sources:
-            if one.kind is Kind.head:
-                constant = self.circuit.constant_of.get(one)
-                part = self.parts[one] if constant is None else Part(one.head, None, None, None, constant)
-                heads.setdefault(one.layer, []).append(part)
+        for node in sources:
+            if node.kind is Kind.head:
+                constant = self.circuit.constant_of.get(node)
+                part = self.parts[node] if constant is None else Part(node.head, None, None, None, constant)
+                heads.setdefault(node.layer, []).append(part)
             else:
-                terms.append((one.layer, one.kind, self._source(one)))
+                terms.append((node.layer, node.kind, self._source(node)))
         for layer, parts in heads.items():
             terms.append((layer, Kind.head, self._heads(layer, tuple(parts))))
         return self._total([number for _, _, number in sorted(terms)])
@@ -181,17 +181,17 @@ class _Wiring:
     def _heads(self, layer: int, parts: tuple[Part, ...]) -> int:
         return self.plan.step(Work.heads, layer, heads=parts)
 
-    def _source(self, one: Node) -> int:
-        if one == INPUT:
+    def _source(self, node: Node) -> int:
+        if node == INPUT:
             return self.plan.step(Work.embed, -1)
-        if one.kind is Kind.bias:
-            return self.plan.step(Work.bias, one.layer)
-        if one.kind is Kind.stream:
-            return self._stream(one.layer)
-        constant = self.circuit.constant_of.get(one)
+        if node.kind is Kind.bias:
+            return self.plan.step(Work.bias, node.layer)
+        if node.kind is Kind.stream:
+            return self._stream(node.layer)
+        constant = self.circuit.constant_of.get(node)
         if constant is not None:
-            return self.plan.step(Work.constant_mlp, one.layer, constant=constant)
-        return self.written[one]
+            return self.plan.step(Work.constant_mlp, node.layer, constant=constant)
+        return self.written[node]
 
     def _stream(self, last: int) -> int:
         """The model's own stream after a layer, block by block."""

@@ -14,20 +14,24 @@ Head = tuple[int, int]
 
 @dataclass(frozen=True)
 class Cast:
-    """Who plays which part in the setups."""
+    """The components that play the parts of the setups.
+
+    >>> POST.successor, POST.helpers
+    ((9, 1), ((8, 1), (8, 6), (8, 8)))
+    """
 
     successor: Head
     """Says the next word: 9.1 in GPT-2 small."""
     copier: Head
     """Says the subject: 10.3."""
     helpers: tuple[Head, ...]
-    """Heads before them without which the stream that they read loses the task: 8.1, 8.6, 8.8."""
+    """Earlier heads without which the stream that the two read loses the task: 8.1, 8.6, 8.8."""
     early_copier: Head
     """Copies the subject before them: 6.9."""
     first_mlp: int
-    """Makes of the embedding what the heads read: 0."""
+    """Turns the embedding into what the heads read: 0."""
     last_mlp: int
-    """Takes the subject out again of what the heads wrote: 9."""
+    """Removes the subject from what the heads wrote: 9."""
 
 
 POST = Cast((9, 1), (10, 3), ((8, 1), (8, 6), (8, 8)), (6, 9), 0, 9)
@@ -42,32 +46,38 @@ def setups(
 ) -> Mapping[str, Circuit]:
     """The setups by their names in docs/method.md, C1 to C7 and C9; C8 is C7 asked about months.
 
-    A head that plays both parts stands once. Where one MLP plays both, C7 is C6: it cannot read what reads it.
+    A head that plays both parts is a single node. If the first MLP is also the last, C7 is C6: no MLP can read itself.
 
     output_bias: whether what reads a head of a layer gets the bias of that layer's heads (b9) too, in C3 to C9. The
     post does not say.
-    read_after: the layer whose stream C1 and C2 read; None: the later of the two heads', as in the post. Where the
-    whole model's answer cannot be read there yet, theirs cannot either.
+    read_after: the layer whose stream C1 and C2 read; None: the layer of the later head, as in the post. Where
+    the whole model's answer cannot be read there yet, the answers of C1 and C2 cannot either.
+
+    >>> cast = Cast((1, 1), (0, 2), (), (0, 1), first_mlp=0, last_mlp=1)
+    >>> print(setups(model, cast)["C6"])
+    input -> m0
+    input, m0 -> a0.h2[subject], a1.h1[subject]
+    a0.h2, a1.h1 -> logits
     """
     below = min(cast.successor[0], cast.copier[0]) - 1
     until = max(cast.successor[0], cast.copier[0]) if read_after is None else read_after
-    both = tuple(dict.fromkeys((cast.successor, cast.copier)))
+    heads = tuple(dict.fromkeys((cast.successor, cast.copier)))
     first, last = f"m{cast.first_mlp}", f"m{cast.last_mlp}"
-    two, biases = _named(both), _biases(both) if output_bias == "included" else ""
-    one, bias = _named(both[:1]), _biases(both[:1]) if output_bias == "included" else ""
-    read_two = f"{two}{biases} -> logits"
-    pinned = f"input -> {first}; input, {first} -> {_named(both, '[subject]')}"
-    decopied = f"{pinned}; {two}{biases} -> {last}; {two}{biases}, {last} -> logits"
+    both_heads, biases = _named(heads), _biases(heads) if output_bias == "included" else ""
+    first_head, bias = _named(heads[:1]), _biases(heads[:1]) if output_bias == "included" else ""
+    read_heads = f"{both_heads}{biases} -> logits"
+    pinned = f"input -> {first}; input, {first} -> {_named(heads, '[subject]')}"
+    decopied = f"{pinned}; {both_heads}{biases} -> {last}; {both_heads}{biases}, {last} -> logits"
     return {
-        "C1": Circuit.within(model, (*cast.helpers, *both), "mean", until=until),
-        "C2": Circuit.within(model, (*cast.helpers, *both, cast.early_copier), "random", until=until),
-        "C3": Circuit.wire(f"{_stream(model, below, 'random')} -> {two}; {read_two}"),
-        "C4": Circuit.wire(f"{_stream(model, below, 'zero')} -> {two}; {read_two}"),
-        "C5": Circuit.wire(f"{_stream(model, below, 'zero')} -> {_named(both, '[subject]')}; {read_two}"),
-        "C6": Circuit.wire(f"{pinned}; {read_two}"),
-        "C7": Circuit.wire(decopied if last != first else f"{pinned}; {read_two}"),
+        "C1": Circuit.within(model, (*cast.helpers, *heads), "mean", until=until),
+        "C2": Circuit.within(model, (*cast.helpers, *heads, cast.early_copier), "random", until=until),
+        "C3": Circuit.wire(f"{_stream(model, below, 'random')} -> {both_heads}; {read_heads}"),
+        "C4": Circuit.wire(f"{_stream(model, below, 'zero')} -> {both_heads}; {read_heads}"),
+        "C5": Circuit.wire(f"{_stream(model, below, 'zero')} -> {_named(heads, '[subject]')}; {read_heads}"),
+        "C6": Circuit.wire(f"{pinned}; {read_heads}"),
+        "C7": Circuit.wire(decopied if last != first else f"{pinned}; {read_heads}"),
         "C9": Circuit.wire(
-            f"input -> {first}; input, {first} -> {_named(both[:1], '[subject]')}; {one}{bias} -> logits"
+            f"input -> {first}; input, {first} -> {_named(heads[:1], '[subject]')}; {first_head}{bias} -> logits"
         ),
     }
 
@@ -86,7 +96,7 @@ WORDS = {
 
 
 def _named(heads: tuple[Head, ...], pin: str = "") -> str:
-    return ", ".join(f"{head(*one)}{pin}" for one in heads)
+    return ", ".join(f"{head(*pair)}{pin}" for pair in heads)
 
 
 def _biases(heads: tuple[Head, ...]) -> str:

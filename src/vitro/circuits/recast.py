@@ -8,22 +8,26 @@ from vitro.models import Model
 
 
 def recast(model: Model, circuit: Circuit, random: np.random.Generator) -> Circuit:
-    """The same wiring with every head in the place of one drawn at random, and every MLP likewise.
+    """The same wiring with every head replaced by a head drawn at random, and every MLP likewise.
 
-    What lies within a stream (`resid_post8`) stands for its like within it, and what lies above for its like above: so
-    as many heads and MLPs are live, and as many at a constant, as in the circuit.
+    Components within a stream (`resid_post8`) are replaced from within it, and those above from above. So as many heads
+    and MLPs are live, and as many are at a constant, as in the circuit.
+
+    >>> drawn = recast(model, Circuit.wire("input -> a1.h1; a1.h1 -> logits"), np.random.default_rng(0))
+    >>> len(drawn.heads)
+    1
     """
     shape = model.shape
     stands_for: dict[Node, Node] = {}
     for layers in (range(circuit.until + 1), range(circuit.until + 1, shape.n_layers)):
         heads = [head(layer, number) for layer in layers for number in range(shape.n_heads)]
         for kind in (heads, [mlp(layer) for layer in layers]):
-            stands_for |= {one: kind[number] for one, number in zip(kind, random.permutation(len(kind)), strict=True)}
+            stands_for |= {node: kind[number] for node, number in zip(kind, random.permutation(len(kind)), strict=True)}
     return Circuit(
         frozenset(
             Edge(stands_for.get(edge.source, edge.source), stands_for.get(edge.reader, edge.reader), edge.input)
             for edge in circuit.edges
         ),
-        frozenset((stands_for[one], pin) for one, pin in circuit.pins),
-        frozenset((stands_for[one], value) for one, value in circuit.constants),
+        frozenset((stands_for[node], pin) for node, pin in circuit.pins),
+        frozenset((stands_for[node], value) for node, value in circuit.constants),
     )

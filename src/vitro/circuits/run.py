@@ -1,4 +1,4 @@
-"""Circuits computed: only live nodes, each once for all the circuits of a batch that share it, on the prompt tree."""
+"""Circuits run on the prompt tree: only live nodes, each once for all the circuits of a batch that share it."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -52,32 +52,37 @@ def run_circuits(
     prompts: token ids. marks: a position of each prompt by name, for pins that name it. constants: what components at
     a constant put out, for each kind that the circuits use. value_bias: whether a head's output has what it adds at
     every position alike (`Model.folded_value_bias`); where it is excluded, as in TransformerLens' folded weights, `b9`
-    carries that of all heads of layer 9 beside b_O. watch: heads, wired or within a stream, whose attention from the
-    final streams `read` is given too; NaN in circuits where they are not live. memory: as for `sweep`.
+    has that of all heads of layer 9 as well as b_O. watch: heads, wired or within a stream, whose attention from the
+    final streams `read` is also given; NaN in circuits where they are not live. memory: as for `sweep`.
     `read` gets the model's own logits beside the circuits', and its rows are circuits.
     Raises PromptError for prompts that the model cannot be run on, CircuitError for components that the model does not
     have, pins beyond a prompt and constants that are missing or do not fit, NotFiniteError where a run comes to NaN or
     infinity.
+
+    >>> circuit = Circuit.within(model, ["0.2", "1.1"], others="zero")
+    >>> constants = {"zero": Constants.of(vitro.engine.mean_activations(model, prompts))}
+    >>> run_circuits(model, prompts, [circuit], lambda finals: {"kl": finals.kl}, constants=constants)["kl"].shape
+    torch.Size([1, 7])
     """
     prepared, constants, marks = Prepared.of(model, prompts, memory), constants or {}, marks or {}
     _check(model, prepared.prompts, circuits, marks, constants)
-    for one in watch:
-        if not isinstance(one, Node) or one.kind is not Kind.head:
-            raise CircuitError(f"watch is a list of heads, as [node('a9.h1')]; {str(one)!r} is none")
-        check_node(model, one)
+    for head in watch:
+        if not isinstance(head, Node) or head.kind is not Kind.head:
+            raise CircuitError(f"watch is a list of heads, as [node('a9.h1')]; {str(head)!r} is none")
+        check_node(model, head)
     budget, results = prepared.budget, Results(len(circuits), len(prepared), progress)
     for part in prepared.parts(lambda tree, part: _apart(tree, circuits, _at(marks, part), constants)):
         here, tree = part.clean.model, part.clean.there
         nodes = Nodes.of(part.clean.tree, part.prompts.start, model.device)
-        places = {name: at.to(model.device) for name, at in _at(marks, part.prompts).items()}
+        positions = {name: positions.to(model.device) for name, positions in _at(marks, part.prompts).items()}
 
         n_nodes, n_finals = len(tree.tokens), len(tree.finals)
-        # Circuits whose heads are all pinned are computed at a stream or two of each prompt, and in a list of them each
-        # layer's turn comes to a few at a time only, so many more make a batch.
+        # Circuits whose heads are all pinned are computed at a stream or two of each prompt, and only a few of them are
+        # in the same layer at a time, so many more make a batch.
         narrow = max(1, n_finals // model.shape.n_layers)
-        alike: dict[int, list[int]] = defaultdict(list)
+        groups: dict[int, list[int]] = defaultdict(list)
         for number, circuit in enumerate(circuits):
-            alike[n_nodes if _attends(circuit) else narrow].append(number)
+            groups[n_nodes if _attends(circuit) else narrow].append(number)
         n_read = budget.read_out(n_finals)
 
         def work(
@@ -86,24 +91,24 @@ def run_circuits(
             here: Model = here,
             tree: Tree = tree,
             nodes: Nodes = nodes,
-            places: Mapping[str, Tensor] = places,
+            positions: Mapping[str, Tensor] = positions,
             n_read: int = n_read,
         ) -> Values:
             wired = [circuits[number] for number in batch]
             plan = Plan.of(wired, here.shape.n_heads, parallel=here.parallel, watch=watch)
-            glass = Glass(here, tree, nodes, plan, constants, value_bias, places)
+            glass = Glass(here, tree, nodes, plan, constants, value_bias, positions)
             resid = glass.run()
-            attention = {pattern(one.layer, one.head): glass.attention_of(one) for one in watch}
-            found = []
+            attention = {pattern(head.layer, head.head): glass.attention_of(head) for head in watch}
+            parts = []
             for start in range(0, len(batch), n_read):
                 rows = slice(start, start + n_read)
                 watched = {site: weights[rows] for site, weights in attention.items()}
                 finals = Finals.everywhere(resid[rows], part.unedited, part.prompts, watched)
-                found.append(read_checked(read, finals))
-            return {name: torch.cat([values[name] for values in found]) for name in found[0]}
+                parts.append(read_checked(read, finals))
+            return {name: torch.cat([values[name] for values in parts]) for name in parts[0]}
 
-        for held, members in alike.items():
-            for batch, values in in_batches(members, budget.rows(held, n_nodes, prompts=0), work):
+        for n_held, members in groups.items():
+            for batch, values in in_batches(members, budget.rows(n_held, n_nodes, prompts=0), work):
                 results.put(values, batch, part.prompts)
 
     def begins(number: int, prompt: int) -> str | None:
@@ -112,15 +117,17 @@ def run_circuits(
             return f"{where} of the model itself"
         here, nodes = clean.model, Nodes.of(clean.tree, prompt, model.device)
         plan = Plan.of([circuits[number]], here.shape.n_heads, parallel=here.parallel, watch=())
-        own = {name: at.to(model.device) for name, at in _at(marks, slice(prompt, prompt + 1)).items()}
-        return Glass(here, clean.there, nodes, plan, constants, value_bias, own).begins()
+        positions = {
+            name: positions.to(model.device) for name, positions in _at(marks, slice(prompt, prompt + 1)).items()
+        }
+        return Glass(here, clean.there, nodes, plan, constants, value_bias, positions).begins()
 
     return results.finished(model, begins, lambda number: f"circuit {number}")
 
 
 def _at(marks: Mapping[str, Sequence[int]], part: slice) -> dict[str, Int[Tensor, " prompt"]]:
-    """Where the marks are in some of the prompts."""
-    return {name: torch.tensor(at[part]) for name, at in marks.items()}
+    """The positions of the marks in some of the prompts."""
+    return {name: torch.tensor(positions[part]) for name, positions in marks.items()}
 
 
 def _apart(
@@ -129,10 +136,10 @@ def _apart(
     marks: Mapping[str, Int[Tensor, " prompt"]],
     constants: Mapping[Constant, Constants],
 ) -> int | None:
-    """From where on prompts are kept apart that share a beginning but not what the circuits do there.
+    """The position from which prompts are kept apart that share a beginning but not what the circuits do there.
 
-    That is where a constant differs from prompt to prompt, and where one prompt ends, so that a head is pinned, and
-    another goes on or has the mark that it is pinned to elsewhere.
+    This is where a constant differs from prompt to prompt; and where a prompt ends, so that a head is pinned there,
+    while another prompt goes on, or has the mark that the head is pinned to at another position.
     """
     used = {kind for circuit in circuits for _, kind in circuit.constants}
     positions = [constants[kind].apart() for kind in used]
@@ -145,8 +152,8 @@ def _apart(
 
 def _attends(circuit: Circuit) -> bool:
     """Whether a head of it makes its own attention, for which every node is computed."""
-    live = (one for one in circuit.order if one not in circuit.constant_of)
-    return any(one.kind is Kind.stream or (one.kind is Kind.head and one not in circuit.pin_of) for one in live)
+    live = (node for node in circuit.order if node not in circuit.constant_of)
+    return any(node.kind is Kind.stream or (node.kind is Kind.head and node not in circuit.pin_of) for node in live)
 
 
 def _check(
@@ -163,8 +170,10 @@ def _check(
     for kind in sorted({kind for circuit in circuits for _, kind in circuit.constants}):
         constants[kind].check(prompts)
     lengths = list(map(len, prompts))
-    for name, at in marks.items():
-        if len(at) != len(prompts) or not all(0 <= place < length for place, length in zip(at, lengths, strict=True)):
+    for name, positions in marks.items():
+        if len(positions) != len(prompts) or not all(
+            0 <= position < length for position, length in zip(positions, lengths, strict=True)
+        ):
             raise CircuitError(f"the mark {name!r} must be a position of each of the {len(prompts)} prompts")
     for pin in {pin for circuit in circuits for _, pin in circuit.pins}:
         if isinstance(pin, str) and pin not in marks:

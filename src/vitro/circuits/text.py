@@ -1,4 +1,4 @@
-"""Circuits as text: one line for each set of readers, and one for each kind of constant.
+"""Circuits as text: a line for each set of readers, and a line for each kind of constant.
 
 mean: a0.h0-11, m3
 input, m0 -> a9.h1[subject], a10.h3<v>
@@ -9,7 +9,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from vitro.circuits.nodes import CONSTANTS, INPUTS, CircuitError, Constant, Edge, Input, Kind, Node, Pin, node
+from vitro.circuits.nodes import CONSTANTS, INPUTS, CircuitError, Constant, Edge, Input, Kind, Node, Pin
+from vitro.circuits.nodes import node as parse_node
 
 _READER = re.compile(r"(?P<name>[^\s\[\]<>]+)(<(?P<input>[^\s\[\]<>]*)>)?(\[(?P<pin>[^\s\[\]<>]*)\])?")
 _MARK = re.compile(r"(?!all$)[A-Za-z_][\w+.-]*")
@@ -47,11 +48,11 @@ def write(
     pins: Mapping[Node, Pin],
     constants: Mapping[Node, Constant],
 ) -> str:
-    """The text of a circuit, from its nodes in order and what each input reads; `parse` gives the same back."""
+    """The text of a circuit, from its nodes in order and what each input reads; `parse` reads it back."""
     lines = []
     for kind in CONSTANTS:
-        if alike := sorted(one for one, value in constants.items() if value == kind):
-            lines.append(f"{kind}: {', '.join(_with_ranges(alike))}")
+        if members := sorted(node for node, value in constants.items() if value == kind):
+            lines.append(f"{kind}: {', '.join(_with_ranges(members))}")
     readers: dict[tuple[Node, ...], list[str]] = defaultdict(list)
     for reader in order:
         reads = {name: sources.get((reader, name), ()) for name in (*INPUTS, None)}
@@ -63,9 +64,9 @@ def write(
             if nodes:
                 readers[nodes].append(f"{reader}{f'<{name}>' if name else ''}{pin}")
                 pin = ""
-    for nodes, named in readers.items():
-        by_kind = sorted(nodes, key=lambda one: (one.kind, one.layer, one.head))
-        lines.append(f"{', '.join(map(str, by_kind))} -> {', '.join(named)}")
+    for nodes, inputs in readers.items():
+        by_kind = sorted(nodes, key=lambda node: (node.kind, node.layer, node.head))
+        lines.append(f"{', '.join(map(str, by_kind))} -> {', '.join(inputs)}")
     return "\n".join(lines)
 
 
@@ -75,19 +76,19 @@ def _reader_line(number: int, line: str, edges: set[Edge], pins: dict[Node, Pin]
         raise CircuitError(f"circuit, line {number}: {line!r} should be sources -> readers, with one arrow")
     sources = [_node(number, word) for word in _words(number, line, left)]
     for word in _words(number, line, right):
-        found = _READER.fullmatch(word)
-        if found is None:
+        reading = _READER.fullmatch(word)
+        if reading is None:
             raise CircuitError(f"circuit, line {number}: {word!r} should be like a9.h1, a9.h1<v> or a9.h1[subject]")
-        reader = _node(number, found["name"])
-        inputs = _inputs(number, word, reader, found["input"])
+        reader = _node(number, reading["name"])
+        inputs = _inputs(number, word, reader, reading["input"])
         for source in sources:
             for name in inputs:
                 edge = Edge(source, reader, name)
                 if edge in edges:
                     raise CircuitError(f"circuit, line {number}: {word!r} reads {source} twice")
                 edges.add(edge)
-        if found["pin"] is not None:
-            pin = _pin(number, word, found["pin"])
+        if reading["pin"] is not None:
+            pin = _pin(number, word, reading["pin"])
             if reader.kind is not Kind.head:
                 raise CircuitError(f"circuit, line {number}: {word!r}: only heads attend, so only heads can be pinned")
             if pins.setdefault(reader, pin) != pin:
@@ -95,8 +96,8 @@ def _reader_line(number: int, line: str, edges: set[Edge], pins: dict[Node, Pin]
 
 
 def _constant_line(number: int, kind: str, parts: str, constants: dict[Node, Constant]) -> None:
-    value = next((one for one in CONSTANTS if one == kind), None)
-    if value is None:
+    constant = next((name for name in CONSTANTS if name == kind), None)
+    if constant is None:
         raise CircuitError(f"circuit, line {number}: {kind!r} is no kind of constant; there are {', '.join(CONSTANTS)}")
     for word in _words(number, f"{kind}:{parts}", parts):
         span = _RANGE.fullmatch(word)
@@ -104,16 +105,16 @@ def _constant_line(number: int, kind: str, parts: str, constants: dict[Node, Con
             raise CircuitError(
                 f"circuit, line {number}: {word!r} runs backwards; the first head comes first, as a0.h0-11"
             )
-        named = (
-            [node(f"a{span['layer']}.h{at}") for at in range(int(span["first"]), int(span["last"]) + 1)]
+        nodes = (
+            [parse_node(f"a{span['layer']}.h{at}") for at in range(int(span["first"]), int(span["last"]) + 1)]
             if span
             else [_node(number, word)]
         )
-        for one in named:
-            if not one.constant_kind:
+        for node in nodes:
+            if not node.constant_kind:
                 raise CircuitError(f"circuit, line {number}: {word!r}: only heads and MLPs can be at a constant")
-            if constants.setdefault(one, value) != value:
-                raise CircuitError(f"circuit, line {number}: {word!r} is at {constants[one]} already")
+            if constants.setdefault(node, constant) != constant:
+                raise CircuitError(f"circuit, line {number}: {word!r} is at {constants[node]} already")
 
 
 def _words(number: int, line: str, part: str) -> list[str]:
@@ -125,7 +126,7 @@ def _words(number: int, line: str, part: str) -> list[str]:
 
 def _node(number: int, word: str) -> Node:
     try:
-        return node(word)
+        return parse_node(word)
     except CircuitError as error:
         raise CircuitError(f"circuit, line {number}: {error}") from None
 
@@ -133,7 +134,7 @@ def _node(number: int, word: str) -> Node:
 def _inputs(number: int, word: str, reader: Node, letter: str | None) -> tuple[Input | None, ...]:
     if letter is None:
         return INPUTS if reader.kind is Kind.head else (None,)
-    chosen = next((one for one in INPUTS if one == letter), None)
+    chosen = next((name for name in INPUTS if name == letter), None)
     if reader.kind is not Kind.head or chosen is None:
         raise CircuitError(f"circuit, line {number}: {word!r}: heads, and only heads, are read by <q>, <k> or <v>")
     return (chosen,)
@@ -148,11 +149,11 @@ def _pin(number: int, word: str, text: str) -> Pin:
 
 
 def _with_ranges(nodes: Iterable[Node]) -> list[str]:
-    """Names, with runs of one layer's heads drawn together: a0.h0-11."""
+    """Names, with consecutive heads of a layer drawn together: a0.h0-11."""
     runs: list[tuple[Node, Node]] = []
-    for one in nodes:
-        if runs and one.kind is Kind.head and runs[-1][1] == Node(one.layer, Kind.head, one.head - 1):
-            runs[-1] = (runs[-1][0], one)
+    for node in nodes:
+        if runs and node.kind is Kind.head and runs[-1][1] == Node(node.layer, Kind.head, node.head - 1):
+            runs[-1] = (runs[-1][0], node)
         else:
-            runs.append((one, one))
+            runs.append((node, node))
     return [str(first) if first == last else f"{first}-{last.head}" for first, last in runs]

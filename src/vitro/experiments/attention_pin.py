@@ -42,10 +42,11 @@ def pinned_places(setup: Setup) -> list[tuple[str | None, tuple[int, ...]]]:
     Every position where prompts differ in their subject alone, so that positions correspond; elsewhere every mark.
     """
     questions = setup.questions
+    marked = questions.marked
     if setup.varying:
-        names = {at[0]: name for name, at in reversed(list(questions.marks.items()))}
-        return [(names.get(at), (at,) * len(questions)) for at in range(questions.lengths[0])]
-    return list(questions.marks.items())
+        everywhere = [(at,) * len(questions) for at in range(questions.lengths[0])]
+        return [(marked.get(positions), positions) for positions in everywhere]
+    return [(mark, positions) for positions, mark in marked.items()]
 
 
 def run(setup: Setup) -> Tables:
@@ -87,8 +88,9 @@ def _labels(tables: Tables) -> list[str]:
     """The labels of the places where heads were pinned."""
     if varies(tables):
         return places(tables)
-    marks = set(tables["attention_pin"]["mark"])
-    return [label for label in places(tables) if label in marks]
+    # Not `places`: a position has one name there, also where two marks stand at it in some of the prompts.
+    marks = tables["attention_pin"].drop_nulls("mark").group_by("mark").agg(pl.col("position").mean())
+    return marks.sort("position", "mark")["mark"].to_list()
 
 
 def numbers(tables: Tables) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import Figure, answer_tables, circuit_answers, circuit_attention, circuit_drawing
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, answers, at_places, labels, places, said
+from vitro.tables import Tables, answers, at_places, labels, places, said, the
 from vitro.tasks import Task
 
 SHOWN = ("C6", "C7", "C9")
@@ -144,8 +144,8 @@ def numbers(tables: Tables) -> pl.DataFrame:
         .agg(
             pl.col("answer_prob").mean().alias("mean answer prob"),
             (pl.col("answer_rank") == 0).sum().alias("answer on top in"),
-            (pl.col("right_first") == 1).sum().alias(f"answer above {spoken.wrong} in"),
-            pl.col("wrong_prob").mean().alias(f"mean {spoken.wrong} prob"),
+            (pl.col("right_first") == 1).sum().alias(f"answer above {the(spoken.wrong)} in"),
+            pl.col("wrong_prob").mean().alias(f"mean prob of {the(spoken.wrong)}"),
         )
     )
     leads = (

@@ -16,6 +16,7 @@ from vitro.tables import Tables, head_name, leader, said
 from vitro.tasks import Task
 
 SHOWN = 12
+_KINDS = {"head": "heads", "MLP": "MLPs", "bias": "biases", "embedding": "the embedding"}
 NATS = 1e-3
 """Shares below this are called nothing."""
 
@@ -84,7 +85,9 @@ def summary(tables: Tables) -> str:
     table = tables["direct_attribution"]
     total = table.group_by("prompt").agg(pl.col("share").sum())["share"].to_numpy().mean()
     kinds = table.group_by("kind", "prompt").agg(pl.col("share").sum()).group_by("kind").agg(pl.col("share").mean())
-    parts = ", ".join(f"{kind} {share:+.3g}" for kind, share in kinds.sort("share", descending=True).iter_rows())
+    parts = ", ".join(
+        f"{_KINDS[kind]} {share:+.3g}" for kind, share in kinds.sort("share", descending=True).iter_rows()
+    )
     first = leader(table, ("component",), pl.col("share"), floor=NATS)
     most = (
         f"{first.key[0]} adds most, {first.mean:+.3g}" if first.stands_out else f"which adds most? Here {first.doubt}"

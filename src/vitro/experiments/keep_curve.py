@@ -64,7 +64,7 @@ def summary(tables: Tables) -> str:
     first = means.filter(pl.col("value") >= half)["k"][0]
     sentence = (
         f"Of the heads in the order of what {spoken.ablation} ablation of each alone costs, which need not be the best "
-        f"order, the first {first}{_steps(means, first)} bring the {spoken.quantity.short} half way to the "
+        f"order, {_first(means, first)} the {spoken.quantity.short} half way to the "
         f"model's own ({spoken.quantity.amount(all_heads)}), with all other heads ablated"
     )
     own = table.filter(k=means["k"][-1]).select("prompt", pl.col("value").alias("own"))
@@ -73,14 +73,18 @@ def summary(tables: Tables) -> str:
     # Which k is the highest is not asked, but whether the highest is above the model beyond the prompts' spread.
     at = gain.filter(k=best.key[0])
     above = leader(at, ("k",), pl.col("value") - pl.col("own")).stands_out
-    more = f"; the curve passes the model's own value (to {best.mean + all_heads:.3g} with {best.key[0]} heads)"
+    heads = "1 head" if best.key[0] == 1 else f"{best.key[0]} heads"
+    more = f"; the curve passes the model's own value (to {best.mean + all_heads:.3g} with {heads})"
     return f"{sentence}{more if above else ''}."
 
 
-def _steps(means: pl.DataFrame, first: int) -> str:
-    """Of a curve that is not measured at each k: from which to which the answer is."""
+def _first(means: pl.DataFrame, first: int) -> str:
+    """How many heads bring it; of a curve that is not measured at each k, also the last k before, which does not."""
+    if first < 2:
+        return "the first brings" if first else "none is needed to bring"
     before = means.filter(pl.col("k") < first)["k"]
-    return "" if before.is_empty() or before[-1] == first - 1 else f" (of those tried; {before[-1]} do not)"
+    tried = "" if before[-1] == first - 1 else f" (of those tried; {before[-1]} do not)"
+    return f"the first {first}{tried} bring"
 
 
 KEEP_CURVE = Experiment(

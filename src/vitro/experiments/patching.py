@@ -75,9 +75,9 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
 def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[str | None, tuple[int, ...]]]:
     """The positions that are asked for, each with its mark's name and one number for every prompt."""
     questions = setup.questions
+    marked = questions.marked
     if positions is None and not setup.varying:
-        return list(questions.marks.items())
-    named = {at: name for name, at in reversed(list(questions.marks.items()))}
+        return [(mark, at) for at, mark in marked.items()]
     chosen: list[tuple[str | None, tuple[int, ...]]] = []
     for position in range(questions.lengths[0]) if positions is None else positions:
         if isinstance(position, str):
@@ -89,7 +89,7 @@ def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[s
             if not all(0 <= place < length for place, length in zip(at, questions.lengths, strict=True)):
                 shortest = min(questions.lengths)
                 raise OptionError(f"not every prompt has a position {position}: the shortest has {shortest} tokens")
-            chosen.append((named.get(at), at))
+            chosen.append((marked.get(at), at))
     return chosen
 
 

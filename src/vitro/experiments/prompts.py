@@ -5,7 +5,7 @@ import polars as pl
 
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.setup import Setup
-from vitro.tables import Tables, first_prompt, said, the, varies, with_kinds
+from vitro.tables import Tables, said, the, varies, with_kinds
 from vitro.tasks import FINAL
 
 SHOWN = 24
@@ -109,7 +109,8 @@ def asked(tables: Tables) -> str:
     swept = f", on {spoken.n_swept} of these prompts" if spoken.n_swept < spoken.n_prompts else ""
     by = f"Components are ranked by the {spoken.quantity.short} under {spoken.ablation} ablation{swept}."
     if varies(tables):
-        text = "".join(first_prompt(tables)[1 if tables["prompts"]["role"][0] == "bos" else 0 :]).strip()
+        gap = pl.when(role="subject").then(pl.col("token").str.replace(r"\S+", "{subject}")).otherwise("token")
+        text = _written(tables["prompts"].with_columns(gap.alias("token")))["written"][0].strip()
         prompts = f"{spoken.n_prompts} prompts that differ in the subject alone, \u201c{text}\u201d"
         return f"{prompts}: right is {first['answer']} where it is {first['label']}. {by}"
     kinds = f" of {spoken.n_groups} kinds" if 1 < spoken.n_groups < spoken.n_prompts else ""

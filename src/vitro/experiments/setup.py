@@ -59,6 +59,8 @@ class Setup:
     """Of a long experiment: a study keeps parts on disk."""
     rows: tuple[int, ...] | None = None
     """Which of the task's prompts are asked, by their numbers; None: all."""
+    whole: "Setup | None" = None
+    """Of a setup of some prompts that of all: which ablations there are, and what means are over, are the same."""
 
     def tables(self, experiment: Measured) -> Tables:
         """What an experiment found here; it is run the first time that anything asks."""
@@ -78,7 +80,7 @@ class Setup:
         n = self.options.sweep_prompts or self.task.sweep_prompts
         if n is None or n >= len(self.questions):
             return self
-        return replace(self, rows=self.questions.spread(n))
+        return replace(self, rows=self.questions.spread(n), whole=self)
 
     @property
     def prompt_numbers(self) -> Int[np.ndarray, " prompt"]:
@@ -121,6 +123,8 @@ class Setup:
     @cached_property
     def ablations(self) -> tuple[Ablation, ...]:
         """The ablations that are measured: those asked for, or those of the task's own that can be had."""
+        if self.whole is not None:
+            return self.whole.ablations
         if self.options.ablations is None:
             return tuple(kind for kind in ABLATIONS if kind in self.task.ablations and not self.lacks(kind))
         for kind in self.options.ablations:
@@ -149,7 +153,7 @@ class Setup:
             lengths = self.questions.lengths
             return f"it is taken position by position, and the prompts have {min(lengths)} to {max(lengths)} tokens"
         if kind == "resample":
-            return "" if len(self.questions) > 1 else "there is no other prompt"
+            return "" if len(self.swept.questions) > 1 else "there is no other prompt"
         return "" if kind in self.datasets else f"the task has no sentences for a {kind}"
 
     def check(self) -> None:
@@ -209,6 +213,8 @@ class Setup:
     @cached_property
     def datasets(self) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
         """The sentences (V2) over which means are taken, by the ablation that they are for."""
+        if self.whole is not None:
+            return self.whole.datasets
         options = self.options
         return self.task.sentences(self.questions, self.model.tokenizer, options.samples, options.seed)
 

@@ -125,7 +125,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     )
     attention = (
         tables["steering_attention"]
-        .with_columns(pl.concat_str(head_name(), pl.lit(f" to {mark}")).alias("head"))
+        .with_columns(pl.concat_str(head_name(), pl.lit(f" to {the(mark)}")).alias("head"))
         .group_by("alpha", "head", maintain_order=True)
         .agg(pl.col("weight").mean())
         .pivot("head", index="alpha", values="weight")
@@ -145,11 +145,11 @@ def summary(tables: Tables) -> str:
     plain = table.filter(alpha=0.0)
     beside = [
         f" (without: {plain[column][0]:.3g})" if len(plain) else ""
-        for column in (f"{name} to {vector['mark']}", "mean answer prob")
+        for column in (f"{name} to {the(vector['mark'])}", "mean answer prob")
     ]
     return (
         f"With {alpha:g} times the direction {along} added after layer {vector['layer']}, {name} gives "
-        f"{the(vector['mark'])} {row[f'{name} to ' + vector['mark']]:.3g} of its attention{beside[0]}, and the "
+        f"{the(vector['mark'])} {row[f'{name} to ' + the(vector['mark'])]:.3g} of its attention{beside[0]}, and the "
         f"answer's probability is "
         f"{row['mean answer prob']:.3g}{beside[1]}, on average over {n_prompts} prompts."
     )

@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.look import PANEL_NAME, WIDTH, dress, values
+from vitro.figures.look import WIDTH, dress, values
 from vitro.figures.scales import change_color, largest
 from vitro.figures.spread import prompt_count, spread
 from vitro.tables.labels import Said
@@ -34,7 +34,7 @@ def patching_heatmaps(table: pl.DataFrame, said: Said) -> alt.FacetChart:
         .filter(pl.col("head").is_null() | (pl.col("rank") <= _STRONGEST))
         .sort("position", "layer", "head")
     )
-    places = cells["place"].unique(maintain_order=True).to_list()
+    places = table["place"].unique(maintain_order=True).to_list()
     rows = cells.sort("layer", "head")["row"].unique(maintain_order=True).to_list()
     sites = table["site"].unique(maintain_order=True).to_list()
     cell = min(_WIDEST_CELL, ((WIDTH - 60) / len(sites) - _GAP) / len(places))
@@ -57,7 +57,7 @@ def patching_heatmaps(table: pl.DataFrame, said: Said) -> alt.FacetChart:
         .properties(width=round(cell * len(places)), height=_ROW * len(rows))
     )
     facets: alt.FacetChart = painted.facet(
-        column=alt.Column("site:N", sort=sites, title=None, header=alt.Header(labelExpr=PANEL_NAME)),
+        column=alt.Column("site:N", sort=sites, title=None, header=alt.Header(labelOrient="top")),
         data=values(cells.drop("most", "rank")),
         spacing=_GAP,
     )

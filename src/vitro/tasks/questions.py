@@ -1,5 +1,6 @@
 """Questions: what is asked of a model, in one tokenizer's tokens. All that measures reads these and nothing else."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -9,6 +10,8 @@ from vitro.tasks.errors import TaskError
 
 FINAL = "final"
 """The mark of every prompt's last position, where the answer is read."""
+# As a circuit's pin can name it; the words left out are other things beside marks, in circuits and on axes.
+_MARK = re.compile(r"(?!(all|clean|elsewhere)$)[A-Za-z_][\w+.-]*")
 
 
 # Long lists of numbers have no use for equality.
@@ -80,6 +83,11 @@ class Questions:
                     raise TaskError(
                         f"{where}: mark {name!r} is position {at[row]}, of a prompt of {len(prompt)} tokens"
                     )
+        if unfit := [name for name in self.marks if not _MARK.fullmatch(name)]:
+            raise TaskError(
+                f"the mark {unfit[0]!r} is no name that will do; what works: a word such as IO or S1+1, and not "
+                "all, clean or elsewhere"
+            )
         ends = tuple(len(prompt) - 1 for prompt in self.tokens)
         if self.marks.get(FINAL, ends) != ends:
             raise TaskError(f"the mark {FINAL!r} is the last position of each prompt and can be no other")
@@ -97,6 +105,14 @@ class Questions:
     def one_length(self) -> bool:
         """Whether all prompts are equally long, so that a mean can be taken position by position."""
         return len(set(self.lengths)) == 1
+
+    @property
+    def marked(self) -> Mapping[tuple[int, ...], str]:
+        """Each place that is marked, a position of each prompt, by the first of the marks that stand there."""
+        names: dict[tuple[int, ...], str] = {}
+        for name, at in self.marks.items():
+            names.setdefault(at, name)
+        return names
 
     def take(self, rows: Sequence[int]) -> "Questions":
         """The same of some of the prompts, by their numbers."""

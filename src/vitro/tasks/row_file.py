@@ -71,7 +71,11 @@ def _csv(path: Path, file: IO[bytes]) -> RowFile:
     header = next((line for line in lines if line.strip()), "")
     if not header:
         raise TaskError("the file is empty")
-    headers = {mark: tuple(next(csv.reader([header], delimiter=mark))) for mark in _DELIMITERS}
+    try:
+        headers = {mark: tuple(next(csv.reader([header], delimiter=mark))) for mark in _DELIMITERS}
+    except csv.Error as error:
+        why = "its lines end as those of old Macs do; save it as UTF-8 CSV" if "\r" in header.strip() else str(error)
+        raise TaskError(f"line 1 is not CSV: {why}") from None
     delimiter = max(_DELIMITERS, key=lambda mark: (_has_form(headers[mark]), len(headers[mark])))
     columns = headers[delimiter]
     if twice := [name for name in columns if name and columns.count(name) > 1]:
@@ -138,7 +142,10 @@ def _json(path: Path, file: IO[bytes]) -> RowFile:
 
 
 def _toml(path: Path, file: IO[bytes]) -> RowFile:
-    rows = toml_table(path).get("rows")
+    table = toml_table(path)
+    rows = table.get("rows")
+    if unknown := sorted(table.keys() - {"rows"}):
+        raise TaskError(f"key {unknown[0]!r} is unknown beside rows; a file holds rows or a template")
     if not isinstance(rows, list):
         raise TaskError("rows must be a list of tables, each under [[rows]]")
     return _from_rows(_checked(value, f"row {number}") for number, value in enumerate(rows, 1))
@@ -165,6 +172,10 @@ def _from_rows(rows: Iterator[Row]) -> RowFile:
 def _checked(value: Any, where: str) -> Row:
     if not isinstance(value, Mapping):
         raise TaskError(f'{where} is no row: it must be names with values, such as {{"clean": ...}}')
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise TaskError(f"{where} holds half of a character (\\ud800 to \\udfff alone); write it whole") from None
     return value
 
 
