@@ -38,15 +38,9 @@ class Circuit:
     edges: who reads what. pins: heads whose attention is fixed. constants: heads and MLPs that put out a fixed value.
     CircuitError for a wiring that cannot be run: a cycle, no logits, a component that is read and reads nothing.
 
-<<<<<<< HEAD
-    >>> circuit = vitro.Circuit.wire("input -> a0.h2, a1.h1; a0.h2, a1.h1 -> logits")
-    >>> [str(node) for node in circuit.components(n_heads=4)]
-    ['a0.h2', 'a1.h1']
-=======
     >>> circuit = vitro.Circuit.wire("input -> m0; input, m0 -> a1.h1[subject]; a1.h1 -> logits")
     >>> circuit.heads, len(circuit.edges)
     ((Node(layer=1, kind=<Kind.head: 1>, head=1),), 8)
->>>>>>> main
     """
 
     edges: frozenset[Edge]

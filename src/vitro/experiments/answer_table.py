@@ -44,8 +44,8 @@ def table_of(setup: Setup, components: Sequence[str]) -> pl.DataFrame:
 def answer_rows(words: Sequence[str], component: str, logits: Float[Tensor, "prompt answer"]) -> pl.DataFrame:
     """One component's rows of the table."""
     logits = logits.double()
-    # A component that tells no answer from another has no spread, and its table is level; of a task without a closed
-    # list of answers the table is empty.
+    # A component that gives all answers the same logit has no spread, so its table is level; for a task without a
+    # closed list of answers the table is empty.
     deviation = logits - logits.mean()
     spread = deviation.square().mean().sqrt().clamp_min(torch.finfo(torch.float64).tiny)
     normalized = deviation / spread

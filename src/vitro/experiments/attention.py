@@ -28,7 +28,7 @@ from vitro.tables import (
 from vitro.tasks import Task
 
 LOOKS = 0.01
-"""Attention below this is no look."""
+"""Attention weights below this are ignored."""
 
 
 def run(setup: Setup) -> Tables:
@@ -66,7 +66,7 @@ def _patterns(setup: Setup) -> pl.DataFrame:
                         }
                     )
                 )
-    # Head by head, however the prompts were cut into parts.
+    # Head by head, independent of how the prompts were split into parts.
     return pl.concat([frame for head in heads for frame in frames[head]])
 
 
@@ -109,7 +109,7 @@ def summary(tables: Tables) -> str:
 def figures(tables: Tables) -> dict[str, Figure]:
     """Where the key heads look, over all prompts, and their patterns.
 
-    Where prompts are of different forms, no mean over positions means anything: the pattern is the first prompt's.
+    Where prompts have different forms, a mean over positions is meaningless: the pattern shown is the first prompt's.
     """
     patterns = tables["attention_pattern"]
     if varies(tables):

@@ -15,9 +15,9 @@ from vitro.tables import Tables, said, the, with_kinds
 from vitro.tasks import Task
 
 FEW = 24
-"""Up to so many prompts of several kinds are listed one by one."""
+"""The most prompts of several kinds that are listed one by one."""
 LISTED = 100
-"""Of those that are listed one by one, the first."""
+"""The most prompts that are listed one by one."""
 
 
 def run(setup: Setup) -> Tables:

@@ -18,7 +18,7 @@ from vitro.tasks import Task
 SHOWN = 12
 _KINDS = {"head": "heads", "MLP": "MLPs", "bias": "biases", "embedding": "the embedding"}
 NATS = 1e-3
-"""Shares below this are called nothing."""
+"""Shares below this count as zero."""
 
 
 def run(setup: Setup) -> Tables:

@@ -31,7 +31,7 @@ def run(setup: Setup) -> Tables:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The ten heads whose ablation moves the mean metric most, with the other ways of ablating beside it."""
+    """The ten heads whose ablation changes the mean metric most, with all kinds of ablation."""
     by_head = by_method(tables, "head_ablation", (), head_name(), "head")
     spoken = said(tables)
     by = pl.col(f"{spoken.ablation}: change of {spoken.quantity.short}").abs()
@@ -39,7 +39,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """The head without which the answer loses most."""
+    """The head whose ablation costs the answer most."""
     return costs_most(tables, "head_ablation", ("layer", "head"), "a{}.h{}", "head")
 
 

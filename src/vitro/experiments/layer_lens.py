@@ -48,7 +48,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """Where the answer's probability peaks, and from where on the answer leads."""
-    # Where the answer has no probability to speak of, what leads what is an accident.
+    # Where the answer has next to no probability, which token leads is an accident.
     table = numbers(tables).filter(pl.col("mean answer prob") > FLOOR)
     after = tables["layer_lens"].filter(stage="post")
     n_prompts = after["prompt"].n_unique()

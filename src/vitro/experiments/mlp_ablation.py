@@ -34,7 +34,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """The MLP without which the answer loses most."""
+    """The MLP whose ablation costs the answer most."""
     return costs_most(tables, "mlp_ablation", ("layer",), "m{}", "MLP")
 
 

@@ -27,7 +27,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """Which MLP raises and which lowers the answer most, where one stands out."""
+    """Which MLP raises and which lowers the answer most, if any stands out."""
     change = pl.col("answer_prob_after") - pl.col("answer_prob_before")
     raises, lowers = (leader(tables["mlp_local"], ("layer",), effect) for effect in (change, -change))
     parts = [

@@ -1,4 +1,4 @@
-"""V9, what a stream looks like as the input of a layer: its top tokens by the logit lens."""
+"""V9, the streams as inputs of the layers: their top tokens by the logit lens."""
 
 import numpy as np
 import polars as pl
@@ -16,9 +16,9 @@ from vitro.tables import Tables, first_prompt, labels
 from vitro.tasks import FINAL, Task
 
 STREAMS = 20_000
-"""Streams that are read at most: of a task with more of them its first prompts."""
+"""The most streams that are read; a task with more is read on its first prompts."""
 LISTED = 7
-"""Prompts in the report's numbers."""
+"""The most prompts in the report's numbers."""
 
 
 @torch.inference_mode()
