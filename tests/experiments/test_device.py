@@ -64,10 +64,10 @@ def test_every_measurement_is_made_where_the_model_is(
 def test_every_measurement_in_half_precision_is_near_the_full_one(
     planted_folder: Path, tables: Tables, dtype: str, within: float
 ) -> None:
-    found = measured(load(str(planted_folder), dtype=dtype))
-    assert {name: table.schema for name, table in found.items()} == {
+    results = measured(load(str(planted_folder), dtype=dtype))
+    assert {name: table.schema for name, table in results.items()} == {
         name: table.schema for name, table in tables.items()
     }
     for name, column in NEAR.items():
-        apart = np.abs(found[name][column].to_numpy() - tables[name][column].to_numpy())
+        apart = np.abs(results[name][column].to_numpy() - tables[name][column].to_numpy())
         assert apart.max() < within, name
