@@ -39,8 +39,8 @@ def vitro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         monkeypatch.setattr(sys, "argv", ["vitro", *arguments])
         with pytest.raises(SystemExit) as end:
             main()
-        said = capsys.readouterr()
-        return Done(int(end.value.code or 0), said.out, said.err)
+        output = capsys.readouterr()
+        return Done(int(end.value.code or 0), output.out, output.err)
 
     return run
 
@@ -122,8 +122,8 @@ def test_a_tasks_prompts_are_shown_without_the_model_s_weights(
     assert "right           ' Tuesday'\n  wrong           ' Monday'" in shown.out
     assert "counterfactual  If today is" in shown.out
     assert "2 of 42 prompts" in shown.out
-    said = json.loads(vitro("tasks", "days", "--model", str(planted_folder), "--json").out)
-    assert (said["total"], len(said["rows"]), said["rows"][0]["answer"]) == (7, 3, "Tuesday")
+    preview = json.loads(vitro("tasks", "days", "--model", str(planted_folder), "--json").out)
+    assert (preview["total"], len(preview["rows"]), preview["rows"][0]["answer"]) == (7, 3, "Tuesday")
     assert load_tokenizer(find(str(planted_folder)))[1] == planted_model.shape.n_ctx
 
 
@@ -237,13 +237,18 @@ def test_a_circuit_is_run_from_its_text(vitro: Vitro, planted_folder: Path, plan
     assert "7 of 7 right" in done.out
     assert "a0.h2 0.00 0.00 0.00 0.00 1.00 0.00 0.00 0.00" in re.sub(" +", " ", done.out)
     judged = vitro("circuit", text, "days", "--model", str(planted_folder), "--samples", "4", "--judge", "--json")
-    said = json.loads(judged.out)
-    assert [row["answer_rank"] for row in said["prompts"]] == [0] * 7
-    assert all(row["leading_answer"] == row["answer"] for row in said["prompts"])
-    assert len(said["answer_table"]) == 7 * 7
-    looked = {(row["layer"], row["head"]): row["position"] for row in said["attention"] if row["weight"] == 1.0}
+    printed = json.loads(judged.out)
+    assert [row["answer_rank"] for row in printed["prompts"]] == [0] * 7
+    assert all(row["leading_answer"] == row["answer"] for row in printed["prompts"])
+    assert len(printed["answer_table"]) == 7 * 7
+    looked = {(row["layer"], row["head"]): row["position"] for row in printed["attention"] if row["weight"] == 1.0}
     assert looked == {(0, 2): 4, (1, 1): 4}
-    assert {row["question"].split(":")[0] for row in said["quality"]} == {"faithful", "complete", "minimal", "chance"}
+    assert {row["question"].split(":")[0] for row in printed["quality"]} == {
+        "faithful",
+        "complete",
+        "minimal",
+        "chance",
+    }
 
 
 @pytest.mark.parametrize(

@@ -38,14 +38,16 @@ def drawn(*size: int) -> Tensor:
 
 def test_every_metric_is_its_definition_for_every_run_and_prompt() -> None:
     logits, asked = drawn(4, len(RIGHT), 10), questions()
-    said = answers(logits, asked)
+    answered = answers(logits, asked)
     for run, row in ((run, row) for run in range(4) for row in range(len(RIGHT))):
         expected = slow_metrics(logits[run, row], RIGHT[row], WRONG[row], AMONG)
         assert expected.keys() == METRICS.keys() - {"kl"}
-        assert {name: float(METRICS[name].of(said)[run, row]) for name in expected} == pytest.approx(expected, abs=1e-5)
-        assert int(said.rank(logits)[run, row]) == slow_rank(logits[run, row], RIGHT[row], range(10))
-        assert int(said.rank_wrong()[run, row]) == slow_rank(logits[run, row], RIGHT[row], WRONG[row])
-        assert int(said.rank_listed()[run, row]) == slow_rank(logits[run, row], RIGHT[row], AMONG)
+        assert {name: float(METRICS[name].of(answered)[run, row]) for name in expected} == pytest.approx(
+            expected, abs=1e-5
+        )
+        assert int(answered.rank(logits)[run, row]) == slow_rank(logits[run, row], RIGHT[row], range(10))
+        assert int(answered.rank_wrong()[run, row]) == slow_rank(logits[run, row], RIGHT[row], WRONG[row])
+        assert int(answered.rank_listed()[run, row]) == slow_rank(logits[run, row], RIGHT[row], AMONG)
 
 
 def test_the_same_of_a_models_own_final_streams_with_kl_from_the_clean_run() -> None:
@@ -53,8 +55,8 @@ def test_the_same_of_a_models_own_final_streams_with_kl_from_the_clean_run() -> 
     of_all = Asked.of(asked, model.device)
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        said = of_all[finals.prompts].of_logits(finals)
-        return {"logits": finals.logits, **{metric.name: metric.of(said) for metric in fitting(asked)}}
+        answered = of_all[finals.prompts].of_logits(finals)
+        return {"logits": finals.logits, **{metric.name: metric.of(answered) for metric in fitting(asked)}}
 
     push = Edit(resid_post(1), drawn(model.shape.d_model), how="add")
     results = sweep(model, asked.tokens, [(), (push,)], read)
@@ -92,10 +94,10 @@ def test_right_is_first_only_above_all_wrong_ones(
     logits = torch.full((2, 10), -9.0)
     logits[0, : len(right)], logits[0, 5:7] = torch.tensor(right), torch.tensor(wrong)
     asked = questions(right=(tuple(range(len(right))), (1, 2, 3)), wrong=((5, 6), (7, 8, 9)), among=())
-    said = answers(logits, asked)
-    assert METRICS["right_first"].of(said)[0] == float(first)
-    assert (said.rank_wrong()[0] == 0) == first
-    assert (said.rank(logits)[0] == 0) == first
+    answered = answers(logits, asked)
+    assert METRICS["right_first"].of(answered)[0] == float(first)
+    assert (answered.rank_wrong()[0] == 0) == first
+    assert (answered.rank(logits)[0] == 0) == first
 
 
 def test_what_fills_up_a_shorter_row_of_answers_counts_for_nothing() -> None:
@@ -103,25 +105,25 @@ def test_what_fills_up_a_shorter_row_of_answers_counts_for_nothing() -> None:
     logits = drawn(2, 10)
     logits[:, 0] = 50.0
     asked = questions(right=((0,), (4,)), wrong=((3, 5, 7), (6,)), among=(0, 3, 4))
-    said = answers(logits, asked)
+    answered = answers(logits, asked)
     expected = slow_metrics(logits[1], (4,), (6,), (0, 3, 4))
-    assert {name: float(METRICS[name].of(said)[1]) for name in expected} == pytest.approx(expected, abs=1e-5)
+    assert {name: float(METRICS[name].of(answered)[1]) for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_impossible_token_gives_no_nan_where_it_is_not_asked_about() -> None:
     logits = drawn(1, 10)
     logits[0, 9] = -math.inf
-    said = answers(logits, questions(right=((3,),), wrong=((4,),), among=(3, 4)))
-    assert all(METRICS[name].of(said).isfinite().all() for name in METRICS if name != "kl")
+    answered = answers(logits, questions(right=((3,),), wrong=((4,),), among=(3, 4)))
+    assert all(METRICS[name].of(answered).isfinite().all() for name in METRICS if name != "kl")
 
 
 def test_the_lens_reads_the_metrics_as_the_whole_vocabulary_does() -> None:
     model, vectors = random_model("llama-gqa-3"), drawn(3, 48)
     logits = read_out(model, vectors)
-    said = answers(logits, questions())
+    answered = answers(logits, questions())
     for row in range(3):
         expected = slow_metrics(logits[row], RIGHT[row], WRONG[row], AMONG)
-        assert {name: float(METRICS[name].of(said)[row]) for name in expected} == pytest.approx(expected, abs=1e-5)
+        assert {name: float(METRICS[name].of(answered)[row]) for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
 def test_every_metric_but_kl_can_be_ranked_by() -> None:

@@ -53,10 +53,10 @@ def test_every_claim_says_how_many_random_models_satisfy_it(checked: Reproductio
     assert models == 20
     assert set(satisfied) == {claim.id for claim in CLAIMS}
     assert all(0 <= count <= models for count in satisfied.values())
-    said = dict(checked.table.select("id", "by_chance").iter_rows())
-    assert said == {claim: f"{count} of 20" for claim, count in satisfied.items()}
+    by_claim = dict(checked.table.select("id", "by_chance").iter_rows())
+    assert by_claim == {claim: f"{count} of 20" for claim, count in satisfied.items()}
     # A sparse model is any model whose heads do little; a head copies by 0.8075 only where it was taught to.
-    assert (said[6], said[16]) == ("20 of 20", "0 of 20")
+    assert (by_claim[6], by_claim[16]) == ("20 of 20", "0 of 20")
     assert "hold for one or more of 20 models with random weights too" in checked.summary()
     html = page(checked, "vitro reproduce")
     assert "by chance" in html
@@ -64,12 +64,12 @@ def test_every_claim_says_how_many_random_models_satisfy_it(checked: Reproductio
 
 
 def test_the_random_models_that_are_stored_were_run_as_reproduce_runs() -> None:
-    made = json.loads(files("vitro.claims").joinpath("null.json").read_text("utf-8"))
+    record = json.loads(files("vitro.claims").joinpath("null.json").read_text("utf-8"))
     # Options that came later are none of the claims'.
     today = json.loads(json.dumps(asdict(posts_own(Options()))))
-    assert made["options"] == {name: today[name] for name in made["options"]}
-    assert made["seeds"] == list(range(20))
-    assert all(set(seeds) <= set(made["seeds"]) for seeds in made["holds"].values())
+    assert record["options"] == {name: today[name] for name in record["options"]}
+    assert record["seeds"] == list(range(20))
+    assert all(set(seeds) <= set(record["seeds"]) for seeds in record["holds"].values())
 
 
 def test_a_task_that_the_tokenizer_cannot_ask_is_not_applicable(checked: Reproduction) -> None:
@@ -149,9 +149,9 @@ def test_the_command_says_in_its_exit_code_whether_all_hold(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 1
-    said = json.loads(capsys.readouterr().out)
-    assert said["differ"] == sum(claim["verdict"] == "differs" for claim in said["claims"]) > 0
-    assert said["claims"][6]["by_chance"] == "20 of 20"
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["differ"] == sum(claim["verdict"] == "differs" for claim in printed["claims"]) > 0
+    assert printed["claims"][6]["by_chance"] == "20 of 20"
     page = out.read_text()
     assert "Attention patterns" in page
     assert f"vitro reproduce --model {folder} --out {out} --samples 2" in page
@@ -182,8 +182,8 @@ def test_stopped_half_way_the_command_goes_on_where_it_was(
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main()
-        said = capsys.readouterr()
-        return int(str(end.value.code)), said.out, said.err
+        captured = capsys.readouterr()
+        return int(str(end.value.code)), captured.out, captured.err
 
     monkeypatch.setattr(Setup, "tables", partialmethod(counted, stop="head_lens"))
     assert run("--out", str(out))[::2] == (
@@ -197,11 +197,11 @@ def test_stopped_half_way_the_command_goes_on_where_it_was(
     assert run()[::2] == (130, "vitro: stopped\n")
     assert run("--out", str(out))[0] == 130
     monkeypatch.setattr(Setup, "tables", partialmethod(counted))
-    code, said, _ = run("--out", str(out))
+    code, output, _ = run("--out", str(out))
     assert asked == ["head_lens"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["claims[1].html", "gpt2"]
     once = run()
-    assert (code, json.loads(said)) == (once[0], json.loads(once[1]))
+    assert (code, json.loads(output)) == (once[0], json.loads(once[1]))
 
 
 def test_a_checkpoint_that_can_ask_no_task_is_an_error(random_gpt2: GPT2) -> None:

@@ -6,6 +6,12 @@ class VitroError(Exception):
 
     Every room raises this class (or one of its children) and nothing else for what a user can mend, so `str(error)`
     is always fit to be shown as it is.
+
+    >>> try:
+    ...     vitro.tasks.named("dais")
+    ... except vitro.VitroError as error:
+    ...     print(error)
+    there is no task ...
     """
 
     def __init__(self, message: str) -> None:

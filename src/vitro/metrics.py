@@ -1,4 +1,4 @@
-"""What an answer is worth: every metric once, for tables, figures, sentences, scores of edges and circuits alike."""
+"""Metrics of an answer, each defined once for tables, figures, sentences, edge scores and circuits alike."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from vitro.tasks import Questions
 
 
 class Logits(Protocol):
-    """What metrics ask of the logits of some final streams: `Whole` has it, `engine.Finals` and `engine.Unembedded`."""
+    """What metrics need of final streams' logits: `Whole`, `engine.Finals` and `engine.Unembedded` provide it."""
 
     def among(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "*row prompt token"]:
         """The logits of some tokens, the same for all prompts."""
@@ -26,7 +26,7 @@ class Logits(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """Logits over the whole vocabulary, written down: what a gradient is taken of, and what a lens reads."""
+    """Logits over the whole vocabulary, held in memory: gradients are taken of them, and lenses read them."""
 
     logits: Float[Tensor, "*row prompt d_vocab"]
 
@@ -44,8 +44,8 @@ class Whole:
 class Asked:
     """What counts as right and wrong in each prompt, as tensors on a model's device.
 
-    Tokens are numbered by their places in `tokens`, all that are asked about: so that of any logits no others are made.
-    Where prompts have different numbers of right or wrong tokens, rows are filled up, and the weights there are 0.
+    Tokens are given by their places in `tokens`, which lists all tokens asked about, so that no other logits need be
+    computed. Where prompts have different numbers of right or wrong tokens, rows are padded; padding is ignored.
     """
 
     tokens: Int[Tensor, " asked"]
@@ -60,7 +60,7 @@ class Asked:
     @classmethod
     @torch.inference_mode(False)
     def of(cls, questions: Questions, device: torch.device) -> "Asked":
-        """What the questions ask about."""
+        """The right and wrong tokens of the questions."""
         tokens = sorted(questions.token_ids())
         place = {token: number for number, token in enumerate(tokens)}
 
@@ -75,19 +75,19 @@ class Asked:
         return cls(torch.tensor(tokens, device=device), right, wrong, n_right, n_wrong, listed)
 
     def __getitem__(self, part: slice | Int[Tensor, " row"]) -> "Asked":
-        """The same of some of the prompts."""
+        """The same for some of the prompts."""
         return Asked(
             self.tokens, self.right[part], self.wrong[part], self.n_right[part], self.n_wrong[part], self.listed
         )
 
     def of_logits(self, logits: Logits) -> "Answers":
-        """What some logits say of these answers; their prompts are these prompts."""
+        """The answers read off logits; their prompts are these prompts."""
         return Answers(self, logits.among(self.tokens), logits)
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The logits of what is asked about, and what all metrics are made of; computed when asked for, and once."""
+    """The logits of the tokens asked about, from which all metrics are made; each is computed once, on first use."""
 
     asked: Asked
     among: Float[Tensor, "*row prompt asked"]
@@ -125,29 +125,29 @@ class Answers:
         return _mean(self.wrong, self.asked.n_wrong)
 
     def prob(self, logits: Float[Tensor, "*row prompt token"], number: Int[Tensor, " prompt"]) -> Tensor:
-        """The summed probability of some tokens, of which each prompt has a number."""
+        """The summed probability of each prompt's first `number` tokens."""
         probs = (logits - self.logits.log_normaliser[..., None]).exp()
         return probs.where(_filled(probs, number), 0.0).sum(-1)
 
     def wrong_prob(self) -> Float[Tensor, "*row prompt"]:
-        """The summed probability of the wrong tokens: no metric, but what is shown beside the answer's."""
+        """The summed probability of the wrong tokens: not a metric, but shown beside the answer's."""
         return self.prob(self.wrong, self.asked.n_wrong)
 
     def rank(self, logits: Float[Tensor, "*row prompt d_vocab"]) -> Int[Tensor, "*row prompt"]:
-        """How many tokens beside the right ones the best of these is not above: 0 is the top, and a tie is not."""
+        """How many other tokens the best right token is not above: 0 is the top; a tie is not the top."""
         filled = _filled(self.right, self.asked.n_right)
         best = self.right.where(filled, -torch.inf).amax(-1, keepdim=True)
-        # Asked so that NaN, which is neither above nor below anything, is not the top either.
+        # Phrased so that NaN, which compares false with everything, is not the top.
         return (~(logits < best)).sum(-1) - (~(self.right < best) & filled).sum(-1)
 
     def rank_listed(self) -> Int[Tensor, "*row prompt"]:
-        """How many wrong answers of the list the best right one is not above: 0 is the lead, and a tie is none."""
+        """How many wrong answers of the list the best right answer is not above: 0 is the lead; a tie is no lead."""
         return _not_below(self.listed, self.right_listed)
 
     def rank_wrong(self) -> Int[Tensor, "*row prompt"]:
-        """How many wrong tokens the best right one is not above."""
+        """How many wrong tokens the best right token is not above."""
         best = self.right.where(_filled(self.right, self.asked.n_right), -torch.inf).amax(-1, keepdim=True)
-        # Asked so that NaN, which is neither above nor below anything, is not above either.
+        # Phrased so that NaN, which compares false with everything, is not above.
         return (~(self.wrong < best) & _filled(self.wrong, self.asked.n_wrong)).sum(-1)
 
     def _of(self, places: Int[Tensor, "prompt token"]) -> Float[Tensor, "*row prompt token"]:
@@ -155,7 +155,7 @@ class Answers:
 
 
 def _filled(values: Tensor, number: Int[Tensor, " prompt"]) -> Bool[Tensor, "prompt token"]:
-    """Which places of a prompt's row hold a token."""
+    """Which places of a prompt's row hold a token rather than padding."""
     return torch.arange(values.shape[-1], device=values.device) < number[:, None]
 
 
@@ -172,7 +172,7 @@ def _not_below(
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of each prompt (docs/method.md, section 3). of: the definition. needs: what it cannot be had without."""
+    """A number for each prompt (docs/method.md, section 3). of: the definition. needs: what it requires."""
 
     quantity: Quantity
     of: Callable[[Answers], Float[Tensor, "*row prompt"]]
@@ -181,11 +181,11 @@ class Metric:
 
     @property
     def name(self) -> str:
-        """What it is called in options and tables."""
+        """Its name in options and tables."""
         return self.quantity.name
 
     def fits(self, questions: Questions) -> bool:
-        """Whether it can be had of these questions."""
+        """Whether these questions have what it needs."""
         return (
             not self.needs
             or (self.needs == "among" and bool(questions.among))
@@ -240,9 +240,9 @@ METRICS: Mapping[str, Metric] = {
 """Every metric by its name. `kl` is of a run against the clean one; the others are of any logits."""
 
 DIFFERENTIABLE = ("answer_prob", "answer_logit", "logit_diff", "margin", "prob_diff", "among_answers")
-"""Those of which a gradient can be taken at the clean run: where `kl` is 0 so is its gradient."""
+"""The metrics that have a useful gradient at the clean run; that of `kl` is 0 there."""
 
 
 def fitting(questions: Questions) -> tuple[Metric, ...]:
-    """The metrics that can be had of some questions."""
+    """The metrics that these questions allow."""
     return tuple(metric for metric in METRICS.values() if metric.fits(questions))

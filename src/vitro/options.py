@@ -22,7 +22,7 @@ without what tells the prompts apart, its output on another prompt of the task, 
 
 MetricName = Literal["logit_diff", "margin", "prob_diff", "answer_prob", "answer_logit", "among_answers", "right_first"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
-"""What an answer is worth (see `vitro.metrics`). Not `kl`: that says how far a run is from the clean one, and not
+"""The metrics that can be ranked by (see `vitro.metrics`). Not `kl`: it says how far a run is from the clean one, and not
 whether for better or worse."""
 
 ValueBias = Literal["excluded", "included"]
@@ -31,30 +31,30 @@ SteerPositions = Literal["final", "all"]
 OutputBias = Literal["excluded", "included"]
 IgEndpoints = Literal["mib", "paper"]
 AnswerTokens = Literal["whole", "first_token"]
-"""What an answer of several tokens is: refused, or its first token where that tells right from wrong."""
+"""How an answer of several tokens is treated: refused, or cut to its first token where that tells right from wrong."""
 BadRows = Literal["refuse", "skip"]
-"""What a row that does not fit is: an error, or left out and told of in the notes."""
+"""How a row that does not fit is treated: as an error, or left out with a note."""
 
 
 class OptionError(VitroError):
-    """An option that is out of range, or a text that is no value of it."""
+    """An option is out of range, or a text cannot be read as its value."""
 
 
 class Kind(Protocol):
-    """A type of values that are typed on a command line."""
+    """A type of command line values."""
 
     @property
     def shown(self) -> str:
-        """What stands for a value in the help: "n", "mib|paper"."""
+        """The placeholder for a value in the help: "n", "mib|paper"."""
 
     def read(self, text: str) -> Any:
-        """A value from its text. Raises `OptionError` where it is none, "'x' is not a whole number"."""
+        """A value from its text. Raises `OptionError` for a bad text, "'x' is not a whole number"."""
 
     def write(self, value: Any) -> str:
-        """A value as one types it: the inverse of `read`."""
+        """A value as it is typed: the inverse of `read`."""
 
     def wanted(self, value: Any) -> str | None:
-        """What the value must be, "0 or more"; None where it is that."""
+        """What the value must be, "0 or more"; None where the value is valid."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Choice:
         return "|".join(self.words) if len(self.words) <= 3 else "name"
 
     def read(self, text: str) -> str:
-        """As it stands; whether it is one of the words is asked of the value."""
+        """As it stands; `wanted` checks that it is one of the words."""
         return text
 
     def write(self, value: str) -> str:
@@ -224,7 +224,7 @@ def _is_head(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Flag:
-    """A choice of two, of which the second is made by a word without a value: `--skip-bad-rows`."""
+    """A choice of two; a flag without a value, `--skip-bad-rows`, makes the second."""
 
     off: str
     on: str
@@ -245,7 +245,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Option:
-    """How a field is typed and told of.
+    """How a field is typed and documented.
 
     typed: with its dashes. default: the value where it is not typed. unset: what None stands for, where the option may
     be None ("chosen by rule").
@@ -260,7 +260,7 @@ class Option:
     unset: str | None
 
     def write(self, value: Any) -> str:
-        """A value as one types it, and as reports show it; None in words."""
+        """A value as it is typed, and as reports show it; None in words."""
         return str(self.unset) if value is None else self.kind.write(value)
 
     def check(self, value: Any) -> None:
@@ -276,7 +276,7 @@ S = TypeVar("S")
 
 
 def option(default: T, kind: Kind, group: str, help: str, *, unset: str | None = None, typed: str = "") -> T:
-    """A field of a set of options (see `Option`); typed as the field is named unless told otherwise."""
+    """A field of a set of options (see `Option`); typed as the field is named unless `typed` is given."""
     metadata = {"kind": kind, "group": group, "help": help, "unset": unset, "typed": typed}
     return field(default=default, metadata=metadata)
 
@@ -298,18 +298,18 @@ def options_of(of: Any) -> list[Option]:
 
 
 def checked(values: Any) -> None:
-    """Raise `OptionError` where a value of a set of options is out of range."""
+    """Raise `OptionError` where a value in a set of options is out of range."""
     for option in options_of(values):
         option.check(getattr(values, option.name))
 
 
 def read(of: type[S], texts: Mapping[str, str]) -> S:
-    """A set of options from what was typed for some of them, by their names.
+    """A set of options from the texts that were typed for some of them, by name.
 
     >>> read(Options, {"alphas": "0,1"}).alphas
     (0.0, 1.0)
 
-    Raises `OptionError` for what is no value, or one out of range.
+    Raises `OptionError` for a text that is not a value, and for a value out of range.
     """
     values = {}
     for option in options_of(of):
@@ -322,10 +322,10 @@ def read(of: type[S], texts: Mapping[str, str]) -> S:
 
 
 def command_line(command: str, arguments: Collection[str], *options: Any, **more: str | None) -> str:
-    """A command as one types it: its arguments, then the options that are not the defaults.
+    """A command as it is typed: its arguments, then the options that differ from the defaults.
 
-    arguments: what stands without a name. options: sets of options. more: options of the command's own, by name; None
-    where they are left out.
+    arguments: positional arguments. options: sets of options. more: the command's own options, by name; None where they
+    are left out.
 
     >>> command_line("study", ["days"], Options(alphas=(0.0, 1.0)), model="gpt2")
     'vitro study days --model gpt2 --alphas 0,1'
@@ -452,7 +452,7 @@ DEFAULT_OPTIONS = Options()
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """What a task by its name leaves open, beside the seed (see `vitro.tasks.named`)."""
+    """The choices that a named task leaves open, beside the seed (see `vitro.tasks.named`)."""
 
     answer_tokens: AnswerTokens = option(
         "whole",
@@ -478,7 +478,7 @@ class TaskOptions:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a model runs on, and in which numbers."""
+    """The device a model runs on, and its number format."""
 
     device: str = option("cpu", Text(), MACHINE, "cpu, cuda, cuda:1, mps.")
     dtype: str = option("float32", Text(), MACHINE, "float32, bfloat16, float16.")

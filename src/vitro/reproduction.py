@@ -23,9 +23,9 @@ from vitro.report import Page, Section, render
 from vitro.tasks import TaskError, named
 
 HEADS = ((9, 1), (10, 3), (8, 1), (6, 9), (7, 10))
-"""Those that the claims name; the first two are pinned together."""
+"""The heads that the claims name; the first two are pinned together."""
 COMPONENTS = ("a7.h1", "a9.h1", "a10.h3", "resid_post8", "resid_mid9", "resid_post9", "logits")
-"""Whose answer tables the post shows or speaks of."""
+"""The components whose answer tables the post shows or mentions."""
 DAYS = (
     "prompts", "clean", "head_ablation", "head_lens", "layer_lens", "mlp_local", "mlp_ablation", "answer_table",
     "attention", "attention_pin", "stream_top", "steering", "circuits",
@@ -43,17 +43,17 @@ BY_CONVENTION = (15, 16, 17, 18, 19, 26, 27)
 
 @dataclass(frozen=True)
 class Checked:
-    """A claim and what came of it."""
+    """A claim and its finding."""
 
     claim: Claim
     finding: Finding | None
     """None where the claim cannot be asked of this checkpoint."""
     why: str = ""
-    """Why it cannot."""
+    """The reason, where it cannot."""
 
     @property
     def verdict(self) -> Verdict:
-        """What is said of it."""
+        """Whether the claim is reproduced, differs, or does not apply."""
         if self.finding is None:
             return "not applicable"
         return "reproduced" if self.finding.holds else "differs"
@@ -116,8 +116,18 @@ def reproduce(
     """Check the post's claims, 0 to 39, on a model of GPT-2 small's shape.
 
     name: what the model is called in the result. options: seed, samples and conventions; heads and steering are the
-    post's. part: makes every task's experiments, or finds them where an earlier run left them. Raises VitroError for a
-    model of another shape, about which the post says nothing.
+    post's. part: makes every task's experiments, or finds them where an earlier run left them.
+
+    The result's `table` has a row per claim: the post's value, the value here, the verdict, and how many models with
+    random weights satisfy the claim too.
+
+    Raises `VitroError` for a model of another shape, about which the post says nothing.
+
+    >>> try:
+    ...     vitro.reproduce(model)  # on GPT-2 small: vitro.reproduce(vitro.load("gpt2")).summary()
+    ... except vitro.VitroError as error:
+    ...     print(error)
+    the claims are about GPT-2 small (12 layers of 12 heads, 768 wide), and this is GPT2 with 3 layers of 4 heads, ...
     """
     check_shape(model)
     options = posts_own(options)
@@ -149,7 +159,7 @@ def posts_own(options: Options) -> Options:
 def measured(model: Model, task: str, options: Options, part: Part = anew) -> Tables:
     """All tables that the claims about a task are checked on."""
     if task != "days":
-        # Its sentence has no tomorrow to steer by, and no claim does.
+        # These prompts have no "tomorrow" to steer by, and no claim about them needs steering.
         options = replace(options, steer_token=None)
     setup = Setup(model, named(task), options, part=part)
     setup.check()
@@ -206,7 +216,7 @@ Conventions = tuple[ValueBias, UnembedDirection, SteerPositions]
 
 
 def ranked(by_conventions: Mapping[Conventions, Tables]) -> pl.DataFrame:
-    """What claims 15 to 19, 26 and 27 come to on the tables of each combination of conventions.
+    """How claims 15 to 19, 26 and 27 fare on the tables of each combination of conventions.
 
     A row per combination: value_bias, unembed_direction, steer_positions, reproduced (how many of the claims hold),
     holding (which), distance (mean absolute difference from the post's numbers, over the claims that have some). The
@@ -226,7 +236,7 @@ def ranked(by_conventions: Mapping[Conventions, Tables]) -> pl.DataFrame:
 
 
 def reproduce_most(compared: pl.DataFrame) -> list[str]:
-    """The combinations of `compare_conventions` that reproduce most, the closest first; none where none does any."""
+    """The combinations of `compare_conventions` that reproduce most, the closest first; empty if none does any."""
     most = compared.filter((pl.col("reproduced") == pl.col("reproduced").max()) & (pl.col("reproduced") > 0))
     return [" ".join(row) for row in most.select(compared.columns[:3]).iter_rows()]
 
@@ -241,7 +251,7 @@ def page(reproduction: Reproduction, command: str) -> str:
         figures: dict[str, Figure] = {}
         for task, name in shown:
             drawn = EXPERIMENTS[name].figures(reproduction.tables[task])
-            # One page, so one name for each figure.
+            # Figures share a page, so each needs its own name.
             suffix = "" if task == "days" else f"-{task.replace(':', '-')}"
             figures |= {f"{key}{suffix}": figure for key, figure in drawn.items()}
         holding = (rows["verdict"] == "reproduced").sum()

@@ -1,4 +1,4 @@
-"""A study: one task on one model, every measurement, in a folder that can be stopped and gone on with at any time."""
+"""A study: one task on one model, every measurement, in a folder; it can be stopped and continued at any time."""
 
 import json
 import platform
@@ -31,17 +31,17 @@ from vitro.tables import checked
 from vitro.tasks import Task
 
 PARTS = "parts"
-"""Where a long experiment keeps what it has done until it is finished."""
+"""Where a long experiment keeps its finished parts until all are done."""
 FORMAT = 3
-"""Of study.json; raised when a folder written before can no longer be gone on with."""
+"""Of study.json; raised when older folders can no longer be continued."""
 
 
 class StudyError(VitroError):
-    """A folder that holds another study, or none."""
+    """The folder holds another study, or none."""
 
 
 class Settings(BaseModel):
-    """What a study's numbers follow from. Two runs with equal settings may share a folder; no others may."""
+    """What determines a study's numbers. Only runs with equal settings may share a folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,11 +49,11 @@ class Settings(BaseModel):
     revision: str | None
     weights_sha256: str
     config_sha256: str
-    """Of the configuration as transformers resolves it."""
+    """The hash of the configuration as transformers resolves it."""
     tokenizer_sha256: str
     task: dict[str, Any]
     options: dict[str, Any]
-    """Those of the measurements, but for the memory budget."""
+    """The measurements' options, except the memory budget."""
     device: str
     dtype: str
 
@@ -67,7 +67,7 @@ class Done(BaseModel):
 
 
 class Record(BaseModel):
-    """study.json: what was run, on what, and what of it is finished."""
+    """study.json: what was run, on what, and which experiments are finished."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,9 +79,9 @@ class Record(BaseModel):
     model: dict[str, str | int]
     """Family and sizes."""
     task: dict[str, str]
-    """What the report says of the task."""
+    """Facts about the task for the report."""
     notes: list[str]
-    """What was absorbed or left out on the way to this tokenizer's tokens; mostly nothing."""
+    """What was absorbed or left out in tokenizing; mostly nothing."""
     left_out: dict[str, str] = {}
     """Experiments that the task cannot answer, and what they need."""
     experiments: dict[str, Done] = {}
@@ -89,7 +89,12 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Study:
-    """A study's folder and what it holds."""
+    """A study's folder and what it holds.
+
+    >>> study = vitro.run_study(task, folder, tmp_path, experiments=["clean"])
+    >>> study.report.name, sorted(study.record.experiments), study.table("clean").height
+    ('report.html', ['clean', 'prompts'], 7)
+    """
 
     folder: Path
     record: Record
@@ -137,8 +142,13 @@ def run_study(
 
     model: what `vitro.load` takes. experiments: names in `EXPERIMENTS`; those whose tables they are shown with come
     along. The folder is written experiment by experiment; after a stop of any kind the same call does only what is
-    missing. Raises StudyError where the folder holds something else, and whatever the model
-    (ModelError), the task (TaskError) or the folder (FolderError) make impossible, before anything is written.
+    missing.
+
+    Raises `StudyError` where the folder holds something else, and `ModelError`, `TaskError`, `OptionError` or
+    `FolderError` where model, task, options or folder will not do, before anything is written.
+
+    >>> vitro.run_study(task, folder, tmp_path, experiments=["clean"]).table("clean")["top_token"][0]
+    ' Tuesday'
     """
     if unknown := sorted(set(experiments) - set(EXPERIMENTS)):
         raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
@@ -146,7 +156,7 @@ def run_study(
     check_writable(folder)
     checkpoint = find(model)
     with bar(f"reading {model}"):
-        # As it comes back from study.json, where there are no tuples.
+        # In the form that JSON gives back, which has no tuples.
         asked = json.loads(json.dumps(task.identity()))
         settings = Settings(task=asked, **identity(checkpoint, options, device, dtype))
     with sole_writer(folder):
@@ -171,7 +181,7 @@ def _measured(
     options: Options,
     settings: Settings,
 ) -> Record:
-    """The record with what was missing of it, measured and written, one experiment after the other."""
+    """The record with the missing experiments measured and written, one after the other."""
     measured: dict[str, Tables] = {}
     if record is not None:
         study = Study(folder, record)
@@ -194,7 +204,7 @@ def _measured(
         hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
         done = Done(seconds=round(time.perf_counter() - start, 3), tables=hashes)
         record = record.model_copy(update={"experiments": {**record.experiments, experiment.name: done}})
-        # Last, so that what the record calls finished is on the disk.
+        # Last, so that everything the record calls finished is on disk.
         _write_record(folder, record)
         parts.remove(experiment.name)
     return record
@@ -211,7 +221,12 @@ def _done(record: Record) -> list[Experiment]:
 
 
 def open_study(folder: str | Path) -> Study:
-    """A study that is on disk. StudyError where there is none."""
+    """A study that is on disk. Raises `StudyError` where there is none.
+
+    >>> _ = vitro.run_study(task, folder, tmp_path, experiments=["clean"])
+    >>> vitro.open_study(tmp_path).record.settings.task["name"]
+    'days'
+    """
     record = _read_record(Path(folder))
     if record is None:
         raise StudyError(
@@ -230,9 +245,9 @@ def write_report(folder: str | Path) -> Study:
 
 
 def _found(folder: Path, settings: Settings) -> Record | None:
-    """The record of this very study, as far as its tables are there; None where the folder holds nothing yet.
+    """The record of this study, as far as its tables exist; None where the folder holds nothing yet.
 
-    StudyError where it holds another study, or what is none.
+    StudyError where it holds another study, or other files.
     """
     record = _read_record(folder)
     if record is None:
@@ -249,7 +264,7 @@ def _found(folder: Path, settings: Settings) -> Record | None:
 
 
 def _strangers(folder: Path) -> list[str]:
-    """What no study wrote, in a folder without study.json, as one that was stopped early or removed half-way is."""
+    """Files that no study wrote, in a folder without study.json (a study stopped early or partly removed)."""
     tables, figures, parts = folder / "tables", folder / "figures", folder / PARTS
     own = {tables, figures, parts, *(parts / name for name in EXPERIMENTS)}
     own |= {_table_path(folder, name) for experiment in EXPERIMENTS.values() for name in experiment.tables}
@@ -259,7 +274,7 @@ def _strangers(folder: Path) -> list[str]:
 
 
 def _is_drawn(folder: Path, path: Path) -> bool:
-    """Whether a file is a study's page or one of its figures, told by how it begins: another's is not written over."""
+    """Whether a file is a study's page or figure, judged by its beginning: other files are not overwritten."""
     if path == folder / "report.html":
         mark = GENERATOR
     elif path.parent == folder / "figures" and path.suffix == ".svg":
@@ -308,7 +323,7 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
             "study",
             [setup.task.typed],
             setup.task.named_with,
-            # How the work was cut is of no matter to who makes the study again.
+            # The memory budget does not change the results.
             replace(setup.options, memory=None),
             Machine(settings.device, settings.dtype),
             model=settings.model,
@@ -339,7 +354,7 @@ def _table_path(folder: Path, name: str) -> Path:
 
 
 def _show(folder: Path, record: Record) -> None:
-    """Draw every figure and the page, from the tables of what is finished."""
+    """Draw every figure and the page from the tables of the finished experiments."""
     study = Study(folder, record)
     sections = []
     done = _done(record)
@@ -388,14 +403,19 @@ def _facts(record: Record) -> list[tuple[str, str]]:
             if option.name in settings.options
         ),
         ("Device, number format", f"{record.machine['device']}, {settings.dtype}"),
-        ("Machine", f"{record.machine['system']}, {record.machine['processor']}, {record.machine['threads']} threads"),
+        ("Machine", f"{record.machine['system']}, {record.machine['processor']}, {_threads(record)}"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
         ("Seconds", ", ".join(f"{name} {done.seconds:.1f}" for name, done in record.experiments.items())),
     ]
 
 
+def _threads(record: Record) -> str:
+    n = record.machine["threads"]
+    return "1 thread" if n == 1 else f"{n} threads"
+
+
 def summary(study: Study) -> list[str]:
-    """What a study found, in a sentence for each measurement that has one."""
+    """A study's findings: a sentence for each measurement that has one."""
     done = _done(study.record)
     tables = {name: study.table(name) for experiment in done for name in experiment.tables}
     return findings(done, tables)

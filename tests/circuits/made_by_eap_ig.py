@@ -58,7 +58,7 @@ def main() -> None:
     def metric(logits: Tensor, clean_logits: Tensor, lengths: Tensor, label: Tensor) -> Tensor:
         return logits[torch.arange(len(logits)), -1, label].sum()
 
-    made: dict[str, Any] = {}
+    record: dict[str, Any] = {}
     kinds: dict[str, dict[str, Any]] = {
         "GPT2": {"normalization_type": "LN", "act_fn": "gelu_new"},
         "GPTNeoX": {
@@ -80,8 +80,8 @@ def main() -> None:
         for method, steps in [("EAP", None), *(("EAP-IG-inputs", steps) for steps in STEPS)]:
             eap.attribute.attribute(model, graph, batches, metric, method, ig_steps=steps, quiet=True)
             scores[f"{method} {steps}" if steps else method] = [edge.score.item() for edge in graph.edges.values()]
-        made[kind] = {"edges": list(graph.edges), "scores": scores, "file": saved(Graph, graph.cfg)}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(made, indent=1) + "\n")
+        record[kind] = {"edges": list(graph.edges), "scores": scores, "file": saved(Graph, graph.cfg)}
+    Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def saved(graph_class: Any, cfg: Any) -> Any:

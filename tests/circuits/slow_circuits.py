@@ -27,7 +27,7 @@ def slow_logits(
         SlowCircuit(model, prompt, number, circuit, subject, constants or {}, with_value_bias)
         for number, prompt in enumerate(prompts)
     ]
-    return torch.stack([one.logits() for one in slow])
+    return torch.stack([circuit_run.logits() for circuit_run in slow])
 
 
 class SlowCircuit:
@@ -98,11 +98,11 @@ class SlowCircuit:
     def head(self, layer: int, head: int, q_sum: Tensor, k_sum: Tensor, v_sum: Tensor, pin: int | None) -> Tensor:
         block, attention, _, _ = parts_of(self.model, layer)
         norm = block.ln_1 if self.family == "GPT2" else block.input_layernorm
-        made = []
+        projected = []
         for name, total in zip("qkv", (q_sum, k_sum, v_sum), strict=True):
-            project, mine = projection(self.family, attention, self.model.shape, head, name)
-            made.append(project(norm(total))[:, mine])
-        q, k = self.turned(made[0], made[1])
+            project, columns = projection(self.family, attention, self.model.shape, head, name)
+            projected.append(project(norm(total))[:, columns])
+        q, k = self.turned(projected[0], projected[1])
         at = torch.arange(len(self.prompt))
         back = at[:, None] - at
         hidden = (back < 0) | (back >= self.window(layer))
@@ -110,7 +110,7 @@ class SlowCircuit:
         if pin is not None:
             pattern[-1] = torch.eye(len(self.prompt))[pin]
         self.patterns[Node(layer, Kind.head, head)] = pattern[-1]
-        return self.written(layer, head, pattern @ made[2])
+        return self.written(layer, head, pattern @ projected[2])
 
     def turned(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys, [position, d_head], turned by transformers' own functions."""
@@ -151,12 +151,16 @@ class SlowCircuit:
         return self.picked(self.constants[constant].mlp_out[layer])
 
     def picked(self, values: Tensor) -> Tensor:
-        mine = values[self.number if len(values) > 1 else 0]
-        return mine.expand(len(self.prompt), *mine.shape[1:]) if len(mine) == 1 else mine[: len(self.prompt)]
+        prompt_values = values[self.number if len(values) > 1 else 0]
+        return (
+            prompt_values.expand(len(self.prompt), *prompt_values.shape[1:])
+            if len(prompt_values) == 1
+            else prompt_values[: len(self.prompt)]
+        )
 
     def bias(self, layer: int) -> Tensor:
-        own = parts_of(self.model, layer)[2].bias
-        bias = torch.zeros(self.d_model) if own is None else own.clone()
+        attn_bias = parts_of(self.model, layer)[2].bias
+        bias = torch.zeros(self.d_model) if attn_bias is None else attn_bias.clone()
         if not self.with_value_bias:
             for head in range(self.n_heads):
                 bias += self.value_bias(layer, head) @ w_out_of(self.model, layer, head).float()

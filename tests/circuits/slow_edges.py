@@ -83,7 +83,7 @@ def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: Sequence[int]) -> T
     _, attention, out, _ = parts_of(model, layer)
     project, part = projection(type(model).__name__, attention, shape, number, str(edge.input))
     new = project(model.head_norm(layer)(stream[None]))[..., part]
-    found: list[Tensor] = []
+    z_inputs: list[Tensor] = []
 
     def splice(module: Any, args: Any, result: Tensor) -> Tensor:
         result = result.clone()
@@ -92,13 +92,13 @@ def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: Sequence[int]) -> T
 
     handles = [
         project.register_forward_hook(splice),
-        out.register_forward_pre_hook(lambda module, args: found.append(args[0][0])),
+        out.register_forward_pre_hook(lambda module, args: z_inputs.append(args[0][0])),
     ]
     with torch.no_grad():
         model.hf(torch.tensor([list(tokens)]))
     for handle in handles:
         handle.remove()
-    z_there: Tensor = found[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
+    z_there: Tensor = z_inputs[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
     return z_there
 
 

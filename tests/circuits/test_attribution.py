@@ -58,7 +58,7 @@ def nearly_clean(model: Model, constants: Constants, size: float) -> Constants:
 def test_the_clean_gradient_is_the_slope_of_every_exact_cut(name: str) -> None:
     model = exact(name)
     constants = resampled(model, PROMPTS, seed=1)
-    found = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
+    scores = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
     # Final logits leave the engine in float32: a step this large keeps their rounding below the slope's own error.
     size = 1e-3
 
@@ -70,9 +70,9 @@ def test_the_clean_gradient_is_the_slope_of_every_exact_cut(name: str) -> None:
         near = nearly_clean(model, constants, signed)
         layers = range(model.shape.n_layers + 1)
         logits = torch.cat([cut_edges(model, PROMPTS, at, near, read, since=SINCE)["logits"] for at in layers])
-        ends.append(torch.stack([torch.stack(list(metrics(one.double()).values())) for one in logits], dim=1))
+        ends.append(torch.stack([torch.stack(list(metrics(row.double()).values())) for row in logits], dim=1))
     slopes = (ends[0] - ends[1]) / (2 * size)
-    for score, slope in zip(found.values(), slopes, strict=True):
+    for score, slope in zip(scores.values(), slopes, strict=True):
         assert score.shape == slope.shape
         assert slope.abs().max() > 0.1
         torch.testing.assert_close(score, slope, atol=5e-3, rtol=1e-3)
@@ -83,13 +83,13 @@ def test_the_clean_gradient_is_the_slope_of_every_exact_cut(name: str) -> None:
 def test_scores_are_the_mean_of_the_gradients_of_the_plain_model(name: str, weights: tuple[float, ...]) -> None:
     model = exact(name)
     constants = resampled(model, PROMPTS, seed=1)
-    found = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE, weights=weights)["logit"]
+    scores = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE, weights=weights)["logit"]
     edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
     head_edge = next(edge for edge in edges if str(edge) == "m0->a2.h1<q>")
     for number, edge in enumerate(edges):
         if edge == head_edge or str(edge.reader) == "logits":
             expected = slow_score(model, edge, constants, prompt=1, weights=weights)
-            assert found[number, 1] == pytest.approx(expected, abs=1e-5, rel=1e-5), str(edge)
+            assert scores[number, 1] == pytest.approx(expected, abs=1e-5, rel=1e-5), str(edge)
 
 
 def test_the_endpoints_are_the_ablated_or_the_clean_run() -> None:

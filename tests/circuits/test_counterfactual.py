@@ -55,9 +55,9 @@ def test_a_head_or_mlp_at_its_counterfactual_gives_what_hooks_give(family: str) 
         ]
         return [*heads, *((Edit(mlp_out(layer), constants.mlp_out[layer]),) for layer in range(model.shape.n_layers))]
 
-    found = sweep(model, PROMPTS, variants(fast), final_logits)["logits"]
-    torch.testing.assert_close(found, slow_logits(model, PROMPTS, variants(slow)), atol=1e-4, rtol=0)
-    assert (found - sweep(model, PROMPTS, [()], final_logits)["logits"]).abs().amax(-1).min() > 1e-3
+    logits = sweep(model, PROMPTS, variants(fast), final_logits)["logits"]
+    torch.testing.assert_close(logits, slow_logits(model, PROMPTS, variants(slow)), atol=1e-4, rtol=0)
+    assert (logits - sweep(model, PROMPTS, [()], final_logits)["logits"]).abs().amax(-1).min() > 1e-3
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -70,11 +70,11 @@ def test_an_edge_cut_to_the_counterfactual_gives_what_hooks_give(family: str) ->
     )
     for layer in range(model.shape.n_layers + 1):
         edges = model_edges(model, layer)
-        found = cut_edges(model, PROMPTS, layer, fast, final_logits)["logits"]
+        logits = cut_edges(model, PROMPTS, layer, fast, final_logits)["logits"]
         for number in torch.randperm(len(edges), generator=draw)[:4].tolist():
             for prompt, tokens in enumerate(PROMPTS):
                 expected = slow_cut(model, tokens, prompt, edges[number], slow, since=0)
-                torch.testing.assert_close(found[number, prompt], expected, atol=1e-4, rtol=0)
+                torch.testing.assert_close(logits[number, prompt], expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -82,7 +82,7 @@ def test_edges_into_the_logits_score_what_plain_gradients_say(family: str) -> No
     model = random_model(family)
     model.hf.double()
     fast, slow = counterfactual(model, PROMPTS, PARTNERS), slow_counterfactual(model, PARTNERS)
-    found = attribute_edges(model, PROMPTS, fast, lambda logits: {"logit": logits[:, 3]})["logit"]
+    scores = attribute_edges(model, PROMPTS, fast, lambda logits: {"logit": logits[:, 3]})["logit"]
     edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
     table = model.hf.get_input_embeddings()
     for number, edge in enumerate(edges):
@@ -92,7 +92,7 @@ def test_edges_into_the_logits_score_what_plain_gradients_say(family: str) -> No
                 with torch.enable_grad():
                     inputs = table(torch.tensor([tokens])).detach().requires_grad_()
                     expected = float((change * slow_gradient(model, edge, inputs, itemgetter(3))).sum())
-                assert found[number, prompt] == pytest.approx(expected, abs=1e-4), str(edge)
+                assert scores[number, prompt] == pytest.approx(expected, abs=1e-4), str(edge)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

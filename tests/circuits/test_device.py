@@ -33,14 +33,18 @@ def there(name: str) -> Model:
 
 
 def reading(finals: Finals) -> dict[str, Tensor]:
-    return {"logits": finals.logits, "kl": finals.kl, **{str(site): one for site, one in finals.attention.items()}}
+    return {
+        "logits": finals.logits,
+        "kl": finals.kl,
+        **{str(site): weights for site, weights in finals.attention.items()},
+    }
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_while_circuits_run_nothing_is_sent_to_the_device(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def sent(batch_nodes: int) -> tuple[int, int]:
         monkeypatch.setitem(BATCH_NODES, "meta", batch_nodes)
-        told: list[int] = []
+        done_so_far: list[int] = []
         with elsewhere() as crossings:
             model = there(name)
             means = Constants.of(mean_activations(model, SENTENCES))
@@ -49,7 +53,7 @@ def test_while_circuits_run_nothing_is_sent_to_the_device(monkeypatch: pytest.Mo
                 "mean": means,
                 "resample": resampled(model, PROMPTS, seed=3),
             }
-            found = run_circuits(
+            results = run_circuits(
                 model,
                 PROMPTS,
                 CIRCUITS,
@@ -57,13 +61,13 @@ def test_while_circuits_run_nothing_is_sent_to_the_device(monkeypatch: pytest.Mo
                 marks={"subject": (SUBJECT,) * len(PROMPTS)},
                 constants=constants,
                 watch=[node("a1.h1")],
-                progress=lambda done, total: told.append(done),
+                progress=lambda done, total: done_so_far.append(done),
             )
-        assert found["logits"].shape[:2] == (len(CIRCUITS), len(PROMPTS))
+        assert results["logits"].shape[:2] == (len(CIRCUITS), len(PROMPTS))
         # What is read, and of each run (means, resampling, the circuits) whether it is finite.
-        assert crossings[-len(found) - 1 :] == ["fetched"] * (len(found) + 1)
-        assert (crossings.count("fetched"), len(found)) == (len(found) + 3, 3)
-        return len(crossings), len(told)
+        assert crossings[-len(results) - 1 :] == ["fetched"] * (len(results) + 1)
+        assert (crossings.count("fetched"), len(results)) == (len(results) + 3, 3)
+        return len(crossings), len(done_so_far)
 
     (at_once, few), (one_by_one, many) = sent(10**6), sent(1)
     assert (few, many) == (2, len(CIRCUITS))
@@ -84,6 +88,6 @@ def test_edges_are_cut_and_estimated_where_the_model_is(monkeypatch: pytest.Monk
             # The two that are read, and whether the runs are finite.
             assert (crossings[-3:], crossings.count("fetched")) == (["fetched"] * 3, 3)
             n_edges += len(cut["kl"])
-        found = attribute_edges(model, PROMPTS, means, lambda logits: {"first": logits[:, 0]}, since=SUBJECT)
-    assert found["first"].shape == (n_edges, len(PROMPTS))
-    assert found["first"].device == torch.device("cpu")
+        scores = attribute_edges(model, PROMPTS, means, lambda logits: {"first": logits[:, 0]}, since=SUBJECT)
+    assert scores["first"].shape == (n_edges, len(PROMPTS))
+    assert scores["first"].device == torch.device("cpu")

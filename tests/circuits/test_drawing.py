@@ -26,8 +26,12 @@ def test_every_node_is_a_box_in_the_models_order_and_every_edge_an_arrow() -> No
 
 
 def test_a_pinned_head_says_where_it_looks() -> None:
-    found = notes("input -> a1.h1[subject], a2.h0[3], a2.h1; a1.h1, a2.h0, a2.h1 -> logits")
-    assert [found[name][0] for name in ("a1.h1", "a2.h0", "a2.h1")] == ["looks at subject", "looks at stream 3", "head"]
+    notes_by_box = notes("input -> a1.h1[subject], a2.h0[3], a2.h1; a1.h1, a2.h0, a2.h1 -> logits")
+    assert [notes_by_box[name][0] for name in ("a1.h1", "a2.h0", "a2.h1")] == [
+        "looks at subject",
+        "looks at stream 3",
+        "head",
+    ]
 
 
 def test_inputs_that_share_a_sum_share_an_arrow() -> None:
@@ -39,10 +43,10 @@ def test_inputs_that_share_a_sum_share_an_arrow() -> None:
 
 
 def test_a_component_at_a_constant_says_at_which() -> None:
-    found = notes("zero: a0.h1; resample: m2; input, a0.h1 -> a1.h3; a1.h3, m2 -> logits")
-    assert found["a0.h1"] == ["head", "at zero", True]
-    assert found["m2"] == ["MLP", "resampled", True]
-    assert found["a1.h3"] == ["head", "", False]
+    notes_by_box = notes("zero: a0.h1; resample: m2; input, a0.h1 -> a1.h3; a1.h3, m2 -> logits")
+    assert notes_by_box["a0.h1"] == ["head", "at zero", True]
+    assert notes_by_box["m2"] == ["MLP", "resampled", True]
+    assert notes_by_box["a1.h3"] == ["head", "", False]
 
 
 @pytest.mark.parametrize(
@@ -70,5 +74,5 @@ def test_a_stream_says_what_of_it_is_live_and_what_is_fixed(
 
 
 def test_without_the_models_width_a_stream_counts_what_is_fixed_alone() -> None:
-    found = notes("mean: a0.h0-3; resid_post0 -> logits")
-    assert found["resid_post0"] == ["the model up to layer 0", "4 heads at mean", False]
+    notes_by_box = notes("mean: a0.h0-3; resid_post0 -> logits")
+    assert notes_by_box["resid_post0"] == ["the model up to layer 0", "4 heads at mean", False]

@@ -34,12 +34,12 @@ def test_every_edge_equals_plain_passes_with_hooks(name: str, kind: str) -> None
     clean = slow_logits(model, PROMPTS, [()])[0]
     for layer in range(shape.n_layers + 1):
         edges = model_edges(model, layer)
-        found = cut_edges(model, PROMPTS, layer, constants, final_logits, since=SINCE)["logits"]
-        assert len(found) == len(edges)
+        logits = cut_edges(model, PROMPTS, layer, constants, final_logits, since=SINCE)["logits"]
+        assert len(logits) == len(edges)
         for number in torch.randperm(len(edges), generator=draw)[:5].tolist():
             prompt = number % len(PROMPTS)
             expected = slow_cut(model, PROMPTS[prompt], prompt, edges[number], constants, SINCE)
-            difference = (found[number, prompt] - expected).abs().max()
+            difference = (logits[number, prompt] - expected).abs().max()
             assert difference <= 1e-4, f"{edges[number]}: {difference:.1e}"
             moved = max(moved, float((expected - clean[prompt]).abs().max()))
     assert moved > 0.1
@@ -54,12 +54,12 @@ def test_zero_cuts_reach_every_position() -> None:
         torch.zeros(shape.n_layers, 1, 1, shape.d_model),
     )
     edges = model_edges(model, 1)
-    found = cut_edges(model, PROMPTS, 1, zero, final_logits)["logits"]
+    logits = cut_edges(model, PROMPTS, 1, zero, final_logits)["logits"]
     number = edges.index(Edge(node("input"), node("a1.h2"), "v"))
     stream = slow_run(model, PROMPTS[0])
     new = stream.resid_pre[1].float() - stream.resid_pre[0].float()
     edit = Edit(z(1, 2), slow_z(model, edges[number], new, PROMPTS[0]))
-    torch.testing.assert_close(found[number, 0], slow_logits(model, PROMPTS[:1], [(edit,)])[0, 0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits[number, 0], slow_logits(model, PROMPTS[:1], [(edit,)])[0, 0], atol=1e-4, rtol=0)
 
 
 def test_gpt2_small_has_32491_edges() -> None:

@@ -92,8 +92,8 @@ def subgraphs(draw: Callable[[Any], Any], parallel: bool) -> Circuit:
     for layer in range(2):
         heads = [f"a{layer}.h{number}" for number in range(2)]
         for name in [*heads, f"m{layer}", *(["logits"] if layer else [])]:
-            earlier = [one for one in known if name not in heads or one not in heads]
-            earlier = [one for one in earlier if not (parallel and name == f"m{layer}" and one in heads)]
+            earlier = [source for source in known if name not in heads or source not in heads]
+            earlier = [source for source in earlier if not (parallel and name == f"m{layer}" and source in heads)]
             apart = draw(st.booleans()) and name in heads
             optional = 0 if name not in heads and name != "logits" else 1
             for letter in ("<q>", "<k>", "<v>") if apart else ("",):
@@ -109,7 +109,7 @@ def subgraphs(draw: Callable[[Any], Any], parallel: bool) -> Circuit:
 def test_any_subgraph_goes_round_but_for_what_leads_nowhere(name: str, data: st.DataObject) -> None:
     circuit = subgraphs(data.draw, model(name).parallel)
     again = from_mib(json.loads(json.dumps(to_mib(circuit, model(name)))))
-    idle = {one for one in circuit.order if one not in again.order}
+    idle = {node for node in circuit.order if node not in again.order}
     assert again == circuit.without(*idle)
     reach = {edge.source for edge in again.edges}
     assert all(edge.reader in reach or str(edge.reader) == "logits" for edge in again.edges)
@@ -129,27 +129,27 @@ def test_the_whole_model_read_back_with_its_biases_is_the_model(name: str) -> No
     heads = [(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
     graph = to_mib(Circuit.within(model(name), heads), model(name))
     assert all(entry["in_graph"] for entry in graph["edges"].values())
-    found = run_circuits(model(name), PROMPTS, [from_mib(graph, output_bias="included")], final_logits)
-    torch.testing.assert_close(found["logits"], found["clean"], atol=1e-4, rtol=1e-4)
+    logits = run_circuits(model(name), PROMPTS, [from_mib(graph, output_bias="included")], final_logits)
+    torch.testing.assert_close(logits["logits"], logits["clean"], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_stream_is_written_as_the_edges_that_it_stands_for(name: str) -> None:
-    one = model(name)
+    small = model(name)
     zero = Constants(
-        torch.zeros(1, 1, one.shape.d_model),
-        torch.stack([one.folded_value_bias(layer) for layer in range(one.shape.n_layers)])[:, None, None],
-        torch.zeros(one.shape.n_layers, 1, 1, one.shape.d_model),
+        torch.zeros(1, 1, small.shape.d_model),
+        torch.stack([small.folded_value_bias(layer) for layer in range(small.shape.n_layers)])[:, None, None],
+        torch.zeros(small.shape.n_layers, 1, 1, small.shape.d_model),
     )
-    inside = Circuit.within(one, ["1.1", "2.0", "2.3", "m2"], "zero", mlps="ablated", heads_of=range(1, 3))
+    inside = Circuit.within(small, ["1.1", "2.0", "2.3", "m2"], "zero", mlps="ablated", heads_of=range(1, 3))
     apart = Circuit.wire("zero: a0.h0-2; resid_post1 -> a2.h0, a2.h1; resid_post0, a2.h1 -> logits")
-    again = [from_mib(to_mib(circuit, one), output_bias="included") for circuit in (inside, apart)]
+    again = [from_mib(to_mib(circuit, small), output_bias="included") for circuit in (inside, apart)]
     assert all(edge.source.kind.name != "stream" for circuit in again for edge in circuit.edges)
-    found = run_circuits(one, PROMPTS, [inside, again[0]], final_logits, constants={"zero": zero})["logits"]
-    torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-4)
+    logits = run_circuits(small, PROMPTS, [inside, again[0]], final_logits, constants={"zero": zero})["logits"]
+    torch.testing.assert_close(logits[0], logits[1], atol=1e-4, rtol=1e-4)
     assert {str(edge) for edge in again[1].edges if str(edge.reader) == "logits" and str(edge.source)[0] != "b"} == {
         *("input->logits", "m0->logits", "a2.h1->logits"),
-        *(f"a0.h{head}->logits" for head in range(3, one.shape.n_heads)),
+        *(f"a0.h{head}->logits" for head in range(3, small.shape.n_heads)),
     }
 
 
@@ -179,10 +179,10 @@ def test_biases_and_constants_have_no_node_and_are_left_out() -> None:
 
 def graph(*in_graph: str, **changed: Any) -> dict[str, Any]:
     """A file with these edges in the graph, in parts changed."""
-    made = to_mib(Circuit.wire("input -> logits"), model())
-    for name, entry in made["edges"].items():
+    file = to_mib(Circuit.wire("input -> logits"), model())
+    for name, entry in file["edges"].items():
         entry["in_graph"] = name in in_graph
-    return {**made, **changed}
+    return {**file, **changed}
 
 
 def test_what_nothing_leads_to_and_what_leads_nowhere_is_left_out() -> None:
@@ -191,10 +191,10 @@ def test_what_nothing_leads_to_and_what_leads_nowhere_is_left_out() -> None:
 
 
 def test_a_head_that_lacks_an_input_is_told_and_biases_fill_it() -> None:
-    found = graph("input->a1.h0<v>", "a1.h0->logits")
+    file = graph("input->a1.h0<v>", "a1.h0->logits")
     with pytest.raises(CircuitError, match=r"a1.h0 reads nothing by q, k; .* output_bias='included'"):
-        from_mib(found)
-    assert str(from_mib(found, output_bias="included")) == (
+        from_mib(file)
+    assert str(from_mib(file, output_bias="included")) == (
         "b0 -> a1.h0<q>, a1.h0<k>\ninput, b0 -> a1.h0<v>\na1.h0, b0, b1, b2 -> logits"
     )
     with pytest.raises(CircuitError, match=r"a0.h0 reads nothing by q, k; .* place$"):
@@ -202,10 +202,10 @@ def test_a_head_that_lacks_an_input_is_told_and_biases_fill_it() -> None:
 
 
 def test_older_files_that_give_nodes_true_or_false_and_no_width_are_read() -> None:
-    made = graph("input->m0", "m0->logits")
-    made["nodes"] = {name: entry["in_graph"] for name, entry in made["nodes"].items()}
-    del made["cfg"]["d_model"]
-    assert from_mib(made) == Circuit.wire("input -> m0; m0 -> logits")
+    file = graph("input->m0", "m0->logits")
+    file["nodes"] = {name: entry["in_graph"] for name, entry in file["nodes"].items()}
+    del file["cfg"]["d_model"]
+    assert from_mib(file) == Circuit.wire("input -> m0; m0 -> logits")
 
 
 def test_a_file_on_disk_is_read_by_its_path(tmp_path: Path) -> None:

@@ -43,8 +43,10 @@ def gpt2() -> Any:
         part = of_layer(layer)
         norm(block.ln_1, f"blocks.{layer}.ln1")
         norm(block.ln_2, f"blocks.{layer}.ln2")
-        block.attn.c_attn.weight.copy_(torch.cat([one.transpose(0, 1).flatten(1) for one in part["W_QKV"]], dim=1))
-        block.attn.c_attn.bias.copy_(torch.cat([one.flatten() for one in part["b_QKV"]]))
+        block.attn.c_attn.weight.copy_(
+            torch.cat([projection.transpose(0, 1).flatten(1) for projection in part["W_QKV"]], dim=1)
+        )
+        block.attn.c_attn.bias.copy_(torch.cat([projection.flatten() for projection in part["b_QKV"]]))
         block.attn.c_proj.weight.copy_(part["W_O"].flatten(0, 1))
         block.attn.c_proj.bias.copy_(part["b_O"])
         block.mlp.c_fc.weight.copy_(part["W_in"])
@@ -70,7 +72,7 @@ def gpt_neox() -> Any:
         part = of_layer(layer)
         norm(block.input_layernorm, f"blocks.{layer}.ln1")
         norm(block.post_attention_layernorm, f"blocks.{layer}.ln2")
-        by_head = torch.stack([one.transpose(1, 2) for one in part["W_QKV"]], dim=1)
+        by_head = torch.stack([projection.transpose(1, 2) for projection in part["W_QKV"]], dim=1)
         block.attention.query_key_value.weight.copy_(by_head.flatten(0, 2))
         block.attention.query_key_value.bias.copy_(torch.stack(list(part["b_QKV"]), dim=1).flatten())
         block.attention.dense.weight.copy_(part["W_O"].flatten(0, 1).T)
@@ -128,25 +130,25 @@ def score(kind: str, weights: tuple[float, ...]) -> Tensor:
     return attribute_edges(model, PROMPTS, other_prompts(model), metric, weights=weights)["logit"].mean(1)
 
 
-def made(kind: str, method: str) -> Tensor:
+def recorded(kind: str, method: str) -> Tensor:
     return torch.tensor(MADE[kind]["scores"][method])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_eap_is_eap_igs(kind: str) -> None:
-    torch.testing.assert_close(score(kind, CLEAN), made(kind, "EAP"), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(score(kind, CLEAN), recorded(kind, "EAP"), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("steps", STEPS)
 def test_mibs_endpoints_are_those_of_eap_igs_code(kind: str, steps: int) -> None:
-    theirs = made(kind, f"EAP-IG-inputs {steps}")
-    torch.testing.assert_close(score(kind, mib_weights(steps)), theirs, atol=1e-5, rtol=1e-4)
+    expected = recorded(kind, f"EAP-IG-inputs {steps}")
+    torch.testing.assert_close(score(kind, mib_weights(steps)), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_papers_endpoints_have_the_clean_run_in_place_of_the_ablated_one(kind: str) -> None:
-    clean, ablated, mean = (made(kind, name) for name in ("EAP", "EAP-IG-inputs 1", "EAP-IG-inputs 5"))
+    clean, ablated, mean = (recorded(kind, name) for name in ("EAP", "EAP-IG-inputs 1", "EAP-IG-inputs 5"))
     expected = mean + (clean - ablated) / 5
     assert (expected - mean).abs().max() > 1e-3
     torch.testing.assert_close(score(kind, paper_weights(5)), expected, atol=1e-5, rtol=1e-4)
@@ -162,6 +164,6 @@ def test_edges_stand_in_eap_igs_order(kind: str) -> None:
 def test_an_exported_circuit_is_the_file_that_eap_ig_writes_and_can_save_again(kind: str) -> None:
     model = drawn_model(kind)
     wiring = "; ".join(name.replace("->", " -> ") for name in IN_CIRCUIT)
-    ours = to_mib(Circuit.wire(wiring), model)
+    file = to_mib(Circuit.wire(wiring), model)
     # As text, so that the order counts.
-    assert json.dumps(ours) == json.dumps(MADE[kind]["file"])
+    assert json.dumps(file) == json.dumps(MADE[kind]["file"])

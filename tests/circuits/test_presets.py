@@ -37,15 +37,17 @@ class Plain:
     def head(self, at: tuple[int, int], x: Tensor, pinned: bool = False) -> Tensor:
         """Its output without b_O and what it adds to every position alike."""
         layer, head = at
-        block, mine = self.body.h[layer], slice(head * self.width, (head + 1) * self.width)
+        block, columns = self.body.h[layer], slice(head * self.width, (head + 1) * self.width)
         fused = block.ln_1(x) @ block.attn.c_attn.weight
         bias = block.attn.c_attn.bias.split(self.width * self.n_heads)
-        q, k, v = (part[:, mine] for part in fused.split(self.width * self.n_heads, dim=-1))
-        scores = (q + bias[0][mine]) @ (k + bias[1][mine]).T / self.width**0.5
+        q, k, v = (part[:, columns] for part in fused.split(self.width * self.n_heads, dim=-1))
+        scores = (q + bias[0][columns]) @ (k + bias[1][columns]).T / self.width**0.5
         pattern = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(-1)
         if pinned:
             pattern[-1] = torch.eye(len(self.prompt))[SUBJECT]
-        out: Tensor = (pattern @ (v + bias[2][mine]) - self.values_of_any(layer)[mine]) @ block.attn.c_proj.weight[mine]
+        out: Tensor = (
+            pattern @ (v + bias[2][columns]) - self.values_of_any(layer)[columns]
+        ) @ block.attn.c_proj.weight[columns]
         return out
 
     def values_of_any(self, layer: int) -> Tensor:
@@ -63,9 +65,9 @@ class Plain:
 
     def ablated(self, at: tuple[int, int], how: Constant) -> Tensor:
         layer, head = at
-        mine = slice(head * self.width, (head + 1) * self.width)
-        z = self.constants[how].z[layer][0][:, head] - self.values_of_any(layer)[mine]
-        out: Tensor = z @ self.body.h[layer].attn.c_proj.weight[mine]
+        columns = slice(head * self.width, (head + 1) * self.width)
+        z = self.constants[how].z[layer][0][:, head] - self.values_of_any(layer)[columns]
+        out: Tensor = z @ self.body.h[layer].attn.c_proj.weight[columns]
         return out.expand(len(self.prompt), -1)
 
     def stream(self, last: int, how: Constant, live: tuple[tuple[int, int], ...] = ()) -> Tensor:
@@ -143,25 +145,25 @@ def constants(model: Model) -> dict[Constant, Constants]:
 @pytest.mark.parametrize("name", BY_HAND)
 def test_every_setup_is_what_its_words_say(name: str, model: Model, constants: dict[Constant, Constants]) -> None:
     circuit = setups(model, CAST)[name]
-    found = run_circuits(
+    logits = run_circuits(
         model, PROMPTS, [circuit], final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)}, constants=constants
     )["logits"][0]
-    for prompt, mine in zip(PROMPTS, found, strict=True):
+    for prompt, fast in zip(PROMPTS, logits, strict=True):
         plain = Plain(model, prompt, constants)
-        torch.testing.assert_close(mine, plain.logits(BY_HAND[name](plain)), atol=1e-4, rtol=0)
+        torch.testing.assert_close(fast, plain.logits(BY_HAND[name](plain)), atol=1e-4, rtol=0)
 
 
 def test_the_output_bias_adds_what_the_layers_of_the_wired_heads_add(
     model: Model, constants: dict[Constant, Constants]
 ) -> None:
     circuit = setups(model, CAST, "included")["C7"]
-    found = run_circuits(
+    logits = run_circuits(
         model, PROMPTS, [circuit], final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)}, constants=constants
     )["logits"][0]
-    for prompt, mine in zip(PROMPTS, found, strict=True):
+    for prompt, fast in zip(PROMPTS, logits, strict=True):
         plain = Plain(model, prompt, constants)
         heads = c6(plain) + plain.bias(1) + plain.bias(2)
-        torch.testing.assert_close(mine, plain.logits(heads + plain.mlp(1, heads)), atol=1e-4, rtol=0)
+        torch.testing.assert_close(fast, plain.logits(heads + plain.mlp(1, heads)), atol=1e-4, rtol=0)
 
 
 def test_there_is_a_by_hand_version_of_every_setup(model: Model) -> None:
@@ -181,9 +183,9 @@ def test_a_head_and_an_mlp_that_play_two_parts_stand_once() -> None:
 
 def live_below(circuit: Circuit, model: Model) -> tuple[int, int]:
     """How many heads and MLPs are live within the stream that a circuit reads."""
-    top = max((one.layer for one in circuit.order if one.kind is Kind.stream), default=-1)
-    fixed = [one.kind for one in circuit.constant_of if one.layer <= top]
-    heads, mlps = ((top + 1) * each for each in (model.shape.n_heads, 1))
+    top = max((node.layer for node in circuit.order if node.kind is Kind.stream), default=-1)
+    fixed = [node.kind for node in circuit.constant_of if node.layer <= top]
+    heads, mlps = ((top + 1) * n for n in (model.shape.n_heads, 1))
     return heads - fixed.count(Kind.head), mlps - fixed.count(Kind.mlp)
 
 
@@ -192,9 +194,9 @@ def test_a_random_circuit_has_as_many_live_components_as_the_one_it_stands_besid
     cast = Cast((1, 1), (1, 3), ((0, 0), (1, 2)), (0, 3), 0, 1)
     circuit, random = setups(model, cast)[name], np.random.default_rng(0)
     drawn = [recast(model, circuit, random) for _ in range(20)]
-    for one in drawn:
-        assert len(one.edges) == len(circuit.edges)
-        assert (len(one.heads), len(one.mlps)) == (len(circuit.heads), len(circuit.mlps))
-        assert len(one.constants) == len(circuit.constants)
-        assert live_below(one, model) == live_below(circuit, model)
+    for other in drawn:
+        assert len(other.edges) == len(circuit.edges)
+        assert (len(other.heads), len(other.mlps)) == (len(circuit.heads), len(circuit.mlps))
+        assert len(other.constants) == len(circuit.constants)
+        assert live_below(other, model) == live_below(circuit, model)
     assert len(set(drawn)) > 5

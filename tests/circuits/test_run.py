@@ -102,7 +102,7 @@ def test_with_one_head_at_a_constant_a_circuit_is_the_ablated_model(family: str,
     constants = constants_of(model)
     every = [(layer, head) for layer in range(model.shape.n_layers) for head in range(model.shape.n_heads)]
     for layer, head in [(0, 1), (1, 2), (2, 0)]:
-        circuit = Circuit.within(model, [one for one in every if one != (layer, head)], others)
+        circuit = Circuit.within(model, [pair for pair in every if pair != (layer, head)], others)
         fast = run_circuits(model, PROMPTS, [circuit], final_logits, constants=constants)["logits"]
         value = constants[others].z[layer, 0, :, head]
         ablated = sweep(model, PROMPTS, [(Edit(z(layer, head), value),)], final_logits)["logits"]
@@ -118,8 +118,8 @@ def test_within_ablates_heads_of_some_layers_and_reads_out_where_it_is_told() ->
         Circuit.within(model, ["1.2"], "zero", until=1),
     ]
     fast = run_circuits(model, PROMPTS, circuits, final_logits, constants=constants)["logits"]
-    for found, circuit in zip(fast, circuits, strict=True):
-        torch.testing.assert_close(found, slow_logits(model, PROMPTS, circuit, SUBJECT, constants), atol=1e-4, rtol=0)
+    for logits, circuit in zip(fast, circuits, strict=True):
+        torch.testing.assert_close(logits, slow_logits(model, PROMPTS, circuit, SUBJECT, constants), atol=1e-4, rtol=0)
 
 
 def test_no_prompt_is_resampled_from_itself() -> None:
@@ -128,7 +128,7 @@ def test_no_prompt_is_resampled_from_itself() -> None:
     other = resampled(model, PROMPTS, seed=0).z
     for number in range(len(PROMPTS)):
         assert not torch.allclose(other[:, number], clean[number], atol=1e-4)
-        assert any(torch.allclose(other[:, number], one, atol=1e-4) for one in clean)
+        assert any(torch.allclose(other[:, number], row, atol=1e-4) for row in clean)
 
 
 def test_watched_attention_is_the_heads_own_and_nan_where_there_is_none() -> None:
@@ -138,7 +138,7 @@ def test_watched_attention_is_the_heads_own_and_nan_where_there_is_none() -> Non
         Circuit.wire("input -> a2.h3[subject]; a2.h3 -> logits"),
     ]
     sites = [pattern(1, 1), pattern(2, 3)]
-    found = run_circuits(
+    attention = run_circuits(
         model,
         PROMPTS,
         circuits,
@@ -146,7 +146,7 @@ def test_watched_attention_is_the_heads_own_and_nan_where_there_is_none() -> Non
         marks={"subject": (SUBJECT,) * len(PROMPTS)},
         watch=watch,
     )
-    free, pinned = found[str(sites[0])], found[str(sites[1])]
+    free, pinned = attention[str(sites[0])], attention[str(sites[1])]
     torch.testing.assert_close(free[0].sum(-1), torch.ones(len(PROMPTS)))
     assert bool((free[0] < 0.999).all())
     assert bool(free[1].isnan().all())
@@ -162,7 +162,7 @@ def watched(
         model,
         prompts,
         circuits,
-        lambda finals: {str(one): finals.attention[pattern(one.layer, one.head)] for one in watch},
+        lambda finals: {str(head): finals.attention[pattern(head.layer, head.head)] for head in watch},
         marks={} if subject is None else {"subject": (subject,) * len(prompts)},
         constants=constants_of(model),
         watch=watch,
@@ -184,34 +184,36 @@ def test_heads_kept_within_a_stream_look_where_they_do_in_a_model_with_the_other
     circuits = [Circuit.wire(text) for text in KEPT.values()]
     means = constants_of(model)["mean"].z
     heads = [node("a0.h3"), node("a1.h1"), node("a2.h1")]
-    found = watched(model, prompts, circuits, heads)
+    attention = watched(model, prompts, circuits, heads)
     for number, circuit in enumerate(circuits):
-        ablated = tuple(Edit(z(one.layer, one.head), means[one.layer, 0, :, one.head]) for one in circuit.constant_of)
+        ablated = tuple(
+            Edit(z(head.layer, head.head), means[head.layer, 0, :, head.head]) for head in circuit.constant_of
+        )
         for place, prompt in enumerate(prompts):
             seen = slow_run(model, prompt, ablated).attention
-            for one in heads:
-                if one in circuit.pin_of:
+            for head in heads:
+                if head in circuit.pin_of:
                     continue
-                mine = found[str(one)][number, place]
-                theirs = seen[one.layer, one.head, -1].float()
-                torch.testing.assert_close(mine[: len(prompt)], theirs, atol=1e-5, rtol=0)
-                assert not mine[len(prompt) :].any()
+                weights = attention[str(head)][number, place]
+                expected = seen[head.layer, head.head, -1].float()
+                torch.testing.assert_close(weights[: len(prompt)], expected, atol=1e-5, rtol=0)
+                assert not weights[len(prompt) :].any()
 
 
 def test_a_head_at_a_constant_within_a_stream_looks_nowhere() -> None:
-    model, one = random_model("gpt2"), node("a1.h1")
+    model, head = random_model("gpt2"), node("a1.h1")
     circuits = [Circuit.within(model, [(1, 1)]), Circuit.within(model, [(1, 2)]), Circuit.within(model, [(1, 1)])]
-    first, second, third = watched(model, PROMPTS, circuits, [one])[str(one)]
+    first, second, third = watched(model, PROMPTS, circuits, [head])[str(head)]
     assert bool(second.isnan().all())
     assert not bool(first.isnan().any())
     torch.testing.assert_close(first, third)
 
 
 def test_a_watched_head_that_leads_nowhere_looks_as_one_that_is_read() -> None:
-    model, one = random_model("gpt2"), node("a1.h1")
+    model, head = random_model("gpt2"), node("a1.h1")
     circuits = [Circuit.wire(f"input -> m0; m0 -> a1.h1; {read} -> logits") for read in ("input", "a1.h1")]
-    alone = watched(model, PROMPTS, circuits[:1], [one])[str(one)]
-    read = watched(model, PROMPTS, circuits[1:], [one])[str(one)]
+    alone = watched(model, PROMPTS, circuits[:1], [head])[str(head)]
+    read = watched(model, PROMPTS, circuits[1:], [head])[str(head)]
     torch.testing.assert_close(alone, read)
 
 
@@ -229,16 +231,16 @@ def test_a_watched_head_that_leads_nowhere_looks_as_one_that_is_read() -> None:
     ],
 )
 def test_a_circuit_keeps_what_is_live_beside_its_like_at_a_constant(text: str, kept: list[str]) -> None:
-    assert [str(one) for one in Circuit.wire(text).kept(n_heads=4)] == kept
+    assert [str(node) for node in Circuit.wire(text).kept(n_heads=4)] == kept
 
 
 def test_the_heads_that_within_is_told_to_keep_are_kept() -> None:
     keep = [(0, 1), (0, 3), (2, 2)]
     for heads_of in (None, [0, 2]):
         circuit = Circuit.within(random_model("gpt2"), keep, heads_of=heads_of)
-        assert [(one.layer, one.head) for one in circuit.kept(4)] == keep
+        assert [(node.layer, node.head) for node in circuit.kept(4)] == keep
     below = Circuit.within(random_model("gpt2"), keep, until=1)
-    assert [(one.layer, one.head) for one in below.kept(4)] == keep[:2]
+    assert [(node.layer, node.head) for node in below.kept(4)] == keep[:2]
 
 
 @pytest.mark.parametrize(
@@ -276,8 +278,8 @@ def test_pins_of_their_own_in_circuits_run_together() -> None:
         for pin in ("[0]", "[1]", "[subject]", "[3]", "[4]")
     ]
     fast = run_circuits(model, PROMPTS, circuits, final_logits, marks={"subject": (SUBJECT,) * len(PROMPTS)})["logits"]
-    for found, circuit in zip(fast, circuits, strict=True):
-        torch.testing.assert_close(found, slow_logits(model, PROMPTS, circuit, SUBJECT), atol=1e-4, rtol=0)
+    for logits, circuit in zip(fast, circuits, strict=True):
+        torch.testing.assert_close(logits, slow_logits(model, PROMPTS, circuit, SUBJECT), atol=1e-4, rtol=0)
 
 
 def test_a_pin_at_the_end_of_one_prompt_leaves_the_prompts_that_go_on_as_they_are() -> None:

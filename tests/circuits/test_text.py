@@ -89,14 +89,14 @@ def test_a_mistake_is_told_with_its_line_and_word(text: str, words: str) -> None
 
 def test_what_is_left_out_takes_with_it_what_then_reads_nothing() -> None:
     circuit = Circuit.wire(FINAL)
-    (m9,) = [one for one in circuit.order if str(one) == "m9"]
-    (m0,) = [one for one in circuit.order if str(one) == "m0"]
+    (m9,) = [node for node in circuit.order if str(node) == "m9"]
+    (m0,) = [node for node in circuit.order if str(node) == "m0"]
     assert (
         str(circuit.without(m9)) == "input -> m0\ninput, m0 -> a9.h1[subject], a10.h3[subject]\na9.h1, a10.h3 -> logits"
     )
     assert "m0" not in str(circuit.without(m0))
     with pytest.raises(CircuitError, match="no logits"):
-        circuit.without(*(one for one in circuit.order if str(one).startswith("a")))
+        circuit.without(*(node for node in circuit.order if str(node).startswith("a")))
 
 
 @pytest.mark.parametrize(

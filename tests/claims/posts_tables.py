@@ -25,11 +25,11 @@ def answers(task: str) -> list[str]:
 
 def tables(task: str) -> Tables:
     """The tables of a task, as far as its claims look at them."""
-    made: Tables = {"clean": clean(task), "circuits": circuits(task)}
+    by_name: Tables = {"clean": clean(task), "circuits": circuits(task)}
     if task in ("days", "months"):
-        made["head_lens"] = head_lens(task)
+        by_name["head_lens"] = head_lens(task)
     if task == "days":
-        made |= {
+        by_name |= {
             "prompts": pl.DataFrame({"position": [0, 4, 7], "role": ["bos", "subject", "final"]}),
             "head_ablation": head_ablation(),
             "head_lens_top": head_lens_top(),
@@ -54,7 +54,7 @@ def tables(task: str) -> Tables:
                 ("zero", "mean"), range(12), range(7),
             ),
         }  # fmt: skip
-    return made
+    return by_name
 
 
 ALPHAS = (-5.0, -1.0, 0.0, 1.0, 5.0, 100.0)
@@ -64,7 +64,7 @@ def rows(names: tuple[str, ...], value: Callable[..., object], *axes: object) ->
     """A row for every combination of the axes, with the value that a function gives it."""
     keys: list[tuple[object, ...]] = [()]
     for axis in axes:
-        keys = [(*key, one) for key in keys for one in axis]  # type: ignore[attr-defined]
+        keys = [(*key, point) for key in keys for point in axis]  # type: ignore[attr-defined]
     return pl.DataFrame(
         [(*key, value(*key)) for key in keys], schema=list(names), orient="row", infer_schema_length=None
     )

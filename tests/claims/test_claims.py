@@ -21,7 +21,7 @@ def head(layer: int, number: int) -> pl.Expr:
 
 def put(table: str, column: str, where: pl.Expr, value: object) -> tuple[str, Change]:
     """A table with one column changed in some rows."""
-    return table, lambda made: made[table].with_columns(
+    return table, lambda given: given[table].with_columns(
         pl.when(where).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
     )
 
@@ -120,10 +120,10 @@ def test_a_claim_holds_of_what_the_post_says(claim: Claim) -> None:
 @pytest.mark.parametrize(("number", "case"), CASES)
 def test_a_claim_differs_where_its_point_does(number: int, case: int) -> None:
     claim = BY_ID[number]
-    made = tables(claim.task)
+    given = tables(claim.task)
     table, change = OTHERWISE[number][case]
-    made[table] = change(made)
-    assert not claim.check(made).holds
+    given[table] = change(given)
+    assert not claim.check(given).holds
 
 
 def test_the_claims_are_those_of_the_method_in_order() -> None:
@@ -139,6 +139,6 @@ def test_the_documentation_lists_every_claim() -> None:
 
 
 def test_claims_are_of_tables_and_need_no_torch() -> None:
-    asked = "import sys, vitro.claims, vitro.tables, vitro.figures; print({'torch', 'transformers'} & set(sys.modules))"
-    said = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
-    assert said.stdout.strip() == "set()"
+    code = "import sys, vitro.claims, vitro.tables, vitro.figures; print({'torch', 'transformers'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "set()"

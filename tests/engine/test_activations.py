@@ -37,8 +37,8 @@ def test_each_prompts_activations_are_what_hooks_see_and_nan_beyond_its_end(fami
                 **({} if model.parallel else {"hook_resid_mid": seen.resid_mid[layer]}),
             }
             for name, value in expected.items():
-                ours = given.of(f"blocks.{layer}.{name}", number)
-                torch.testing.assert_close(ours, value.float(), atol=1e-4, rtol=0)
+                stored = given.of(f"blocks.{layer}.{name}", number)
+                torch.testing.assert_close(stored, value.float(), atol=1e-4, rtol=0)
                 beyond = given[f"blocks.{layer}.{name}"][number]
                 assert beyond.isnan().sum() == beyond.numel() - value.numel()
         last = final_norm_of(model)(seen.resid_post[-1].float())
@@ -54,9 +54,9 @@ def test_a_place_has_a_long_name_a_short_one_and_the_engines_own() -> None:
         assert activations(model, PROMPTS, asked).names == ("blocks.1.attn.hook_z",)
     given = activations(model, PROMPTS, [z(1, 2), pattern(0, 3), "z", "pattern"])
     torch.testing.assert_close(given["blocks.1.attn.hook_z[2]"], given["blocks.1.attn.hook_z"][:, :, 2], equal_nan=True)
-    one = given.of("blocks.0.attn.hook_pattern[3]", 1)
-    torch.testing.assert_close(one, given.of("blocks.0.attn.hook_pattern", 1)[3])
-    torch.testing.assert_close(one.sum(-1), torch.ones(3))
+    head_pattern = given.of("blocks.0.attn.hook_pattern[3]", 1)
+    torch.testing.assert_close(head_pattern, given.of("blocks.0.attn.hook_pattern", 1)[3])
+    torch.testing.assert_close(head_pattern.sum(-1), torch.ones(3))
     assert given["blocks.0.attn.hook_z"].numpy().shape == (3, 6, 4, 8)
 
 

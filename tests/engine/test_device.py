@@ -49,11 +49,11 @@ def test_every_edit_and_every_reading_works_where_the_model_is_and_is_fetched_on
         *(variant for layer in {0, last} for variant in every_kind(random_model(name), layer).values()),
     ]
     with elsewhere() as crossings:
-        found = sweep(there(name), PROMPTS, variants, readings, watch=[pattern(0, 0), pattern(last, 0)])
-    assert all(value.device.type == "cpu" and value.shape[:2] == (len(variants), ROWS) for value in found.values())
-    assert found["attention blocks.0.attn.hook_pattern[0]"].shape == (len(variants), ROWS, LONGEST)
+        results = sweep(there(name), PROMPTS, variants, readings, watch=[pattern(0, 0), pattern(last, 0)])
+    assert all(value.device.type == "cpu" and value.shape[:2] == (len(variants), ROWS) for value in results.values())
+    assert results["attention blocks.0.attn.hook_pattern[0]"].shape == (len(variants), ROWS, LONGEST)
     # What is read, and whether it is finite.
-    assert (crossings.count("fetched"), len(found)) == (12, 11)
+    assert (crossings.count("fetched"), len(results)) == (12, 11)
     assert crossings[-12:] == ["fetched"] * 12
 
 
@@ -94,7 +94,7 @@ def test_what_crosses_is_noticed() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_an_edit_of_another_number_format_is_brought_to_the_models(dtype: torch.dtype) -> None:
     value = torch.randn(LONGEST, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
-    variants: list[Variant] = [(Edit(mlp_out(0), one),) for one in (value, value.float())]
+    variants: list[Variant] = [(Edit(mlp_out(0), value_there),) for value_there in (value, value.float())]
     other, own = sweep(random_model("gpt2"), PROMPTS, variants, lambda finals: {"logits": finals.logits})["logits"]
     assert torch.equal(other, own)
 

@@ -67,18 +67,18 @@ def test_what_is_read_part_by_part_is_what_all_logits_say(
 ) -> None:
     monkeypatch.setattr("vitro.engine.readout.PART", 7)
     model, (fast, slow) = MODELS[name], READINGS[reading]
-    found = sweep(model, PROMPTS, variants(model), lambda finals: {"fast": fast(finals), "slow": slow(finals)})
-    assert found["slow"].std() > 0
-    torch.testing.assert_close(found["fast"], found["slow"], atol=2e-6, rtol=1e-5)
+    values = sweep(model, PROMPTS, variants(model), lambda finals: {"fast": fast(finals), "slow": slow(finals)})
+    assert values["slow"].std() > 0
+    torch.testing.assert_close(values["fast"], values["slow"], atol=2e-6, rtol=1e-5)
 
 
 def test_a_rank_counts_the_tokens_above() -> None:
     def read(finals: Finals) -> dict[str, Tensor]:
         return {"rank": finals.rank(TOKENS), "order": finals.logits.argsort(-1, descending=True)}
 
-    found = sweep(MODELS["gpt2"], PROMPTS, variants(MODELS["gpt2"]), read)
-    places = (found["order"] == TOKENS[:, None]).int().argmax(-1)
-    assert torch.equal(found["rank"], places)
+    values = sweep(MODELS["gpt2"], PROMPTS, variants(MODELS["gpt2"]), read)
+    places = (values["order"] == TOKENS[:, None]).int().argmax(-1)
+    assert torch.equal(values["rank"], places)
     assert places.unique().numel() > 3
 
 
@@ -86,10 +86,10 @@ def test_where_no_edit_reaches_the_reading_is_the_clean_runs_to_the_last_bit() -
     def read(finals: Finals) -> dict[str, Tensor]:
         return {"prob": finals.prob(TOKENS) - finals.clean.prob(TOKENS), "kl": finals.kl}
 
-    found = sweep(MODELS["gpt2"], PROMPTS, variants(MODELS["gpt2"]), read)
+    values = sweep(MODELS["gpt2"], PROMPTS, variants(MODELS["gpt2"]), read)
     reached = torch.tensor([[True] * 3, [False] * 3, [False, True, False], [True] * 3])
     for name in ("prob", "kl"):
-        assert torch.equal(found[name] != 0, reached), name
+        assert torch.equal(values[name] != 0, reached), name
 
 
 def test_a_half_precision_model_is_read_out_in_full_precision() -> None:

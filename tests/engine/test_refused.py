@@ -92,7 +92,7 @@ RUNS: dict[str, Callable[[Any], Any]] = {
     "sweep": lambda prompts: sweep(MODEL, prompts, [()], logits),
     "run_circuits": lambda prompts: run_circuits(MODEL, prompts, [Circuit.wire("input -> logits")], logits),
     "cut_edges": lambda prompts: cut_edges(MODEL, prompts, 0, zeros(), logits),
-    "attribute_edges": lambda prompts: attribute_edges(MODEL, prompts, zeros(), lambda one: {"first": one[:, 0]}),
+    "attribute_edges": lambda prompts: attribute_edges(MODEL, prompts, zeros(), lambda logits: {"first": logits[:, 0]}),
     "mean_activations": lambda prompts: mean_activations(MODEL, prompts),
     "resampled": lambda prompts: resampled(MODEL, prompts, seed=0),
     "counterfactual": lambda prompts: counterfactual(MODEL, prompts, PROMPTS[:2]),
@@ -146,7 +146,7 @@ def test_what_is_taken_position_by_position_wants_prompts_of_one_length(name: st
 
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
-@pytest.mark.parametrize("same", [torch.tensor, np.array, lambda ids: (one for one in ids)])
+@pytest.mark.parametrize("same", [torch.tensor, np.array, lambda ids: (number for number in ids)])
 def test_prompts_of_any_library_are_the_same_prompts(run: Callable[[Any], Any], same: Callable[[Any], Any]) -> None:
     run(same(PROMPTS[:2]))
     assert torch.equal(RUNS["sweep"](same(PROMPTS[:2]))["logits"], RUNS["sweep"](PROMPTS[:2])["logits"])
@@ -181,8 +181,8 @@ def test_a_reading_that_changes_its_width_is_refused() -> None:
 def test_positions_are_whole_numbers_of_any_library(positions: Any) -> None:
     value = torch.ones(D_MODEL)
     same, other = Edit(mlp_out(0), value, positions=(0, -1)), Edit(mlp_out(0), value, positions=positions)
-    found = sweep(MODEL, PROMPTS, [(same,), (other,)], logits)["logits"]
-    torch.testing.assert_close(found[0], found[1])
+    results = sweep(MODEL, PROMPTS, [(same,), (other,)], logits)["logits"]
+    torch.testing.assert_close(results[0], results[1])
 
 
 @pytest.mark.parametrize(

@@ -112,11 +112,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(monkeypatch: pytest.MonkeyPa
 
 
 def test_progress_ends_at_the_whole() -> None:
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     variants: list[Variant] = [(), (Edit(mlp_out(1), torch.zeros(SHAPE.d_model)),)]
-    logits(variants, progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (8, 8)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    logits(variants, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (8, 8)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
 def test_nothing_is_left_on_the_model() -> None:

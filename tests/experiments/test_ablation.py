@@ -24,10 +24,10 @@ def effect_of_heads(model: Model, value: str) -> pl.DataFrame:
 @pytest.mark.parametrize("method", METHODS)
 def test_head_ablation_finds_exactly_the_planted_heads(planted_model: Model, method: str) -> None:
     effects = effect_of_heads(planted_model, "answer_prob_change").filter(pl.col("method") == method)
-    found = effects.filter(pl.col("answer_prob_change").abs() > 0.02)
-    assert set(found.select("layer", "head").iter_rows()) == {COPY, SUCCESSOR}
+    strong = effects.filter(pl.col("answer_prob_change").abs() > 0.02)
+    assert set(strong.select("layer", "head").iter_rows()) == {COPY, SUCCESSOR}
     change = {
-        (layer, head): value for layer, head, value in found.select("layer", "head", "answer_prob_change").iter_rows()
+        (layer, head): value for layer, head, value in strong.select("layer", "head", "answer_prob_change").iter_rows()
     }
     assert change[SUCCESSOR] < -0.5
     assert change[COPY] > 0.02

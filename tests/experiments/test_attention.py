@@ -85,8 +85,8 @@ def test_pins_one_by_one_and_together_equal_plain_hooks(name: str, day_words: An
         answer = torch.tensor(answer_ids(prompts)).expand(9, -1)[..., None]
         expected = probs.gather(-1, answer)[..., 0]
         rows = table.filter(heads=group_name)
-        found = grid(rows.with_columns(pl.col("position").fill_null(-1)), "answer_prob", "position", "prompt")
-        assert_near(found, expected)
+        values = grid(rows.with_columns(pl.col("position").fill_null(-1)), "answer_prob", "position", "prompt")
+        assert_near(values, expected)
         assert (expected[1:] - expected[0]).abs().max() > 1e-3, f"{group_name}: pins change nothing"
 
 
@@ -102,7 +102,7 @@ def test_the_pins_null_position_is_the_clean_run(with_words: Model) -> None:
 
 def test_pinning_the_planted_heads_does_what_algebra_says(planted_model: Model) -> None:
     table = pin_heads(planted_model, days(), Options(heads=(SUCCESSOR, COPY))).table
-    found = {
+    probs = {
         name: grid(
             table.filter(pl.col("heads") == name).with_columns(pl.col("position").fill_null(-1)),
             "answer_prob",
@@ -112,7 +112,7 @@ def test_pinning_the_planted_heads_does_what_algebra_says(planted_model: Model) 
         for name in ("a1.h1", "a0.h2", "a1.h1+a0.h2")
     }
     elsewhere = [1 + position for position in range(8) if position != SUBJECT]
-    successor, copier, both = found["a1.h1"], found["a0.h2"], found["a1.h1+a0.h2"]
+    successor, copier, together = probs["a1.h1"], probs["a0.h2"], probs["a1.h1+a0.h2"]
     clean = successor[0]
     # The successor looks at the subject anyway; what stands anywhere else has no next day.
     assert ((successor[1 + SUBJECT] - clean).abs() < 0.01).all()
@@ -121,8 +121,8 @@ def test_pinning_the_planted_heads_does_what_algebra_says(planted_model: Model) 
     assert ((copier[1 + SUBJECT] - clean).abs() < 0.01).all()
     assert (copier[elsewhere] > clean + 0.05).all()
     # With neither, the model knows nothing of days: chance among twenty tokens, but for the noise.
-    assert ((both[1 + SUBJECT] - clean).abs() < 0.01).all()
-    assert ((both[elsewhere] - 1 / planted_model.shape.d_vocab).abs() < 0.04).all()
+    assert ((together[1 + SUBJECT] - clean).abs() < 0.01).all()
+    assert ((together[elsewhere] - 1 / planted_model.shape.d_vocab).abs() < 0.04).all()
 
 
 def test_a_small_memory_budget_changes_neither_attention_nor_pins_nor_steering(day_words: Any) -> None:
@@ -134,11 +134,11 @@ def test_a_small_memory_budget_changes_neither_attention_nor_pins_nor_steering(d
     assert len(list(Budget.of(model, memory).parts(prompts))) == 7
     plenty, little = Options(heads=heads), Options(heads=heads, memory=memory)
     for measure in (attention, pin_heads, steer):
-        ours, theirs = measure(model, days(), plenty).tables, measure(model, days(), little).tables
-        for name in [name for name in ours if name not in ("prompts", "steering_vector")]:
-            table = ours[name]
+        whole, parts = measure(model, days(), plenty).tables, measure(model, days(), little).tables
+        for name in [name for name in whole if name not in ("prompts", "steering_vector")]:
+            table = whole[name]
             keys = [column for column, kind in table.schema.items() if kind != pl.Float32]
-            assert table.select(keys).equals(theirs[name].select(keys))
+            assert table.select(keys).equals(parts[name].select(keys))
             for value in set(table.columns).difference(keys):
-                apart = (table[value] - theirs[name][value]).abs().max()
+                apart = (table[value] - parts[name][value]).abs().max()
                 assert apart <= 1e-5  # type: ignore[operator]

@@ -61,10 +61,10 @@ def test_a_circuit_that_says_nothing_is_right_nowhere(model: Model, monkeypatch:
     monkeypatch.setitem(
         model.hf.transformer.ln_f._parameters, "bias", torch.nn.Parameter(torch.zeros(model.shape.d_model))
     )
-    found = in_vitro(model, days(), {"silent": Circuit.wire("zero: m0; m0 -> logits")}, OPTIONS)
-    assert found.table["answer_prob"].n_unique() == 1
-    assert (found.table["answer_rank"] == model.shape.d_vocab - 1).all()
-    row = found.numbers.row(0, named=True)
+    measurement = in_vitro(model, days(), {"silent": Circuit.wire("zero: m0; m0 -> logits")}, OPTIONS)
+    assert measurement.table["answer_prob"].n_unique() == 1
+    assert (measurement.table["answer_rank"] == model.shape.d_vocab - 1).all()
+    row = measurement.numbers.row(0, named=True)
     assert (row["answer on top in"], row["answer leads the answers in"]) == (0, 0)
 
 
@@ -121,7 +121,7 @@ def test_what_was_judged_is_told_by_its_wiring(model: Model) -> None:
 def test_a_long_wiring_is_cut_for_the_figure_and_whole_in_the_table(model: Model) -> None:
     pairs = [(layer, number) for layer in range(N_LAYERS) for number in range(N_HEADS)]
     long = Circuit.wire(
-        "".join(f"input -> {head(one)}; " for one in pairs) + f"{', '.join(map(head, pairs))} -> logits"
+        "".join(f"input -> {head(pair)}; " for pair in pairs) + f"{', '.join(map(head, pairs))} -> logits"
     )
     judged = judge(model, days(), long, OPTIONS)
     assert len(str(long)) > 150
@@ -217,8 +217,8 @@ def test_c1_and_c2_show_where_the_heads_that_they_keep_look(model: Model) -> Non
     kept = {"C1": {*parts.helpers, *both}, "C2": {*parts.helpers, *both, parts.early_copier}}
     datasets: list[tuple[str, Dataset]] = [("C1", "mean"), ("C2", "random")]
     for name, dataset in datasets:
-        mine = table.filter(circuit=name)
-        assert set(mine.select("layer", "head").iter_rows()) == {one for one in kept[name] if one[0] <= until}
+        looks = table.filter(circuit=name)
+        assert set(looks.select("layer", "head").iter_rows()) == {pair for pair in kept[name] if pair[0] <= until}
         instead = setup.constants(dataset).z
         ablated = tuple(
             Edit(z(layer, number), instead[layer][0, :, number])
@@ -228,7 +228,7 @@ def test_c1_and_c2_show_where_the_heads_that_they_keep_look(model: Model) -> Non
         )
         for prompt, tokens in enumerate(setup.questions.tokens):
             seen = slow_run(model, tokens, ablated).attention
-            for (layer, number), rows in mine.filter(prompt=prompt).group_by("layer", "head"):
+            for (layer, number), rows in looks.filter(prompt=prompt).group_by("layer", "head"):
                 weights = rows.sort("position")["weight"].to_numpy()
                 np.testing.assert_allclose(weights, seen[layer, number, -1].numpy(), atol=1e-5, rtol=0)
     for name in ("C3", "C5", "C7"):

@@ -31,13 +31,13 @@ def test_zeroing_the_embedding_takes_their_attention_away_too(planted_model: Mod
 
 
 def test_the_summary_names_the_strongest_edge_unless_another_is_as_strong(planted_model: Model) -> None:
-    found = ablate_edges(planted_model, days(), Options(samples=8))
+    measurement = ablate_edges(planted_model, days(), Options(samples=8))
     # What the head reads and what it writes are one path: cutting either does the same.
-    assert "none stands out" in found.experiment.summary(found.tables)
+    assert "none stands out" in measurement.experiment.summary(measurement.tables)
     strength = pl.when((pl.col("source") == SUCCEEDER) & (pl.col("target") == "logits")).then(2.0).otherwise(1.0)
-    apart = found.table.with_columns(pl.col("logit_diff_change") * strength)
-    assert f"{SUCCEEDER}->logits changes the logit difference most" in found.experiment.summary(
-        {**found.tables, "edges": apart}
+    apart = measurement.table.with_columns(pl.col("logit_diff_change") * strength)
+    assert f"{SUCCEEDER}->logits changes the logit difference most" in measurement.experiment.summary(
+        {**measurement.tables, "edges": apart}
     )
 
 
@@ -67,8 +67,8 @@ def test_endpoints_are_an_option_of_eap_ig_and_eap_is_the_same_under_both(plante
 
 
 def test_agreement_pairs_every_edge_with_its_own_estimate(planted_model: Model) -> None:
-    found = EXPERIMENTS["edges_agreement"].measure(planted_model, days(), Options(samples=8)).table
+    table = EXPERIMENTS["edges_agreement"].measure(planted_model, days(), Options(samples=8)).table
     exact = by_edge(ablate_edges(planted_model, days(), Options(samples=8)).table, "logit_diff")
-    assert found.group_by("approximation").len()["len"].to_list() == [len(exact)] * 2
-    into_logits = found.filter(approximation="EAP", target="logits", source=SUCCEEDER)
+    assert table.group_by("approximation").len()["len"].to_list() == [len(exact)] * 2
+    into_logits = table.filter(approximation="EAP", target="logits", source=SUCCEEDER)
     assert into_logits["exact"][0] == exact.filter(edge=f"{SUCCEEDER}->logits")["logit_diff_change"][0]

@@ -58,8 +58,8 @@ def effects(layers: int, heads: int, prompts: int, seed: int, planted: float = 0
 def test_noise_is_rarely_led_by_anything_and_a_planted_effect_is() -> None:
     def named(planted: float) -> int:
         tables = (effects(30, 9, 7, seed, planted) for seed in range(100))
-        found = [leader(table, ("layer", "head"), -pl.col("answer_prob_change")) for table in tables]
-        return sum(one.stands_out for one in found)
+        leaders = [leader(table, ("layer", "head"), -pl.col("answer_prob_change")) for table in tables]
+        return sum(lead.stands_out for lead in leaders)
 
     assert named(0.0) <= 5
     assert named(0.1) == 100
@@ -82,9 +82,9 @@ def test_ablation_names_what_was_planted_and_nothing_in_noise(experiment) -> Non
     heads = 2 if experiment is HEAD_ABLATION else 1
     noise, planted = (effects(6, heads, 7, 1, planted) for planted in (0.0, 0.2))
     assert "none stands out" in experiment.summary({**ASKED, experiment.tables[0]: noise})
-    said = experiment.summary({**ASKED, experiment.tables[0]: planted})
-    assert ("a0.h0" if heads == 2 else "m0") in said
-    assert "7 prompts" in said
+    sentence = experiment.summary({**ASKED, experiment.tables[0]: planted})
+    assert ("a0.h0" if heads == 2 else "m0") in sentence
+    assert "7 prompts" in sentence
 
 
 def local(gains: Mapping[int, float]) -> Tables:
@@ -94,9 +94,9 @@ def local(gains: Mapping[int, float]) -> Tables:
 
 
 def test_an_mlp_that_lowers_by_a_millionth_is_not_named() -> None:
-    said = MLP_LOCAL.summary(local({0: 0.1, 1: 0.0, 2: -1e-6}))
-    assert "m0 raises" in said
-    assert "m2" not in said
+    sentence = MLP_LOCAL.summary(local({0: 0.1, 1: 0.0, 2: -1e-6}))
+    assert "m0 raises" in sentence
+    assert "m2" not in sentence
     assert "m2 lowers" in MLP_LOCAL.summary(local({0: 0.1, 1: 0.0, 2: -0.1}))
 
 
@@ -107,10 +107,10 @@ def test_no_layer_leads_where_the_answer_has_no_probability() -> None:
         for prompt in range(7)
     ]
     names = ["prompt", "layer", "stage", "answer_prob", "wrong_prob", "answer_rank_among_answers"]
-    said = LAYER_LENS.summary({**ASKED, "layer_lens": pl.DataFrame(rows, schema=names, orient="row")})
-    assert "after layer 0" not in said
-    assert "most probable after layer 2" in said
-    assert "leads the subject first after layer 1" in said
+    sentence = LAYER_LENS.summary({**ASKED, "layer_lens": pl.DataFrame(rows, schema=names, orient="row")})
+    assert "after layer 0" not in sentence
+    assert "most probable after layer 2" in sentence
+    assert "leads the subject first after layer 1" in sentence
 
 
 def curve(values: Mapping[int, float]) -> Tables:
@@ -198,10 +198,10 @@ def test_a_model_that_always_says_one_answer_does_not_do_the_task() -> None:
 
 def test_of_a_task_that_the_model_does_not_do_that_is_all_that_is_said() -> None:
     tables = clean([9, 9, 9, 9])
-    loud = [replace(one, summary=lambda tables: "It needs a0.h0 most.") for one in EXPERIMENTS.values()]
-    said = findings(loud, tables)
-    assert said[0].startswith("The model does not do this task: its top token is the answer in 0 of 4 prompts")
-    assert not any("a0.h0" in sentence for sentence in said)
+    loud = [replace(experiment, summary=lambda tables: "It needs a0.h0 most.") for experiment in EXPERIMENTS.values()]
+    sentences = findings(loud, tables)
+    assert sentences[0].startswith("The model does not do this task: its top token is the answer in 0 of 4 prompts")
+    assert not any("a0.h0" in sentence for sentence in sentences)
     assert "It needs a0.h0 most." in findings(loud, clean([0, 0, 0, 0]))
 
 
@@ -211,8 +211,8 @@ def test_c1_is_read_at_the_end_where_the_model_cannot_be_read_after_the_heads(pl
         lens = setup.tables(LAYER_LENS)["layer_lens"]
         changed = pl.when(pl.col("layer") < 2).then(at_the_heads).otherwise(0.5).alias("answer_prob")
         setup.measured[LAYER_LENS.name] = {**setup.tables(LAYER_LENS), "layer_lens": lens.with_columns(changed)}
-        made = wired(setup)
-        return {str(made[name]).split(" -> logits")[0].split()[-1] for name in ("C1", "C2")}
+        circuits = wired(setup)
+        return {str(circuits[name]).split(" -> logits")[0].split()[-1] for name in ("C1", "C2")}
 
     assert read_after(0.4) == {"resid_post1"}
     assert read_after(1e-9) == {"resid_post2"}

@@ -68,11 +68,11 @@ MEASURES: dict[str, Callable[[Model, Task, Options], Measurement]] = {
 
 
 def measured(model: Model, task: Task, options: Options) -> dict[str, pl.DataFrame]:
-    found = {}
+    tables = {}
     for measure in MEASURES.values():
         measurement = measure(model, task, options)
-        found.update({name: measurement.tables[name] for name in measurement.experiment.tables})
-    return found
+        tables.update({name: measurement.tables[name] for name in measurement.experiment.tables})
+    return tables
 
 
 def test_the_tables_have_the_columns_of_the_method(planted_model: Model) -> None:
@@ -96,21 +96,21 @@ def test_tables_follow_the_prompts_in_the_order_of_the_task(with_words: Model, s
     task = days()
     turned = replace(task, words=task.words[shift:] + task.words[:shift])
     options = Options(heads=HEADS)
-    ours, theirs = measured(with_words, task, options), measured(with_words, turned, options)
+    in_order, shifted = measured(with_words, task, options), measured(with_words, turned, options)
     for name in OF_THE_TASK:
-        assert ours[name].equals(theirs[name])
+        assert in_order[name].equals(shifted[name])
     for name in COLUMNS:
-        table = ours[name]
-        other = theirs[name].with_columns(((pl.col("prompt") + shift) % 7).alias("prompt"))
+        table = in_order[name]
+        moved = shifted[name].with_columns(((pl.col("prompt") + shift) % 7).alias("prompt"))
         values = [column for column, dtype in table.schema.items() if dtype.is_float() and column != "alpha"]
         keys = [column for column in table.columns if column not in (*values, "token") and "among" not in column]
-        both = table.join(other, on=keys, suffix="_turned", nulls_equal=True)
-        assert len(both) == len(table) == len(other), name
+        joined = table.join(moved, on=keys, suffix="_turned", nulls_equal=True)
+        assert len(joined) == len(table) == len(moved), name
         for value in values:
-            apart = both.select((pl.col(value) - pl.col(f"{value}_turned")).abs().max()).item()
+            apart = joined.select((pl.col(value) - pl.col(f"{value}_turned")).abs().max()).item()
             assert apart <= 1e-4, f"{name}.{value}: {apart:.1e}"
         # Unturned, the rows are others: the test can fail.
-        unturned = table.join(theirs[name], on=keys, suffix="_turned", nulls_equal=True)
+        unturned = table.join(shifted[name], on=keys, suffix="_turned", nulls_equal=True)
         if values:
             last = values[-1]
             assert unturned.select((pl.col(last) - pl.col(f"{last}_turned")).abs().max()).item() > 1e-3, name
@@ -133,10 +133,10 @@ def test_options_override_the_key_heads_in_their_own_order(planted_model: Model)
 
 def test_by_rule_the_planted_heads_are_key_heads_and_the_successor_is_the_first(planted_model: Model) -> None:
     setup = Setup(planted_model, days(), Options(samples=16))
-    found = key_heads(setup)
-    assert found[0] == SUCCESSOR
-    assert COPY in found
-    assert len(found) == len(set(found)) <= 8
+    heads = key_heads(setup)
+    assert heads[0] == SUCCESSOR
+    assert COPY in heads
+    assert len(heads) == len(set(heads)) <= 8
     pinned = pin_heads(planted_model, days(), Options(samples=16)).table["heads"].unique(maintain_order=True)
     assert pinned[-1] == "a1.h1+a0.h2"
 
@@ -146,22 +146,22 @@ def test_one_head_alone_is_pinned_alone(planted_model: Model) -> None:
 
 
 def test_the_section_of_the_key_heads_says_why_each_is_one_and_what_it_says(planted_model: Model) -> None:
-    found = head_tokens(planted_model, days(), Options(samples=16))
-    why = {(layer, head): words for layer, head, words in found.table.iter_rows()}
+    measurement = head_tokens(planted_model, days(), Options(samples=16))
+    why = {(layer, head): words for layer, head, words in measurement.table.iter_rows()}
     assert tuple(why) == key_heads(Setup(planted_model, days(), Options(samples=16)))
     assert why[SUCCESSOR].startswith("selective")
     assert "copying" in why[COPY]
-    numbers = {row["head"]: row for row in found.numbers.to_dicts()}
+    numbers = {row["head"]: row for row in measurement.numbers.to_dicts()}
     assert numbers["a1.h1"]["answer above all other answers in"] == 7
     assert numbers["a0.h2"]["mean prob of the subject"] > 0.5
     # The planted heads say the next day and the day itself, and the figure shows it.
-    rows = next(iter(to_spec(found.figures["head_tokens"])["datasets"].values()))
+    rows = next(iter(to_spec(measurement.figures["head_tokens"])["datasets"].values()))
     words = {(row["layer"], row["column"]): row["word"] for row in rows}
     for place, head in enumerate(why):
         for prompt, day in enumerate(days().words):
             if head in (SUCCESSOR, COPY):
-                said = days().words[(prompt + 1) % 7] if head == SUCCESSOR else day
-                assert words[place, prompt].endswith(said)
+                word = days().words[(prompt + 1) % 7] if head == SUCCESSOR else day
+                assert words[place, prompt].endswith(word)
 
 
 def test_heads_that_are_asked_for_need_no_ablation_to_be_shown(planted_model: Model) -> None:
@@ -190,9 +190,9 @@ def test_a_section_stands_alone_and_shows_its_figures_and_numbers_in_a_notebook(
     # The very call that the report prints under the section.
     call = experiment.python.replace("task)", "task, options=options)")
     names = {"vitro": vitro, "model": planted_model, "task": days(), "options": Options(samples=8)}
-    found = eval(experiment.python if call == experiment.python else call, names)
-    html = found._repr_html_()
-    assert html.count("<svg") == len(found.figures) >= 1
+    measurement = eval(experiment.python if call == experiment.python else call, names)
+    html = measurement._repr_html_()
+    assert html.count("<svg") == len(measurement.figures) >= 1
     assert experiment.title in html
-    assert found.table.height > 0
-    assert found.numbers.height > 0
+    assert measurement.table.height > 0
+    assert measurement.numbers.height > 0

@@ -47,17 +47,17 @@ def probs_of(model: Model, vectors: Tensor, tokens: list[int]) -> Tensor:
 
 
 def test_the_lens_on_heads(smollm2: Model, prompts: Questions, seen: list[Seen]) -> None:
-    outs = torch.stack([torch.stack([slow_head_out(smollm2, one, *head) for head in HEADS]) for one in seen])
+    outs = torch.stack([torch.stack([slow_head_out(smollm2, run, *head) for head in HEADS]) for run in seen])
     table = head_lens(smollm2, TASK, OPTIONS).table
     for column, tokens in (("answer_prob", answer_ids(prompts)), ("wrong_prob", subject_ids(prompts))):
-        theirs = probs_of(smollm2, outs, tokens)
+        expected = probs_of(smollm2, outs, tokens)
         for number, (layer, head) in enumerate(HEADS):
-            assert_near(grid(table.filter(layer=layer, head=head), column, "prompt"), theirs[:, number])
+            assert_near(grid(table.filter(layer=layer, head=head), column, "prompt"), expected[:, number])
 
 
 def test_the_lens_on_layers_and_mlps_on_the_spot(smollm2: Model, prompts: Questions, seen: list[Seen]) -> None:
     layers = (0, 14, 29)
-    mid, post = (torch.stack([getattr(one, name)[layers, -1] for one in seen]) for name in ("resid_mid", "resid_post"))
+    mid, post = (torch.stack([getattr(run, name)[layers, -1] for run in seen]) for name in ("resid_mid", "resid_post"))
     before, after = (probs_of(smollm2, vectors, answer_ids(prompts)) for vectors in (mid, post))
     chosen = pl.col("layer").is_in(layers)
     lens = layer_lens(smollm2, TASK, OPTIONS).table.filter(chosen)
@@ -69,8 +69,8 @@ def test_the_lens_on_layers_and_mlps_on_the_spot(smollm2: Model, prompts: Questi
 
 
 def test_attention_from_the_final_stream_of_every_head(smollm2: Model, seen: list[Seen]) -> None:
-    ours = grid(attention(smollm2, TASK, OPTIONS).table, "weight", "prompt", "layer", "head", "position")
-    assert_near(ours, torch.stack([one.attention[:, :, -1] for one in seen]))
+    weights = grid(attention(smollm2, TASK, OPTIONS).table, "weight", "prompt", "layer", "head", "position")
+    assert_near(weights, torch.stack([run.attention[:, :, -1] for run in seen]))
 
 
 def test_heads_pinned_alone_and_together(smollm2: Model, prompts: Questions) -> None:
@@ -79,10 +79,10 @@ def test_heads_pinned_alone_and_together(smollm2: Model, prompts: Questions) -> 
         runs = [
             slow_run(smollm2, prompt, tuple(pin(layer, head, 4) for layer, head in heads)) for prompt in prompts.tokens
         ]
-        theirs = torch.stack(
+        expected = torch.stack(
             [run.logits.softmax(-1)[token] for run, token in zip(runs, answer_ids(prompts), strict=True)]
         )
-        assert_near(grid(table.filter(heads=name, position=4), "answer_prob", "prompt"), theirs)
+        assert_near(grid(table.filter(heads=name, position=4), "answer_prob", "prompt"), expected)
 
 
 def test_steering_and_the_attention_under_it(smollm2: Model, prompts: Questions) -> None:
@@ -96,7 +96,7 @@ def test_steering_and_the_attention_under_it(smollm2: Model, prompts: Questions)
             [run.logits.softmax(-1)[token] for run, token in zip(runs, answer_ids(prompts), strict=True)]
         )
         assert_near(grid(tables["steering"].filter(alpha=alpha), "answer_prob", "prompt"), probs)
-        mine = tables["steering_attention"].filter(alpha=alpha, layer=23, head=3)
+        rows = tables["steering_attention"].filter(alpha=alpha, layer=23, head=3)
         subjects = prompts.marks["subject"]
         weights = torch.stack([run.attention[23, 3, -1, at] for run, at in zip(runs, subjects, strict=True)])
-        assert_near(grid(mine, "weight", "prompt"), weights)
+        assert_near(grid(rows, "weight", "prompt"), weights)

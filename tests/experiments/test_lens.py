@@ -99,26 +99,26 @@ def test_head_lens_equals_plain_hooks(with_words: Model, value_bias: ValueBias) 
             torch.stack(
                 [
                     torch.stack(
-                        [slow_head_out(with_words, one, layer, head, value_bias) for head in range(shape.n_heads)]
+                        [slow_head_out(with_words, run, layer, head, value_bias) for head in range(shape.n_heads)]
                     )
                     for layer in range(shape.n_layers)
                 ]
             )
-            for one in seen
+            for run in seen
         ]
     )
     logits = slow_read_out(with_words, outs)
-    found = head_lens(with_words, days(), Options(value_bias=value_bias)).tables
-    assert_answers(found["head_lens"], ("layer", "head"), logits, prompts)
-    assert_tops(found["head_lens_top"], ("layer", "head"), logits, with_words)
+    tables = head_lens(with_words, days(), Options(value_bias=value_bias)).tables
+    assert_answers(tables["head_lens"], ("layer", "head"), logits, prompts)
+    assert_tops(tables["head_lens_top"], ("layer", "head"), logits, with_words)
 
 
 def test_layer_lens_and_mlp_local_equal_plain_hooks(with_words: Model) -> None:
     prompts, seen = seen_of(with_words)
-    logits = slow_read_out(with_words, torch.stack([stage_by_stage(one) for one in seen]))
-    found = layer_lens(with_words, days()).tables
-    assert_answers(found["layer_lens"], ("layer", "stage"), logits, prompts)
-    assert_tops(found["layer_lens_top"], ("layer", "stage"), logits, with_words)
+    logits = slow_read_out(with_words, torch.stack([stage_by_stage(run) for run in seen]))
+    tables = layer_lens(with_words, days()).tables
+    assert_answers(tables["layer_lens"], ("layer", "stage"), logits, prompts)
+    assert_tops(tables["layer_lens_top"], ("layer", "stage"), logits, with_words)
 
     probs = _own_softmax(logits)
     right = torch.stack([part[..., token] for part, token in zip(probs, answer_ids(prompts), strict=True)])
@@ -130,13 +130,13 @@ def test_layer_lens_and_mlp_local_equal_plain_hooks(with_words: Model) -> None:
 def test_the_lens_after_the_last_layer_is_the_model(with_words: Model) -> None:
     _, seen = seen_of(with_words)
     last = with_words.shape.n_layers - 1
-    for one in seen:
-        assert_near(slow_read_out(with_words, one.resid_post[last, -1]), one.logits)
+    for run in seen:
+        assert_near(slow_read_out(with_words, run.resid_post[last, -1]), run.logits)
 
 
 def test_stream_top_equals_plain_hooks(with_words: Model) -> None:
     _, seen = seen_of(with_words)
-    logits = slow_read_out(with_words, torch.stack([one.resid_pre for one in seen]))
+    logits = slow_read_out(with_words, torch.stack([run.resid_pre for run in seen]))
     table = stream_tokens(with_words, days()).table
     assert_tops(table, ("layer", "position"), logits, with_words)
 
@@ -163,26 +163,26 @@ def test_answer_tables_of_every_kind_of_component_equal_plain_hooks(with_words: 
     prompts, seen = seen_of(with_words)
     kinds = components(with_words)
     expected = {
-        name: torch.stack([slow_read_out(with_words, read(one)) for one in seen]) for name, read in kinds.items()
+        name: torch.stack([slow_read_out(with_words, read(run)) for run in seen]) for name, read in kinds.items()
     }
-    expected["logits"] = torch.stack([one.logits for one in seen])
+    expected["logits"] = torch.stack([run.logits for run in seen])
     table = answer_tables(with_words, days(), list(expected)).table
     assert table["component"].unique(maintain_order=True).to_list() == list(expected)
     for name, logits in expected.items():
-        mine = logits[:, list(prompts.among)]
-        spread = (mine - mine.mean()).square().mean().sqrt()
-        found = table.filter(component=name)
+        listed = logits[:, list(prompts.among)]
+        spread = (listed - listed.mean()).square().mean().sqrt()
+        rows = table.filter(component=name)
         # Prompt by prompt, the answers in the task's order.
-        assert found["prompt"].to_list() == np.repeat(np.arange(7), 7).tolist()
-        assert found["answer"].to_list() == list(days().answer_list) * 7
-        for column, want in (("logit", mine), ("normalized", (mine - mine.mean()) / spread)):
-            assert_near(torch.from_numpy(found[column].to_numpy().copy()).reshape(7, 7), want)
+        assert rows["prompt"].to_list() == np.repeat(np.arange(7), 7).tolist()
+        assert rows["answer"].to_list() == list(days().answer_list) * 7
+        for column, want in (("logit", listed), ("normalized", (listed - listed.mean()) / spread)):
+            assert_near(torch.from_numpy(rows[column].to_numpy().copy()).reshape(7, 7), want)
 
 
 def test_answer_tables_of_heads_follow_the_value_bias(with_words: Model) -> None:
     prompts, seen = seen_of(with_words)
     table = answer_tables(with_words, days(), ["a1.h1"], Options(value_bias="included")).table
-    outs = torch.stack([slow_head_out(with_words, one, 1, 1, "included") for one in seen])
+    outs = torch.stack([slow_head_out(with_words, run, 1, 1, "included") for run in seen])
     assert_near(
         torch.from_numpy(table["logit"].to_numpy().copy()).reshape(7, 7),
         slow_read_out(with_words, outs)[:, list(prompts.among)],
@@ -228,8 +228,8 @@ def test_value_bias_conventions_differ_by_exactly_the_bias_term(name: str, day_w
 
         # The lens of the one is the lens of the other's output plus that term.
         logits = slow_read_out(model, outs[0].double() + terms)
-        mine = lens["included"].filter(layer=layer)
-        assert_answers(mine, ("head",), logits, prompts)
+        rows = lens["included"].filter(layer=layer)
+        assert_answers(rows, ("head",), logits, prompts)
     changed = (lens["excluded"]["answer_prob"] - lens["included"]["answer_prob"]).abs().max()
     assert changed > 1e-3  # type: ignore[operator]
 

@@ -343,11 +343,11 @@ def test_the_keep_curve_at_counterfactuals(here: Slow) -> None:
     order = sorted(heads, key=cost)
     table = vitro.keep_heads(here.model, UNEQUAL).table
     assert table["k"].unique().sort().to_list() == list(range(len(order) + 1))
-    some, expected = [0, 1, 2, 5, len(order) - 1, len(order)], {}
-    for k, row in product(some, here.rows):
+    counts, expected = [0, 1, 2, 5, len(order) - 1, len(order)], {}
+    for k, row in product(counts, here.rows):
         others = [here.ablated(part, "counterfactual", row) for part in order[k:]]
         expected[k, row] = here.levels(row, here.run(row, *others))
-    assert_rows(table.filter(pl.col("k").is_in(some)), ["k", "prompt"], expected)
+    assert_rows(table.filter(pl.col("k").is_in(counts)), ["k", "prompt"], expected)
 
 
 def some_edges(model: Model) -> list[Edge]:
@@ -532,18 +532,18 @@ def test_every_site_patched_from_the_partner(here: Slow, site: Patch) -> None:
 def test_a_sweep_of_some_of_the_prompts_is_of_the_first_of_each_kind_and_the_same_as_of_all() -> None:
     model = pair_model(FAMILIES[0])
     every = vitro.ablate_heads(model, UNEQUAL, Options(ablations=("zero",)))
-    some = vitro.ablate_heads(model, UNEQUAL, Options(ablations=("zero",), sweep_prompts=3))
+    measurement = vitro.ablate_heads(model, UNEQUAL, Options(ablations=("zero",), sweep_prompts=3))
     groups = UNEQUAL.questions(model.tokenizer, model.shape.n_ctx).groups
     firsts = {kind: groups.index(kind) for kind in groups}
-    swept = some.table["prompt"].unique().sort().to_list()
+    swept = measurement.table["prompt"].unique().sort().to_list()
     assert len(swept) == 3
     assert set(firsts.values()) <= set(swept) or set(swept) <= set(firsts.values())
     expected = every.table.filter(pl.col("prompt").is_in(swept))
     keys = ["prompt", "layer", "head"]
-    assert some.table.select(keys).rows() == expected.select(keys).rows()
-    values = (some.table["logit_diff_change"] - expected["logit_diff_change"]).abs()
+    assert measurement.table.select(keys).rows() == expected.select(keys).rows()
+    values = (measurement.table["logit_diff_change"] - expected["logit_diff_change"]).abs()
     assert float(values.max()) < 1e-5  # type: ignore[arg-type]
-    assert some.tables["task"]["n_swept"].item() == 3
+    assert measurement.tables["task"]["n_swept"].item() == 3
 
 
 def test_a_sweep_of_some_of_the_prompts_has_the_ablations_and_means_of_all() -> None:
@@ -551,9 +551,9 @@ def test_a_sweep_of_some_of_the_prompts_has_the_ablations_and_means_of_all() -> 
     single = vitro.ablate_heads(model, UNEQUAL, Options(sweep_prompts=1)).table
     assert single["method"].unique(maintain_order=True).to_list() == ["zero", "counterfactual"]
     every = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",))).table
-    some = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",), sweep_prompts=2)).table
-    expected = every.filter(pl.col("prompt").is_in(some["prompt"].unique().to_list()))
-    assert len(some) == len(expected) == 2 * 12
-    assert_near(some["logit_diff_change"].to_torch(), expected["logit_diff_change"].to_torch())
+    table = vitro.ablate_heads(model, EQUAL, Options(ablations=("mean",), sweep_prompts=2)).table
+    expected = every.filter(pl.col("prompt").is_in(table["prompt"].unique().to_list()))
+    assert len(table) == len(expected) == 2 * 12
+    assert_near(table["logit_diff_change"].to_torch(), expected["logit_diff_change"].to_torch())
     with pytest.raises(vitro.VitroError, match="resample ablation cannot be had of equal: there is no other prompt"):
         vitro.ablate_heads(model, EQUAL, Options(ablations=("resample",), sweep_prompts=1))

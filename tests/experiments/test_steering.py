@@ -68,7 +68,7 @@ def slow_steering(
 
 def assert_steered(tables: Any, seen: list[list[Seen]], alphas: Sequence[float], model: Model, heads: Any) -> None:
     prompts = tokenize(days(), model.tokenizer, None)
-    logits = torch.stack([torch.stack([one.logits for one in row]) for row in seen])
+    logits = torch.stack([torch.stack([run.logits for run in row]) for row in seen])
     powers = (logits - logits.amax(-1, keepdim=True)).exp()
     probs = powers / powers.sum(-1, keepdim=True)
     assert list(alphas) == sorted(alphas)
@@ -78,11 +78,11 @@ def assert_steered(tables: Any, seen: list[list[Seen]], alphas: Sequence[float],
         expected = torch.stack([probs[:, prompt, token] for prompt, token in enumerate(ids)], dim=1)
         assert_near(grid(tables["steering"], column, "alpha", "prompt"), expected)
     for layer, head in heads:
-        mine = tables["steering_attention"].filter(layer=layer, head=head)
+        rows = tables["steering_attention"].filter(layer=layer, head=head)
         expected = torch.tensor(
             [[float(run.attention[layer, head, -1, at]) for run, at in zip(row, subjects, strict=True)] for row in seen]
         )
-        assert_near(grid(mine, "weight", "alpha", "prompt"), expected)
+        assert_near(grid(rows, "weight", "alpha", "prompt"), expected)
 
 
 @pytest.mark.parametrize("where", POSITIONS)
@@ -136,8 +136,8 @@ def test_the_folded_direction_is_a_column_of_the_folded_unembedding(name: str, d
     for kind in DIRECTIONS:
         setup = Setup(model, days(), Options(unembed_direction=kind))
         for token in (0, 7, model.shape.d_vocab - 1):
-            ours = token_directions(setup, [token])[0].double()
-            torch.testing.assert_close(ours, own_direction(model, token, kind), atol=1e-6, rtol=0)
+            direction = token_directions(setup, [token])[0].double()
+            torch.testing.assert_close(direction, own_direction(model, token, kind), atol=1e-6, rtol=0)
     apart = own_direction(model, 7, "folded") - own_direction(model, 7, "raw")
     assert apart.abs().max() > 1e-2
 
@@ -149,8 +149,8 @@ def test_the_folded_direction_is_what_the_unembedding_reads(seed: int, token: in
     model = random_model(name)
     resid = torch.randn(model.shape.d_model, generator=torch.Generator().manual_seed(seed)).double()
     layer_norm = isinstance(final_norm_of(model), torch.nn.LayerNorm)
-    mine = resid - resid.mean() if layer_norm else resid
-    unit = mine / mine.square().mean().sqrt()
+    centred = resid - resid.mean() if layer_norm else resid
+    unit = centred / centred.square().mean().sqrt()
     w_u = unembedding_of(model).double()
     bias = final_norm_of(model).bias.double() if layer_norm else torch.zeros(model.shape.d_model).double()
     constant = bias @ (w_u[:, token] - w_u.mean(1))

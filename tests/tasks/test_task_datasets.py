@@ -65,9 +65,9 @@ def test_a_larger_draw_begins_with_the_smaller_one(seed: int, dataset: Dataset, 
 def test_seeds_and_datasets_are_drawn_independently() -> None:
     subjects = [drawn(QUESTIONS, TOKENIZER, dataset, 4000, seed)[:, 4] for dataset in DATASETS for seed in (0, 1)]
     chance = 1 / len(space_tokens(TOKENIZER))
-    for i, ours in enumerate(subjects):
-        for theirs in subjects[:i]:
-            assert abs((ours == theirs).mean() - chance) < 5 * np.sqrt(chance / 4000)
+    for i, sample in enumerate(subjects):
+        for other in subjects[:i]:
+            assert abs((sample == other).mean() - chance) < 5 * np.sqrt(chance / 4000)
 
 
 def test_words_are_drawn_uniformly_and_independently() -> None:

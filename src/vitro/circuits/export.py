@@ -6,7 +6,8 @@ The format lists the whole graph of a model and says of each node and edge wheth
 
 It holds only the wiring, not what takes the place of an edge that is left out. In Vitro nothing does. EAP-IG runs the
 whole model and puts another run's activation there (or a mean, or zero), and every reader still reads what is no
-node of its graph: the attention's output biases, and position embeddings. So the two give different numbers for the same file.
+node of its graph: the attention's output biases, and position embeddings. So the two give different numbers for the
+same file.
 """
 
 import json
@@ -79,7 +80,8 @@ def from_mib(
     """The circuit in a file of EAP-IG or MIB: the edges that are in the graph.
 
     file: a path, or the JSON read from it. As in EAP-IG, the edges decide, and what is on no path from the input to the
-    logits is left out. output_bias: whether every component also reads the attention biases below it (`b0`, `b1`, ...), which EAP-IG leaves in.
+    logits is left out. output_bias: whether every component also reads the attention biases below it (`b0`, `b1`,
+    ...), which EAP-IG leaves in.
     CircuitError, in one line, for a file that is no such graph, holds single neurons, or has no edge in the graph; and
     where a head reads nothing by its queries, keys or values, because in Vitro nothing would take their place.
 

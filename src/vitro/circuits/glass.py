@@ -105,8 +105,8 @@ class Glass:
     def _group(self, number: int) -> tuple[int | str, ...]:
         """A key of steps that can be computed together. Sorts in the model's own order, sums first: they cost least.
 
-        It holds everything that `_outputs` takes from the first step of a batch for all of it. Where steps may differ
-        otherwise (what they read, constants, the pins of single heads), each is asked itself.
+        It holds everything that `_outputs` takes from the first step of a batch for all of it. All else in which steps
+        may differ (what they read, constants, the pins of single heads) is taken from each step.
         """
         step = self.plan.steps[number]
         heads = [part.head for part in step.heads]

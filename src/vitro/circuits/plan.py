@@ -33,7 +33,7 @@ class Step:
     work: Work
     layer: int
     reads: tuple[int, ...]
-    """The steps that it reads; for `mix`, the sums that queries, keys and values are made from. `heads` has its parts."""
+    """The steps that it reads; for `mix`, the sums that queries, keys and values are made from. `heads` has parts."""
     heads: tuple["Part", ...] = ()
     constant: Constant | None = None
     pin: Pin | None = None

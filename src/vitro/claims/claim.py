@@ -1,4 +1,4 @@
-"""A claim: a checkable statement of the post, and what was found of it."""
+"""A claim: a checkable statement of the post, and its finding."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ Verdict = Literal["reproduced", "differs", "not applicable"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was measured, in words like those of the claim's expected value, and whether the claim holds."""
+    """The measured value, in words like those of the claim's expected value, and whether the claim holds."""
 
     value: str
     holds: bool
     distance: float | None = None
-    """The mean absolute difference from the post's numbers, where these are numbers."""
+    """The mean absolute difference from the post's numbers, if the post gives numbers."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """A statement of "Mechanistically interpreting time in GPT-2 small" (its number in docs/claims.md).
 
-    expected: the post's value and, where it has one, the tolerance. check: from the tables of the claim's task to what
-    was found. task: as one types it.
+    expected: the post's value and, where it has one, the tolerance. check: from the tables of the claim's task to
+    the finding. task: as on the command line.
     """
 
     id: int
@@ -55,14 +55,14 @@ def close(value: float, expected: float, tolerance: float) -> bool:
 
 
 def measured(values: Sequence[float], expected: Sequence[float], tolerance: float, words: str = "") -> Finding:
-    """Numbers beside the post's; it holds where all are within the tolerance."""
+    """A finding of numbers beside the post's; it holds if all are within the tolerance."""
     distances = [abs(value - post) for value, post in zip(values, expected, strict=True)]
     shown = " / ".join(map(digits, values))
     return Finding(shown + words, max(distances) <= tolerance, sum(distances) / len(distances))
 
 
 def digits(value: float) -> str:
-    """Four digits that count, however small the value."""
+    """The value with four significant digits."""
     return f"{value:#.4g}"
 
 

@@ -54,7 +54,7 @@ def pin_both(tables: Tables) -> Finding:
 def subject_stream(tables: Tables) -> Finding:
     here = tables["stream_top"].filter(pl.col("position") == _subject(tables), pl.col("layer").is_in([9, 10]))
     tokens = here.join(tables["clean"].select("prompt", "wrong"), on="prompt")
-    # With or without its space: it never appears.
+    # The subject never appears, with or without its space.
     hits = tokens.filter(pl.col("token").str.strip_chars() == pl.col("wrong")).n_unique(["prompt", "layer"])
     return Finding(f"{hits} of 14", hits == 0)
 

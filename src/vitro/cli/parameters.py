@@ -1,4 +1,4 @@
-"""What commands take: the arguments that several share, and sets of options as a parameter for each option."""
+"""The parameters of commands: shared arguments, and sets of options as a parameter for each option."""
 
 import inspect
 import re
@@ -94,7 +94,7 @@ def _text(option: Option, value: Any) -> str | None:
 
 
 def task_of(text: str, options: Options, task_options: TaskOptions) -> "Task":
-    """The task that was named. Raises `TaskError` where there is none."""
+    """The task with this name or file. Raises `TaskError` where there is none."""
     from vitro.tasks import named
 
     return named(
@@ -107,5 +107,5 @@ def task_of(text: str, options: Options, task_options: TaskOptions) -> "Task":
 
 
 def default_folder(task: str, model: str) -> Path:
-    """Where a study of a task on a model goes where no folder is named."""
+    """The default folder of a study of a task on a model."""
     return Path("studies") / f"{task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', model).strip('-.')}"

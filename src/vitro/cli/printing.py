@@ -7,12 +7,12 @@ from vitro.strict_json import to_json
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout: null for what is no number."""
+    """JSON on stdout, with null for NaN and infinity."""
     print(to_json(value, indent=2, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; plain text where it is no terminal."""
+    """A table on stdout; plain text where stdout is not a terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -26,7 +26,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_lines(lines: Mapping[str, str]) -> None:
-    """Names and what they are, a line each, below each other on stdout."""
+    """Names and their texts on stdout, a line each."""
     width = max(map(len, lines), default=0)
     for name, text in lines.items():
         print(f"  {name:<{width}}  {text}")

@@ -1,4 +1,4 @@
-"""Where every command starts and how it ends: exit code 0, 2 for an error told in one line, 130 for Ctrl-C."""
+"""Where every command starts and ends: exit code 0, 2 for an error (printed in one line), 130 for Ctrl-C."""
 
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 from vitro.errors import VitroError
 
 INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
+"""The exit code that typer gives Ctrl-C."""
 
 app = typer.Typer(
     name="vitro",
@@ -23,12 +23,12 @@ app = typer.Typer(
 
 
 class StoppedError(Exception):
-    """Ctrl-C in a command that keeps what is finished."""
+    """Ctrl-C in a command that keeps its finished work."""
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """For what keeps on disk all that is finished: Ctrl-C says so."""
+    """For commands that keep their finished work on disk: Ctrl-C says so."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -36,7 +36,7 @@ def resumable() -> Iterator[None]:
 
 
 def print_version(wanted: bool) -> None:
-    """The version, and the end of the command, where it is asked for."""
+    """Print the version and exit, where `--version` is given."""
     if wanted:
         from vitro import __version__
 

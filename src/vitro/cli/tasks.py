@@ -1,4 +1,4 @@
-"""`vitro tasks`: what can be asked, and what a task asks of a model before anything is run."""
+"""`vitro tasks`: the tasks there are, and a task's prompts before anything is run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vitro.tasks import PreviewRow, Task
 
 FEW = 8
-"""So many tokens or notes are printed one by one; of more, the number."""
+"""Up to this many tokens or notes are printed; for more, only their number."""
 TEMPLATE = """name = "seasons"
 template = "After {season} comes"
 words = ["spring", "summer", "autumn", "winter"]  # in order: the answer is the next one
@@ -53,7 +53,7 @@ def tasks(
 
 
 def _list(as_json: bool) -> None:
-    """What there is to choose from."""
+    """Print the tasks to choose from."""
     from vitro.tasks import CATALOGUE
 
     if as_json:
@@ -71,7 +71,7 @@ def _list(as_json: bool) -> None:
 
 
 def _tell(task: "Task", as_json: bool) -> None:
-    """What a task says of itself without a tokenizer."""
+    """Print what a task says of itself without a tokenizer."""
     if as_json:
         print_json({"name": task.name, **task.facts()})
         return
@@ -81,7 +81,7 @@ def _tell(task: "Task", as_json: bool) -> None:
 
 
 def _preview(task: "Task", model: str, first: int, as_json: bool) -> None:
-    """The first prompts in a model's tokens, and what was left out."""
+    """Print the first prompts in a model's tokens, and the notes."""
     from vitro.models import find, load_tokenizer
     from vitro.progress import bar
     from vitro.tasks import preview
@@ -103,7 +103,7 @@ def _preview(task: "Task", model: str, first: int, as_json: bool) -> None:
 
 
 def _lines(row: "PreviewRow") -> dict[str, str]:
-    """A prompt, line by line: a name and what it is."""
+    """A prompt as lines: a name and a text each."""
     marks = [f"{name} {position} {row.tokens[position]!r}" for name, position in row.marks.items()]
     lines = {
         "tokens": "|".join(row.tokens),
@@ -116,7 +116,7 @@ def _lines(row: "PreviewRow") -> dict[str, str]:
 
 
 def _tokens(tokens: Sequence[str], words: str) -> str:
-    """Tokens one by one where they are few, else in words."""
+    """Tokens one by one where there are few; otherwise the words and the number."""
     if len(tokens) <= FEW:
         return ", ".join(map(repr, tokens)) or "none"
     return f"{words}: {len(tokens)} tokens"

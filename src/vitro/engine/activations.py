@@ -17,7 +17,7 @@ from vitro.models import Model
 
 
 class SiteError(VitroError):
-    """A place whose activation a model does not have."""
+    """An activation asked for that a model does not have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +25,10 @@ class Activations:
     """Activations by name, each [prompt, position, ...]; a pattern is [prompt, head, query, key].
 
     They lie on the CPU in float32 (float64 of a model in float64), so `.numpy()` works on each. Where prompts differ in
-    length, what is beyond a prompt's end is NaN, which no mean takes in unnoticed; `of` leaves it out.
+    length, values beyond a prompt's end are NaN, so that no mean includes them unnoticed; `of` leaves them out.
 
-    Example: `activations(model, [[0, 5, 9]], ["resid_post"])["blocks.0.hook_resid_post"]`
+    >>> activations(model, [[0, 5, 9], [0, 5]], ["z"]).of("blocks.1.attn.hook_z", prompt=1).shape
+    torch.Size([2, 4, 16])
     """
 
     values: Mapping[str, Tensor]
@@ -36,7 +37,7 @@ class Activations:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """TransformerLens's names, in the order in which they were asked for."""
+        """TransformerLens's names, in the order of the request."""
         return tuple(self.values)
 
     def __getitem__(self, name: str) -> Float[Tensor, "prompt *axes"]:
@@ -45,12 +46,12 @@ class Activations:
         return self.values[name]
 
     def of(self, name: str, prompt: int) -> Float[Tensor, "*axes"]:
-        """One prompt's, as long as the prompt: [position, ...], or of a pattern [head, query, key]."""
+        """A prompt's own, as long as the prompt: [position, ...]; of a pattern [head, query, key]."""
         value, length = self[name][prompt], self.lengths[prompt]
         return value[..., :length, :length] if "hook_pattern" in name else value[:length]
 
 
-# Not under `inference_mode`: what comes of that cannot be worked on in place, or be learnt from.
+# Not under `inference_mode`: its tensors could not be changed in place, or trained on.
 @torch.no_grad()
 def activations(model: Model, prompts: Prompts, sites: Sequence[str | Site], memory: int | None = None) -> Activations:
     """Activations of the model's own run on some prompts.
@@ -60,9 +61,12 @@ def activations(model: Model, prompts: Prompts, sites: Sequence[str | Site], mem
     engine's own, `z(9, 1)` for one head. memory: bytes for everything but the model and what is returned.
     The numbers are those of TransformerLens without any processing of the weights. `hook_q` and `hook_k` are before the
     rotation by position and `hook_rot_q` and `hook_rot_k` after it; keys and values are of the heads that there are
-    (`n_kv_heads`); `hook_result` is each head's share in what its layer writes, b_O apart; `ln_final.hook_normalized`
+    (`n_kv_heads`); `hook_result` is each head's share in what its layer writes, without b_O; `ln_final.hook_normalized`
     is before the norm's weight and bias, and `ln_final.hook_out`, which the unembedding reads, after them.
     Raises SiteError for a place that the model does not have, PromptError for prompts that it cannot be run on.
+
+    >>> activations(model, prompts, ["resid_post1", "pattern2"]).names
+    ('blocks.1.hook_resid_post', 'blocks.2.attn.hook_pattern')
     """
     forms = _forms(model)
     places: dict[str, _Place] = {}
@@ -81,7 +85,7 @@ def activations(model: Model, prompts: Prompts, sites: Sequence[str | Site], mem
 
 @dataclass(frozen=True)
 class _Place:
-    """A place in the model: of a hook without a layer's part in its name, and a layer where it lies in a block."""
+    """A place in the model: a hook's name without the layer, and the layer if it lies in a block."""
 
     hook: str
     layer: int | None = None
@@ -143,7 +147,7 @@ _OUTSIDE: Mapping[str, Callable[[Clean], Tensor]] = {
     "ln_final.hook_normalized": lambda clean: normalized(clean.model, clean.resid_final),
     "ln_final.hook_out": lambda clean: clean.model.final_norm(clean.resid_final),
 }
-"""What lies in no block, at the nodes of a tree."""
+"""The hooks outside the blocks, at the nodes of a tree."""
 
 _IN_BLOCKS: Mapping[str, Callable[[Clean, int], Tensor]] = {
     "hook_resid_pre": lambda clean, layer: clean.layers[layer].resid_pre,
@@ -160,14 +164,14 @@ _IN_BLOCKS: Mapping[str, Callable[[Clean, int], Tensor]] = {
     "hook_mlp_out": lambda clean, layer: clean.layers[layer].mlp_out,
     "hook_resid_post": _stream_after,
 }
-"""What lies in each block."""
+"""The hooks in each block."""
 
 _OF_HEADS = ("attn.hook_z", "attn.hook_pattern")
-"""Of these one head can be asked for, as of the engine's sites."""
+"""The hooks of which a single head can be asked for, as of the engine's sites."""
 
 
 def _absent(model: Model) -> dict[str, str]:
-    """The hooks that a model has no place for, and why."""
+    """The hooks that a model does not have, and why."""
     absent = {}
     if model.parallel:
         absent["hook_resid_mid"] = "a parallel block has no stream between its heads and its MLP"
@@ -179,7 +183,7 @@ def _absent(model: Model) -> dict[str, str]:
 
 
 def _forms(model: Model) -> dict[str, list[_Place]]:
-    """All that may be asked for, and which places it stands for."""
+    """The places that each name that may be asked for stands for."""
     absent, layers = _absent(model), range(model.shape.n_layers)
     forms: dict[str, list[_Place]] = {}
     for hook in _OUTSIDE:

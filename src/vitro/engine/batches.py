@@ -14,21 +14,21 @@ Values = Mapping[str, Tensor]
 
 
 class ReadError(VitroError):
-    """A reading of a run that gives something else than a tensor per row and prompt."""
+    """A `read` function that returns anything but tensors [row, prompt, ...] by name."""
 
 
 def checked_values(values: Values, n_rows: int, n_prompts: int) -> Values:
-    """What was read, if each of it has a row for every row of the batch and a column for every prompt; else ReadError.
+    """What was read, if each tensor has a row for every row of the batch and a column for every prompt; else ReadError.
 
-    Anything else would be put in other rows' places by broadcasting, or fail deep inside.
+    Anything else would be broadcast to other rows, or fail deep inside.
     """
     if not isinstance(values, Mapping):
         raise ReadError(f"read gives a {type(values).__name__}; it should give tensors by name, as {{'top': ...}}")
     for name, value in values.items():
         if not isinstance(value, Tensor) or value.shape[:2] != (n_rows, n_prompts):
-            found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            form = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
             raise ReadError(
-                f"what is read as {name!r} is {found}; it should be a tensor [row, prompt, ...], here of "
+                f"what is read as {name!r} is {form}; it should be a tensor [row, prompt, ...], here of "
                 f"{n_rows} rows and {n_prompts} prompts"
             )
     return values
@@ -37,9 +37,12 @@ def checked_values(values: Values, n_rows: int, n_prompts: int) -> Values:
 def in_batches(
     items: Sequence[int], size: int, work: Callable[[Sequence[int]], Values]
 ) -> Iterator[tuple[Sequence[int], Values]]:
-    """Work on items, so many at once; where the machine runs out of memory, half as many from there on.
+    """Work on items, `size` at once; where the machine runs out of memory, half as many from there on.
 
     MemoryBudgetError where it does so on a single item.
+
+    >>> [batch for batch, _ in in_batches(range(5), 2, lambda batch: {})]
+    [range(0, 2), range(2, 4), range(4, 5)]
     """
     while items:
         batch = items[:size]
@@ -60,13 +63,13 @@ def in_batches(
 
 
 def picked(numbers: Sequence[int], device: torch.device) -> Int[Tensor, " number"]:
-    """Some whole numbers as a tensor that is made on the device itself: to be sent one, a GPU would have to wait."""
+    """Whole numbers as a tensor that is made on the device itself: to receive it from the CPU, a GPU would wait."""
     every = torch.arange(max(numbers) + 1, device=device)
     return torch.stack([every[number] for number in numbers])
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed for want of memory; on the CPU it says so in words only."""
+    """Whether torch ran out of memory; on the CPU only the words of its error say so."""
     return (
         isinstance(error, torch.OutOfMemoryError)
         or "allocate memory" in str(error)

@@ -13,9 +13,9 @@ from vitro.models import Model
 # with 256, 12.4 s with 512, 10.4 s with 1024, 12.1 s with 2048: small products are slow, large ones leave the caches.
 # A GPU has no such limit: its batches are filled as the memory allows.
 BATCH_NODES = {"cpu": 1024}
-# Prompts are cut into trees of so many nodes, for attention costs their square.
+# Prompts are cut into trees of so many nodes, because attention costs their square.
 TREE_NODES = 256
-# Final streams unembedded at once, where more rows are ready: a vocabulary's worth of logits soon leaves the caches.
+# Final streams unembedded at once: the logits of a whole vocabulary soon leave the caches.
 READ_OUT = 512
 CPU_MEMORY = 2**30
 
@@ -26,11 +26,14 @@ class MemoryBudgetError(VitroError):
 
 @dataclass(frozen=True)
 class Budget:
-    """Bytes that a sweep may use beside the model's weights, and what follows from them.
+    """Bytes that a sweep may use besides the model's weights, and the sizes of batches that follow.
 
-    By default 1 GiB on a CPU and a quarter of a GPU's memory: shares of what the machine has and not of what is free
+    By default 1 GiB on a CPU and a quarter of a GPU's memory: shares of what the machine has, not of what is free
     at the moment, because the size of a batch decides the last bits of its results, and the same command should give
     the same tables.
+
+    >>> Budget.of(model, memory=10**8).rows(held=10, nodes=20, prompts=2)
+    102
     """
 
     memory: int
@@ -40,7 +43,7 @@ class Budget:
     used_per_node: int
     """A row's activations within one block."""
     used_per_prompt: int
-    """A row's logits, should all of them be read: themselves, and three passing copies."""
+    """A row's logits, if all of them are read: themselves and three temporary copies."""
 
     @classmethod
     def of(cls, model: Model, memory: int | None = None) -> "Budget":

@@ -12,10 +12,13 @@ from vitro.models import Model
 
 
 def clean_runs(model: Model, prompts: Prompts, memory: int | None = None) -> Iterator[tuple[slice, Clean]]:
-    """The prompts in consecutive parts, each with its clean run, so that one part at a time is held in memory.
+    """The prompts in consecutive parts, each with its clean run, so that only one part is in memory at a time.
 
     Raises PromptError for prompts that the model cannot be run on and, when all are run, NotFiniteError where one
     holds NaN or infinity.
+
+    >>> [clean.resid_final.shape for _, clean in clean_runs(model, [[0, 5, 9], [0, 5, 8]])]
+    [torch.Size([4, 64])]
     """
     prepared, broken = Prepared.of(model, prompts, memory), []
     for part in prepared.parts():

@@ -18,17 +18,17 @@ Signature = frozenset[tuple[int, Hook, tuple[int, ...]]]
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Where an edit at some nodes comes down in a block; at nodes that the block does not hold it is void."""
+    """Where an edit at some nodes applies in a block; nodes that the block does not hold are not edited."""
 
     kept: Int[Tensor, " kept"] | slice
     """Which of the edit's nodes are held: all, but in the last block only those that are read."""
     at: Int[Tensor, " kept"]
-    """Where they lie among the nodes that leave the block; those of `resid_pre` among all that it holds."""
+    """Their indices among the nodes that leave the block; for `resid_pre`, among all that it holds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one block has to compute for every variant of one signature."""
+    """What a block has to compute for every variant of a signature."""
 
     layer: int
     recomputed: frozenset[Hook]
@@ -36,15 +36,15 @@ class Step:
     held: Int[Tensor, " held"]
     """Nodes whose stream is carried through the block, in order."""
     carried: Int[Tensor, " carried"]
-    """Where in `held` the nodes that left the block before lie; the others enter clean."""
+    """The indices in `held` of the nodes that left the block before; the others enter clean."""
     context: Int[Tensor, " context"]
     """The clean ancestors of held nodes. The keys of the block are these, then all of `held`."""
     out: Int[Tensor, " out"] | slice
-    """Where in `held` the nodes that leave the block lie: all, but in the last block only those that are read."""
+    """The indices in `held` of the nodes that leave the block: all, but in the last block only those that are read."""
     mask: Bool[Tensor, "out key"]
     """What the leaving nodes attend to."""
     ancestors: Bool[Tensor, "out key"]
-    """What a pin can make them attend to: the same, but beyond the layer's window too."""
+    """What a pin can make them attend to: the same, and also beyond the layer's window."""
     targets: Mapping[tuple[Hook, tuple[int, ...]], Target]
     """By the place and the nodes of an edit made here."""
 
@@ -56,17 +56,17 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What variants of one signature have to compute."""
+    """What variants of a signature have to compute."""
 
     entry: tuple[int, int]
     """The first layer that is edited, and the first hook in it. Plans of an earlier entry compute a superset of the
     parts of any block, so a batch is ordered by it."""
     steps: Mapping[int, Step]
-    """By layer, from the first one edited on; empty where nothing is edited."""
+    """By layer, from the first edited layer on; empty where nothing is edited."""
     prompts: Int[Tensor, " reached"]
     """The prompts whose final streams may differ from the clean run's."""
     finals: Int[Tensor, " reached"]
-    """Where these streams lie among the nodes that leave the last block."""
+    """The indices of these streams among the nodes that leave the last block."""
 
     @property
     def widest(self) -> int:
@@ -75,10 +75,10 @@ class Plan:
 
 
 def plan(model: Model, tree: Tree, signature: Signature) -> Plan:
-    """From the first layer edited on: the edited nodes and, block by block, all that see a changed one.
+    """From the first layer edited on: the edited nodes and, block by block, all nodes that attend to a changed node.
 
-    Built on the CPU, once for all the batches of a signature. What they need of it lies on the model's device before
-    the first of them: while they run, a GPU is sent nothing and asked nothing, so it never waits for the CPU.
+    Built on the CPU, once for all the batches of a signature. What they need of it is on the model's device before the
+    first batch: while batches run, nothing is sent to a GPU or read from it, so it never waits for the CPU.
     """
     device, last = model.device, model.shape.n_layers - 1
     read = torch.zeros(len(tree.tokens), dtype=torch.bool)

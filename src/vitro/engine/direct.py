@@ -1,4 +1,4 @@
-"""Direct attribution: what every component adds by itself to a difference of logits, the final norm's scale held."""
+"""Direct attribution: what every component adds itself to a logit difference, with the final norm's scale fixed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,13 +43,15 @@ def direct_attribution(
 
     prompts, right, wrong: token ids, of each prompt; a prompt without wrong tokens is scored by its right ones alone.
     value_bias: whether a head's share has what it adds at every position alike (`Model.folded_value_bias`); where it is
-    excluded, `b9` carries that of all heads of layer 9 beside b_O.
-    With the direction d = mean W_U[right] - mean W_U[wrong] and the clean run's own scale s of the final norm (and its
-    mean taken out, where it is a LayerNorm), what writes x to the final stream adds x . g, g = (w d - mean(w d)) / s.
+    excluded, `b9` has that of all heads of layer 9 as well as b_O.
+    With the direction d = mean W_U[right] - mean W_U[wrong] and the clean run's own scale s of the final norm (and the
+    mean removed, where it is a LayerNorm), what writes x to the final stream adds x . g, g = (w d - mean(w d)) / s.
     Exact to rounding: the shares sum to the difference of the clean run's logits.
     Source: Elhage et al. 2021 ("direct path"); direct logit attribution in Wang et al. 2022 (arXiv 2211.00593).
 
-    Example: `direct_attribution(model, [[0, 5, 9]], right=[[7]], wrong=[[8]])["a1.h0"]`
+    >>> shares = direct_attribution(model, prompts, right=[[3]] * 7, wrong=[[4]] * 7)
+    >>> shares.names[:4], shares["a1.h0"].shape
+    (('embed', 'pos_embed', 'a0.h0', 'a0.h1'), torch.Size([7]))
     """
     ids = checked_prompts(model, prompts)
     if not len(ids) == len(right) == len(wrong):

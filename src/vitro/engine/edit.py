@@ -1,4 +1,4 @@
-"""Interventions as values: what is changed, where, and into what."""
+"""Interventions as values: what is changed, where, and to what."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,11 @@ class Hook(IntEnum):
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """A place in the model, such as head 9.1's z. Write `z(9, 1)`, `mlp_out(0)`, `resid_post(8)`, `pattern(9, 1)`."""
+    """A place in the model, such as head 9.1's z. Write `z(9, 1)`, `mlp_out(0)`, `resid_post(8)`, `pattern(9, 1)`.
+
+    >>> z(9, 1) == Site(9, Hook.z, 1)
+    True
+    """
 
     layer: int
     hook: Hook
@@ -54,53 +58,84 @@ class Site:
 
 
 def z(layer: int, head: int) -> Site:
-    """A head's values mixed by its attention, before W_O: d_head numbers at every position (`hook_z`)."""
+    """A head's values mixed by its attention, before W_O: d_head numbers at every position (`hook_z`).
+
+    >>> str(z(9, 1))
+    'blocks.9.attn.hook_z[1]'
+    """
     return Site(layer, Hook.z, head)
 
 
 def pattern(layer: int, head: int) -> Site:
-    """A head's attention: at every position, one weight for each position (`hook_pattern`)."""
+    """A head's attention: at every position, a weight for each position (`hook_pattern`).
+
+    >>> str(pattern(9, 1))
+    'blocks.9.attn.hook_pattern[1]'
+    """
     return Site(layer, Hook.pattern, head)
 
 
 def attn_out(layer: int) -> Site:
-    """What a block's heads write to the stream together, b_O included (`hook_attn_out`)."""
+    """What a block's heads write to the stream together, b_O included (`hook_attn_out`).
+
+    >>> str(attn_out(9))
+    'blocks.9.hook_attn_out'
+    """
     return Site(layer, Hook.attn_out)
 
 
 def mlp_out(layer: int) -> Site:
-    """What an MLP writes to the stream (`hook_mlp_out`)."""
+    """What an MLP writes to the stream (`hook_mlp_out`).
+
+    >>> str(mlp_out(0))
+    'blocks.0.hook_mlp_out'
+    """
     return Site(layer, Hook.mlp_out)
 
 
 def resid_pre(layer: int) -> Site:
-    """The stream as it enters a block."""
+    """The stream as it enters a block.
+
+    >>> str(resid_pre(3))
+    'blocks.3.hook_resid_pre'
+    """
     return Site(layer, Hook.resid_pre)
 
 
 def resid_mid(layer: int) -> Site:
-    """The stream between a block's heads and its MLP; a parallel block has none."""
+    """The stream between a block's heads and its MLP; a parallel block has none.
+
+    >>> str(resid_mid(3))
+    'blocks.3.hook_resid_mid'
+    """
     return Site(layer, Hook.resid_mid)
 
 
 def resid_post(layer: int) -> Site:
-    """The stream as it leaves a block."""
+    """The stream as it leaves a block.
+
+    >>> str(resid_post(8))
+    'blocks.8.hook_resid_post'
+    """
     return Site(layer, Hook.resid_post)
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """One intervention: at `site`, the activation is set to `value`, or `value` is added to it.
+    """An intervention: at `site`, the activation is set to `value`, or `value` is added to it.
 
     value: [width], [position, width] or [prompt, position, width], each axis full or 1, as in broadcasting. Position p
     of the value belongs to position p of the prompt. Width is d_head at a head's z and d_model at an MLP or the
-    stream; at a pattern it holds the weights on positions 0, 1, ..., and those that it leaves out are 0. It may lie on
-    any device and have any number format: what of it is used is brought to the model's, once.
+    stream; at a pattern it holds the weights on positions 0, 1, ..., and those that it leaves out are 0. It may be on
+    any device and in any number format: what of it is used is converted to the model's, once.
     Positions beyond a prompt's end are not edited, so where prompts differ in length a value is as long as the longest.
     positions: which positions are edited, negative ones counted from each prompt's end; None: all. A tuple of tuples
     gives each prompt positions of its own, as ((3,), (5,), ()).
     prompts: which prompts are edited; None: all.
-    EditError for what is no edit of this kind; what the model or the prompts do not have is found when it is run.
+    EditError for arguments that make no edit. Whether it fits the model and the prompts is checked when it is run.
+
+    >>> print(Edit(mlp_out(0), torch.zeros(64), positions=(-1,)))
+    set blocks.0.hook_mlp_out at positions (-1,)
     """
 
     site: Site
@@ -126,10 +161,10 @@ class Edit:
         object.__setattr__(self, "positions", _positions(self.positions, f"edit of {self.site}: positions"))
 
     def rows(self, lengths: Sequence[int]) -> Int[Tensor, "prompt position"]:
-        """Which row of `flat_value` each prompt's positions get; -1 where nothing is edited.
+        """The row of `flat_value` that each prompt's positions get; -1 where nothing is edited.
 
         lengths: every prompt's number of tokens. EditError where the value's shape does not fit the prompts, or a
-        prompt or position is named that there is none of.
+        prompt or position is named that does not exist.
         """
         n_prompts, longest = len(lengths), max(lengths)
         _check_named(self, "prompt", self.prompts, 0, n_prompts)
@@ -148,7 +183,7 @@ class Edit:
         return torch.where(edited, row, -1)
 
     def _at_positions(self, lengths: Sequence[int]) -> Bool[Tensor, "prompt position"]:
-        """Where in each prompt `positions` are."""
+        """Whether each position of each prompt is among `positions`."""
         longest = max(lengths)
         position, length = torch.arange(longest)[None], torch.tensor(lengths)[:, None]
         if self.positions is None:
@@ -163,15 +198,15 @@ class Edit:
             _check_named(self, "position", tuple(chain(*rows)), -longest, longest)
             for number, (row, end) in enumerate(zip(rows, lengths, strict=True)):
                 _check_named(self, "position", row or None, -end, end, where=f" in prompt {number}")
-        # What fills up a shorter row is beyond every prompt.
+        # Shorter rows are filled up with a position beyond every prompt.
         widest = max(map(len, rows))
-        wanted = torch.tensor([[*row, *[longest] * (widest - len(row))] for row in rows])[:, None]
-        there = (position[..., None] == wanted) | ((position - length)[..., None] == wanted)
-        return there.any(-1) & (position < length)
+        edited = torch.tensor([[*row, *[longest] * (widest - len(row))] for row in rows])[:, None]
+        is_edited = (position[..., None] == edited) | ((position - length)[..., None] == edited)
+        return is_edited.any(-1) & (position < length)
 
     @property
     def flat_value(self) -> Float[Tensor, "row width"]:
-        """The value with its prompt and position axes made one."""
+        """The value with its prompt and position axes flattened."""
         return self.value.reshape(-1, self.value.shape[-1])
 
 
@@ -180,22 +215,23 @@ Variant = tuple[Edit, ...]
 
 
 def _check_named(edit: Edit, what: str, named: Sequence[int] | None, first: int, end: int, *, where: str = "") -> None:
-    """EditError where an edit names what is not there, which would be to edit nothing without a word."""
+    """EditError where an edit names what does not exist: it would edit nothing, silently."""
     if named is None:
         return
     if not named:
         raise EditError(f"edit ({edit}): it names no {what}, so it edits nothing; None stands for all")
-    if wrong := [one for one in named if not first <= one < end]:
+    if wrong := [number for number in named if not first <= number < end]:
         raise EditError(f"edit ({edit}): there is no {what} {wrong[0]}{where}; there are {first} to {end - 1}")
 
 
 def pin(layer: int, head: int, to: int | Sequence[int], *, at: int = -1) -> Edit:
     """The edit that makes a head at position `at` (default: the final stream) attend to position `to` alone.
 
-    to: the same position in all prompts, or one for each, as a mark has it. Other rows of the pattern are untouched.
+    to: the same position in all prompts, or a position for each, as of a mark. Other rows of the pattern are untouched.
     Source: the post, "setting the k-th stream's attention to 1 w.r.t. the final stream".
 
-    Example: `pin(9, 1, to=4)`
+    >>> print(pin(9, 1, to=4))
+    set blocks.9.attn.hook_pattern[1] at positions (-1,)
     """
     what = "the position that a head is pinned to"
     targets = [_whole(position, what) for position in (to if isinstance(to, Iterable) else [to])]
@@ -206,7 +242,7 @@ def pin(layer: int, head: int, to: int | Sequence[int], *, at: int = -1) -> Edit
 
 
 def _whole(number: SupportsIndex, what: str) -> int:
-    """A whole number as an int, of whatever library it is."""
+    """A whole number as an int, also a number of another library."""
     try:
         return int(index(number))
     except TypeError as error:
@@ -216,7 +252,7 @@ def _whole(number: SupportsIndex, what: str) -> int:
 def _positions(
     positions: Iterable[SupportsIndex | Iterable[SupportsIndex]] | None, what: str
 ) -> tuple[int, ...] | tuple[tuple[int, ...], ...] | None:
-    """Some positions, or some of each prompt's own, as tuples; None stands for all."""
+    """Positions, the same in all prompts or each prompt's own, as tuples; None stands for all."""
     rows = list(positions) if isinstance(positions, Iterable) and not isinstance(positions, str | Tensor) else []
     if not any(isinstance(row, list | tuple) for row in rows):
         return _numbers(positions, what)  # type: ignore[arg-type]
@@ -226,7 +262,7 @@ def _positions(
 
 
 def _numbers(numbers: Iterable[SupportsIndex] | None, what: str) -> tuple[int, ...] | None:
-    """Some whole numbers as a tuple; None stands for all."""
+    """Whole numbers as a tuple; None stands for all."""
     if numbers is None:
         return None
     if isinstance(numbers, str) or not isinstance(numbers, Iterable):

@@ -1,4 +1,4 @@
-"""Runs whose numbers leave their format: noticed at their end, and told where it began."""
+"""Runs whose numbers leave their format: noticed at the end of the run, and located."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,7 +16,7 @@ from vitro.models import Model
 
 
 class NotFiniteError(VitroError):
-    """A run that comes to NaN or infinity, from which on it says nothing."""
+    """A run that comes to NaN or infinity, so that its results mean nothing."""
 
 
 def refuse_broken(
@@ -28,7 +28,7 @@ def refuse_broken(
     """NotFiniteError where a run's end holds NaN or infinity; it says which run, on which prompt, and where it began.
 
     broken: on the CPU. begins: where a row's run of one prompt alone first holds such a number; None where it does not.
-    In a tree of prompts NaN spreads to those beside (0 x NaN is NaN), so only a prompt alone tells whose it is.
+    In a tree of prompts NaN spreads to the other prompts (0 x NaN is NaN), so each prompt is run alone to find its own.
     """
     pairs = broken.nonzero().tolist()
     for row, prompt in pairs:
@@ -49,12 +49,20 @@ def not_finite(model: Model, what: str, where: str) -> NotFiniteError:
 
 
 def alone(model: Model, prompt: Sequence[int]) -> Clean:
-    """The clean run of one prompt by itself."""
+    """The clean run of a single prompt.
+
+    >>> alone(model, prompts[0]).resid_final.shape
+    torch.Size([7, 64])
+    """
     return run(model.for_length(len(prompt)), pack([prompt]))
 
 
 def clean_begins(clean: Clean) -> str | None:
-    """Where a clean run first holds NaN or infinity."""
+    """Where a clean run first holds NaN or infinity.
+
+    >>> clean_begins(alone(model, prompts[0])) is None
+    True
+    """
     streams = [layer.resid_pre for layer in clean.layers]
     for layer, stream in enumerate((*streams, clean.resid_final)):
         if not is_finite(stream):
@@ -76,5 +84,9 @@ def variant_begins(clean: Clean, placed: Placed) -> str | None:
 
 
 def is_finite(values: Tensor) -> bool:
-    """Whether no value is NaN or infinity; a GPU has to be waited for."""
+    """Whether no value is NaN or infinity; a GPU has to be waited for.
+
+    >>> is_finite(torch.tensor([1.0, torch.nan]))
+    False
+    """
     return bool(values.isfinite().all())

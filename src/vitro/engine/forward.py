@@ -1,4 +1,4 @@
-"""The clean run over a tree of prompts, and what is kept of it."""
+"""The clean run over a tree of prompts, and its activations."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from vitro.models import Model
 
 @dataclass(frozen=True)
 class Layer:
-    """One block's activations at every node of a tree."""
+    """A block's activations at every node of a tree."""
 
     resid_pre: Float[Tensor, "node d_model"]
     k: Float[Tensor, "node kv_head d_head"]
@@ -32,16 +32,20 @@ class Clean:
     model: Model
     """As it runs these prompts (`Model.for_length`)."""
     tree: Tree
-    """On the CPU, where it is planned what to compute."""
+    """On the CPU, where plans are made."""
     there: Tree
-    """The same on the model's device, where it is computed."""
+    """The same tree on the model's device, where runs are computed."""
     layers: tuple[Layer, ...]
     resid_final: Float[Tensor, "node d_model"]
     """The stream after the last block."""
 
 
 def run(model: Model, tree: Tree) -> Clean:
-    """One pass of the model over a tree, every node once."""
+    """A forward pass of the model over a tree, every node once.
+
+    >>> vitro.engine.run(model, vitro.engine.pack([[0, 5, 9], [0, 5, 8]])).resid_final.shape
+    torch.Size([4, 64])
+    """
     there = tree.to(model.device)
     positions = there.positions
     resid = model.embed(there.tokens, positions)[None]
@@ -57,7 +61,11 @@ def run(model: Model, tree: Tree) -> Clean:
 
 
 def visible(model: Model, layer: int, tree: Tree) -> Bool[Tensor, "node node"]:
-    """Which nodes a node attends to in a layer: its ancestors, as far back as the layer's window reaches."""
+    """Which nodes a node attends to in a layer: its ancestors, as far back as the layer's window reaches.
+
+    >>> visible(model, 0, vitro.engine.pack([[0, 5], [0, 6]])).long().tolist()
+    [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
+    """
     window = model.window(layer)
     if window is None:
         return tree.visible
@@ -91,14 +99,18 @@ def attention(
     k: Float[Tensor, "row key kv_head d_head"],
     mask: Bool[Tensor, "query key"],
 ) -> Float[Tensor, "row head query key"]:
-    """The attention itself (`hook_pattern`), which `attend` never writes down: softmax(q k^T scale), in float32."""
+    """The attention itself (`hook_pattern`), which `attend` does not keep: softmax(q k^T scale), in float32."""
     k = k.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=2)
     scores = torch.einsum("rqhd,rkhd->rhqk", q, k).float() * model.attn_scale(layer)
     return scores.masked_fill(~mask, -torch.inf).softmax(-1)
 
 
 def clean_attention(clean: Clean, layer: int) -> Float[Tensor, "head query key"]:
-    """Every head's attention between the nodes of the clean run's tree, in one layer."""
+    """Every head's attention between the nodes of the clean run's tree, in one layer.
+
+    >>> clean_attention(vitro.engine.alone(model, [0, 5, 9]), layer=1).shape
+    torch.Size([4, 3, 3])
+    """
     model, tree = clean.model, clean.there
     q, k, _ = model.qkv(layer, clean.layers[layer].resid_pre[None], tree.positions)
     return attention(model, layer, q, k, visible(model, layer, tree))[0]

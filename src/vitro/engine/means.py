@@ -1,4 +1,4 @@
-"""Mean activations over sentences, position by position: what dataset ablation puts in a component's place."""
+"""Mean activations over sentences, position by position: the outputs that mean ablation gives components."""
 
 from dataclasses import dataclass
 
@@ -29,9 +29,12 @@ def mean_activations(
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> Means:
-    """Means over sentences of one length, summed in float64 so that their order and their packing do not matter.
+    """Means over sentences of the same length, summed in float64 so that order and packing do not matter.
 
     Raises PromptError where the lengths differ, and what `clean_runs` does.
+
+    >>> mean_activations(model, prompts).z.shape
+    torch.Size([3, 7, 4, 16])
     """
     sentences = of_one_length(model, sentences, "a mean over sentences is taken position by position")
     shape, n_positions = model.shape, len(sentences[0])

@@ -1,4 +1,4 @@
-"""The final norm in two steps: a stream over its scale, and what the weight and bias make of it."""
+"""The final norm in two steps: a stream divided by its scale, and then the norm's weight and bias."""
 
 import torch
 from jaxtyping import Float
@@ -8,9 +8,9 @@ from vitro.models import Model
 
 
 def final_scale(model: Model, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream 1"]:
-    """By what the final norm divides a stream, in float32 at least: TransformerLens's `ln_final.hook_scale`.
+    """What the final norm divides a stream by, in float32 at least: TransformerLens's `ln_final.hook_scale`.
 
-    s = sqrt(mean(x^2) + eps), of a LayerNorm with x - mean(x) in the place of x.
+    s = sqrt(mean(x^2) + eps), for a LayerNorm with x - mean(x) in place of x.
     """
     norm, resid = model.norm_module, centred(model, resid.to(precise_format(model)))
     eps: float = norm.eps if isinstance(norm, torch.nn.LayerNorm) else norm.variance_epsilon
@@ -18,12 +18,12 @@ def final_scale(model: Model, resid: Float[Tensor, "*stream d_model"]) -> Float[
 
 
 def normalized(model: Model, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream d_model"]:
-    """A stream after the final norm but for its weight and bias: TransformerLens's `ln_final.hook_normalized`."""
+    """A stream after the final norm, without its weight and bias: TransformerLens's `ln_final.hook_normalized`."""
     return centred(model, resid.to(precise_format(model))) / final_scale(model, resid)
 
 
 def centred(model: Model, vectors: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream d_model"]:
-    """Vectors of the stream without their mean, where the final norm is a LayerNorm, which takes it out."""
+    """Vectors of the stream without their mean if the final norm is a LayerNorm, which subtracts it."""
     layer_norm = isinstance(model.norm_module, torch.nn.LayerNorm)
     return vectors - vectors.mean(-1, keepdim=True) if layer_norm else vectors
 

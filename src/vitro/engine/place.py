@@ -1,4 +1,4 @@
-"""Edits brought down from prompts and positions to the nodes of a tree."""
+"""Edits at prompts and positions turned into edits at the nodes of a tree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ class Placed:
 def place(model: Model, tree: Tree, variant: Variant, rows: Sequence[Int[Tensor, "prompt position"]]) -> Placed:
     """A variant on a tree. rows: for every edit, `Edit.rows` of the tree's prompts.
 
-    The tree keeps prompts apart wherever an edit tells them apart (`first_conflict`), so a node has one value.
+    The tree keeps prompts apart wherever an edit differs between them (`first_conflict`), so a node has one value.
     Edits that touch no node of this tree are left out. EditError for two edits that set the same thing.
     """
     changes = []
     taken: set[tuple[Site, int]] = set()
     for edit, row in zip(variant, rows, strict=True):
         row_of_node = torch.full((len(tree.tokens) + 1,), -1)
-        # Where a prompt has ended, its path says -1, which is the spare last place.
+        # After a prompt's end, its path is -1, the index of the spare last entry.
         row_of_node[tree.paths] = row[:, : tree.paths.shape[1]]
         nodes = (row_of_node[:-1] >= 0).nonzero()[:, 0]
         if not len(nodes):
@@ -65,7 +65,11 @@ def place(model: Model, tree: Tree, variant: Variant, rows: Sequence[Int[Tensor,
 
 
 def first_conflict(tree: Tree, rows: Int[Tensor, "prompt position"]) -> int | None:
-    """The first position at which an edit gives a shared node two values, or edits it for some of its prompts only."""
+    """The first position at which an edit gives a shared node two values, or edits it for only some of its prompts.
+
+    >>> first_conflict(vitro.engine.pack([[0, 5], [0, 6]]), torch.tensor([[0, -1], [1, -1]]))
+    0
+    """
     inside = tree.paths >= 0
     nodes, row = tree.paths[inside], rows[:, : tree.paths.shape[1]][inside]
     low = torch.full((len(tree.tokens),), torch.iinfo(torch.long).max).scatter_reduce(0, nodes, row, "amin")
@@ -90,12 +94,12 @@ def check_watch(model: Model, watch: Sequence[Site]) -> None:
 
 
 def check_variant(model: Model, number: int, variant: Variant) -> None:
-    """EditError where a variant is no tuple of edits, or one of them does not fit the model."""
+    """EditError where a variant is no tuple of edits, or an edit does not fit the model."""
     if not isinstance(variant, Sequence) or not all(isinstance(edit, Edit) for edit in variant):
         raise EditError(f"variant {number} is {str(variant)[:60]!r}; a variant is a tuple of edits, of one as (edit,)")
     for edit in variant:
         _check_site(model, edit)
-        # To read a value that lies on a GPU, the CPU would wait for it; what comes of it is checked after the run.
+        # To read a value on a GPU, the CPU would have to wait for it; the run's result is checked instead.
         if edit.value.device.type == "cpu" and not edit.value.isfinite().all():
             raise EditError(f"edit ({edit}): its value holds NaN or infinity")
 

@@ -1,4 +1,4 @@
-"""Prompts ready for any number of runs: checked, cut into trees that fit into the memory, and run clean."""
+"""Prompts ready for any number of runs: checked, cut into trees that fit into memory, and run clean."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from vitro.engine.tree import Tree, pack
 from vitro.models import Model
 
 Apart = Callable[[Tree, slice], int | None]
-"""From which position on the prompts of a tree are kept apart that share a beginning; None: they share all of it.
+"""The position from which prompts of a tree with a common beginning are kept apart; None: they share all of it.
 The slice says which of all prompts they are."""
 
 
 def together(tree: Tree, prompts: slice) -> None:
-    """Prompts share what they have in common: nothing tells them apart."""
+    """Prompts share all of their common beginnings."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some of the prompts on one tree, and the run that everything done with them starts from."""
+    """Some of the prompts on a tree, and their clean run, from which every variant starts."""
 
     prompts: slice
     """Which of all prompts they are."""
@@ -30,7 +30,7 @@ class Part:
 
     @cached_property
     def unedited(self) -> Unembedded:
-        """The clean run's final streams, one for each prompt."""
+        """The clean run's final stream of each prompt."""
         return Unembedded(self.clean.model, self.clean.resid_final[self.clean.there.finals])
 
 
@@ -38,7 +38,8 @@ class Part:
 class Prepared:
     """Prompts that a model can be run on, and how many of them at once.
 
-    Example: `for part in Prepared.of(model, [[0, 5, 9], [0, 6]]).parts(): print(part.prompts, part.clean.tree)`
+    >>> [len(part.clean.tree.tokens) for part in Prepared.of(model, [[0, 5, 9], [0, 6]]).parts()]
+    [4]
     """
 
     model: Model
@@ -59,9 +60,9 @@ class Prepared:
         return [len(prompt) for prompt in self.prompts]
 
     def parts(self, apart: Apart = together) -> Iterator[Part]:
-        """The prompts in consecutive parts, each run clean when its turn comes, so that one at a time is held.
+        """The prompts in consecutive parts, each run clean when its turn comes, so that one is in memory at a time.
 
-        The trees' paths are as wide as the longest of all prompts is long.
+        The trees' paths are as wide as the longest of all prompts.
         """
         longest = max(self.lengths)
         for prompts, here in in_parts(self.model, self.prompts, self.budget):

@@ -1,4 +1,4 @@
-"""Prompts as every run of a model takes them: checked at the door, and cut into parts that fit into the memory."""
+"""Prompts as every run of a model takes them: checked first, and cut into parts that fit into memory."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
 from itertools import groupby
@@ -20,39 +20,46 @@ class PromptError(VitroError):
 
 
 def in_parts(model: Model, prompts: Prompts, budget: Budget) -> Iterator[tuple[slice, Model]]:
-    """Consecutive prompts, as many as fit into one tree, each part with the model as it runs them.
+    """Consecutive prompts, as many as fit into a tree, each part with the model as it runs them.
 
-    Where positions are turned by the length of the prompt, those of one part are turned alike (`Model.for_length`).
-    MemoryBudgetError where one prompt does not fit.
+    Where rotation depends on the length of the prompt, it is the same within a part (`Model.for_length`).
+    MemoryBudgetError where a single prompt does not fit.
     """
     start = 0
-    for one, alike in groupby(prompts, lambda prompt: model.for_length(len(prompt))):
-        here = list(alike)
-        for part in budget.parts(here):
-            yield slice(start + part.start, start + part.stop), one
-        start += len(here)
+    for part_model, group in groupby(prompts, lambda prompt: model.for_length(len(prompt))):
+        members = list(group)
+        for part in budget.parts(members):
+            yield slice(start + part.start, start + part.stop), part_model
+        start += len(members)
 
 
 def checked_prompts(model: Model, prompts: Prompts) -> list[list[int]]:
     """The prompts as lists of whole numbers.
 
-    PromptError where there are none, or one is text, empty, longer than the model's context, or has a token that the
-    model does not know: what indexing would take for another token, or leave out, without a word.
+    PromptError where there are none, or a prompt is text, empty, longer than the model's context, or has a token that
+    the model does not know (which indexing would silently take for another).
+
+    >>> checked_prompts(model, [(0, 5, 9), [0, 6]])
+    [[0, 5, 9], [0, 6]]
     """
-    each = _in_order(prompts)
-    if not each:
+    items = _in_order(prompts)
+    if not items:
         raise PromptError(f"prompts are one or more lists of token ids, not {str(prompts)[:40]!r}; {_WHAT_WORKS}")
-    return [_checked(model, number, prompt) for number, prompt in enumerate(each)]
+    return [_checked(model, number, prompt) for number, prompt in enumerate(items)]
 
 
 def _in_order(values: Iterable[Any]) -> list[Any]:
-    """What can be gone through in an order of its own; none of text, whose letters are no tokens, and of the rest."""
+    """The items of an ordered collection; none for text, whose letters are no tokens, and for all else."""
     unordered = isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable)
     return [] if unordered or (isinstance(values, Tensor) and not values.ndim) else list(values)
 
 
 def of_one_length(model: Model, prompts: Prompts, why: str) -> list[list[int]]:
-    """The same, and PromptError where the prompts differ in length, which says why they must not."""
+    """Checked prompts of equal length; else PromptError, which says why lengths may not differ.
+
+    >>> of_one_length(model, [(0, 5), (0, 6)], "a mean is taken position by position")
+    [[0, 5], [0, 6]]
+    """
     ids = checked_prompts(model, prompts)
     if len(lengths := sorted({len(prompt) for prompt in ids})) > 1:
         raise PromptError(
@@ -63,7 +70,11 @@ def of_one_length(model: Model, prompts: Prompts, why: str) -> list[list[int]]:
 
 
 def checked_partners(model: Model, prompts: Prompts, partners: Prompts) -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and the counterfactual of each. PromptError where one is not as long as its prompt."""
+    """Prompts and the counterfactual of each. PromptError where a counterfactual is not as long as its prompt.
+
+    >>> checked_partners(model, [(0, 5)], [(0, 6)])
+    ([[0, 5]], [[0, 6]])
+    """
     ids, others = checked_prompts(model, prompts), checked_prompts(model, partners)
     if len(ids) != len(others):
         raise PromptError(f"there are {len(ids)} prompts and {len(others)} counterfactuals; each prompt has one")

@@ -1,4 +1,4 @@
-"""From the stream after the last block to what it says of the vocabulary, no more of it than is asked for."""
+"""From the stream after the last block to logits and probabilities, no more of them than are asked for."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,19 +11,27 @@ from torch import Tensor
 from vitro.engine.edit import Site
 from vitro.models import Model
 
-# Tokens whose logits are made at once where all of them together are not wanted: few enough to stay in the caches.
+# Tokens whose logits are computed at once where not all are kept: few enough to stay in the caches.
 PART = 4096
 
 
 def read_out(model: Model, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
-    """Logits over the vocabulary from the stream after the last block: in float32, whatever the model's own format."""
+    """Logits over the vocabulary from the stream after the last block: in float32, whatever the model's own format.
+
+    >>> read_out(model, torch.zeros(2, 64)).shape[:-1]
+    torch.Size([2])
+    """
     logits: Tensor = Unembedded(model, resid.reshape(-1, resid.shape[-1])).logits
     return logits.reshape(*resid.shape[:-1], -1)
 
 
 @dataclass(frozen=True, eq=False)
 class Unembedded:
-    """Final streams, and what the unembedding makes of them: computed in float32, when asked for, and once."""
+    """Final streams, and the unembedding's numbers for them: in float32, computed when asked for, and once.
+
+    >>> round(float(Unembedded(model, torch.zeros(1, 64)).logits.abs().max()), 2)
+    0.0
+    """
 
     model: Model
     resid: Float[Tensor, "stream d_model"]
@@ -35,17 +43,17 @@ class Unembedded:
 
     @cached_property
     def broken(self) -> Bool[Tensor, " stream"]:
-        """Whether a stream holds NaN or infinity, so that its logits say nothing."""
+        """Whether a stream holds NaN or infinity, so that its logits mean nothing."""
         return ~self.normed.isfinite().all(-1)
 
     @cached_property
     def logits(self) -> Float[Tensor, "stream d_vocab"]:
-        """All logits: a vocabulary's worth of memory for every stream."""
+        """All logits: memory for a whole vocabulary for every stream."""
         return torch.cat(list(self._by_part())).T
 
     @cached_property
     def log_normaliser(self) -> Float[Tensor, " stream"]:
-        """log sum exp of the logits, in nats: a token's log-probability is its logit minus this. No logit is kept."""
+        """log sum exp of the logits, in nats: a token's log-probability is its logit minus this. Keeps no logits."""
         sums = []
         for logits in self._by_part():
             top = logits.amax(0)
@@ -61,11 +69,11 @@ class Unembedded:
         return total
 
     def at(self, tokens: Int[Tensor, " stream"]) -> Float[Tensor, " stream"]:
-        """The logit of one token in each stream."""
+        """The logit of a token in each stream."""
         return self._biased((self.normed * self.model.w_unembed[tokens].float()).sum(-1), tokens)
 
     def prob(self, tokens: Int[Tensor, " stream"]) -> Float[Tensor, " stream"]:
-        """The probability of one token in each stream."""
+        """The probability of a token in each stream."""
         return (self.at(tokens) - self.log_normaliser).exp()
 
     def among(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "stream token"]:
@@ -77,10 +85,10 @@ class Unembedded:
         return logits if bias is None else logits + bias[tokens].float()
 
     def _by_part(self) -> Iterator[Float[Tensor, "part stream"]]:
-        """Logits, one part of the vocabulary after the other.
+        """Logits, part by part of the vocabulary.
 
-        Written as W_U x^T: the matrix library of a CPU makes this product up to 1.7 times faster than x W_U^T, which
-        is the same numbers in another order of memory (docs/performance.md).
+        Written as W_U x^T: the matrix library of a CPU computes this product up to 1.7 times faster than x W_U^T, which
+        has the same numbers in another order of memory (docs/performance.md).
         """
         streams, bias = self.normed.T.contiguous(), self.model.b_unembed
         for start in range(0, self.model.shape.d_vocab, PART):
@@ -90,15 +98,14 @@ class Unembedded:
 
 
 Reached = tuple[Int[Tensor, " stream"], Int[Tensor, " stream"]]
-"""Of which row and which prompt some final streams are."""
+"""The row and the prompt of each of some final streams."""
 
 
 @dataclass(frozen=True, eq=False)
 class Finals:
     """A batch of variants (rows) at the final stream of some of the prompts, on the model's device.
 
-    The tokens that it is asked about are to lie there too.
-    What is read off is the clean run's own, to the last bit, where no edit reaches.
+    Tokens that it is asked about must be there too. Where no edit reaches, the results are exactly the clean run's.
     """
 
     streams: Unembedded
@@ -106,7 +113,7 @@ class Finals:
     reached: Reached
     n_rows: int
     clean: Unembedded
-    """The clean run's, a stream for each prompt."""
+    """The clean run's final stream of each prompt."""
     prompts: slice
     """Which of the sweep's prompts these are."""
     attention: Mapping[Site, Float[Tensor, "row prompt position"]]
@@ -120,7 +127,7 @@ class Finals:
         prompts: slice,
         attention: Mapping[Site, Float[Tensor, "row prompt position"]],
     ) -> "Finals":
-        """Rows that have nothing of the clean run: circuits."""
+        """Rows that take no stream from the clean run: circuits."""
         n_rows, n_prompts = resid.shape[:2]
         row, prompt = (torch.arange(n, device=resid.device) for n in (n_rows, n_prompts))
         reached = (row.repeat_interleave(n_prompts), prompt.repeat(n_rows))
@@ -133,7 +140,7 @@ class Finals:
 
     @cached_property
     def logits(self) -> Float[Tensor, "row prompt d_vocab"]:
-        """All logits. Where some are enough, `at`, `among`, `log_normaliser` and `kl` take less time and memory."""
+        """All logits. Where a few are enough, `at`, `among`, `log_normaliser` and `kl` take less time and memory."""
         return self._by_row(self.streams.logits, self.clean.logits)
 
     @cached_property
@@ -154,19 +161,19 @@ class Finals:
         return self._by_row(kl, torch.zeros_like(clean.log_normaliser))
 
     def at(self, tokens: Int[Tensor, " prompt"]) -> Float[Tensor, "row prompt"]:
-        """The logit of one token for each prompt."""
+        """The logit of a token for each prompt."""
         return self._by_row(self.streams.at(tokens[self.reached[1]]), self.clean.at(tokens))
 
     def prob(self, tokens: Int[Tensor, " prompt"]) -> Float[Tensor, "row prompt"]:
-        """The probability of one token for each prompt."""
+        """The probability of a token for each prompt."""
         return (self.at(tokens) - self.log_normaliser).exp()
 
     def rank(self, tokens: Int[Tensor, " prompt"]) -> Int[Tensor, "row prompt"]:
-        """How many other tokens are not less probable than one for each prompt: 0 is the top, and a tie is not."""
+        """How many other tokens are at least as probable as a token for each prompt: 0 is the top, and a tie is not."""
         logits = self.logits
-        mine = logits.gather(-1, tokens[None, :, None].expand(len(logits), -1, -1))
-        # Asked so that NaN, which is neither above nor below anything, is not the top either.
-        return (~(logits < mine)).sum(-1) - 1
+        asked = logits.gather(-1, tokens[None, :, None].expand(len(logits), -1, -1))
+        # Written so that NaN, which is neither above nor below anything, is not the top either.
+        return (~(logits < asked)).sum(-1) - 1
 
     def top(self) -> tuple[Int[Tensor, "row prompt"], Float[Tensor, "row prompt"]]:
         """The most probable token, and its probability."""
@@ -178,11 +185,11 @@ class Finals:
         return self._by_row(self.streams.among(tokens), self.clean.among(tokens))
 
     def _by_row(
-        self, found: Shaped[Tensor, "stream *width"], clean: Shaped[Tensor, "prompt *width"]
+        self, values: Shaped[Tensor, "stream *width"], clean: Shaped[Tensor, "prompt *width"]
     ) -> Shaped[Tensor, "row prompt *width"]:
-        size = (self.n_rows, len(clean), *found.shape[1:])
-        if len(found) == self.n_rows * len(clean):
-            return found.reshape(size)
+        size = (self.n_rows, len(clean), *values.shape[1:])
+        if len(values) == self.n_rows * len(clean):
+            return values.reshape(size)
         everywhere = clean.expand(size).clone()
-        everywhere[self.reached] = found
+        everywhere[self.reached] = values
         return everywhere

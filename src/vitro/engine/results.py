@@ -1,4 +1,4 @@
-"""What is read of runs, batch by batch, put together: by name, a row for each of them and a column for each prompt."""
+"""What is read off runs in batches, put together: by name, a row for each run and a column for each prompt."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,10 +10,10 @@ from vitro.engine.finite import refuse_broken
 from vitro.models import Model
 
 BROKEN = "not finite"
-"""The name under which every batch says, for each row and prompt, whether its final stream holds NaN or infinity."""
+"""The name under which a batch says, for each row and prompt, whether the final stream holds NaN or infinity."""
 
 Progress = Callable[[int, int], None]
-"""Told how much is done, of how much: runs of one variant on one prompt."""
+"""Called with how many runs (of a variant on a prompt) are done, and of how many."""
 
 
 class Results:
@@ -25,7 +25,7 @@ class Results:
         self.kept: dict[str, Tensor] = {}
 
     def put(self, values: Values, rows: Sequence[int], prompts: slice) -> None:
-        """Put a batch's results, of some rows and a part of the prompts, in their place among all."""
+        """Put a batch's results, of some rows and a part of the prompts, in their place among the results."""
         for name, value in values.items():
             if name not in self.kept:
                 self.kept[name] = value.new_empty((self.n_rows, self.n_prompts, *value.shape[2:]))
@@ -43,7 +43,7 @@ class Results:
     def finished(
         self, model: Model, begins: Callable[[int, int], str | None], row_name: Callable[[int], str]
     ) -> dict[str, Tensor]:
-        """All of it on the CPU: name -> [row, prompt, ...]. NotFiniteError where a run says nothing."""
+        """All of it on the CPU: name -> [row, prompt, ...]. NotFiniteError where a run is broken."""
         results = {name: value.cpu() for name, value in self.kept.items()}
         broken = results.pop(BROKEN, torch.zeros(self.n_rows, self.n_prompts, dtype=torch.bool))
         refuse_broken(model, broken, begins, row_name)

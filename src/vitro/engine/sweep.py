@@ -21,7 +21,7 @@ from vitro.engine.watch import clean_final_attention
 from vitro.models import Model
 
 Read = Callable[[Finals], Values]
-"""What to keep of a batch, by name, each a tensor [row, prompt, ...]."""
+"""What to keep of a batch: tensors [row, prompt, ...] by name."""
 
 
 @torch.inference_mode()
@@ -38,11 +38,15 @@ def sweep(
     """Run every variant on every prompt and keep what `read` says: name -> [variant, prompt, ...], on the CPU.
 
     prompts: token ids, BOS included where the model wants one; lengths may differ. watch: patterns (`pattern(9, 1)`)
-    whose attention from the final streams `read` is given as well. memory: bytes for everything but the model
-    (default: see `Budget`); a larger sweep takes longer in the same memory. Exact: each variant gives what a full pass
-    of the model with that edit gives, to rounding.
-    Raises PromptError for prompts and EditError for edits that do not fit, ReadError for a reading of another shape,
-    NotFiniteError where a run comes to NaN or infinity, MemoryBudgetError where not even one row fits.
+    whose attention from the final streams `read` is also given. memory: bytes for everything but the model
+    (default: see `Budget`); a larger sweep takes longer in the same memory. Exact to rounding: each variant gives what
+    a full pass of the model with its edits gives.
+    Raises PromptError for prompts and EditError for edits that do not fit, ReadError where `read` gives another shape,
+    NotFiniteError where a run comes to NaN or infinity, MemoryBudgetError where not even a single row fits.
+
+    >>> variants = [(Edit(vitro.engine.z(1, head), torch.zeros(16)),) for head in range(4)]
+    >>> sweep(model, prompts, variants, lambda finals: {"kl": finals.kl})["kl"].shape
+    torch.Size([4, 7])
     """
     prepared = Prepared.of(model, prompts, memory)
     check_watch(model, watch)
@@ -69,8 +73,8 @@ def sweep(
 
     def begins(row: int, prompt: int) -> str | None:
         clean = alone(model, prepared.prompts[prompt])
-        mine = [edit[prompt : prompt + 1] for edit in edited[row]]
-        return variant_begins(clean, place(clean.model, clean.tree, variants[row], mine))
+        rows = [edit[prompt : prompt + 1] for edit in edited[row]]
+        return variant_begins(clean, place(clean.model, clean.tree, variants[row], rows))
 
     return results.finished(model, begins, lambda row: _name(row, variants[row]))
 
@@ -82,16 +86,16 @@ def _name(number: int, variant: Variant) -> str:
 def run_placed(
     part: Part, placed: Sequence[Placed], read: Read, budget: Budget, watch: Sequence[Site] = ()
 ) -> Iterator[tuple[Sequence[int], Values]]:
-    """Variants on a tree in batches, whatever their plans: the numbers of some of them, and what is read off those.
+    """Variants on a tree in batches, whatever their plans: the numbers of a batch's variants, and what is read off it.
 
-    With it goes, as `BROKEN`, where that says nothing: what to do about it can wait until all is run.
+    It includes `BROKEN`, which is looked at when all are run.
     """
     clean = part.clean
     model = clean.model
-    signatures = [one.signature for one in placed]
+    signatures = [variant.signature for variant in placed]
     plans = {signature: plan(model, clean.tree, signature) for signature in dict.fromkeys(signatures)}
     watched = {site: clean_final_attention(clean, site.layer)[site.head] for site in watch}
-    # By entry, and those of one plan together: what a batch is made of.
+    # By entry, and those of the same plan together: batches are cut from this order.
     rank = {signature: (plans[signature].entry, number) for number, signature in enumerate(plans)}
     order = sorted(range(len(placed)), key=lambda row: rank[signatures[row]])
 
@@ -101,12 +105,12 @@ def run_placed(
         finals = Finals(Unembedded(model, resid), reached, len(batch), part.unedited, part.prompts, attention)
         return read_checked(read, finals)
 
-    widest = max((one.widest for one in plans.values()), default=1)
+    widest = max((plan.widest for plan in plans.values()), default=1)
     yield from in_batches(order, budget.rows(widest, len(clean.tree.tokens), len(clean.tree.finals)), work)
 
 
 def read_checked(read: Read, finals: Finals) -> Values:
-    """What is read off a batch, checked for its shape, and beside it what is `BROKEN`."""
+    """What is read off a batch, with its shapes checked, and what is `BROKEN`."""
     values = checked_values(read(finals), finals.n_rows, len(finals.clean.resid))
     if BROKEN in values:
         raise ReadError(f"the name {BROKEN!r} is taken, for the rows whose runs are not; read it under another")

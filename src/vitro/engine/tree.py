@@ -1,4 +1,4 @@
-"""Prompts that share beginnings, packed into one tree of tokens: what is the same is computed once."""
+"""Prompts that share beginnings, packed into a tree of tokens: what is the same is computed once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tree:
-    """The distinct beginnings of some prompts. A node is one token after one beginning; its position is its depth.
+    """The distinct beginnings of some prompts. A node is a token after a beginning; its position is its depth.
 
     Seven day prompts of 8 tokens make 32 nodes. A node attends to its ancestors and to itself, which is causal
     attention within each prompt, exactly, and needs no padding where prompts differ in length.
@@ -33,9 +33,12 @@ class Tree:
 def pack(prompts: Sequence[Sequence[int]], apart: int | None = None, *, positions: int = 0) -> Tree:
     """The tree of some prompts' token ids. Prompts are kept apart from position `apart` on, even where they agree.
 
-    An edit that tells two prompts apart (a value of its own for each) needs them apart from there on. positions: to how
-    many the paths are filled up, should the longest prompt be shorter: what is read by position is then as wide as of
-    the prompts that are on other trees.
+    An edit that differs between two prompts (a value of its own for each) needs them apart from there on. positions:
+    the least width of the paths, so that what is read by position is as wide as for the prompts on other trees.
+
+    >>> tree = pack([[0, 5, 9], [0, 5, 8]])
+    >>> tree.tokens.tolist(), tree.paths.tolist()
+    ([0, 5, 9, 8], [[0, 1, 2], [0, 1, 3]])
     """
     node_of: dict[tuple[int, int, int], int] = {}
     tokens: list[int] = []

@@ -1,4 +1,4 @@
-"""Variants of a run as rows of one batch: what the edits reach is computed, the rest is the clean run's."""
+"""Variants of a run as rows of a batch: what the edits reach is computed, the rest is the clean run's."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,47 +24,47 @@ from vitro.models import Model
 def run_variants(
     clean: Clean, variants: Sequence[tuple[Plan, Placed]], watch: Mapping[Site, Float[Tensor, "prompt position"]]
 ) -> tuple[Float[Tensor, "stream d_model"], Reached, dict[Site, Float[Tensor, "row prompt position"]]]:
-    """The final streams that variants reach, and of which row and prompt each is. Given in the order of plans' entries.
+    """The final streams that variants reach, and the row and prompt of each. variants: in the order of plans' entries.
 
     An activation is the clean run's until an edit has reached it, and computed from then on. What works on each stream
-    for itself (norms, projections, MLPs) is done for all streams of the batch at once, whatever their plans: large
-    products are what a matrix library does best. Only attention is done plan by plan.
+    alone (norms, projections, MLPs) is done for all streams of the batch at once, whatever their plans: matrix
+    libraries are fastest at large products. Only attention is done plan by plan.
     watch: patterns whose attention from the final streams is returned too, as the softmax gives it, before any edit of
-    the pattern itself; each with the clean one.
+    the pattern itself; each with the clean run's.
     """
     model = clean.model
     groups = [
         Group.of(model, plan, [variant for _, variant in members], watch)
-        for plan, members in groupby(variants, lambda one: one[0])
+        for plan, members in groupby(variants, lambda pair: pair[0])
     ]
     for _ in run_blocks(clean, groups, watch):
         pass
     final, rows, prompts = [clean.resid_final[:0]], [], []
     first = 0
     for group in groups:
-        mine = group.plan.prompts
+        reached = group.plan.prompts
         if group.resid is not None:
             final.append(group.resid[:, group.plan.finals].flatten(0, 1))
         last = first + group.n_rows
-        rows.append(torch.arange(first, last, device=model.device).repeat_interleave(len(mine)))
-        prompts.append(mine.repeat(group.n_rows))
+        rows.append(torch.arange(first, last, device=model.device).repeat_interleave(len(reached)))
+        prompts.append(reached.repeat(group.n_rows))
         first = last
     seen = {site: torch.cat([group.seen[site] for group in groups]) for site in watch}
     return torch.cat(final), (torch.cat(rows), torch.cat(prompts)), seen
 
 
 def run_blocks(clean: Clean, groups: Sequence["Group"], watch: Mapping[Site, Tensor]) -> Iterator[int]:
-    """Take groups, in the order of their plans' entries, through the blocks; each layer when it is done."""
+    """Take groups, in the order of their plans' entries, through the blocks; gives each layer when it is done."""
     for layer in range(clean.model.shape.n_layers):
-        here = [group for group in groups if layer in group.plan.steps]
-        if here:
-            _run_block(clean, layer, here, watch)
+        entered = [group for group in groups if layer in group.plan.steps]
+        if entered:
+            _run_block(clean, layer, entered, watch)
             yield layer
 
 
 @dataclass(eq=False)
 class Group:
-    """Variants of one plan, consecutive rows of a batch, on their way through the blocks."""
+    """Variants of the same plan, consecutive rows of a batch, on their way through the blocks."""
 
     plan: Plan
     n_rows: int
@@ -81,7 +81,7 @@ class Group:
         return cls(plan, n_rows, _stack(members, model.device), seen)
 
     def entering(self, clean: Clean, layer: int) -> Float[Tensor, "row held d_model"]:
-        """The stream as it enters a block: what left the block before, clean at nodes that are new to the cone."""
+        """The stream as it enters a block: what left the block before; clean at nodes that are new to the cone."""
         step = self.plan.steps[layer]
         pre = self.resid
         if pre is None or len(step.carried) < len(step.held):
@@ -97,7 +97,7 @@ class Group:
         return _rows(activation, step.held[step.out], self.n_rows)
 
     def edit(self, activation: Float[Tensor, "row node *head width"], layer: int, hook: Hook) -> None:
-        """Make this group's edits at one place, in the activation itself."""
+        """Make this group's edits at a place, in the activation itself."""
         targets = self.plan.steps[layer].targets
         for edit in self.edits[layer, hook]:
             target = targets[hook, edit.nodes]
@@ -105,12 +105,12 @@ class Group:
 
 
 def _run_block(clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping[Site, Tensor]) -> None:
-    """One block. Groups are ordered by where they entered, so those that need a part of it computed come first."""
+    """Run a block. Groups are ordered by where they entered, so those that need a part of it computed come first."""
     model = clean.model
     steps, cache = [group.plan.steps[layer] for group in groups], clean.layers[layer]
 
     def edit(hook: Hook, activations: Sequence[Tensor]) -> None:
-        # Groups that come after the activations begin behind this place.
+        # Groups beyond the activations enter after this place.
         for group, activation in zip(groups, activations, strict=False):
             group.edit(activation, layer, hook)
 
@@ -143,7 +143,7 @@ def _run_block(clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping
 
 
 def _together(work: Callable[[Tensor], Tensor], streams: Sequence[Tensor]) -> list[Tensor]:
-    """What works on each stream for itself, done for the streams [row, node, ...] of several groups at once."""
+    """Work that treats each stream alone, done for the streams [row, node, ...] of several groups at once."""
     if not streams:
         return []
     return _apart(work(_joined(streams)), streams)
@@ -205,7 +205,7 @@ def _mixed_values(
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """The changes of several rows at one place and the same nodes, made in one assignment."""
+    """The changes of several rows at the same place and nodes, made in a single assignment."""
 
     rows: Int[Tensor, " change"]
     heads: Int[Tensor, " change"] | None
@@ -219,7 +219,7 @@ class Stack:
         at: Int[Tensor, " kept"],
         value: Float[Tensor, "change kept width"],
     ) -> None:
-        """Make the changes in place. at: where in the activation those of the nodes lie that it holds."""
+        """Make the changes in place. at: the indices in the activation of those nodes that it holds."""
         where: tuple[Tensor, ...] = (self.rows[:, None], at[None])
         if self.heads is not None:
             where = (*where, self.heads[:, None])
@@ -230,14 +230,14 @@ Stacks = Mapping[tuple[int, Hook], list[Stack]]
 
 
 def _stack(variants: Sequence[Placed], device: torch.device) -> Stacks:
-    alike: dict[tuple[object, ...], list[tuple[int, Change]]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[tuple[int, Change]]] = defaultdict(list)
     for row, variant in enumerate(variants):
         for change in variant.changes:
             key = (change.site.layer, change.site.hook, change.add, change.nodes, change.value.shape)
-            alike[key].append((row, change))
+            groups[key].append((row, change))
     stacks: dict[tuple[int, Hook], list[Stack]] = defaultdict(list)
     # What is set comes before what is added to it.
-    for changes in sorted(alike.values(), key=lambda changes: changes[0][1].add):
+    for changes in sorted(groups.values(), key=lambda changes: changes[0][1].add):
         first = changes[0][1]
         heads = [change.site.head for _, change in changes if change.site.head is not None]
         stacks[first.site.layer, first.site.hook].append(
@@ -253,18 +253,18 @@ def _stack(variants: Sequence[Placed], device: torch.device) -> Stacks:
 
 
 def _rows(activation: Float[Tensor, "node *width"], nodes: Tensor, n_rows: int) -> Float[Tensor, "row held *width"]:
-    """A clean activation as the start of every row; a copy, for edits are made in place."""
+    """A clean activation as the start of every row; a copy, because edits are made in place."""
     return activation[nodes].repeat(n_rows, *(1,) * activation.ndim)
 
 
 def _attended(
     clean: Clean, step: Step, edit: Stack, target: Target, v: Float[Tensor, "row key kv_head d_head"]
 ) -> Float[Tensor, "change kept d_head"]:
-    """What z becomes where a row of attention is edited: the values of the positions, weighted and summed."""
+    """The new z where a row of attention is edited: the values of the positions, weighted and summed."""
     assert edit.heads is not None
     positions = clean.there.positions[step.keys]
     longest = clean.there.paths.shape[1]
-    # Positions that the value leaves out have weight 0; so has every position that is not this node's own ancestor.
+    # Positions that the value leaves out have weight 0; so does every position that is not this node's own ancestor.
     weights = pad(edit.value[:, target.kept], (0, longest))[:, :, positions] * step.ancestors[target.at]
     model = clean.model
     kv_heads = edit.heads // (model.shape.n_heads // model.shape.n_kv_heads)

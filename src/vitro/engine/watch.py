@@ -1,4 +1,4 @@
-"""Attention from the final streams, as a run goes by: what heads look at when something is edited before them."""
+"""Attention from the final streams during a run: what heads attend to when something before them is edited."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,11 @@ from vitro.engine.forward import Clean, attention, clean_attention
 
 
 def clean_final_attention(clean: Clean, layer: int) -> Float[Tensor, "head prompt position"]:
-    """Every head's attention from each prompt's final stream, in the clean run; 0 after a prompt's end."""
+    """Every head's attention from each prompt's final stream, in the clean run; 0 after a prompt's end.
+
+    >>> clean_final_attention(vitro.engine.alone(model, [0, 5, 9]), layer=1).shape
+    torch.Size([4, 1, 3])
+    """
     return at_finals(clean_attention(clean, layer), clean.there.finals, clean.there.paths)
 
 
@@ -25,10 +29,10 @@ def watched_attention(
 ) -> dict[Site, Float[Tensor, "row prompt position"]]:
     """The same under edits, for the patterns watched in a step's layer.
 
-    watch: the clean one of each pattern, which prompts out of reach keep.
+    watch: the clean run's of each pattern, which prompts out of reach keep.
     """
     if not q.shape[1]:
-        # Where no final stream sees what is edited, in the last block nothing leaves that is read.
+        # No final stream attends to what is edited, so no node that is read leaves the last block.
         return {}
     tree = clean.there
     leaves = _places(step.held[step.out], len(tree.tokens))[tree.finals]
@@ -42,7 +46,7 @@ def watched_attention(
 
 
 def _places(nodes: Int[Tensor, " place"], n_nodes: int) -> Int[Tensor, " _node"]:
-    """Where among some nodes each node of the tree lies; -1 where it does not, and, at the end, for node -1."""
+    """The index of each node of the tree among `nodes`, or -1; the last entry, -1, is for node -1."""
     places = torch.full((n_nodes + 1,), -1, device=nodes.device)
     places[nodes] = torch.arange(len(nodes), device=nodes.device)
     return places
@@ -55,7 +59,7 @@ def at_finals(
 ) -> Float[Tensor, "*row head prompt position"]:
     """Attention between nodes as attention from each prompt's final stream to its positions; 0 where `keys` is -1.
 
-    queries: where among the queries each prompt's final node lies. keys: where among the keys its tokens do.
+    queries: the index of each prompt's final node among the queries. keys: the indices of its tokens among the keys.
     """
     rows = weights[..., queries, :]
     index = keys.clamp_min(0).expand(*rows.shape[:-1], -1)

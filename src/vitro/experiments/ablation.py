@@ -1,4 +1,4 @@
-"""What the ablations of single components share: a sweep, its effects as a table, and what is said of it."""
+"""What the ablations of single components share: a sweep, its effects as a table, and the sentence about it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,7 +29,7 @@ def ablation_table(
 
 
 def metric_columns(read: Mapping[str, Tensor], names: Sequence[str], n_rows: int) -> dict[str, pl.Series]:
-    """What was read as columns of these names, null where a task has not what a metric needs."""
+    """The values as columns of these names; null where the task lacks what a metric needs."""
     return {
         name: pl.Series(read[name].float().numpy().ravel() if name in read else [None] * n_rows, dtype=pl.Float32)
         for name in names
@@ -51,7 +51,7 @@ def by_method(tables: Tables, table: str, keys: Sequence[str], name: pl.Expr, ki
 
 
 def costs_most(tables: Tables, table: str, keys: Sequence[str], name: str, kind: str) -> str:
-    """A sentence on the component without which the answer loses most; `name` is a format of its keys."""
+    """A sentence on the component whose ablation costs the answer most; `name` is a format string for its keys."""
     spoken = said(tables)
     loss = leader(tables[table].filter(method=spoken.ablation), keys, -pl.col(spoken.change))
     if not loss.stands_out:

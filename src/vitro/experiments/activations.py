@@ -18,8 +18,10 @@ def activations(
     sites: `blocks.9.attn.hook_z`, `hook_embed`, in short `z9` for a layer and `z` for all (see `engine.activations`).
     Each is a float32 tensor [prompt, position, ...] on the CPU (`.numpy()` gives an array), NaN beyond a prompt's end;
     a pattern is [prompt, head, query, key].
-    SiteError for a place that the model does not have.
 
-    Example: `vitro.activations(model, vitro.tasks.days(), ["resid_post"])["blocks.0.hook_resid_post"].shape`
+    Raises `SiteError` for a place that the model does not have.
+
+    >>> vitro.activations(model, task, ["resid_post"])["blocks.0.hook_resid_post"].shape
+    torch.Size([7, 8, 64])
     """
     return activations_of(model, Setup(model, task, options).questions.tokens, sites, options.memory)

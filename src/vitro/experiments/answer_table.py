@@ -44,8 +44,8 @@ def table_of(setup: Setup, components: Sequence[str]) -> pl.DataFrame:
 def answer_rows(words: Sequence[str], component: str, logits: Float[Tensor, "prompt answer"]) -> pl.DataFrame:
     """One component's rows of the table."""
     logits = logits.double()
-    # A component that tells no answer from another has no spread, and its table is level; of a task without a closed
-    # list of answers the table is empty.
+    # A component that gives all answers the same logit has no spread, so its table is level; for a task without a
+    # closed list of answers the table is empty.
     deviation = logits - logits.mean()
     spread = deviation.square().mean().sqrt().clamp_min(torch.finfo(torch.float64).tiny)
     normalized = deviation / spread
@@ -123,7 +123,15 @@ def answer_tables(
     """Answer tables of any components (docs/method.md, V5; the post, "Day distribution").
 
     components: "a9.h1" or "9.1" (a head), "m9" (an MLP), "resid_pre9", "resid_mid9", "resid_post9" (the stream),
-    "logits"; None: those that the study chooses. OptionError for a name that the model does not have.
+    "logits"; None: those that a study chooses.
+
+    Table `answer_table` has a row per prompt, component and answer of the task's closed list: the answer's logit by the
+    lens (in nats), and `normalized`, the logit minus the mean of the component's table, divided by its deviation.
+
+    Raises `OptionError` for a component that the model does not have, and for a task without a closed list of answers.
+
+    >>> vitro.answer_tables(model, task, ["a1.h1", "logits"]).numbers.rows()
+    [('a1.h1', 7, 0), ('logits', 7, 0)]
     """
     if components is None:
         return ANSWER_TABLE.measure(model, task, options)

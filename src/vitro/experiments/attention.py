@@ -28,7 +28,7 @@ from vitro.tables import (
 from vitro.tasks import Task
 
 LOOKS = 0.01
-"""Attention below this is no look."""
+"""Attention weights below this are ignored."""
 
 
 def run(setup: Setup) -> Tables:
@@ -66,7 +66,7 @@ def _patterns(setup: Setup) -> pl.DataFrame:
                         }
                     )
                 )
-    # Head by head, however the prompts were cut into parts.
+    # Head by head, independent of how the prompts were split into parts.
     return pl.concat([frame for head in heads for frame in frames[head]])
 
 
@@ -109,7 +109,7 @@ def summary(tables: Tables) -> str:
 def figures(tables: Tables) -> dict[str, Figure]:
     """Where the key heads look, over all prompts, and their patterns.
 
-    Where prompts are of different forms, no mean over positions means anything: the pattern is the first prompt's.
+    Where prompts have different forms, a mean over positions is meaningless: the pattern shown is the first prompt's.
     """
     patterns = tables["attention_pattern"]
     if varies(tables):
@@ -141,5 +141,15 @@ ATTENTION = Experiment(
 
 
 def attention(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Where the heads look (docs/method.md, V6; the post, "Attention patterns")."""
+    """Where the heads look (docs/method.md, V6; the post, "Attention patterns").
+
+    Table `attention` has a row per prompt, layer, head and position: the weight from the final stream; the weights of a
+    head in a prompt sum to 1. Table `attention_pattern` has the key heads' whole patterns, by query and key.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.attention(model, task).numbers["from the final stream of", "4 {subject}"].row(0)
+    ('a1.h1', 0.99...)
+    """
     return ATTENTION.measure(model, task, options)

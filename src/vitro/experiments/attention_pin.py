@@ -1,4 +1,4 @@
-"""V7, pins: what becomes of the answer when heads look at one stream alone."""
+"""V7, pins: how the answer changes when heads attend to a single stream."""
 
 import numpy as np
 import polars as pl
@@ -22,9 +22,9 @@ from vitro.tasks import Task
 def groups(setup: Setup) -> list[tuple[Head, ...]]:
     """Which heads are pinned: each key head alone, and two of them together.
 
-    These two are the first two of the options' heads; by rule, the first key head and the one whose ablation costs
-    most, or, where it is the same, the one that copies most; where none copies, the one whose lens gives the subject
-    most. On GPT-2 with days: 9.1 and 10.3.
+    The pair is the first two of the options' heads. By rule, it is the first key head and the head whose ablation costs
+    most; if that is the same head, the head that copies most; if none copies, the head whose lens gives the subject the
+    highest probability. On GPT-2 with days: 9.1 and 10.3.
     """
     heads = key_heads(setup)
     if setup.options.heads is not None:
@@ -114,7 +114,7 @@ def summary(tables: Tables) -> str:
     rows = table.filter(heads=heads).select("prompt", "place", pl.col(spoken.metric).alias("value"))
     clean = rows.filter(pl.col("place").is_null()).select("prompt", pl.col("value").alias("clean"))
     pinned = rows.drop_nulls("place").join(clean, on="prompt")
-    # What may be negative is compared from its lowest value on.
+    # A metric that may be negative is compared from its lowest value upward.
     lowest = 0.0 if spoken.unit == "probability" else pinned["value"].min()
     best = leader(pinned, ("place",), pl.col("value") - lowest)
     if not best.stands_out:
@@ -148,5 +148,16 @@ ATTENTION_PIN = Experiment(
 
 
 def pin_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Heads pinned to each stream in turn (docs/method.md, V7; the post, "Attention patterns")."""
+    """Heads pinned to each stream in turn (docs/method.md, V7; the post, "Attention patterns").
+
+    Table `attention_pin` has a row per prompt, group of heads ("a9.h1+a10.h3") and place (position and mark; null for
+    the clean run): every metric when these heads attend from the final stream to that place alone.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> pinned = vitro.pin_heads(model, task).numbers
+    >>> pinned["heads"][0], round(pinned["1 If"][0], 2), round(pinned["4 {subject}"][0], 2)
+    ('a1.h1', 0.0, 0.82)
+    """
     return ATTENTION_PIN.measure(model, task, options)

@@ -1,4 +1,4 @@
-"""Who plays which part in the post's setups: chosen by rule and not by name, so that any model has them."""
+"""Which component plays which part in the post's setups: chosen by rule, not by name, so it works for any model."""
 
 import polars as pl
 
@@ -16,7 +16,7 @@ HELPERS = 3
 
 
 def cast(setup: Setup) -> Cast:
-    """The parts, by what was measured in the living model. On GPT-2 with days: those of the post.
+    """The parts, chosen from measurements of the unedited model. On GPT-2 with days they are the post's.
 
     - successor and copier: the two heads that are pinned together (see `groups`);
     - helpers: of the heads in no later layer than these, the three whose ablation costs most;
@@ -32,7 +32,7 @@ def cast(setup: Setup) -> Cast:
     strongest = ranking(setup)
     helpers = [head for head in strongest if head not in (successor, copier) and head.layer <= until][:HELPERS]
     lens = setup.tables(HEAD_LENS)["head_lens"]
-    # Those that copy come first; where none is free, those whose lens gives the subject most.
+    # Copying heads come first; if none is free, the heads whose lens gives the subject the highest probability.
     ranked = dict.fromkeys([*copying_heads(lens), *subject_heads(lens)])
     copying = [head for head in ranked if head not in (successor, copier)]
     below = [head for head in copying if head.layer < min(successor.layer, copier.layer)]

@@ -28,7 +28,7 @@ from vitro.tasks import Task
 SHOWN = ("C6", "C7", "C9")
 """The setups whose answer tables are drawn."""
 READABLE = 0.01
-"""Of the model's own answer probability, what the lens must give it where C1 and C2 read."""
+"""The share of the model's own answer probability that the lens must reach at the layer where C1 and C2 read."""
 
 
 def run(setup: Setup) -> Tables:
@@ -39,9 +39,8 @@ def run(setup: Setup) -> Tables:
 def wired(setup: Setup, parts: Cast | None = None) -> Mapping[str, Circuit]:
     """The post's setups in a model, for a cast or by rule; C1 and C2 read where the model's own answer can be read.
 
-    That is after the later of the two heads, as in the post, unless the lens there gives the whole model's answer less
-    than a hundredth of what the model gives it: then no circuit could succeed there, and they read after the last
-    layer.
+    That is after the later of the two heads, as in the post. If the lens there gives the answer less than a hundredth
+    of the model's own probability, no circuit could succeed there, and they read after the last layer instead.
     """
     parts = parts or cast(setup)
     after = setup.tables(LAYER_LENS)["layer_lens"].filter(stage="post")
@@ -52,7 +51,7 @@ def wired(setup: Setup, parts: Cast | None = None) -> Mapping[str, Circuit]:
 
 
 def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
-    """Tables of some circuits, by their names, each with a row for a circuit and a prompt, but `circuit_wiring`.
+    """Tables of named circuits. All but `circuit_wiring` have a row for each circuit and prompt.
 
     circuits: every metric but kl, answer_rank (0 = top), wrong_prob, top_token, top_prob. circuit_answer_table: the
     logits of the closed list of answers, as in `answer_table`; no rows where there is none. circuit_attention: the
@@ -165,7 +164,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def in_one_line(text: pl.Expr) -> pl.Expr:
-    """A wiring in one line, which says that there are constants and leaves it to the text to list them."""
+    """A wiring in one line; it mentions that there are constants without listing them."""
     return text.str.replace_all(r"(?m)^(\w+: ).*$", "${1}…").str.replace_all("\n", "; ")
 
 
@@ -196,7 +195,7 @@ def _figures(tables: Tables) -> dict[str, Figure]:
     wiring = tables["circuit_wiring"].select("circuit", "text", "n_heads")
     for number, (name, text, n_heads) in enumerate(wiring.iter_rows(), start=1):
         boxes, arrows = boxes_and_arrows(Circuit.wire(text), n_heads)
-        # Names of circuits are anyone's, and those of figures become files.
+        # Users choose the names of circuits, and names of figures become file names.
         key = name if name in WORDS else str(number)
         drawn[f"circuit_drawing_{key}"] = circuit_drawing(boxes, arrows, f"The circuit {name}", WORDS.get(name, ""))
     return drawn
@@ -227,6 +226,16 @@ def in_vitro(
     """Circuits on their own (docs/method.md, section 7; the post, "In-Vitro Results").
 
     circuits: any, by name; or who plays which part in the post's setups (`POST` in GPT-2 small); None: chosen by rule.
+
+    Table `circuits` has a row per circuit and prompt: every metric but kl, the answer's rank (0 is the top), and the
+    most probable token. The other tables hold the circuits' answer tables, attention and wiring (see `tables_of`).
+
+    Raises `CircuitError` where the model cannot run a circuit, and `OptionError` where the post's setups are asked for
+    and the task's prompts do not differ in a subject alone.
+
+    >>> successor = vitro.Circuit.wire("input -> a1.h1; a1.h1 -> logits")
+    >>> vitro.in_vitro(model, task, {"successor": successor}).table["circuit", "prompt", "top_token"].row(0)
+    ('successor', 0, ' Tuesday')
     """
     setup = Setup(model, task, options)
     setup.check()

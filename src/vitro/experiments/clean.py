@@ -15,9 +15,9 @@ from vitro.tables import Tables, said, the, with_kinds
 from vitro.tasks import Task
 
 FEW = 24
-"""Up to so many prompts of several kinds are listed one by one."""
+"""The most prompts of several kinds that are listed one by one."""
 LISTED = 100
-"""Of those that are listed one by one, the first."""
+"""The most prompts that are listed one by one."""
 
 
 def run(setup: Setup) -> Tables:
@@ -94,5 +94,15 @@ CLEAN = Experiment(
 
 
 def clean_run(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """How a model answers a task when nothing is edited (docs/method.md, V1; the post, "The Task")."""
+    """How a model answers a task when nothing is edited (docs/method.md, V1; the post, "The Task").
+
+    Table `clean` has a row per prompt: its label, right and wrong answer, every metric but kl, the answer's rank among
+    all tokens (0 is the top), and the most probable token. Probabilities are shares of 1, logits are in nats.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.clean_run(model, task).table["label", "answer", "answer_rank", "top_token"].row(0)
+    ('Monday', 'Tuesday', 0, ' Tuesday')
+    """
     return CLEAN.measure(model, task, options)

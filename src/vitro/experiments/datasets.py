@@ -1,4 +1,4 @@
-"""V2, the drawn sentences: over what random and mean ablation take their means."""
+"""V2, the drawn sentences over which random and mean ablation take their means."""
 
 import numpy as np
 import polars as pl

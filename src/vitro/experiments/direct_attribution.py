@@ -18,7 +18,7 @@ from vitro.tasks import Task
 SHOWN = 12
 _KINDS = {"head": "heads", "MLP": "MLPs", "bias": "biases", "embedding": "the embedding"}
 NATS = 1e-3
-"""Shares below this are called nothing."""
+"""Shares below this count as zero."""
 
 
 def run(setup: Setup) -> Tables:
@@ -121,6 +121,12 @@ DIRECT_ATTRIBUTION = Experiment(
 def direct_attribution(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Every component's share of the logit difference at the final stream (docs/method.md, section 5.4).
 
-    Example: `vitro.direct_attribution(model, vitro.tasks.days()).numbers`
+    Table `direct_attribution` has a row per prompt and component (embeddings, heads, MLPs, biases): its share in nats.
+    The shares of a prompt sum to its logit difference.
+
+    Raises `OptionError` where a prompt has no wrong answer, or an option does not fit the task or the model.
+
+    >>> vitro.direct_attribution(model, task).numbers["component"].to_list()[:2]
+    ['a1.h1', 'a0.h2']
     """
     return DIRECT_ATTRIBUTION.measure(model, task, options)

@@ -1,4 +1,4 @@
-"""Exact effects of every edge: what the answer loses when one reader no longer gets what one source writes."""
+"""Exact effects of every edge: what the answer loses when a reader no longer receives a source's output."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,14 +23,14 @@ from vitro.tasks import Task
 
 N_SHOWN = 15
 NATS = 1e-3
-"""Changes of a logit difference below this are called nothing."""
+"""Changes of a logit difference below this count as zero."""
 
 
 def run(setup: Setup) -> Tables:
     """Table `edges`: prompt, source, target, input (q, k, v or null), method, and how the answer changes.
 
     Every edge is cut alone: its reader reads the stream with the source's output ablated, everything else stays and
-    everything after the reader follows. Made block by block, so that a study that is stopped goes on with the next one.
+    everything after the reader follows. Computed block by block, so that an interrupted study continues with the next.
     """
     blocks = range(setup.model.shape.n_layers + 1)
     parts = [setup.part(f"edges/{layer}", partial(_into, setup.swept, layer)) for layer in blocks]
@@ -57,7 +57,7 @@ def _into(setup: Setup, layer: int) -> Tables:
 
 
 def edge_columns(edges: Sequence[Edge], prompts: Int[np.ndarray, " prompt"], method: str) -> pl.DataFrame:
-    """Which edge, on which prompt, each row is of: every edge on all prompts, then the next."""
+    """Columns that name each row's edge and prompt: all prompts of the first edge, then the next edge."""
     return pl.DataFrame(
         {
             "prompt": np.tile(prompts, len(edges)),
@@ -83,9 +83,9 @@ def by_edge(table: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 
 def edge_metric(tables: Tables) -> str:
-    """By what edges are ranked: the study's metric, or the logit difference where that is no logit.
+    """What edges are ranked by: the study's metric, or the logit difference where that is no logit.
 
-    One edge of thousands moves a probability by less than can be told from rounding.
+    A single edge among thousands moves a probability by less than the rounding error.
     """
     spoken = said(tables)
     return spoken.metric if spoken.unit == "nats" else "logit_diff"
@@ -108,7 +108,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """Which single edge changes the metric most, where one does, and how few come near."""
+    """Which edge changes the metric most, if one stands out, and how few others come near."""
     metric = edge_metric(tables)
     edges = by_edge(tables["edges"], metric)
     means = edges.select("source", "target", "input", "edge", pl.col("change").sign().alias("sign"))
@@ -147,5 +147,15 @@ EDGES = Experiment(
 
 
 def ablate_edges(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The exact effect of cutting each edge alone (path patching, arXiv 2304.05969, of every edge of the model)."""
+    """The exact effect of cutting each edge alone (path patching, arXiv 2304.05969, of every edge of the model).
+
+    Table `edges` has a row per prompt and edge (source, target, input): how every metric changes, cut minus clean,
+    when what the source writes is ablated for that reader alone. It takes minutes on models such as GPT-2 small.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.ablate_edges(model, task, vitro.Options(sweep_prompts=2)).numbers["edge"].to_list()[:2]
+    ['a1.h1->logits', 'input->a1.h1<v>']
+    """
     return EDGES.measure(model, task, options)

@@ -46,7 +46,7 @@ def correlations(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The worst misses: the edges whose estimate is furthest from the exact effect."""
+    """The worst misses: the edges whose estimates are furthest from the exact effects."""
     miss = (pl.col("approximate") - pl.col("exact")).alias("miss")
     return (
         tables["edges_agreement"]

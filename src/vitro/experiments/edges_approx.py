@@ -79,5 +79,15 @@ EDGES_APPROX = Experiment(
 
 
 def approximate_edges(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Every edge by attribution patching (EAP, arXiv 2310.10348) and integrated gradients (EAP-IG, 2403.17806)."""
+    """Every edge by attribution patching (EAP, arXiv 2310.10348) and integrated gradients (EAP-IG, arXiv 2403.17806).
+
+    Table `edges_approx` has a row per prompt, edge (source, target, input) and approximation: how each metric that has
+    a gradient would change, to first order, if the edge alone were cut. Probabilities are shares of 1, logits in nats.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.approximate_edges(model, task).numbers["edge"].to_list()[:2]
+    ['input->a1.h1<v>', 'a1.h1->logits']
+    """
     return EDGES_APPROX.measure(model, task, options)

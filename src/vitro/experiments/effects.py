@@ -1,4 +1,4 @@
-"""What is read off final streams: what they answer, and how that differs from the clean run's."""
+"""Readings of final streams: what they answer, and how that differs from the clean run."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -8,10 +8,10 @@ from vitro.experiments.setup import Setup
 from vitro.metrics import METRICS, Whole, fitting
 
 CHANGES = tuple(f"{name}_change" for name in METRICS if name != "kl")
-"""The columns of changes, for tables that have every metric; null where a task has not what a metric needs."""
+"""The columns of changes, for tables that have every metric; null where the task lacks what a metric needs."""
 
 LEVELS = tuple(METRICS)
-"""The columns of the metrics themselves, kl among them."""
+"""The columns of the metrics themselves, including kl."""
 
 
 def levels(setup: Setup) -> Read:
@@ -26,7 +26,7 @@ def levels(setup: Setup) -> Read:
 
 
 def beside_model(setup: Setup) -> Read:
-    """The same, and model_...: every metric but kl of the clean run, in each row."""
+    """The same, with model_...: every metric but kl of the clean run, in each row."""
     metrics, of_rows = fitting(setup.questions), levels(setup)
 
     def read(finals: Finals) -> dict[str, Float[Tensor, "row prompt"]]:
@@ -54,7 +54,7 @@ def effects(setup: Setup) -> Read:
 
 
 def answered(setup: Setup) -> Read:
-    """A reading of what is answered, each [variant, prompt].
+    """A reading of the answers, each [variant, prompt].
 
     Every metric but kl; answer_rank: how many tokens beside the right ones the best of those is not above (0 = top);
     wrong_prob: the probability of the wrong tokens; top: the most probable token, and its top_prob.

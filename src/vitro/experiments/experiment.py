@@ -25,7 +25,7 @@ LACKS: Mapping[Asks, str] = {
     "ordered words": "a tokenizer that knows the words of some ordered set",
     "direction": "a wrong answer in every prompt, or a token to steer by (--steer-token)",
 }
-"""What a measurement may ask of a task, in words."""
+"""What a measurement may require of a task, in words."""
 HAS: Mapping[Asks, Callable[[Setup], bool]] = {
     "subject": lambda setup: setup.varying,
     "among": lambda setup: bool(setup.questions.among),
@@ -58,10 +58,10 @@ class Experiment:
     numbers: Callable[[Tables], pl.DataFrame]
     """The few rows that the report prints."""
     summary: Callable[[Tables], str] = lambda tables: ""
-    """What was found, in a sentence for the top of the report; empty for what only serves the others."""
+    """The result in a sentence for the top of the report; empty for experiments that only serve others."""
     needs: tuple["Experiment", ...] = ()
     asks: tuple[Asks, ...] = ()
-    """What of a task it cannot do without (see `LACKS`)."""
+    """What it requires of a task (see `LACKS`)."""
 
     @property
     def command(self) -> str:
@@ -91,7 +91,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured: its tables by name, its figures, and in a notebook both at a glance."""
+    """What was measured: its tables by name, its figures, and in a notebook both at a glance.
+
+    >>> clean = vitro.clean_run(model, task)
+    >>> clean.experiment.title, list(clean.figures), clean.table.height
+    ('Clean answers', ['clean'], 7)
+    """
 
     experiment: Experiment
     tables: Tables

@@ -1,4 +1,4 @@
-"""What a study may say that it found, sentence by sentence."""
+"""The findings that a study may state, sentence by sentence."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def does_task(tables: Tables) -> bool:
 
 
 def findings(done: Sequence[Experiment], tables: Tables) -> list[str]:
-    """A sentence for each experiment that has one; of a task that the model does not do, that alone."""
+    """A sentence for each experiment that has one; if the model does not do the task, only that."""
     if "clean" in tables and not does_task(tables):
         clean = tables["clean"]
         right, prob = (clean["answer_rank"] == 0).sum(), clean["answer_prob"].to_numpy().mean()

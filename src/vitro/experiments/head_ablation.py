@@ -31,7 +31,7 @@ def run(setup: Setup) -> Tables:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The ten heads whose ablation moves the mean metric most, with the other ways of ablating beside it."""
+    """The ten heads whose ablation changes the mean metric most, with all kinds of ablation."""
     by_head = by_method(tables, "head_ablation", (), head_name(), "head")
     spoken = said(tables)
     by = pl.col(f"{spoken.ablation}: change of {spoken.quantity.short}").abs()
@@ -39,7 +39,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """The head without which the answer loses most."""
+    """The head whose ablation costs the answer most."""
     return costs_most(tables, "head_ablation", ("layer", "head"), "a{}.h{}", "head")
 
 
@@ -67,6 +67,14 @@ HEAD_ABLATION = Experiment(
 def ablate_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Every head ablated alone (docs/method.md, V3; the post, "Head ablation").
 
-    Example: `vitro.ablate_heads(model, vitro.tasks.days()).table`
+    Table `head_ablation` has a row per prompt, method (kind of ablation), layer and head: how every metric changes,
+    ablated minus clean, and kl = KL(clean || ablated) in nats. `numbers` are the ten heads that matter most.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> heads = vitro.ablate_heads(model, task)
+    >>> heads.numbers["head"][0], heads.table["method"].unique().sort().to_list()
+    ('a1.h1', ['mean', 'random', 'zero'])
     """
     return HEAD_ABLATION.measure(model, task, options)

@@ -30,7 +30,7 @@ from vitro.tables import (
 from vitro.tasks import Task
 
 LISTED = 6
-"""Heads that a sentence names."""
+"""The most heads that a sentence names."""
 
 
 def run(setup: Setup) -> Tables:
@@ -70,7 +70,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def lens_columns(spoken: Said) -> list[pl.Expr]:
-    """Of some heads by their lens: in how many prompts the answer leads, and the mean of right and wrong."""
+    """Aggregates of heads' lenses: in how many prompts the answer leads, and the mean of right and wrong."""
     return [
         (pl.col("answer_rank_among_answers") == 0).sum().alias(f"answer above {spoken.rivals} in"),
         pl.col("answer_prob").mean().alias("mean answer prob"),
@@ -101,7 +101,7 @@ def _listed(heads: list[Head]) -> str:
 
 
 def _most(table: pl.DataFrame, heads: list[Head], holds: pl.Expr, does: str) -> str:
-    """The head of a kind of which it holds in the most prompts, with both its numbers; empty where there is none."""
+    """Words on the head for which the condition holds in the most prompts; empty where there are no heads."""
     if not heads:
         return ""
     counted = [table.filter(layer=layer, head=head).select(holds.sum()).item() for layer, head in heads]
@@ -131,5 +131,16 @@ HEAD_LENS = Experiment(
 
 
 def head_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The logit lens on every head (docs/method.md, V4; the post, "Logit lens applied to heads")."""
+    """The logit lens on every head (docs/method.md, V4; the post, "Logit lens applied to heads").
+
+    Table `head_lens` has a row per prompt, layer and head: the probabilities of right and wrong as if the model ended
+    with the head's output at the final stream, and the ranks of the answer and of the subject. Table `head_lens_top`
+    has the ten most probable tokens.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.head_lens(model, task).numbers["head", "answer above all other answers in"].row(0)
+    ('a1.h1', 7)
+    """
     return HEAD_LENS.measure(model, task, options)

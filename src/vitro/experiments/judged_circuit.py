@@ -22,9 +22,9 @@ from vitro.tables import RARE, Tables, chance, interval, said
 from vitro.tasks import Task, TaskError
 
 RANDOM = 200
-"""Random circuits."""
+"""The number of random circuits."""
 PARTS = 20
-"""Parts of a circuit that are knocked out, at most; all of them where there are no more."""
+"""The most parts of a circuit that are knocked out; all of them where there are fewer."""
 _LINE = 150
 """Characters of a wiring that a figure's subtitle has room for."""
 
@@ -35,9 +35,9 @@ def run(setup: Setup) -> Tables:
 
 
 def quality_of(setup: Setup, circuit: Circuit) -> Tables:
-    """Table `judged_circuit`, a circuit's text, and what is said of it, per prompt.
+    """Table `judged_circuit`, the circuit's text, and the tables that judge it, per prompt.
 
-    That is `faithfulness`, `minimality`, `completeness` and `random_circuits`.
+    These are `faithfulness`, `minimality`, `completeness` and `random_circuits`.
     """
     return {
         "judged_circuit": pl.DataFrame({"text": [str(circuit)]}),
@@ -49,10 +49,10 @@ def quality_of(setup: Setup, circuit: Circuit) -> Tables:
 
 
 def faithfulness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
-    """The circuit beside the model, on the task and on every paraphrase of it that this tokenizer can ask.
+    """The circuit beside the model, on the task and on each of its paraphrases that fits this tokenizer.
 
-    In a paraphrase the subject stands elsewhere: heads pinned to where it stands in the task follow it. A circuit with
-    a head pinned to any other position is asked in the task's own words alone: elsewhere that position means nothing.
+    In a paraphrase the subject has another position, and heads pinned to the subject follow it. A circuit with a head
+    pinned to any other position is run on the task's own template only: in a paraphrase that position has no meaning.
 
     Columns: template (of the task, its name where it has several), prompt, every metric of the circuit and, as
     model_..., of the model, and kl: KL(model || circuit) over the vocabulary, in nats.
@@ -90,7 +90,7 @@ def minimality(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 
 
 def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
-    """Parts of the circuit knocked out, of the living model (ablated) and of the circuit: the two should fall alike.
+    """Parts of the circuit knocked out of the model (ablated) and of the circuit: both should fall alike.
 
     Parts are made of the heads and MLPs that it names (`Circuit.components`); where it names none the table is empty.
     Columns: knocked_out ("a9.h1+m9"), size, whole (whether it is all of the circuit), prompt, every metric but kl of
@@ -119,7 +119,7 @@ def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """Circuits of the same size and kind with other components, drawn at random; number 0 is the circuit itself.
 
-    The wiring stays; heads stand for heads and MLPs for MLPs. Columns: number, prompt, and every metric.
+    The wiring stays; heads are replaced by heads and MLPs by MLPs. Columns: number, prompt, and every metric.
     """
     random = np.random.default_rng(setup.options.seed)
     drawn = [recast(setup.model, circuit, random) for _ in range(RANDOM)]
@@ -128,7 +128,7 @@ def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 
 
 def _following(circuit: Circuit, setup: Setup) -> Circuit | None:
-    """The circuit with its pins on the subject, wherever that is; None where one is pinned to another position."""
+    """The circuit with its pins on the subject, wherever that is; None where a head is pinned elsewhere."""
     subject = setup.questions.marks["subject"][0] if setup.varying else "subject"
     if {pin for _, pin in circuit.pins} - {subject, "subject"}:
         return None
@@ -143,7 +143,7 @@ def _without(circuit: Circuit, part: Sequence[Node]) -> Circuit | None:
 
 
 def _knocked_out(setup: Setup, part: Sequence[Node]) -> Circuit:
-    """The living model with a part of it ablated."""
+    """The model with a part of it ablated."""
     last = setup.model.shape.n_layers - 1
     return Circuit(
         frozenset({Edge(stream(last), LOGITS)}), constants=frozenset((node, setup.ablation) for node in part)
@@ -151,7 +151,7 @@ def _knocked_out(setup: Setup, part: Sequence[Node]) -> Circuit:
 
 
 def _parts_of(nodes: Sequence[Node], seed: int) -> list[tuple[Node, ...]]:
-    """All parts but the empty one, or the whole and a sample of the others where there are many."""
+    """All parts but the empty one; where there are many, all nodes together and a sample of the other parts."""
     if 2 ** len(nodes) - 1 <= PARTS:
         return [part for size in range(1, len(nodes) + 1) for part in combinations(nodes, size)]
     random = np.random.default_rng(seed)
@@ -164,7 +164,7 @@ def _parts_of(nodes: Sequence[Node], seed: int) -> list[tuple[Node, ...]]:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """What is asked of the circuit, its value, what that is compared with, and what the values are."""
+    """Each question about the circuit, its value, what that is compared with, and what the values are."""
     return pl.DataFrame(
         [*_faithful(tables), *_complete(tables), *_minimal(tables), *_chance(tables)],
         schema=["question", "circuit", "compared with", "the values"],
@@ -177,12 +177,12 @@ WORDS = {
     "answer_prob": "answer among all tokens",
     "logit_diff": "logits, answer - {wrong}",
 }
-"""What is said of a circuit, in a few words: those of these that a task has."""
+"""The metrics that a judgement may quote, in a few words; a task may lack some."""
 Judgement = tuple[str, str, str, str]
 
 
 def _words(tables: Tables) -> dict[str, str]:
-    """The metrics that are spoken of, the first of them first."""
+    """The metrics that the judgement quotes, the main one first."""
     wrong, table = said(tables).wrong, tables["random_circuits"]
     return {name: words.format(wrong=wrong) for name, words in WORDS.items() if table[name].null_count() == 0}
 
@@ -252,7 +252,7 @@ def _with_interval(by_template: Sequence[pl.DataFrame], column: str) -> str:
 
 
 def summary(tables: Tables) -> str:
-    """How sure it is of the answer among the answers, beside the model and beside chance."""
+    """The circuit's main metric, beside the model's and beside chance."""
     (_, circuit, model, _), *_ = _faithful(tables)
     (_, rank, among, p), *_ = _chance(tables)
     templates = tables["faithfulness"]["template"].n_unique()
@@ -294,9 +294,20 @@ JUDGED_CIRCUIT = Experiment(
 
 
 def judge(model: Model, task: Task, circuit: Circuit | None = None, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """How good a circuit is; None: the post's final one, its parts filled by rule.
+    """How good a circuit is (docs/method.md, section 8).
 
-    Faithfulness (over prompts and paraphrases), minimality, completeness, and random circuits of its kind.
+    circuit: None: the post's final circuit (C7), its parts filled by rule.
+
+    Tables: `faithfulness` (circuit and model, over prompts and paraphrases), `minimality` (each component left out in
+    turn), `completeness` (parts knocked out of circuit and model) and `random_circuits` (others of its size and kind),
+    each with every metric per prompt.
+
+    Raises `CircuitError` where the model cannot run the circuit, and `OptionError` where none is given and the task's
+    prompts do not differ in a subject alone.
+
+    >>> judged = vitro.judge(model, task, vitro.Circuit.wire("input -> a1.h1; a1.h1 -> logits"))
+    >>> judged.numbers["question"][0], sorted(judged.tables)[:3]
+    ('faithful: answer among the answers', ['completeness', 'faithfulness', 'judged_circuit'])
     """
     setup = Setup(model, task, options)
     setup.check()

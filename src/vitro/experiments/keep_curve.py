@@ -17,9 +17,9 @@ from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
 POINTS = 150
-"""Numbers of heads at most; where a model has fewer heads, each number of them is measured."""
+"""The most numbers of heads measured; where a model has fewer heads, every number is."""
 FEW, FEWER = 24, 40
-"""Of more prompts than a few, so many at most: each is a full pass."""
+"""With more than FEW prompts, at most FEWER points are measured: each is a full pass."""
 
 
 def run(setup: Setup) -> Tables:
@@ -29,7 +29,7 @@ def run(setup: Setup) -> Tables:
     """
     order, setup = ranking(setup), setup.swept
     points = POINTS if len(setup.questions) <= FEW else FEWER
-    # In larger models every number at first, then ever wider steps: it is the first heads that matter.
+    # In larger models every number at first, then wider and wider steps: the first heads matter most.
     steps = (len(order) * np.linspace(0, 1, points) ** 2).round().astype(int)
     counts = range(len(order) + 1) if len(order) < points else sorted(set(steps.tolist()))
     circuits = {str(k): Circuit.within(setup.model, order[:k], setup.ablation) for k in counts}
@@ -53,8 +53,8 @@ def numbers(tables: Tables) -> pl.DataFrame:
 def summary(tables: Tables) -> str:
     """After how many heads of this order half of the metric is back, and whether fewer than all give more.
 
-    It is no minimum: another order of the same heads may need fewer. Half way is from what no head gives, or from 0
-    where that is more, to what all give.
+    It is no minimum: another order of the same heads may need fewer. Half way is between the value with no head (at
+    most 0) and the value with all heads.
     """
     spoken = said(tables)
     table = tables["keep_curve"].select("k", "prompt", pl.col(spoken.metric).alias("value"))
@@ -70,7 +70,7 @@ def summary(tables: Tables) -> str:
     own = table.filter(k=means["k"][-1]).select("prompt", pl.col("value").alias("own"))
     gain = table.join(own, on="prompt").filter(pl.col("k") < means["k"][-1])
     best = leader(gain, ("k",), pl.col("value") - pl.col("own"))
-    # Which k is the highest is not asked, but whether the highest is above the model beyond the prompts' spread.
+    # The question is whether the highest point is above the model beyond the prompts' spread, not which k it is at.
     at = gain.filter(k=best.key[0])
     above = leader(at, ("k",), pl.col("value") - pl.col("own")).stands_out
     heads = "1 head" if best.key[0] == 1 else f"{best.key[0]} heads"
@@ -103,5 +103,14 @@ KEEP_CURVE = Experiment(
 
 
 def keep_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The k strongest heads kept, for k from none to all (the post, "Finding a subset under mean ablation")."""
+    """The k strongest heads kept, for k from none to all (the post, "Finding a subset under mean ablation").
+
+    Table `keep_curve` has a row per k and prompt: every metric when all heads but the k strongest are ablated.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.keep_heads(model, task).numbers["heads kept"].to_list()
+    [0, 1, 2, 4, 8, 12]
+    """
     return KEEP_CURVE.measure(model, task, options)

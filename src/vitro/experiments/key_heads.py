@@ -1,4 +1,4 @@
-"""V4 up close, the key heads: chosen by rule and not by name, so that any model has them, and shown one by one."""
+"""V4 up close, the key heads: chosen by rule, not by name, so that any model has them; each shown in detail."""
 
 import polars as pl
 
@@ -28,9 +28,9 @@ AT_MOST = 8
 
 
 def key_heads(setup: Setup) -> tuple[Head, ...]:
-    """The options' heads, or those that stand out (see `reasons`), at most eight, each once.
+    """The options' heads, or those that stand out (see `reasons`), at most eight, without repeats.
 
-    The first is the one that pins and steering look at most closely.
+    Pins and steering show the first of them most closely.
     """
     return tuple(Head(*head) for head in setup.options.heads or ()) or tuple(reasons(setup))[:AT_MOST]
 
@@ -41,13 +41,13 @@ def ranking(setup: Setup) -> list[Head]:
 
 
 def reasons(setup: Setup) -> dict[Head, list[str]]:
-    """The heads that stand out, and in a word or two each rule that says so, in this order:
+    """The heads that stand out, each with the rules that selected it, in this order:
 
     1. the two most selective (the answer above all other answers in every prompt; if there is none, in all but one);
     2. the two whose ablation costs most of the metric, by the study's ablation and by random where that is another;
     3. the two most probable copying heads (`copying_heads`); where none copies, the two whose lens gives the subject
-       most, as words of its kind ("subject"). Of a task without a subject there are none.
-    That a head is suppressing is said of those chosen.
+       most, as words of its kind ("subject"). A task without a subject has none.
+    A chosen head that is also suppressing is marked so.
     """
     lens, ablation = setup.tables(HEAD_LENS)["head_lens"], setup.tables(HEAD_ABLATION)["head_ablation"]
     by_rule = {"selective": (selective_heads(lens) or selective_heads(lens, misses=1))[:2]}
@@ -72,7 +72,7 @@ def named(heads: tuple[Head, ...]) -> str:
 
 
 def run(setup: Setup) -> Tables:
-    """Table `key_heads`: layer, head and why it is one, in the order in which all sections show them."""
+    """Table `key_heads`: layer, head and the reason, in the order in which all sections show them."""
     why: dict[Head, list[str]]
     if setup.options.heads is None:
         why = dict(list(reasons(setup).items())[:AT_MOST])
@@ -90,14 +90,14 @@ def run(setup: Setup) -> Tables:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """Why each key head is one, and by its lens: how often the answer leads, the answer's and the subject's mean."""
+    """Why each head was chosen and, by its lens, how often the answer leads and the mean of right and wrong."""
     by_head = tables["head_lens"].group_by("layer", "head").agg(lens_columns(said(tables)))
     rows = tables["key_heads"].join(by_head, on=["layer", "head"], how="left", maintain_order="left")
     return rows.select(head_name().alias("head"), pl.col("why").alias("chosen by"), pl.exclude("layer", "head", "why"))
 
 
 def summary(tables: Tables) -> str:
-    """Which heads are the key heads, and what made them so."""
+    """Which heads are the key heads, and why."""
     heads = (f"{Head(layer, head)} ({why})" for layer, head, why in tables["key_heads"].iter_rows())
     return f"The key heads, shown one by one below: {', '.join(heads)}."
 
@@ -120,5 +120,15 @@ KEY_HEADS = Experiment(
 
 
 def head_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The key heads' top tokens (docs/method.md, V4; the post, "Logit lens applied to heads")."""
+    """The key heads' top tokens (docs/method.md, V4; the post, "Logit lens applied to heads").
+
+    Table `key_heads` has a row per key head: layer, head and why it was chosen (see `key_heads`). The figure shows each
+    head's most probable token by the logit lens in every prompt.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.head_tokens(model, task).numbers["head", "chosen by"].row(0)
+    ('a1.h1', 'selective, mean ablation, random ablation')
+    """
     return KEY_HEADS.measure(model, task, options)

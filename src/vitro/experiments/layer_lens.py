@@ -48,7 +48,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """Where the answer's probability peaks, and from where on the answer leads."""
-    # Where the answer has no probability to speak of, what leads what is an accident.
+    # Where the answer has next to no probability, which token leads is an accident.
     table = numbers(tables).filter(pl.col("mean answer prob") > FLOOR)
     after = tables["layer_lens"].filter(stage="post")
     n_prompts = after["prompt"].n_unique()
@@ -92,5 +92,15 @@ LAYER_LENS = Experiment(
 
 
 def layer_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """The logit lens on every layer (docs/method.md, V8; the post, "Logit lens applied to layers")."""
+    """The logit lens on every layer (docs/method.md, V8; the post, "Logit lens applied to layers").
+
+    Table `layer_lens` has a row per prompt, layer and stage (pre, mid, post): the probabilities of right and wrong as
+    if the model ended there, and the answer's rank. Table `layer_lens_top` has the ten most probable tokens.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.layer_lens(model, task).numbers["layer", "answer above all other answers in"].rows()
+    [(0, 0), (1, 7), (2, 7)]
+    """
     return LAYER_LENS.measure(model, task, options)

@@ -20,7 +20,7 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """What the lens shows of some vectors, each of which belongs to a prompt. `logit_lens` returns it on the CPU."""
+    """What the lens reads off vectors, each of which belongs to a prompt. `logit_lens` returns it on the CPU."""
 
     answer_prob: Float[Tensor, " vector"]
     wrong_prob: Float[Tensor, " vector"]
@@ -42,7 +42,7 @@ class Lens:
         return {name: getattr(self, name).numpy() for name in names}
 
     def subject_columns(self) -> dict[str, pl.Series]:
-        """Where the subject stands among the task's words, as the columns of a table; null where there is none."""
+        """The subject's rank among the task's words, as columns of a table; null where there is no subject."""
         empty = [None] * len(self.answer_prob)
         rank, last = self.subject_rank_among_words, self.subject_last_among_words
         return {
@@ -65,7 +65,7 @@ class Lens:
 
 @torch.inference_mode()
 def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: Int[Tensor, " vector"]) -> Lens:
-    """Final norm, unembedding, softmax. prompt: whose answer is looked for in each vector.
+    """Final norm, unembedding, softmax. prompt: which prompt's answer is read off each vector.
 
     Source: the post, "Logit lens"; a head's own output is read the same way as the whole stream.
     """
@@ -81,7 +81,7 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
                 answer_prob=METRICS["answer_prob"].of(answers),
                 wrong_prob=answers.wrong_prob(),
                 answer_rank_among_answers=answers.rank_listed() if setup.questions.among else answers.rank_wrong(),
-                # The words that a subject is told from are all that is asked about: the subjects, and the answers.
+                # The subject is ranked among all tokens of the questions: the subjects and the answers.
                 subject_rank_among_words=_rank(answers.among, answers.wrong) if setup.varying else None,
                 subject_last_among_words=_last(answers.among, answers.wrong) if setup.varying else None,
                 answer_logits=answers.listed,
@@ -93,16 +93,16 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Any:
-    """Parts as one, on the CPU; None where a task has no such thing."""
+    """The parts concatenated, on the CPU; None where the task lacks the value."""
     present = [part for part in parts if part is not None]
     return torch.cat(present).cpu() if present else None
 
 
 def _rank(among: Float[Tensor, "vector word"], word: Float[Tensor, "vector 1"]) -> Int[Tensor, " vector"]:
-    """How many others a word of them is not above: ties count against it, and so does NaN on either side."""
+    """How many other words the word is not above: ties count against it, and so does NaN on either side."""
     return (~(among < word)).sum(-1) - 1
 
 
 def _last(among: Float[Tensor, "vector word"], word: Float[Tensor, "vector 1"]) -> Bool[Tensor, " vector"]:
-    """Whether all others are above a word of them."""
+    """Whether all other words are above the word."""
     return (among > word).sum(-1) == among.shape[-1] - 1

@@ -27,7 +27,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """Which MLP raises and which lowers the answer most, where one stands out."""
+    """Which MLP raises and which lowers the answer most, if any stands out."""
     change = pl.col("answer_prob_after") - pl.col("answer_prob_before")
     raises, lowers = (leader(tables["mlp_local"], ("layer",), effect) for effect in (change, -change))
     parts = [
@@ -56,5 +56,15 @@ MLP_LOCAL = Experiment(
 
 
 def mlp_local(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """What each MLP does on the spot (docs/method.md, V11; the post, "Layer MLPs")."""
+    """What each MLP does on the spot (docs/method.md, V11; the post, "Layer MLPs").
+
+    Table `mlp_local` has a row per prompt and layer: the answer's probability by the logit lens before the MLP and
+    after it.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.mlp_local(model, task).numbers["MLP"].to_list()
+    ['m2', 'm0', 'm1']
+    """
     return MLP_LOCAL.measure(model, task, options)

@@ -21,7 +21,7 @@ from vitro.tables import Tables, head_name, leader, places, said, varies
 from vitro.tasks import Task
 
 STREAMS: tuple[Patch, ...] = ("resid_pre", "attn_out", "mlp_out")
-"""What is patched where nothing else is asked for."""
+"""The sites that are patched by default."""
 
 
 def run(setup: Setup) -> Tables:
@@ -30,10 +30,10 @@ def run(setup: Setup) -> Tables:
 
 
 def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | str] | None = None) -> Tables:
-    """Table `patching`: prompt, site, layer, head (null but for z and pattern), position, mark, and every change.
+    """Table `patching`: prompt, site, layer, head (null except for z and pattern), position, mark, and every change.
 
     positions: numbers, or names of marks; None: every position where prompts differ in their subject alone, else every
-    mark. A change is that of the whole run when one activation at one position is the counterfactual's.
+    mark. A change is patched minus clean, with a single activation at a single position set to the counterfactual's.
     """
     setup = setup.swept
     questions = setup.questions
@@ -74,7 +74,7 @@ def patching_of(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | 
 
 
 def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[str | None, tuple[int, ...]]]:
-    """The positions that are asked for, each with its mark's name and one number for every prompt."""
+    """The requested positions, each with its mark's name and a number for every prompt."""
     questions = setup.questions
     marked = questions.marked
     if positions is None and not setup.varying:
@@ -106,7 +106,7 @@ def _by_place(tables: Tables) -> pl.DataFrame:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """For every site the layer and place whose patching moves the metric most."""
+    """For every site the three layers and places whose patching changes the metric most."""
     change = said(tables).change
     component = pl.when(pl.col("head").is_null()).then(pl.format("layer {}", "layer")).otherwise(head_name())
     means = (
@@ -162,14 +162,18 @@ def patch(
     positions: Sequence[int | str] | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> Measurement:
-    """Any site of the model, each layer (and head) and position patched from the prompt's counterfactual.
+    """Patch any site of the model, each layer (and head) and position, from the prompt's counterfactual.
 
     sites: resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, pattern. positions: numbers, negative ones from the
     end, or marks of the task ("subject", "IO"); None: see `patching_of`.
-    OptionError for a site or a mark that there is not, and for a task without counterfactuals.
+    Table `patching` has a row per prompt, site, layer, head (for z and pattern) and position: how every metric changes,
+    patched minus clean, and kl = KL(clean || patched) in nats.
     Source: Meng et al. 2022 (arXiv 2202.05262); Zhang & Nanda 2023 (arXiv 2309.16042).
 
-    Example: `vitro.patch(model, vitro.tasks.named("ioi:20"), ["resid_pre"], ["S2", "final"]).table`
+    Raises `OptionError` for a site or mark that does not exist, and for a task without counterfactuals.
+
+    >>> vitro.patch(model, task, ["attn_out"], ["subject", "final"]).numbers["where", "place"].row(0)
+    ('layer 1', '7 is')
     """
     if isinstance(sites, str) or not sites or not set(sites) <= set(PATCHES):
         raise OptionError(f"sites are {sites!r}; what works: a list of {', '.join(PATCHES)}")

@@ -1,4 +1,4 @@
-"""V0, the prompts: what the model is given, token by token, and what is asked of it."""
+"""V0, the prompts: the model's input, token by token, and the questions about it."""
 
 import numpy as np
 import polars as pl
@@ -9,11 +9,11 @@ from vitro.tables import Tables, said, the, varies, with_kinds
 from vitro.tasks import FINAL
 
 SHOWN = 24
-"""Prompts that the report lists; of more of them, of several kinds, the first of each kind."""
+"""The most prompts that the report lists; of more prompts of several kinds, the first of each kind."""
 
 
 def run(setup: Setup) -> Tables:
-    """Tables `task` (one row: how it is spoken of and ranked), `questions` (a row per prompt), `prompts` (per token).
+    """Tables `task` (one row: its words and its metric), `questions` (a row per prompt), `prompts` (per token).
 
     Their columns are in `vitro.tables.schemas.asked`.
     """
@@ -63,7 +63,7 @@ def run(setup: Setup) -> Tables:
 
 
 def _roles(setup: Setup, row: int) -> tuple[list[str], list[str | None]]:
-    """What stands at each position of a prompt, and the first of the marks that name it."""
+    """The role of each position of a prompt, and the first mark that names it."""
     questions = setup.questions
     prompt = questions.tokens[row]
     roles = ["template"] * len(prompt)
@@ -104,7 +104,7 @@ def _written(prompts: pl.DataFrame) -> pl.DataFrame:
 
 
 def asked(tables: Tables) -> str:
-    """What is asked of the model, and by what its components are ranked: the first words of a report."""
+    """The task in a sentence, and the metric that ranks components: the first words of a report."""
     spoken, first = said(tables), tables["questions"].sort("prompt").row(0, named=True)
     swept = f", on {spoken.n_swept} of these prompts" if spoken.n_swept < spoken.n_prompts else ""
     by = f"Components are ranked by the {spoken.quantity.short} under {spoken.ablation} ablation{swept}."

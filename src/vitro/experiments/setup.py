@@ -1,4 +1,4 @@
-"""A task mounted on a model: what every measurement starts from, computed once for all of them."""
+"""A task on a model: what every measurement starts from, computed once for all of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ Part = Callable[[str, Callable[[], Tables]], Tables]
 
 
 def anew(name: str, make: Callable[[], Tables]) -> Tables:
-    """A part made, and kept nowhere."""
+    """Makes the part and keeps nothing."""
     return make()
 
 
@@ -57,11 +57,11 @@ class Setup:
     measured: dict[str, Tables] = field(default_factory=dict)
     """The tables of the experiments that are done, by experiment."""
     part: Part = anew
-    """Of a long experiment: a study keeps parts on disk."""
+    """Makes or finds the parts of a long experiment; a study keeps them on disk."""
     rows: tuple[int, ...] | None = None
     """Which of the task's prompts are asked, by their numbers; None: all."""
     whole: "Setup | None" = None
-    """Of a setup of some prompts that of all: which ablations there are, and what means are over, are the same."""
+    """The setup of all prompts, where this one has only some: it decides on ablations, and means are taken over it."""
 
     def __post_init__(self) -> None:
         for name, value, call in (("model", self.model, "load"), ("task", self.task, "tasks.named")):
@@ -69,7 +69,7 @@ class Setup:
                 raise OptionError(f"the {name} is the text {value!r}; what works: vitro.{call}({value!r})")
 
     def tables(self, experiment: Measured) -> Tables:
-        """What an experiment found here; it is run the first time that anything asks."""
+        """The experiment's tables in this setup; it runs when they are first requested."""
         if experiment.name not in self.measured:
             self.measured[experiment.name] = experiment.run(self)
         return self.measured[experiment.name]
@@ -97,7 +97,7 @@ class Setup:
     def varying(self) -> bool:
         """Whether the prompts differ in one position alone, that of a mark named subject.
 
-        Then they are a template with a gap: positions correspond, and what stands in the gap has words of its kind.
+        Then they are a template with a gap: positions correspond, and the words that fill the gap are of one kind.
         """
         questions = self.questions
         if "subject" not in questions.marks or not questions.one_length:
@@ -109,13 +109,13 @@ class Setup:
     @cached_property
     def asked(self) -> Asked:
         """What counts as right and wrong, on the model's device."""
-        # Whoever asks first may do so in inference mode, and gradients are to be taken with these tensors too.
+        # The first access may be in inference mode, and gradients are taken through these tensors too.
         with torch.inference_mode(False):
             return Asked.of(self.questions, self.model.device)
 
     @cached_property
     def metric(self) -> Metric:
-        """The metric that rankings and summaries go by: the one asked for, or the task's own."""
+        """The metric that rankings and summaries use: the requested one, or the task's own."""
         return self._metric_of(self.options.metric or self.task.metric)
 
     def _metric_of(self, name: str) -> Metric:
@@ -128,7 +128,7 @@ class Setup:
 
     @cached_property
     def ablations(self) -> tuple[Ablation, ...]:
-        """The ablations that are measured: those asked for, or those of the task's own that can be had."""
+        """The ablations that are measured: the requested ones, or those of the task's own that are possible."""
         if self.whole is not None:
             return self.whole.ablations
         if self.options.ablations is None:
@@ -139,16 +139,16 @@ class Setup:
 
     @property
     def ablation(self) -> Ablation:
-        """The ablation that rankings and summaries go by."""
+        """The ablation that rankings and summaries use."""
         return self.ablations[-1]
 
     @property
     def edge_ablation(self) -> Ablation:
-        """What a cut edge's source is taken to write."""
+        """The ablation that replaces a cut edge's source."""
         return self.options.edge_ablation or self.ablation
 
     def lacks(self, kind: Ablation) -> str:
-        """Why an ablation cannot be had of this task; empty where it can."""
+        """Why this task does not allow an ablation; empty where it does."""
         if kind == "zero":
             return ""
         if kind == "counterfactual":
@@ -167,14 +167,14 @@ class Setup:
             raise OptionError(f"{kind} ablation cannot be had of {self.task.name}: {reason}; what works: {works}")
 
     def check(self) -> None:
-        """Raise what would stop a measurement half-way.
+        """Raise, before anything runs, what would stop a measurement half-way.
 
         That is a task or option that does not fit, a budget too small, a model whose own run comes to NaN or infinity.
         """
         list(Budget.of(self.model, self.options.memory).parts(list(map(list, self.questions.tokens))))
         _ = self.metric, self.ablations
         self._refuse(self.edge_ablation)
-        # What is not finite here is so in every measurement.
+        # A clean run that is not finite would spoil every measurement.
         _ = self.streams
         shape = self.model.shape
         for layer, head in self.options.heads or ():
@@ -187,9 +187,9 @@ class Setup:
 
     @cached_property
     def steer_token(self) -> int | None:
-        """The token whose direction steers: the one asked for, or the task's last content word before the end.
+        """The token whose direction steers: the requested one, or the task's last content word before the end.
 
-        None where the task names no content words: then it is what tells right from wrong that steers.
+        None where the task names no content words: then the direction from wrong to right steers.
         """
         if self.options.steer_token is not None:
             ids = self.model.tokenizer.encode(self.options.steer_token, add_special_tokens=False)
@@ -275,7 +275,7 @@ class Setup:
     def ablated_places(self, kind: Ablation) -> list[Places]:
         """The positions at which an ablation can change anything, and in which prompts; None: all.
 
-        Where what is put in its place comes from a run that still equals the prompt, it is the clean activation itself.
+        Where the replacement comes from a run that still equals the prompt, it is the clean activation itself.
         """
         if kind not in self._ablated_places:
             self._ablated_places[kind] = self._ablated_places_of(kind)
@@ -306,7 +306,7 @@ class Setup:
     def sweep(
         self, variants: Iterable[Variant], read: Read, what: str, *, watch: Sequence[Site] = ()
     ) -> dict[str, Tensor]:
-        """`engine.sweep` over the task's prompts, in the memory of the options, under a bar that says what is run."""
+        """`engine.sweep` over the task's prompts, in the memory of the options, under a progress bar."""
         with bar(what) as progress:
             return sweep(
                 self.model,
@@ -321,7 +321,7 @@ class Setup:
     def run_circuits(
         self, circuits: Sequence[Circuit], read: Read, what: str, *, watch: Sequence[Node] = ()
     ) -> dict[str, Tensor]:
-        """`circuits.run_circuits` over the task's prompts, under a bar that says what is run."""
+        """`circuits.run_circuits` over the task's prompts, under a progress bar."""
         kinds = {kind for circuit in circuits for _, kind in circuit.constants}
         constants = {kind: self.constants(kind) for kind in sorted(kinds)}
         with bar(what) as progress:

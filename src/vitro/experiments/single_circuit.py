@@ -7,10 +7,10 @@ from vitro.tables import Tables, at_places, head_name, places
 
 
 def answers_by_prompt(tables: Tables) -> pl.DataFrame:
-    """Of the tables of one circuit (`in_vitro`) a row for each prompt: what is asked, and what the circuit answers.
+    """The tables of one circuit (`in_vitro`) as a row for each prompt: the question, and the circuit's answer.
 
-    Columns: prompt, label, answer, wrong; those of table `circuits`; leading_answer: the one of the closed list that
-    the circuit puts above all others, null where two are level or there is no list.
+    Columns: prompt, label, answer, wrong; those of table `circuits`; leading_answer: the answer of the closed
+    list that the circuit puts above all others; null where two are level or there is no list.
     """
     leads = leading(tables["circuit_answer_table"], "circuit").select("prompt", leading_answer="answer")
     return (
@@ -24,7 +24,7 @@ def answers_by_prompt(tables: Tables) -> pl.DataFrame:
 def attention_by_head(tables: Tables) -> tuple[list[str], pl.DataFrame]:
     """What each head of one circuit attends to from the final stream, the mean over the prompts.
 
-    Two parts: the words above the columns, "head" and then a place each; and a row for each head.
+    Returns the column headings ("head", then a heading for each place) and a table with a row for each head.
     """
     weights = at_places(tables, tables["circuit_attention"])
     means = weights.group_by(head_name().alias("head"), "position", maintain_order=True).agg(pl.col("weight").mean())

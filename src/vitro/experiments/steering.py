@@ -1,4 +1,4 @@
-"""V10, steering: what a token's direction, added to the stream, does to the answer and to the heads' attention."""
+"""V10, steering: how adding a token's direction to the stream changes the answer and the heads' attention."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from vitro.tables import Tables, head_name, said, the
 from vitro.tasks import FINAL, Task
 
 BOTH = "right - wrong"
-"""What the direction is called that tells right from wrong."""
+"""The name of the direction from wrong to right."""
 
 
 def token_directions(setup: Setup, tokens: Sequence[int]) -> Float[Tensor, "token d_model"]:
@@ -40,7 +40,7 @@ def token_directions(setup: Setup, tokens: Sequence[int]) -> Float[Tensor, "toke
 
 
 def steering_direction(setup: Setup) -> Float[Tensor, "#prompt 1 d_model"]:
-    """What is added: the steering token's direction or, where there is none, each prompt's right minus its wrong."""
+    """The steering token's direction or, where there is none, each prompt's right minus its wrong."""
     if setup.steer_token is not None:
         return token_directions(setup, [setup.steer_token])[None]
     pairs = zip(setup.questions.right, setup.questions.wrong, strict=True)
@@ -53,7 +53,7 @@ def steering_direction(setup: Setup) -> Float[Tensor, "#prompt 1 d_model"]:
 
 
 def steer_layer(setup: Setup) -> int:
-    """The layer after which it is added: the one asked for, or the last before the first key head."""
+    """The layer after which it is added: the requested one, or the last before the first key head."""
     if setup.options.steer_layer is not None:
         return setup.options.steer_layer
     layer, _ = key_heads(setup)[0]
@@ -63,8 +63,8 @@ def steer_layer(setup: Setup) -> int:
 def run(setup: Setup) -> Tables:
     """Tables `steering` and `steering_attention` (key heads, final stream to a mark), per prompt and alpha.
 
-    Table `steering_vector` has one row: whose direction was added, after which layer, which direction, and where; and
-    the mark to which attention is read: the subject, or the task's first.
+    Table `steering_vector` has one row: the token, layer, direction and positions of what was added, and the mark to
+    which attention is read (the subject, or the task's first mark).
     """
     heads, alphas, questions = key_heads(setup), setup.options.alphas, setup.questions
     sites = {pattern(*head): str(head) for head in heads}
@@ -134,7 +134,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """What the largest push does to the answer and to the first key head's attention."""
+    """How the largest alpha changes the answer and the first key head's attention."""
     vector = tables["steering_vector"].row(0, named=True)
     along = "from wrong to right" if vector["token"] == BOTH else f"of {vector['token']!r}"
     name = tables["steering_attention"].select(head_name()).item(0, 0)
@@ -174,5 +174,15 @@ STEERING = Experiment(
 
 
 def steer(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Steering by a token's direction (docs/method.md, V10; the post, "Logit lens applied to layers")."""
+    """Steering by a token's direction (docs/method.md, V10; the post, "Logit lens applied to layers").
+
+    Table `steering` has a row per prompt and alpha: every metric when alpha times the direction is added to the stream.
+    Table `steering_attention` has the key heads' attention to the subject (or first mark), and `steering_vector` says
+    which direction was added, after which layer, and where.
+
+    Raises `OptionError` where a prompt has no wrong answer and no steering token is given, or an option does not fit.
+
+    >>> vitro.steer(model, task, vitro.Options(alphas=(0.0, 5.0))).numbers.columns[:4]
+    ['alpha', 'mean answer prob', 'mean prob of the subject', 'a1.h1 to the subject']
+    """
     return STEERING.measure(model, task, options)

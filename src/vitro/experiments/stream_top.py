@@ -1,4 +1,4 @@
-"""V9, what a stream looks like as the input of a layer: its top tokens by the logit lens."""
+"""V9, the streams as inputs of the layers: their top tokens by the logit lens."""
 
 import numpy as np
 import polars as pl
@@ -16,9 +16,9 @@ from vitro.tables import Tables, first_prompt, labels
 from vitro.tasks import FINAL, Task
 
 STREAMS = 20_000
-"""Streams that are read at most: of a task with more of them its first prompts."""
+"""The most streams that are read; a task with more is read on its first prompts."""
 LISTED = 7
-"""Prompts in the report's numbers."""
+"""The most prompts in the report's numbers."""
 
 
 @torch.inference_mode()
@@ -78,5 +78,14 @@ STREAM_TOP = Experiment(
 
 
 def stream_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """Top tokens of every stream at the input of every layer (docs/method.md, V9; the post, "Attention patterns")."""
+    """Top tokens of every stream at the input of every layer (docs/method.md, V9; the post, "Attention patterns").
+
+    Table `stream_top` has a row per prompt, layer, position and rank (0 to 9): the token, by the logit lens.
+
+    Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit
+    the tokenizer.
+
+    >>> vitro.stream_tokens(model, task).table.columns
+    ['prompt', 'layer', 'position', 'rank', 'token']
+    """
     return STREAM_TOP.measure(model, task, options)

@@ -1,4 +1,4 @@
-"""What measurements write, and what is read off it: rankings, statistics, words. Knows polars only, never a model."""
+"""The tables that measurements write, and what is read off them: rankings, statistics, words. Needs only polars."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""`python -m vitro.tables docs/tables.md`: the page's part on tables, made anew."""
+"""`python -m vitro.tables docs/tables.md`: writes the page's part on tables again."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Columns that several tables share: what each is called and what it means is said here, once."""
+"""Columns that several tables share: their names and meanings, defined once."""
 
 import polars as pl
 
@@ -6,12 +6,12 @@ from vitro.tables.quantities import CHANGES, QUANTITIES
 from vitro.tables.schema import Column, text, value, whole
 
 ALWAYS = ("answer_prob", "answer_logit", "kl")
-"""Metrics that every task has; the others are null where a task has not what they need."""
+"""Metrics that every task has; the others are null where a task lacks what they need."""
 PROBABILITY, NATS = "probability", "nats"
 
 
 def levels(prefix: str = "", words: str = "{}", *, always: bool = True) -> tuple[Column, ...]:
-    """A column for every metric but `kl`. always: whether a row has those that every task has."""
+    """A column for every metric but `kl`. always: whether those that every task has are never null."""
     return tuple(
         Column(
             f"{prefix}{name}",
@@ -82,4 +82,4 @@ SHARED = (
     WRONG_PROB, ANSWER_RANK, LISTED_RANK, TOP_TOKEN, TOP_PROB, LOGIT, NORMALIZED, WEIGHT, KL, CIRCUIT, SOURCE, TARGET,
     INPUT, APPROXIMATION,
 )  # fmt: skip
-"""Those that the page on tables explains once."""
+"""The columns that the page on tables explains once."""

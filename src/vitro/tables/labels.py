@@ -11,18 +11,18 @@ from vitro.tables.quantities import QUANTITIES, Quantity
 ELSEWHERE = "elsewhere"
 """The positions of a prompt that no mark names."""
 _OTHERS = "others"
-"""Prompts of no kind that is named, where some are."""
+"""Prompts without a kind, where others have one."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """How a task is spoken of, and by what its components are ranked (table `task`)."""
+    """The words for a task, and what its components are ranked by (table `task`)."""
 
     name: str
     right: str
-    """What a right token is to it: "answer"."""
+    """What a right token is called: "answer"."""
     wrong: str
-    """What a wrong one is: "subject"."""
+    """What a wrong token is called: "subject"."""
     metric: str
     unit: str
     words: str
@@ -31,7 +31,7 @@ class Said:
     """The ablation that rankings and summaries go by."""
     n_prompts: int
     n_swept: int
-    """On how many of them every component is ablated in turn."""
+    """The number of prompts on which every component is ablated."""
     n_groups: int
     n_answers: int
     """Of the closed list of answers; 0 where there is none."""
@@ -49,12 +49,12 @@ class Said:
 
     @property
     def rivals(self) -> str:
-        """What the answer is ranked against by itself: the list's other answers or, without a list, what is wrong."""
+        """What the answer is ranked against: the list's other answers or, without a list, the wrong tokens."""
         return "all other answers" if self.n_answers else the(self.wrong)
 
 
 def the(name: str) -> str:
-    """A word of a task with its article; a mark that is no word is left as it is.
+    """A word of a task with its article; a mark that is no word is unchanged.
 
     >>> from vitro.tables.labels import the
     >>> the("subject"), the("S2")
@@ -64,19 +64,23 @@ def the(name: str) -> str:
 
 
 def said(tables: Mapping[str, pl.DataFrame]) -> Said:
-    """The one row of table `task`."""
+    """The row of table `task`."""
     return Said(**tables["task"].row(0, named=True))
 
 
 def labels(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """What a person calls each prompt."""
+    """What a person calls each prompt.
+
+    >>> labels({"questions": pl.DataFrame({"prompt": [1, 0], "label": ["Tuesday", "Monday"]})})
+    ['Monday', 'Tuesday']
+    """
     return tables["questions"].sort("prompt")["label"].to_list()
 
 
 def with_kinds(table: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
-    """A table of prompts with what kind each is of (`kind`), which sorts as a person counts: ABBA 2 before ABBA 10.
+    """A table of prompts with the kind of each (`kind`), sorted as a person counts: ABBA 2 before ABBA 10.
 
-    questions: table `questions`, whose groups the kinds are.
+    questions: table `questions`, whose groups are the kinds.
     """
     kinds = questions.select("prompt", pl.col("group").fill_null("").replace("", _OTHERS).alias("kind"))
     in_order = sorted(kinds["kind"].unique(), key=_counted)
@@ -84,20 +88,24 @@ def with_kinds(table: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _counted(name: str) -> list[tuple[str, int]]:
-    """A name in pieces, its numbers as numbers."""
+    """A name in pieces, with its numbers as integers."""
     return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d{1,18})?", name)]
 
 
 def answers(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """The right answer of every prompt, in words."""
+    """The right answer of every prompt, in words.
+
+    >>> answers({"questions": pl.DataFrame({"prompt": [1, 0], "answer": ["Wednesday", "Tuesday"]})})
+    ['Tuesday', 'Wednesday']
+    """
     return tables["questions"].sort("prompt")["answer"].to_list()
 
 
 def places(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """A label for every place that prompts have in common.
 
-    Where they differ in one position, the subject's, these are the positions: the first prompt's tokens, with the
-    subject's place named instead of filled. Elsewhere they are BOS, where heads rest, the marks, and what lies beside.
+    If prompts differ only at the subject, places are positions: the first prompt's tokens, with `{subject}` at the
+    subject's. Otherwise they are BOS, where heads rest, the marks, and everything elsewhere.
     """
     if varies(tables):
         return first_prompt(tables)
@@ -114,11 +122,11 @@ def places(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 
 def numbered(tables: Mapping[str, pl.DataFrame], labels: Sequence[str]) -> list[str]:
     """Labels of places as columns: with their positions, where places are positions ("4 {subject}")."""
-    return [f"{at} {label}" for at, label in enumerate(labels)] if varies(tables) else list(labels)
+    return [f"{position} {label}" for position, label in enumerate(labels)] if varies(tables) else list(labels)
 
 
 def at_places(tables: Mapping[str, pl.DataFrame], weights: pl.DataFrame) -> pl.DataFrame:
-    """Weights on positions as weights on `places`, numbered as `position`: summed over what lies elsewhere."""
+    """Weights on positions as weights on `places`, numbered as `position`; those elsewhere are summed."""
     if varies(tables):
         return weights
     numbers = {name: number for number, name in enumerate(places(tables))}
@@ -139,12 +147,12 @@ _PLACE = pl.coalesce("mark", pl.when(pl.col("role") == "bos").then("token"))
 
 
 def varies(tables: Mapping[str, pl.DataFrame]) -> bool:
-    """Whether prompts differ in one position alone, the subject's, so that all have the same tokens elsewhere."""
+    """Whether prompts differ only in the subject's position, so that all have the same tokens elsewhere."""
     return "subject" in tables["prompts"]["role"]
 
 
 def first_prompt(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """The tokens of the first prompt, the subject's place named instead of filled where prompts differ there alone."""
+    """The tokens of the first prompt, with `{subject}` at the subject where prompts differ only there."""
     first = tables["prompts"].filter(pl.col("prompt") == 0).sort("position")
     return ["{subject}" if role == "subject" else token for token, role in first.select("token", "role").iter_rows()]
 
@@ -156,5 +164,9 @@ def prompt_tokens(tables: Mapping[str, pl.DataFrame]) -> list[list[str]]:
 
 
 def head_name(layer: str = "layer", head: str = "head") -> pl.Expr:
-    """A head's name in the circuits' vocabulary, a9.h1, from its columns."""
+    """A head's name as in circuits, a9.h1, from its columns.
+
+    >>> pl.DataFrame({"layer": [9], "head": [1]}).select(name=head_name())["name"].to_list()
+    ['a9.h1']
+    """
     return pl.format("a{}.h{}", layer, head)

@@ -11,5 +11,10 @@ def on_the_spot(mlp_local: pl.DataFrame) -> pl.DataFrame:
 
 
 def best_to_worst(mlp_local: pl.DataFrame) -> list[int]:
-    """The layers by what their MLPs do to the answer's probability on the spot, the largest gain first."""
+    """The layers by their MLPs' immediate effect on the answer's probability, the largest gain first.
+
+    >>> mlp_local = {"layer": [0, 1], "answer_prob_before": [0.1, 0.1], "answer_prob_after": [0.2, 0.4]}
+    >>> best_to_worst(pl.DataFrame(mlp_local))
+    [1, 0]
+    """
     return on_the_spot(mlp_local)["layer"].to_list()

@@ -1,4 +1,4 @@
-"""The part of docs/tables.md that is made from the schemas."""
+"""The part of docs/tables.md that is generated from the schemas."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ _FAMILIES = {
 
 
 def updated(page: str) -> str:
-    """The page with that part made anew. ValueError where the page does not say where it stands."""
+    """The page with that part generated again. ValueError where the page has no markers for it."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -38,7 +38,7 @@ def _tables(schemas: Iterable[Schema]) -> str:
 
 
 def _in_row(column: Column) -> str:
-    """A column in the row of its table; what it means is said there where no other table has it."""
+    """A column in the row of its table, with its meaning where no other table has it."""
     name = f"`{column.family or column.name}`"
     return name if column.family or column in SHARED else f"{name} ({column.meaning})"
 

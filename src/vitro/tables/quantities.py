@@ -1,4 +1,4 @@
-"""What the metrics are called, their units, and how they are read: words for tables, figures and sentences."""
+"""The metrics' names, their units, and how to read them: words for tables, figures and sentences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Quantity:
-    """A metric in words (docs/method.md, section 3). How it is computed stands in `vitro.metrics`.
+    """A metric in words (docs/method.md, section 3). `vitro.metrics` computes it.
 
-    unit: "probability", "nats" or "share of prompts". short: what it is called on axes, in columns and after "the".
-    words: the same in full, finishes "a change of". sense: how to read a change.
+    unit: "probability", "nats" or "share of prompts". short: its name on axes, in columns and after "the".
+    words: its name in full, finishes "a change of". sense: how to read a change.
     """
 
     name: str
@@ -52,4 +52,4 @@ QUANTITIES: Mapping[str, Quantity] = {
 }  # fmt: skip
 """Every metric by its name."""
 CHANGES: Mapping[str, Quantity] = {f"{name}_change": q for name, q in QUANTITIES.items() if name != "kl"}
-"""The columns of changes by a variant, which have a sign."""
+"""The columns of signed changes by a variant."""

@@ -1,4 +1,4 @@
-"""What a table must be: its columns, their types and meaning, and which measurement writes it."""
+"""Schemas of tables: the columns, their types and meanings, and the measurement that writes a table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ DType = type[pl.DataType]
 
 
 class SchemaError(TypeError):
-    """A measurement wrote another table than it says: a fault of its code, not of whoever runs it."""
+    """A measurement wrote a table that does not fit its schema: a fault of its code, not of the user."""
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of a table.
 
-    meaning: finishes "the column holds". unit: of a measured value. nullable: whether a row may have none.
-    family: of the columns that every metric has one of, what they are called together: "<metric>_change".
+    meaning: finishes "the column holds". unit: of a measured value. nullable: whether a row may have no value.
+    family: the common name of columns that every metric has: "<metric>_change".
     """
 
     name: str
@@ -30,7 +30,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """A table. row: finishes "a row for". measurement: the experiment that writes it. command: what one types for it.
+    """A table. row: finishes "a row for". measurement: the experiment that writes it. command: what runs it.
 
     >>> kept = Schema("kept", "a head", "keep_heads", (text("name", "the head's name"), value("share", "of the whole")))
     >>> kept.check(pl.DataFrame({"name": ["a9.h1"], "share": [0.5]}))
@@ -76,7 +76,7 @@ def text(name: str, meaning: str, *, nullable: bool = False) -> Column:
 
 
 def whole(name: str, meaning: str, *, nullable: bool = False) -> Column:
-    """A column of whole numbers: what is counted, and what has a number."""
+    """A column of whole numbers: counts and numbers of things."""
     return Column(name, pl.Int64, meaning, nullable=nullable)
 
 

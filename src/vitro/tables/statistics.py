@@ -1,4 +1,4 @@
-"""Means with their uncertainty, comparison with chance, and what may be called the strongest."""
+"""Means with their uncertainty, comparison with chance, and whether a component is the strongest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,40 +9,53 @@ import numpy as np
 import polars as pl
 
 RESAMPLES = 2000
-"""Of the bootstrap."""
+"""Samples of the bootstrap."""
 FLOOR = 1e-4
-"""Changes of a probability below this are called nothing: well above float32's rounding, and below any use."""
+"""Changes of a probability below this count as nothing: well above float32's rounding, too small to matter."""
 RIVALS = 500
-"""Components, by their means, among which the bootstrap looks for the first."""
+"""The number of components with the largest means among which the bootstrap looks for the first."""
 RARE = 0.05
-"""How probable by chance what is called a finding may be, of all that was looked at together."""
+"""The largest probability by chance of a finding, among everything that was looked at together."""
 FEWEST = 5
-"""Prompts: of fewer, even all alike are no rare chance (a sign test of four gives 1 in 16)."""
+"""The fewest prompts for a finding: with fewer, even perfect agreement is not rare (1 in 16 for four signs)."""
 
 
 def interval(values: Sequence[np.ndarray], random: np.random.Generator) -> tuple[float, float, float]:
     """Mean and 95 % bootstrap interval of a number measured in several templates, each on its prompts.
 
-    Templates are drawn again with replacement, and in each of them its prompts.
+    Templates are drawn with replacement, and prompts within each of them.
+
+    >>> interval([np.array([0.5, 0.5]), np.array([0.5])], np.random.default_rng(0))
+    (0.5, 0.5, 0.5)
     """
     draws = (RESAMPLES, len(values))
-    within = np.stack([one[random.integers(len(one), size=(*draws, len(one)))].mean(-1) for one in values])
-    chosen = random.integers(len(values), size=draws)
-    means = np.take_along_axis(within, chosen[None], axis=0)[0].mean(-1)
+    within = np.stack(
+        [numbers[random.integers(len(numbers), size=(*draws, len(numbers)))].mean(-1) for numbers in values]
+    )
+    templates = random.integers(len(values), size=draws)
+    means = np.take_along_axis(within, templates[None], axis=0)[0].mean(-1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return float(np.mean([one.mean() for one in values])), float(low), float(high)
+    return float(np.mean([numbers.mean() for numbers in values])), float(low), float(high)
 
 
 def chance(random_circuits: pl.DataFrame, column: str) -> tuple[float, int]:
-    """The share of the circuits that do as well as number 0, itself among them (p), and its rank from 1."""
+    """The share of circuits that do at least as well as number 0, itself included (p), and its rank from 1.
+
+    >>> chance(pl.DataFrame({"number": [0, 1, 2, 3], "answer_prob": [0.5, 0.1, 0.2, 0.3]}), "answer_prob")
+    (0.25, 1)
+    """
     means = random_circuits.group_by("number").agg(pl.col(column).mean())
-    mine = means.filter(number=0)[column].item()
-    as_good = int((means.filter(pl.col("number") > 0)[column] >= mine).sum())
+    own_mean = means.filter(number=0)[column].item()
+    as_good = int((means.filter(pl.col("number") > 0)[column] >= own_mean).sum())
     return (1 + as_good) / len(means), 1 + as_good
 
 
 def luck(hits: int, tries: int, chance: float) -> float:
-    """How probable so many hits or more are by chance alone (binomial)."""
+    """The probability of at least so many hits by chance alone (binomial).
+
+    >>> luck(2, 2, 0.5)
+    0.25
+    """
     return sum(comb(tries, k) * chance**k * (1 - chance) ** (tries - k) for k in range(hits, tries + 1))
 
 
@@ -57,17 +70,21 @@ class Leader:
 
     @property
     def doubt(self) -> str:
-        """Why none is named."""
+        """Why no component is named."""
         if self.n_prompts < FEWEST:
             return f"{self.n_prompts} prompts are too few to tell"
         return f"none stands out from the rest beyond the spread of the {self.n_prompts} prompts"
 
 
 def leader(table: pl.DataFrame, keys: Sequence[str], effect: pl.Expr, floor: float = FLOOR) -> Leader:
-    """What has the largest mean `effect` over prompts; each of the `keys` has a row for every prompt.
+    """The component with the largest mean `effect` over prompts; each of the `keys` has a row for every prompt.
 
-    It stands out where its mean is above `floor` and where, in 95 % of bootstrap samples of the prompts, it is first
-    again, and so above the floor. Prompts are drawn for all together, so what they have in common cancels.
+    It stands out if its mean is above `floor` and if, in 95 % of bootstrap samples of the prompts, it is first again
+    and above the floor. A sample has the same prompts for all components, so effects that they share cancel.
+
+    >>> rows = {"layer": [0] * 5 + [1] * 5, "prompt": [*range(5)] * 2, "effect": [0.5] * 5 + [0.1] * 5}
+    >>> leader(pl.DataFrame(rows), ["layer"], pl.col("effect"))
+    Leader(key=(0,), mean=0.5, n_prompts=5, stands_out=True)
     """
     rows = table.select(*keys, "prompt", effect.cast(pl.Float64).alias("effect")).sort(*keys, "prompt")
     n_prompts = rows["prompt"].n_unique()
@@ -78,8 +95,8 @@ def leader(table: pl.DataFrame, keys: Sequence[str], effect: pl.Expr, floor: flo
     values, means = values[near], means[near]
     first = int(means.argmax())
     drawn = np.random.default_rng(0).multinomial(n_prompts, [1 / n_prompts] * n_prompts, size=RESAMPLES)
-    again = values @ drawn.T / n_prompts
-    wins = (again.argmax(0) == first) & (again[first] > floor)
+    resampled = values @ drawn.T / n_prompts
+    wins = (resampled.argmax(0) == first) & (resampled[first] > floor)
     stands_out = n_prompts >= FEWEST and means[first] > floor and wins.mean() >= 1 - RARE
     key = rows.select(keys).row(int(near[first]) * n_prompts)
     return Leader(key, float(means[first]), n_prompts, bool(stands_out))

@@ -1,4 +1,4 @@
-"""Agreement of subject and verb, past what stands between them."""
+"""Agreement of subject and verb across the words between them."""
 
 import re
 
@@ -20,7 +20,7 @@ VERBS: tuple[tuple[str, str], ...] = tuple(
     """,
     )
 )
-"""Verbs of the present tense (and was, were), those that go with one and those that go with many."""
+"""Verbs of the present tense (and was, were): singular and plural."""
 
 NOUNS: tuple[tuple[str, str], ...] = tuple(
     re.findall(
@@ -42,7 +42,7 @@ OTHERS: tuple[tuple[str, str], ...] = tuple(
     """,
     )
 )
-"""Nouns that stand between subject and verb, and must not be agreed with."""
+"""Nouns between subject and verb, with which the verb must not agree."""
 TEMPLATES = {
     "near": "The {noun} near the {other}",
     "behind": "The {noun} behind the {other}",
@@ -52,13 +52,13 @@ TEMPLATES = {
 
 
 VERBS_OF = tuple(tuple(Listed(f" {pair[number]}") for pair in VERBS) for number in (0, 1))
-"""The verbs as answers: those that go with one, at 0, and with many, at 1."""
+"""The verbs as answers: singular at 0, plural at 1."""
 
 
 def verbs_of_its_number(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
     """Rows such as `The keys near the king`: right are the verbs of the first noun's number, wrong those of the other.
 
-    The counterfactual has the first noun in its other number; the noun between stays as it is.
+    The counterfactual has the first noun in its other number; the noun between is unchanged.
     """
     nouns, others = (_of_one_token(tokenizer, pairs) for pairs in (NOUNS, OTHERS))
     heads = [(pair, number) for pair in nouns for number in (0, 1)]
@@ -84,6 +84,6 @@ def verbs_of_its_number(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, 
 
 
 def _of_one_token(tokenizer: Tokenizer, pairs: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    """The pairs of which both words are one token."""
+    """The pairs whose words are both a single token."""
     fit = one_token(tokenizer, [f" {word}" for pair in pairs for word in pair])
     return [pair for pair in pairs if all(f" {word}" in fit for word in pair)]

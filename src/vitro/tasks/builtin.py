@@ -6,13 +6,16 @@ from types import MappingProxyType
 from vitro.tasks.errors import TaskError
 from vitro.tasks.successors import Successors
 
-# No tokenizer keeps a run of numbers whole for as long as this; a larger n is a slip, and would fill the
-# memory.
+# No tokenizer has single tokens for so many numbers; a larger n is a slip, and would fill the memory.
 LARGEST_N = 10_000
 
 
 def days() -> Successors:
-    """The day after: seven prompts, `If today is Monday, tomorrow is`."""
+    """The day after: seven prompts, `If today is Monday, tomorrow is`.
+
+    >>> days().answers[0]
+    'Tuesday'
+    """
     return Successors(
         name="days",
         template="If today is {day}, tomorrow is",
@@ -34,7 +37,11 @@ def days() -> Successors:
 
 
 def months() -> Successors:
-    """The month after: twelve prompts, `If this month is January, next month is`."""
+    """The month after: twelve prompts, `If this month is January, next month is`.
+
+    >>> months().answers[0]
+    'February'
+    """
     return Successors(
         name="months",
         template="If this month is {month}, next month is",
@@ -61,8 +68,13 @@ def months() -> Successors:
 def numbers(n: int = 10) -> Successors:
     """The number after: n prompts, `If 1 then` to `If n then`, answered by 2 to n + 1.
 
-    The post's own template is lost; this one fits what a replication says of it. The name carries n
-    (`numbers-10`), so that two sizes are two tasks. Raises `TaskError` unless 1 <= n <= 10,000.
+    The post's own template is lost; this template fits what a replication says of it. The name includes n
+    (`numbers-10`), so that two sizes are two tasks.
+
+    >>> numbers(3).prompts
+    ('If 1 then', 'If 2 then', 'If 3 then')
+
+    Raises `TaskError` unless 1 <= n <= 10,000.
     """
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= LARGEST_N:
         raise TaskError(f"task 'numbers': n is {n!r}; it must be a whole number from 1 to {LARGEST_N}")

@@ -27,14 +27,14 @@ PROMPT = "The name of the capital of {country} is"
 def capital_of(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
     """Rows such as `The name of the capital of France is`; the counterfactual names another country.
 
-    Countries and capitals are one token each; wrong is the other country's capital. Raises `TaskError` where
-    there are fewer than n of them, or than two.
+    Countries and capitals are single tokens; wrong is the other country's capital. Raises `TaskError` where
+    there are fewer than n of them, or fewer than two.
     """
     fit = one_token(tokenizer, [f" {word}" for pair in CAPITALS.items() for word in pair])
     countries = [country for country, city in CAPITALS.items() if f" {country}" in fit and f" {city}" in fit]
     if len(countries) < max(n, 2):
-        what = f"capitals:{len(countries)} fits" if len(countries) >= 2 else "use another model"
-        raise TaskError(f"capitals: {len(countries)} countries and their capitals are one token here; {what}")
+        advice = f"capitals:{len(countries)} fits" if len(countries) >= 2 else "use another model"
+        raise TaskError(f"capitals: {len(countries)} countries and their capitals are one token here; {advice}")
     order = [countries[i] for i in np.random.default_rng(seed).permutation(len(countries))]
     rows = []
     for country, other in list(zip(order, [*order[1:], order[0]], strict=True))[:n]:

@@ -10,7 +10,11 @@ from vitro.tasks.generated import KINDS
 
 @dataclass(frozen=True)
 class Entry:
-    """A task to choose: how it is typed, what it asks, an example, and its source."""
+    """A task to choose: how it is typed, what it asks, an example, and its source.
+
+    >>> CATALOGUE["numbers"].example
+    'If 1 then -> 2'
+    """
 
     typed: str
     asks: str

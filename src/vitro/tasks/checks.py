@@ -1,4 +1,4 @@
-"""What a task's name, template and words must be, each told in one line where it is not."""
+"""Checks of a task's name, template and words; each error is a single line."""
 
 import re
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def check_count(name: str, n: object, most: int) -> None:
 
 
 def checked_words(name: str, key: str, words: object) -> tuple[str, ...]:
-    """The words as a tuple. Raises `TaskError` unless they are texts without outer space, each there once."""
+    """The words as a tuple. Raises `TaskError` unless they are texts without outer space and without repetition."""
     if isinstance(words, str) or not isinstance(words, Sequence):
         raise TaskError(f"task {name!r}: {key} must be a list of texts, and it is {words!r}")
     seen: set[str] = set()

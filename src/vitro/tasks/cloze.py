@@ -12,14 +12,14 @@ Partners = Literal["cycle", "all"]
 
 @dataclass(frozen=True)
 class Cloze:
-    """What `Successors` is made of, and the prompts and answers that follow from it, as text."""
+    """The fields of `Successors`, and the prompts and answers that follow from them, as text."""
 
     name: str
     template: str
     words: tuple[str, ...]
     cyclic: bool = False
     n: int | None = None
-    # None only until __post_init__ has read the template: no one who has a task ever sees it
+    # None only until __post_init__ has read the template: no caller sees it
     content: tuple[str, ...] = field(default=None)  # type: ignore[arg-type]
     paraphrases: tuple[str, ...] = ()
     partners: Partners = "cycle"
@@ -36,8 +36,8 @@ class Cloze:
         if not isinstance(self.cyclic, bool):
             raise TaskError(f"task {self.name!r}: cyclic is {self.cyclic!r}; it must be true or false")
         check_count(self.name, self.n, self._most_subjects)
-        given = self._template_words() if self.content is None else self.content
-        object.__setattr__(self, "content", checked_words(self.name, "content", given))
+        content = self._template_words() if self.content is None else self.content
+        object.__setattr__(self, "content", checked_words(self.name, "content", content))
         object.__setattr__(self, "paraphrases", checked_words(self.name, "paraphrases", self.paraphrases))
         for template in self.paraphrases:
             check_template(self.name, template)
@@ -48,10 +48,10 @@ class Cloze:
             raise TaskError(f"task {self.name!r}: seed is {self.seed!r}; it must be a whole number from 0")
         for word in self.content:
             if not self._occurrences(word, self.words[0]):
-                there = ", ".join(repr(word) for word in self._template_words()) or "none"
+                words = ", ".join(repr(word) for word in self._template_words()) or "none"
                 raise TaskError(
                     f"task {self.name!r}: content word {word!r} is not in the template {self.template!r} "
-                    f"as a word of its own; its words are {there}"
+                    f"as a word of its own; its words are {words}"
                 )
 
     @property
@@ -71,7 +71,7 @@ class Cloze:
 
     @property
     def answer_list(self) -> tuple[str, ...]:
-        """The ordered words an answer is ranked among: all words if cyclic, else the answers."""
+        """The ordered words that an answer is ranked among: all words if cyclic, else the answers."""
         return self.words if self.cyclic else self.answers
 
     @property
@@ -85,12 +85,12 @@ class Cloze:
         return before + word + rest.partition("}")[2]
 
     def subject_span(self, word: str) -> tuple[int, int]:
-        """Where `word` stands in `fill(word)`: its first character and the one after its last."""
+        """The characters of `word` in `fill(word)`: the first, and the end after the last."""
         start = self.template.index("{")
         return start, start + len(word)
 
     def content_spans(self, word: str) -> tuple[tuple[int, int], ...]:
-        """Where the content words stand in `fill(word)`, from left to right."""
+        """The characters of the content words in `fill(word)`, from left to right."""
         return tuple(sorted(span for content in self.content for span in self._occurrences(content, word)))
 
     @property
@@ -106,7 +106,7 @@ class Cloze:
         return tuple(self._outside_subject(edge[0] + re.escape(content) + edge[1], word))
 
     def _outside_subject(self, pattern: str, word: str) -> dict[tuple[int, int], str]:
-        # searched in the filled text, so that the "th" of "{n}th" is not taken for a word
+        # searched in the filled text, so that the "th" of "{n}th" is not mistaken for a word
         start, end = self.subject_span(word)
-        found = re.finditer(pattern, self.fill(word))
-        return {match.span(): match.group() for match in found if match.end() <= start or match.start() >= end}
+        matches = re.finditer(pattern, self.fill(word))
+        return {match.span(): match.group() for match in matches if match.end() <= start or match.start() >= end}

@@ -1,4 +1,4 @@
-"""How a tokenizer cuts a task's words, and whether each is one token, after at most one that all share."""
+"""How a tokenizer cuts a task's words, and whether each is a single token, after at most one that all share."""
 
 import re
 from collections import Counter
@@ -14,10 +14,10 @@ _MOST_LISTED = 12
 
 @dataclass(frozen=True)
 class Cuts:
-    """The tokens of each word in one place, where `whole` words are one token after `lead`.
+    """The tokens of each word in the same context, where `whole` words are a single token after `lead`.
 
-    `lead` is the token that every whole word begins with, such as the space of " 5" where digits stand alone;
-    None where words carry their own space.
+    `lead` is the token that every whole word begins with, such as the space of " 5" where digits are tokens of their
+    own; None where words include their space.
     """
 
     tokens: Mapping[str, tuple[int, ...]]
@@ -26,10 +26,10 @@ class Cuts:
 
 
 def cut(tokens: Mapping[str, tuple[int, ...]]) -> Cuts:
-    """Reads the lead and the whole words off the words' tokens."""
+    """The lead and the whole words, read off the words' tokens."""
     single = frozenset(word for word, ids in tokens.items() if len(ids) == 1)
     leads = Counter(ids[0] for ids in tokens.values() if len(ids) == 2)
-    # what a single word among several begins with is a part of that word
+    # a first token that only a single word of several has is a part of that word
     shared = [token for token, count in leads.most_common(1) if count > 1 or len(tokens) == 1]
     if single or not shared:
         return Cuts(tokens, None, single)
@@ -39,27 +39,27 @@ def cut(tokens: Mapping[str, tuple[int, ...]]) -> Cuts:
 
 
 def subject_indices(task: Cloze, word: str, prompt: Encoding) -> tuple[int, ...]:
-    """Which of the prompt's tokens overlap the subject, or are nothing but the space before it.
+    """The indices of the prompt's tokens that overlap the subject, or are only the space before it.
 
-    That space is the template's text, but most tokenizers join it to the word. Where one does not, it leads.
+    That space is the template's text, but most tokenizers join it to the word. Otherwise it is the lead.
     """
     start, end = task.subject_span(word)
     text = task.fill(word)
     inside = [i for i, (first, last) in enumerate(prompt.spans) if first < end and last > start]
-    before = inside[0] - 1 if inside else -1
-    if before >= 0:
-        first, last = prompt.spans[before]
+    previous = inside[0] - 1 if inside else -1
+    if previous >= 0:
+        first, last = prompt.spans[previous]
         # a tokenizer that trims its offsets gives a lone space an empty span
         if last == start and text[first:last] in (" ", ""):
-            inside.insert(0, before)
+            inside.insert(0, previous)
     return tuple(inside)
 
 
 def continuation_cuts(task: Cloze, tokenizer: Tokenizer, prompts: Mapping[str, Encoding]) -> Cuts:
-    """The words as they continue a prompt: subject and answer their own prompt, every answer the first one.
+    """The words as they continue a prompt: subject and answer their own prompt, every answer the first prompt.
 
     `prompts` are the encoded prompts by subject. Raises `TaskError` if a word changes the tokens before it,
-    or is cut in two ways.
+    or is cut differently in two prompts.
     """
     pairs = [
         (subject, word)
@@ -95,8 +95,8 @@ def check_whole(task: Cloze, tokenizer: Tokenizer, subjects: Cuts, continuations
     for word in continuations.tokens:
         if word in fit:
             continue
-        place = continuations if word not in continuations.whole else subjects
-        ids = place.tokens[word]
+        cuts = continuations if word not in continuations.whole else subjects
+        ids = cuts.tokens[word]
         raise TaskError(
             f"task {task.name!r}: {word!r} is {len(ids)} tokens here ({_quoted(tokenizer, ids)}) "
             f"and must be one; {_what_fits(task, fit)}"

@@ -1,11 +1,11 @@
-"""What this room raises."""
+"""The errors that tasks raise."""
 
 from vitro.errors import VitroError
 
 
 class TaskError(VitroError):
-    """A task that cannot be asked: its own text is wrong, or a tokenizer does not cut it as it must be."""
+    """A task that cannot be asked: its text is wrong, or a tokenizer does not cut it as needed."""
 
 
 class RowError(TaskError):
-    """A row of a pair task that does not fit, where others may: such rows can be left out."""
+    """A row of a pair task that does not fit; other rows may, so it can be left out."""

@@ -25,8 +25,13 @@ def from_toml(path: str | os.PathLike[str]) -> Successors:
     content = ["After", "letter", "comes"]
     ```
 
-    Raises `TaskError`, which begins with the path, for a file that cannot be read, is not TOML, or lacks a
-    key or has an unknown one, and for all that `Successors` itself refuses.
+    >>> path = tmp_path / "letters.toml"
+    >>> _ = path.write_text('name = "letters"\\ntemplate = "After {letter} comes"\\nwords = ["A", "B", "C"]')
+    >>> from_toml(path).answers
+    ('B', 'C')
+
+    Raises `TaskError`, which begins with the path, for a file that cannot be read, is not TOML, lacks a key or has an
+    unknown key, and for all that `Successors` itself refuses.
     """
     try:
         table = toml_table(Path(path))
@@ -42,7 +47,7 @@ def from_toml(path: str | os.PathLike[str]) -> Successors:
 
 
 def toml_table(path: Path) -> dict[str, Any]:
-    """What a TOML file holds. Raises `TaskError` for one that cannot be read or is not TOML."""
+    """The contents of a TOML file. Raises `TaskError` for one that cannot be read or is not TOML."""
     try:
         # editors on Windows may open a file with a byte order mark, which TOML does not know
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))

@@ -1,4 +1,4 @@
-"""The forms in which the field keeps its prompts, each known by its columns."""
+"""The forms in which the field stores its prompts, each recognised by its columns."""
 
 import ast
 import difflib
@@ -17,9 +17,9 @@ from vitro.tasks.pair import Answer, Pair, Place, Token
 Row = Mapping[str, Any]
 
 _COUNTERFACTUAL = "_counterfactual"
-# What MIB measures each of its tasks against (ioi; mcqa and arc; arithmetic), the first that a row has.
+# The counterfactuals that MIB uses for its tasks (ioi; mcqa and arc; arithmetic): the first that a row has.
 _MIB_DEFAULTS = ("s2_io_flip_counterfactual", "symbol_counterfactual", "random_counterfactual")
-# Written by pandas for a row's number, and of no use here.
+# Written by pandas for a row's number, and not needed here.
 _INDEX_COLUMNS = frozenset({"", "Unnamed: 0", "index"})
 
 
@@ -46,9 +46,9 @@ class Form:
 
 
 def recognised(columns: Sequence[str]) -> Form:
-    """The form that has these columns. Raises `TaskError` where none or several do, with what would do."""
+    """The form that has these columns. Raises `TaskError` where none or several do, with the forms there are."""
     fitting = [form for form in FORMS if form.needs <= set(columns)]
-    # a form whose columns all belong to another one as well is not meant
+    # a form whose columns all belong to another fitting form as well is not meant
     meant = [
         form for form in fitting if not any(form.needs < other.needs | other.may for other in fitting if other != form)
     ]
@@ -56,8 +56,8 @@ def recognised(columns: Sequence[str]) -> Form:
     if not meant:
         raise TaskError(f"its columns are {listed}; what would do: {_what_would_do()}")
     if len(meant) > 1:
-        both = " and ".join(form.called for form in meant)
-        raise TaskError(f"its columns are {listed}, of {both} at once; keep those of one form")
+        forms = " and ".join(form.called for form in meant)
+        raise TaskError(f"its columns are {listed}, of {forms} at once; keep those of one form")
     (form,) = meant
     if unknown := form.unknown(columns):
         close = difflib.get_close_matches(unknown[0], form.needs | form.may, n=1)
@@ -69,22 +69,22 @@ def recognised(columns: Sequence[str]) -> Form:
     return form
 
 
-def counterfactual_column(form: Form, columns: Sequence[str], asked: str | None) -> str:
-    """The column of the counterfactual prompts: the one asked for, or the form's default; "" where there is none.
+def counterfactual_column(form: Form, columns: Sequence[str], chosen: str | None) -> str:
+    """The column of the counterfactual prompts: the chosen column, or the form's default; "" where there is none.
 
-    Raises `TaskError` where the file has not the one asked for, or none that is the form's.
+    Raises `TaskError` where the file does not have the chosen column, or has no default of the form.
     """
     if form.open_ended:
-        there = [column for column in columns if column.endswith(_COUNTERFACTUAL)]
-        defaults = [column for column in form.counterfactuals if column in there]
+        present = [column for column in columns if column.endswith(_COUNTERFACTUAL)]
+        defaults = [column for column in form.counterfactuals if column in present]
     else:
-        there = defaults = [column for column in form.counterfactuals if column in columns]
-    listed = ", ".join(there) or "none"
-    if asked is not None and asked not in there:
-        raise TaskError(f"there is no counterfactual {asked!r}; the file has {listed}")
-    if asked is None and not defaults and form.open_ended:
+        present = defaults = [column for column in form.counterfactuals if column in columns]
+    listed = ", ".join(present) or "none"
+    if chosen is not None and chosen not in present:
+        raise TaskError(f"there is no counterfactual {chosen!r}; the file has {listed}")
+    if chosen is None and not defaults and form.open_ended:
         raise TaskError(f"which counterfactual is meant is not known; the file has {listed}, one of which can be named")
-    return asked or (defaults[0] if defaults else "")
+    return chosen or (defaults[0] if defaults else "")
 
 
 def _columns(form: Form) -> str:
@@ -123,7 +123,7 @@ def _optional(row: Row, column: str) -> str:
 
 
 def _as_list(value: object) -> list[object]:
-    """A list as it is or as Python and JSON write it; anything else alone; nothing of an empty cell."""
+    """A list as it is or as Python and JSON write it; a list of anything else; an empty list for an empty cell."""
     if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
         # "[MASK]" is a text like any other
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
@@ -134,7 +134,7 @@ def _as_list(value: object) -> list[object]:
 
 
 def _answers(row: Row, texts: str, ids: str, space: str = "") -> tuple[Answer, ...]:
-    """The answers of one column of texts and one of ids, either of which may not be there."""
+    """The answers of a column of texts and a column of ids, either of which may be missing."""
     words = [f"{space}{word}" if isinstance(word, str) else word for word in _as_list(row.get(texts))]
     for word in words:
         if not isinstance(word, str) or not word:
@@ -150,17 +150,17 @@ def _answers(row: Row, texts: str, ids: str, space: str = "") -> tuple[Answer, .
 
 
 def _marks(row: Row, clean: str) -> dict[str, Place]:
-    given = row.get("marks")
-    if isinstance(given, str) and given:
+    marks = row.get("marks")
+    if isinstance(marks, str) and marks:
         try:
-            given = json.loads(given)
+            marks = json.loads(marks)
         except ValueError as error:
             raise RowError(f"column 'marks': it is not JSON ({error})") from None
-    if given in (None, ""):
+    if marks in (None, ""):
         return {}
-    if not isinstance(given, Mapping):
-        raise RowError(f'column \'marks\': it is {given!r}; it must be names with places, such as {{"IO": "Mary"}}')
-    return {str(name): _place(str(name), place, clean) for name, place in given.items()}
+    if not isinstance(marks, Mapping):
+        raise RowError(f'column \'marks\': it is {marks!r}; it must be names with places, such as {{"IO": "Mary"}}')
+    return {str(name): _place(str(name), place, clean) for name, place in marks.items()}
 
 
 def _place(name: str, place: object, clean: str) -> Place:
@@ -178,7 +178,7 @@ def _place(name: str, place: object, clean: str) -> Place:
 
 
 def _name_marks(clean: str, subject: str, other: str) -> dict[str, Place]:
-    """IO, S1 and S2, where the other name stands once and the subject twice."""
+    """IO, S1 and S2, where the other name occurs once and the subject twice."""
     io, s = ([match.span() for match in re.finditer(rf"\b{re.escape(name)}\b", clean)] for name in (other, subject))
     return {"IO": io[0], "S1": s[0], "S2": s[1]} if (len(io), len(s)) == (1, 2) else {}
 
@@ -216,7 +216,7 @@ def _eap_ioi(row: Row, counterfactual: str) -> Pair:
     clean = _text(row, "clean")
     right, wrong = (_whole_number(row[column], column) for column in ("correct_idx", "incorrect_idx"))
     subject = _replaced(clean, _optional(row, "corrupted"))
-    # in corrupted_hard the other name stands in the place of the subject's second
+    # corrupted_hard has the other name in place of the second subject
     other = _replaced(_optional(row, "corrupted_hard"), clean)
     return Pair(
         clean,
@@ -228,7 +228,7 @@ def _eap_ioi(row: Row, counterfactual: str) -> Pair:
 
 
 def _replaced(text: str, by: str) -> str:
-    """The one word of a text that is another in the text beside it; "" where it is not one."""
+    """The only word of a text that differs in the other text; "" where not exactly one does."""
     words, others = (re.findall(r"\w+", side) for side in (text, by))
     differing = [word for word, other in zip(words, others, strict=False) if word != other]
     return differing[0] if len(words) == len(others) and len(differing) == 1 else ""
@@ -283,17 +283,17 @@ def _mib_choices(row: Row, counterfactual: str) -> Pair:
 
 
 def _mib_choice(row: Row) -> str:
-    """The choice that the key points to: of labels where the choices have them."""
+    """The choice that the key points to; its label where the choices have labels."""
     choices, key = row.get("choices"), row.get("answerKey")
     labels = choices.get("label") if isinstance(choices, Mapping) else choices
     if not isinstance(labels, Sequence) or isinstance(labels, str):
         raise RowError(f"column 'choices': {_said(choices)}; it must be a list, or hold a list 'label'")
     if isinstance(key, str) and key in labels:
         return key
-    at = _whole_number(key, "answerKey")
-    if at >= len(labels):
-        raise RowError(f"column 'answerKey': it is {at}, of {len(labels)} choices counted from 0")
-    return str(labels[at])
+    number = _whole_number(key, "answerKey")
+    if number >= len(labels):
+        raise RowError(f"column 'answerKey': it is {number}, of {len(labels)} choices counted from 0")
+    return str(labels[number])
 
 
 def _mib_arithmetic(row: Row, counterfactual: str) -> Pair:

@@ -1,4 +1,4 @@
-"""Pair tasks whose rows are made from word lists, of words that are one token to the tokenizer at hand."""
+"""Pair tasks whose rows are made from word lists: of the words that are single tokens for a tokenizer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ from vitro.tasks.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Kind:
-    """What a generated task is before it is known how many rows it has: what it asks, and how rows are made.
+    """A generated task without its number of rows: what it asks, and how rows are made.
 
-    `rows` takes the tokenizer, how many rows, and the seed.
+    `rows` takes the tokenizer, the number of rows, and the seed.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Generated:
 
     @property
     def wrong_called(self) -> str:
-        """What the wrong ones are."""
+        """What the wrong answers are."""
         return self.kind.wrong_called
 
     @property

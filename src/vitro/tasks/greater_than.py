@@ -20,8 +20,8 @@ NOUNS: tuple[str, ...] = tuple(
 )
 CENTURIES = tuple(range(11, 18))
 FIRST_YEAR = 1
-"""The counterfactual's: no two digits but 00 and 01 are wrong after it."""
-# a later one must exist
+"""The counterfactual's year: only 00 and 01 are wrong after it."""
+# a later year must exist
 YEARS = tuple(range(2, 99))
 
 _BEGINNING = "The {noun} lasted from the year "
@@ -59,14 +59,14 @@ def later_years(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
 
 
 def year_pair(clean: str, corrupt: str, year: int, *, label: str = "") -> Pair:
-    """The row whose answers are the two-digit years after `year`; the mark `year` is where those digits stand.
+    """The row whose answers are the two-digit years after `year`; the mark `year` is the place of those digits.
 
     Raises `RowError` where no two digits come after it, or the prompt does not hold a year that ends in them.
     """
     if not 0 <= year < 99:
         raise RowError(f"the year's last two digits are {year}; they must be 0 to 98, so that a later year exists")
-    stands = re.search(rf"(?<!\d)\d\d{year:02d}(?!\d)", clean)
-    if stands is None:
+    match = re.search(rf"(?<!\d)\d\d{year:02d}(?!\d)", clean)
+    if match is None:
         raise RowError(f"the prompt {clean!r} holds no year that ends in {year:02d}")
     return Pair(
         clean,
@@ -74,7 +74,7 @@ def year_pair(clean: str, corrupt: str, year: int, *, label: str = "") -> Pair:
         _TWO_DIGITS[: year + 1],
         corrupt,
         label=label,
-        marks={"year": (stands.end() - 2, stands.end())},
+        marks={"year": (match.end() - 2, match.end())},
         shown=(_span(year + 1, 99), _span(0, year)),
     )
 
@@ -84,10 +84,10 @@ def _prompt(noun: str, century: int, year: int) -> str:
 
 
 def _cut_in_two(cut: Encoding, century: int, year: int, digits: Mapping[str, int]) -> bool:
-    """Whether the year is two tokens, the century's being that which ends the prompt."""
-    at = len(_BEGINNING.format(noun="war")) + len(str(century))
-    where = [i for i, span in enumerate(cut.spans) if span == (at, at + 2)]
-    return bool(where) and cut.ids[where[0]] == digits.get(f"{year:02d}") and cut.ids[where[0] - 1] == cut.ids[-1]
+    """Whether the year is two tokens, and its first is also the last token of the prompt."""
+    start = len(_BEGINNING.format(noun="war")) + len(str(century))
+    indices = [i for i, span in enumerate(cut.spans) if span == (start, start + 2)]
+    return bool(indices) and cut.ids[indices[0]] == digits.get(f"{year:02d}") and cut.ids[indices[0] - 1] == cut.ids[-1]
 
 
 def _span(first: int, last: int) -> str:

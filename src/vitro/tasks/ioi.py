@@ -11,7 +11,7 @@ from vitro.tasks.one_token import one_token
 from vitro.tasks.pair import Pair
 from vitro.tasks.tokenizer import Tokenizer
 
-# [A] and [B] are the two people, [S] is the one of them who acts; the answer is the other one.
+# [A] and [B] are the two people, [S] is the person who acts; the answer is the other person.
 TEMPLATES = (
     "Then, [A] and [B] walked to the [PLACE]. [S] gave a [OBJECT] to",
     "Then, [A] and [B] had lunch at the [PLACE]. [S] handed a [OBJECT] to",
@@ -29,10 +29,10 @@ TEMPLATES = (
     "Afterwards, [A] and [B] looked around the [PLACE]. Then [S] described a [OBJECT] to",
     "The guests [A] and [B] went back to the [PLACE], where [S] promised a [OBJECT] to",
 )
-# five are drawn for a row: the answer, the subject, and three that are new
+# five are drawn for a row: the answer, the subject, and three new names
 FEWEST_NAMES = 5
 ORDERS = ("ABBA", "BABA")
-"""Who is named first: in ABBA the answer, then the subject; in BABA the subject."""
+"""The order of the names: in ABBA the answer comes first, in BABA the subject."""
 
 NAMES: tuple[str, ...] = tuple(
     re.findall(
@@ -57,7 +57,7 @@ OBJECTS: tuple[str, ...] = tuple(
 
 
 def second_subject_replaced(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
-    """Rows whose counterfactual has a third name in the place of the second subject.
+    """Rows whose counterfactual has a third name in place of the second subject.
 
     `second_subject_replaced(gpt2, 50, seed=0)[0].corrupt` differs from `clean` in one word.
     """
@@ -65,7 +65,7 @@ def second_subject_replaced(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pa
 
 
 def all_names_new(tokenizer: Tokenizer, n: int, seed: int) -> tuple[Pair, ...]:
-    """Rows whose counterfactual has three other names, so that nobody acts in it who was named before."""
+    """Rows whose counterfactual has three new names, so that the person who acts in it was not named before."""
     return _rows(tokenizer, n, seed, "all names")
 
 
@@ -85,23 +85,23 @@ def _rows(
     rows = []
     for i in range(n):
         template, order = kinds[turns[i % len(kinds)]]
-        io, subject, *new = (names[at] for at in generator.permutation(len(names))[:5])
+        io, subject, *new = (names[number] for number in generator.permutation(len(names))[:5])
         words = {"PLACE": str(generator.choice(places)), "OBJECT": str(generator.choice(objects))}
         first, second = (io, subject) if order == "ABBA" else (subject, io)
         clean, spans = _filled(TEMPLATES[template], {"A": first, "B": second, "S": subject, **words})
         acting = {"A": first, "B": second} if replaced == "second subject" else {"A": new[1], "B": new[2]}
         corrupt, _ = _filled(TEMPLATES[template], {**acting, "S": new[0], **words})
         s1 = spans["B" if order == "ABBA" else "A"]
-        # a space is no token of its own after a name, and a comma is
-        after = s1[1], s1[1] + (2 if clean[s1[1]] == " " else 1)
-        marks = {"IO": spans["A" if order == "ABBA" else "B"], "S1": s1, "S1+1": after, "S2": spans["S"]}
+        # a space is no token of its own after a name; a comma is
+        next_token = s1[1], s1[1] + (2 if clean[s1[1]] == " " else 1)
+        marks = {"IO": spans["A" if order == "ABBA" else "B"], "S1": s1, "S1+1": next_token, "S2": spans["S"]}
         label = f"{i + 1}: {first}, {second}, {subject}"
         rows.append(Pair(clean, (f" {io}",), (f" {subject}",), corrupt, label, f"{order} {template + 1}", marks))
     return tuple(rows)
 
 
 def _filled(template: str, words: Mapping[str, str]) -> tuple[str, dict[str, tuple[int, int]]]:
-    """The template with its words, and the characters that each stands at."""
+    """The template with its words, and the characters of each."""
     text, spans = "", {}
     for i, piece in enumerate(re.split(r"\[(\w+)\]", template)):
         if i % 2:

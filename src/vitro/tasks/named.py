@@ -1,4 +1,4 @@
-"""A task by the name a person types."""
+"""A task by the name that a person types."""
 
 import difflib
 import re
@@ -38,21 +38,21 @@ def named(
     >>> vitro.tasks.named("ioi", seed=1).name
     'ioi-50'
 
-    The seed draws what a task draws. `named(task.typed)` with the same options is the same task again.
+    The seed is for everything that a task draws. `named(task.typed)` with the same options gives the same task.
 
     Raises `TaskError`, with the list of tasks and the closest name, if there is no such task, and for an option that
-    the task has no use for.
+    the task does not use.
     """
     text = str(text)
     path, n = _counted(text)
     if Path(path).suffix.lower() in SUFFIXES and not _is_successors(path):
         return from_rows(path, n, answer_tokens=answer_tokens, bad_rows=bad_rows, counterfactual=counterfactual)
-    for name, given in (
+    for name, is_set in (
         ("answer_tokens", answer_tokens != "whole"),
         ("bad_rows", bad_rows != "refuse"),
         ("counterfactual", counterfactual is not None),
     ):
-        if given:
+        if is_set:
             raise TaskError(f"{text!r}: {name} is for tasks that are files of rows, and this is none")
     if path != text and path.lower().endswith(".toml"):
         raise TaskError(f"{text!r}: a file of one template takes no count; write n = {n} in it")
@@ -74,7 +74,7 @@ def _counted(text: str) -> tuple[str, int | None]:
 
 
 def _is_successors(path: str) -> bool:
-    """Whether this is a TOML file of one template, or of a path that is at fault in both forms."""
+    """Whether this is a TOML file of a template, or a TOML path that cannot be read in either form."""
     if not path.lower().endswith(".toml"):
         return False
     try:
@@ -86,7 +86,7 @@ def _is_successors(path: str) -> bool:
 def _successors(text: str, seed: int) -> Successors:
     name = text.removesuffix(":all")
     task = from_toml(name) if name.endswith(".toml") else _builtin(name)
-    # a file may say its seed itself
+    # a file may have its own seed
     task = replace(task, seed=seed or task.seed)
     return task if name == text else replace(task, name=f"{task.name}-all", partners="all", typed=text)
 

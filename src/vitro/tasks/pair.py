@@ -1,4 +1,4 @@
-"""One row of a pair task, in words."""
+"""A row of a pair task, in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,37 +7,48 @@ from typing import NamedTuple
 from vitro.tasks.errors import TaskError
 
 Place = int | tuple[int, int]
-"""Where a mark is: a token of the prompt, BOS not counted, or characters: the first, and the one after the last."""
+"""Where a mark is: a token of the prompt, BOS not counted; or its characters: the first, and the end after the last."""
 
 
 class Token(NamedTuple):
-    """A token by its id, and the text that it is the first token of."""
+    """A token by its id, and the text that it is the first token of.
+
+    >>> Token(5335, " Mary").text
+    ' Mary'
+    """
 
     id: int
     text: str
 
 
 class Listed(NamedTuple):
-    """An answer out of a list that is the same for every tokenizer: left out where it is not one token."""
+    """An answer out of a list that is the same for every tokenizer: left out where it is not a single token.
+
+    >>> Listed(" are").text
+    ' are'
+    """
 
     text: str
 
 
 Answer = str | int | Token | Listed
-"""A text as it continues the prompt, its leading space included (" Mary"); or a token."""
+"""A text that continues the prompt, its leading space included (" Mary"); or a token."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One row. `Pair("When Mary and John met, John spoke to", (" Mary",), (" John",))` asks for Mary.
+    """A row: a prompt, its counterfactual, and the answers that count as right and as wrong.
 
-    - `clean`, `corrupt`: the prompt, and its counterfactual, which a tokenizer must cut into as many tokens.
+    >>> Pair("When Mary and John met, John spoke to", (" Mary",), (" John",)).right
+    (' Mary',)
+
+    - `clean`, `corrupt`: the prompt, and its counterfactual, which must have as many tokens.
     - `right`, `wrong`: the answers, at least one of each (see `Answer`).
-    - `label`: what a person calls the row; left out, it is its number and first right answer.
+    - `label`: what a person calls the row; left out, its number and first right answer.
     - `group`: what kind of prompt it is, such as its template.
     - `marks`: named places of the clean prompt (see `Place`): `{"IO": (5, 9)}`.
     - `shown`: the right and the wrong answers in words, where there are too many to list: `("33 to 99", "00 to 32")`.
-    - `number`: the row in its file, from 1; left out, it is its place in the task.
+    - `number`: the number of the row in its file, from 1; left out, its number in the task.
     """
 
     clean: str

@@ -1,4 +1,4 @@
-"""A pair task read from a file, in any of the forms that the field keeps its prompts in."""
+"""A pair task read from a file, in any of the forms in which the field stores its prompts."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def from_rows(
     (' Mary',)
 
     Raises `TaskError`, which begins with the path and names the row, for a file that cannot be read, columns of no
-    known form or of several, more rows than that, and, unless bad rows are skipped, a row that is not as its form asks.
+    known form or of several, more rows than that, and, unless bad rows are skipped, a row that does not fit its form.
     """
     try:
         if n is not None and not 1 <= n <= MOST_ROWS:
@@ -61,7 +61,7 @@ def from_rows(
 def _pairs(
     path: str, file: RowFile, form: Form, column: str, n: int | None, bad_rows: BadRows, left_out: list[str]
 ) -> Iterator[Pair]:
-    """The rows of a file that are as its form asks; why others are not goes to `left_out`."""
+    """The rows of a file that fit its form; the reasons why others do not go to `left_out`."""
     for number, row in enumerate(file.rows, 1):
         if n is not None and number > n:
             return
@@ -81,6 +81,6 @@ def _pairs(
 
 
 def _with_common_marks(rows: tuple[Pair, ...]) -> tuple[Pair, ...]:
-    """The rows with those marks that all of them have, where marks are read off the prompts and not given."""
+    """The rows with only the marks that all of them have: marks that were read off the prompts."""
     common = set.intersection(*(set(row.marks) for row in rows)) if rows else set()
     return tuple(replace(row, marks={name: row.marks[name] for name in row.marks if name in common}) for row in rows)

@@ -1,4 +1,4 @@
-"""A pair task as one tokenizer writes it."""
+"""A pair task in a tokenizer's tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from vitro.tasks.pair_rows import PairRows
 from vitro.tasks.questions import Questions
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
 
-# So many rows are encoded at once: enough to be fast, few enough that a long file needs no more memory than its tokens.
+# Rows encoded at once: enough to be fast, few enough that a long file needs no more memory than its tokens.
 _AT_ONCE = 1000
-_MOST_TOLD = 3
+_MOST_REASONS = 3
 _MOST_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A row in tokens, its positions counted with BOS."""
+class _Encoded:
+    """A row in tokens; positions include BOS."""
 
     label: str
     group: str
@@ -29,41 +29,41 @@ class _Asked:
     shown: tuple[str, str]
     marks: dict[str, int]
     longer: str
-    """An answer of several tokens of which the first is asked; empty where there is none."""
+    """An answer of several tokens of which only the first counts; empty where there is none."""
 
 
 def pair_questions(task: PairRows, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
-    """The rows in a tokenizer's tokens, BOS first where it has one; each row is checked by itself.
+    """The rows in a tokenizer's tokens, BOS first where it has one; each row is checked alone.
 
-    An answer's tokens are those it has as the continuation of its prompt, and it must not change the tokens before it.
+    An answer's tokens are those that continue its prompt; it must not change the tokens before it.
     A mark given in characters is at the last token of its span. `n_ctx` is the longest prompt that the model takes
     (None: any).
 
-    Raises `TaskError`, which names the row and the column, for a counterfactual of another length, an answer of several
-    tokens (unless the task takes the first), one that is right and wrong, a token that is not that of its text, a mark
-    beyond the prompt or inside a token, and a prompt longer than `n_ctx`; where the task skips bad rows, only if none
-    is left.
+    Raises `TaskError`, which names the row and the column, for a counterfactual of another length, an answer of
+    several tokens (unless the task takes the first), an answer that is right and wrong, a token that does not match
+    its text, a mark beyond the prompt or inside a token, and a prompt longer than `n_ctx`; where the task skips bad
+    rows, only if none is left.
     """
     rows = _Rows(task, tokenizer, n_ctx)
-    asked = list(rows)
-    if not asked:
+    encoded = list(rows)
+    if not encoded:
         raise TaskError(f"task {task.name!r}: none of its {len(task.rows)} rows fits: {rows.left_out[0]}")
     return Questions(
-        tokens=tuple(row.tokens for row in asked),
-        labels=tuple(row.label for row in asked),
-        right=tuple(row.right for row in asked),
-        wrong=tuple(row.wrong for row in asked),
-        answers=tuple(row.shown[0] for row in asked),
-        others=tuple(row.shown[1] for row in asked),
-        marks={name: tuple(row.marks[name] for row in asked) for name in rows.marks()},
-        partner=None if asked[0].partner is None else tuple(row.partner or () for row in asked),
-        groups=tuple(row.group for row in asked) if any(row.group for row in asked) else (),
-        notes=rows.notes(asked),
+        tokens=tuple(row.tokens for row in encoded),
+        labels=tuple(row.label for row in encoded),
+        right=tuple(row.right for row in encoded),
+        wrong=tuple(row.wrong for row in encoded),
+        answers=tuple(row.shown[0] for row in encoded),
+        others=tuple(row.shown[1] for row in encoded),
+        marks={name: tuple(row.marks[name] for row in encoded) for name in rows.marks()},
+        partner=None if encoded[0].partner is None else tuple(row.partner or () for row in encoded),
+        groups=tuple(row.group for row in encoded) if any(row.group for row in encoded) else (),
+        notes=rows.notes(encoded),
     )
 
 
 class _Rows:
-    """The rows of a task that fit, one after the other; iterated once."""
+    """The rows of a task that fit, in order; iterated once."""
 
     def __init__(self, task: PairRows, tokenizer: Tokenizer, n_ctx: int | None) -> None:
         self.task, self.tokenizer, self.n_ctx = task, tokenizer, n_ctx
@@ -78,19 +78,19 @@ class _Rows:
         self.miscounted: int | None = None
         self.first: Pair | None = None
 
-    def __iter__(self) -> Iterator[_Asked]:
+    def __iter__(self) -> Iterator[_Encoded]:
         for start in range(0, len(self.task.rows), _AT_ONCE):
             chunk = self.task.rows[start : start + _AT_ONCE]
             cleans = encode(self.tokenizer, [row.clean for row in chunk])
             corrupts = iter(encode(self.tokenizer, [row.corrupt for row in chunk if row.corrupt is not None]))
-            texts = [list(dict.fromkeys(_continuing(row))) for row in chunk]
-            joined = [row.clean + text for row, own in zip(chunk, texts, strict=True) for text in own]
-            continued = iter(encode(self.tokenizer, joined))
-            for i, (row, clean, own) in enumerate(zip(chunk, cleans, texts, strict=True), start + 1):
+            answers = [list(dict.fromkeys(_continuing(row))) for row in chunk]
+            joined = [row.clean + text for row, texts in zip(chunk, answers, strict=True) for text in texts]
+            encodings = iter(encode(self.tokenizer, joined))
+            for i, (row, clean, texts) in enumerate(zip(chunk, cleans, answers, strict=True), start + 1):
                 corrupt = next(corrupts) if row.corrupt is not None else None
-                after = {text: next(continued) for text in own}
+                continued = {text: next(encodings) for text in texts}
                 try:
-                    fitting = _Row(self, row, row.number or i, clean, after).asked(corrupt)
+                    fitting = _Row(self, row, row.number or i, clean, continued).encoded(corrupt)
                 except RowError as error:
                     if self.task.bad_rows == "refuse":
                         raise
@@ -105,23 +105,25 @@ class _Rows:
         places = self.first.marks.items()
         return [name for name, place in places if self.miscounted is None or not isinstance(place, int)]
 
-    def notes(self, asked: Sequence[_Asked]) -> tuple[str, ...]:
-        """What was left out, a sentence each."""
+    def notes(self, encoded: Sequence[_Encoded]) -> tuple[str, ...]:
+        """Sentences on what was left out."""
         notes = []
         if self.left_out:
-            told = "; ".join(self.left_out[:_MOST_TOLD])
-            more = f"; and {len(self.left_out) - _MOST_TOLD} more" if len(self.left_out) > _MOST_TOLD else ""
-            notes.append(f"{len(self.left_out)} of {len(self.left_out) + len(asked)} rows are left out: {told}{more}")
-        if longer := [row for row in asked if row.longer]:
+            reasons = "; ".join(self.left_out[:_MOST_REASONS])
+            more = f"; and {len(self.left_out) - _MOST_REASONS} more" if len(self.left_out) > _MOST_REASONS else ""
             notes.append(
-                f"of answers of several tokens the first is asked, in {len(longer)} of {len(asked)} rows: "
+                f"{len(self.left_out)} of {len(self.left_out) + len(encoded)} rows are left out: {reasons}{more}"
+            )
+        if longer := [row for row in encoded if row.longer]:
+            notes.append(
+                f"of answers of several tokens the first is asked, in {len(longer)} of {len(encoded)} rows: "
                 f"{longer[0].longer}{' and others' if len(longer) > 1 else ''}"
             )
         if self.unlisted:
-            named = ", ".join(repr(text) for text in self.unlisted[:_MOST_TOLD])
+            texts = ", ".join(repr(text) for text in self.unlisted[:_MOST_REASONS])
             notes.append(
                 f"{len(self.unlisted)} of {len(self.unlisted) + len(self.listed)} listed answers are not one token "
-                f"here and are left out: {named}{', ...' if len(self.unlisted) > _MOST_TOLD else ''}"
+                f"here and are left out: {texts}{', ...' if len(self.unlisted) > _MOST_REASONS else ''}"
             )
         if self.miscounted is not None:
             notes.append(
@@ -132,17 +134,19 @@ class _Rows:
 
 
 class _Row:
-    """One row on its way into tokens."""
+    """A row being encoded."""
 
-    def __init__(self, rows: _Rows, pair: Pair, number: int, clean: Encoding, after: Mapping[str, Encoding]) -> None:
-        self.rows, self.pair, self.clean, self.after = rows, pair, clean, after
+    def __init__(
+        self, rows: _Rows, pair: Pair, number: int, clean: Encoding, continued: Mapping[str, Encoding]
+    ) -> None:
+        self.rows, self.pair, self.clean, self.continued = rows, pair, clean, continued
         answer = _shown(rows.tokenizer, pair.right) if pair.right else ""
-        # a label stands on an axis and in an error, which are one line
+        # labels appear on axes and in errors, which have a single line
         self.label = " ".join((pair.label or f"{number}: {pair.shown[0] or answer}").split())
         self.number = number
         self.longer = ""
 
-    def asked(self, corrupt: Encoding | None) -> _Asked:
+    def encoded(self, corrupt: Encoding | None) -> _Encoded:
         rows, pair = self.rows, self.pair
         length = len(rows.bos) + len(self.clean.ids)
         if not self.clean.ids:
@@ -160,13 +164,13 @@ class _Row:
                 "they must be of one length, so that positions correspond",
             )
         right, wrong = self._ids("right", pair.right), self._ids("wrong", pair.wrong)
-        if both := set(right) & set(wrong):
+        if common := set(right) & set(wrong):
             longer = f", the first token of {self.longer}" if self.longer else ""
             raise self._error(
                 "wrong",
-                f"{self._quoted(min(both))} is right and wrong at once{longer}; an answer can be only one of them",
+                f"{self._quoted(min(common))} is right and wrong at once{longer}; an answer can be only one of them",
             )
-        return _Asked(
+        return _Encoded(
             label=self.label,
             group=pair.group,
             tokens=rows.bos + self.clean.ids,
@@ -221,12 +225,12 @@ class _Row:
         return ids[0]
 
     def _continuation(self, column: str, text: str) -> tuple[int, ...]:
-        before, whole = self.clean.ids, self.after[text].ids
-        if whole[: len(before)] != before or len(whole) == len(before):
+        prompt, whole = self.clean.ids, self.continued[text].ids
+        if whole[: len(prompt)] != prompt or len(whole) == len(prompt):
             raise self._error(
                 column, f"{text!r} changes the tokens of the prompt before it; end the prompt at a whole word"
             )
-        return whole[len(before) :]
+        return whole[len(prompt) :]
 
     def _marks(self) -> dict[str, int]:
         first = self.rows.first
@@ -264,9 +268,9 @@ class _Row:
         return repr(readable(self.rows.tokenizer, token))
 
     def _error(self, column: str, why: str) -> RowError:
-        named = self.rows.task.columns.get(column, column)
+        column_name = self.rows.task.columns.get(column, column)
         label = self.label.removeprefix(f"{self.number}: ")
-        return RowError(f"task {self.rows.task.name!r}: row {self.number} ({label}), column {named!r}: {why}")
+        return RowError(f"task {self.rows.task.name!r}: row {self.number} ({label}), column {column_name!r}: {why}")
 
 
 def _continues(answer: Answer) -> str | None:

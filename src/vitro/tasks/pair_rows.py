@@ -1,4 +1,4 @@
-"""The rows of a pair task, and what becomes of them."""
+"""The rows of a pair task, and its options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from vitro.tasks.pair import Pair
 
 @dataclass(frozen=True)
 class PairRows:
-    """What `Pairs` is made of, before any tokenizer has seen it."""
+    """The fields of `Pairs`, checked without a tokenizer."""
 
     name: str
     rows: tuple[Pair, ...]

@@ -17,18 +17,18 @@ from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
 
 MOST_ROWS = 10_000
-"""A task made or read by its name has no more rows than this: each is measured many times over."""
+"""The most rows of a task that is made or read by its name: each row is measured many times."""
 
 
 @dataclass(frozen=True)
 class Pairs(PairRows):
-    """A task of rows, asked by the difference of right and wrong.
+    """A task of rows, measured by the difference of right and wrong.
 
-    - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
-    - `typed`: what names it on the command line; left out, the file that would be called after it.
+    - `name`: letters, digits, `-` and `_`; a study's folder may be named after it.
+    - `typed`: its name on the command line; left out, that of a file with its name.
     - `answer_tokens`, `bad_rows`: see `AnswerTokens` and `BadRows`.
     - `counterfactual`: which of a file's counterfactuals was asked for.
-    - `left_out`: why rows were left out on the way here, a line each.
+    - `left_out`: why rows were left out when they were read, a line each.
     - `columns`: what a file calls the parts of a `Pair`, for errors: `{"right": "correct_idx"}`.
     - `counted`: how many tokens a prompt has where marks given as tokens were counted; None: not known. Where a
       tokenizer gives another number, those marks are left out, with a note.
@@ -38,17 +38,17 @@ class Pairs(PairRows):
     >>> Pairs("tomorrow", (row,)).questions(model.tokenizer, None).labels
     ('1: Tuesday',)
 
-    Raises `TaskError` where a part is not as it must be, or there is no row.
+    Raises `TaskError` where a part is wrong, or there is no row.
     """
 
     metric = "logit_diff"
     ablations = ("zero", "mean", "counterfactual")
-    # A sweep over hundreds of heads on a hundred prompts that share no beginnings is an hour's work for a laptop.
+    # A sweep over hundreds of heads on a hundred prompts without common beginnings takes a laptop an hour.
     sweep_prompts = 32
 
     @property
     def named_with(self) -> TaskOptions:
-        """What becomes of its answers and rows, and which counterfactual was asked for."""
+        """How answers and bad rows are treated, and which counterfactual was asked for."""
         return TaskOptions(self.answer_tokens, self.bad_rows, self.counterfactual)
 
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
@@ -63,7 +63,7 @@ class Pairs(PairRows):
 
     @property
     def paraphrased(self) -> Sequence[Task]:
-        """Nobody has said the rows in other words."""
+        """The rows have no paraphrases."""
         return ()
 
     def facts(self) -> Mapping[str, str]:
@@ -73,7 +73,7 @@ class Pairs(PairRows):
         return facts if row.corrupt is None else {**facts, "Its counterfactual": row.corrupt}
 
     def identity(self) -> Mapping[str, Any]:
-        """A hash of the rows, and what becomes of those that do not fit."""
+        """A hash of the rows, and how answers and bad rows are treated."""
         digest = hashlib.sha256()
         for row in self.rows:
             digest.update(repr(row).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""A task's first prompts as a model will see them, before anything is run."""
+"""A task's first prompts as a model reads them, before anything is run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from vitro.tasks.tokenizer import Tokenizer, readable
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """One prompt: its tokens as texts, BOS included, and where its marks stand among them.
+    """A prompt: its tokens as texts, BOS included, and the positions of its marks.
 
     `prompt` and `counterfactual` are texts without BOS; `right` and `wrong` are all tokens that count, and `answer` and
     `other` the same in words ("33 to 99").
@@ -29,7 +29,7 @@ class PreviewRow:
 
 @dataclass(frozen=True)
 class Preview:
-    """The first prompts, how many there are in all, and what was absorbed or left out on the way (a sentence each)."""
+    """The first prompts, how many there are in all, and sentences on what was absorbed or left out."""
 
     rows: tuple[PreviewRow, ...]
     total: int
@@ -59,7 +59,7 @@ def preview(task: Task, tokenizer: Tokenizer, n_ctx: int | None, first: int = 5)
             group=questions.groups[i] if questions.groups else "",
             prompt=prompt(questions.tokens[i]),
             tokens=texts(questions.tokens[i]),
-            marks={name: at[i] for name, at in questions.marks.items()},
+            marks={name: positions[i] for name, positions in questions.marks.items()},
             right=texts(questions.right[i]),
             wrong=texts(questions.wrong[i]),
             answer=questions.answers[i],

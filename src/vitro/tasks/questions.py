@@ -1,4 +1,4 @@
-"""Questions: what is asked of a model, in one tokenizer's tokens. All that measures reads these and nothing else."""
+"""Questions: what is asked of a model, in a tokenizer's tokens. Every measurement reads these and nothing else."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,22 +14,26 @@ FINAL = "final"
 _MARK = re.compile(r"(?!(all|clean|elsewhere)$)[A-Za-z_][\w+.-]*")
 
 
-# Long lists of numbers have no use for equality.
+# Comparing long lists of numbers is of no use.
 @dataclass(frozen=True, eq=False)
 class Questions:
     """A task's prompts and what counts as right, prompt by prompt (docs/method.md, section 2.1).
 
     - `tokens`: each prompt's ids, BOS first where the model has one; lengths may differ.
     - `labels`: what a person calls the prompt ("Monday", "Mary and John"): short, for axes and tables.
-    - `right`, `wrong`: the tokens that count as right and those they are held against; one or many each, and `wrong`
-      may be none.
+    - `right`, `wrong`: the tokens that count as right and those that they are compared with; one or many each, and
+      `wrong` may have none.
     - `answers`, `others`: the same in words, for tables and figures ("Tuesday"; "33 to 99").
-    - `marks`: named positions, one in each prompt: `subject`, `IO`, `S1`, `year`. `final` is always there.
+    - `marks`: named positions, each in every prompt: `subject`, `IO`, `S1`, `year`. `final` is always there.
     - `among`, `among_words`: the closed, ordered list of answers, in tokens and in words; empty where there is none.
-    - `partner`: for each prompt its counterfactual, exactly as long, so that positions correspond; None: there is none.
+    - `partner`: the counterfactual of each prompt, exactly as long, so that positions correspond; None: there is none.
     - `groups`: what kind of prompt each is, such as its template; empty where all are of one kind.
-    - `content`: positions of the words that carry the task beside the marks, the same in all prompts.
-    - `notes`: what was absorbed or left out on the way to these tokens, a sentence each.
+    - `content`: positions of the words that carry the task apart from the marks, the same in all prompts.
+    - `notes`: sentences on what was absorbed or left out in these tokens.
+
+    >>> questions = task.questions(model.tokenizer, None)
+    >>> questions.labels[0], questions.answers[0], questions.marks["subject"][0]
+    ('Monday', 'Tuesday', 4)
 
     Raises `TaskError`, which names the prompt, where these do not fit each other.
     """
@@ -58,7 +62,7 @@ class Questions:
             "wrong": self.wrong,
             "answers": self.answers,
             "others": self.others,
-            **{f"mark {name!r}": at for name, at in self.marks.items()},
+            **{f"mark {name!r}": positions for name, positions in self.marks.items()},
             **({"partner": self.partner} if self.partner is not None else {}),
             **({"groups": self.groups} if self.groups else {}),
         }
@@ -71,17 +75,17 @@ class Questions:
                 raise TaskError(f"{where} is empty")
             if not right:
                 raise TaskError(f"{where} has no right answer")
-            if both := set(right) & set(wrong):
-                raise TaskError(f"{where}: token {min(both)} is right and wrong at once")
+            if common := set(right) & set(wrong):
+                raise TaskError(f"{where}: token {min(common)} is right and wrong at once")
             if self.partner is not None and len(self.partner[row]) != len(prompt):
                 raise TaskError(
                     f"{where} is {len(prompt)} tokens and its counterfactual {len(self.partner[row])}; "
                     "they must be of one length, so that positions correspond"
                 )
-            for name, at in self.marks.items():
-                if not 0 <= at[row] < len(prompt):
+            for name, positions in self.marks.items():
+                if not 0 <= positions[row] < len(prompt):
                     raise TaskError(
-                        f"{where}: mark {name!r} is position {at[row]}, of a prompt of {len(prompt)} tokens"
+                        f"{where}: mark {name!r} is position {positions[row]}, of a prompt of {len(prompt)} tokens"
                     )
         if unfit := [name for name in self.marks if not _MARK.fullmatch(name)]:
             raise TaskError(
@@ -115,7 +119,7 @@ class Questions:
         return names
 
     def take(self, rows: Sequence[int]) -> "Questions":
-        """The same of some of the prompts, by their numbers."""
+        """The questions of some of the prompts, by their numbers."""
         return replace(
             self,
             tokens=_of(self.tokens, rows),
@@ -124,13 +128,13 @@ class Questions:
             wrong=_of(self.wrong, rows),
             answers=_of(self.answers, rows),
             others=_of(self.others, rows),
-            marks={name: _of(at, rows) for name, at in self.marks.items()},
+            marks={name: _of(positions, rows) for name, positions in self.marks.items()},
             partner=None if self.partner is None else _of(self.partner, rows),
             groups=_of(self.groups, rows) if self.groups else (),
         )
 
     def spread(self, n: int) -> tuple[int, ...]:
-        """The numbers of n prompts, or of all, as evenly of all kinds as can be: the first of each kind, in turn."""
+        """The numbers of n prompts (or of all), as evenly as possible of all kinds: the first of each kind, in turn."""
         of_kind: dict[str, list[int]] = {}
         for row in range(len(self)):
             of_kind.setdefault(self.groups[row] if self.groups else "", []).append(row)
@@ -141,10 +145,12 @@ class Questions:
         """The first position at which a prompt and its counterfactual differ; its length where they do not."""
         assert self.partner is not None
         pairs = zip(self.tokens[row], self.partner[row], strict=True)
-        return next((at for at, (mine, theirs) in enumerate(pairs) if mine != theirs), len(self.tokens[row]))
+        return next(
+            (position for position, (token, other) in enumerate(pairs) if token != other), len(self.tokens[row])
+        )
 
     def token_ids(self) -> frozenset[int]:
-        """Every token that is asked about: right, wrong, and of the list."""
+        """Every token of the questions: right, wrong, and of the list."""
         return frozenset(chain(self.among, *self.right, *self.wrong))
 
 

@@ -1,4 +1,4 @@
-"""A file's rows, one after the other, as the file names their columns."""
+"""A file's rows, in order, with the file's own column names."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from vitro.tasks.file import toml_table
 from vitro.tasks.forms import Row, recognised
 from vitro.tasks.pairs import MOST_ROWS
 
-# What is one document must be read whole; rows of text this long are far more than a study can ask.
+# A single document must be read whole; this much text is far more than a study can ask.
 _LARGEST_DOCUMENT = 64 * 2**20
 _DELIMITERS = (",", ";", "\t")
 
@@ -30,9 +30,9 @@ class RowFile:
 
 @contextmanager
 def opened(path: Path) -> Iterator[RowFile]:
-    """The rows of a CSV, JSON lines, JSON, Parquet or TOML file, read as they are asked for.
+    """The rows of a CSV, JSON lines, JSON, Parquet or TOML file, read row by row where the format allows it.
 
-    Raises `TaskError` for a file that cannot be read or is not what its name says, with the line where there is one.
+    Raises `TaskError` for a file that cannot be read or is not what its name says, with the line if known.
     """
     try:
         kind = _KINDS.get(path.suffix.lower())
@@ -89,7 +89,7 @@ def _csv(path: Path, file: IO[bytes]) -> RowFile:
                     raise TaskError(f"row {number} has {len(cells)} cells and the header {len(columns)} columns")
                 yield dict(zip(columns, cells, strict=True))
         except csv.Error as error:
-            # the header is a line that this reader has not seen
+            # this reader has not seen the header line
             raise TaskError(f"line {reader.line_num + 1} is not CSV: {error}") from None
 
     return RowFile(columns, rows())
@@ -152,7 +152,7 @@ def _toml(path: Path, file: IO[bytes]) -> RowFile:
 
 
 def _parquet(path: Path, file: IO[bytes]) -> RowFile:
-    # polars is slow to import, and the tasks that come with Vitro do without
+    # polars is slow to import, and the tasks that come with Vitro do not need it
     import polars as pl
 
     try:
@@ -188,4 +188,4 @@ _KINDS = {
     ".toml": _toml,
 }
 SUFFIXES = tuple(_KINDS)
-"""How the names of files end that can be read as rows."""
+"""The suffixes of files that can be read as rows."""

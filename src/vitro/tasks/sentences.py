@@ -12,13 +12,18 @@ from vitro.tasks.tokenizer import SPACE_MARKS, Tokenizer
 
 
 def space_tokens(tokenizer: Tokenizer) -> Int[np.ndarray, " token"]:
-    """The ids, in order, of the tokens that begin with a space: what a random word is drawn from.
+    """The ids, in order, of the tokens that begin with a space: random words are drawn from these.
 
-    GPT-2 has 33,135 of them. Special and added tokens are left out. Raises `TaskError` if there are none.
+    GPT-2 has 33,135 of them. Special and added tokens are left out.
+
+    >>> len(space_tokens(model.tokenizer)) > 7
+    True
+
+    Raises `TaskError` if there are none.
     """
     vocabulary = tokenizer.get_vocab()
     left_out = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-    # One mark only: a vocabulary that writes its spaces as "▁" may hold the letter "Ġ" too.
+    # Only a single mark: a vocabulary that writes its spaces as "▁" may also hold the letter "Ġ".
     marked = [
         [i for entry, i in vocabulary.items() if entry.startswith(mark) and i not in left_out] for mark in SPACE_MARKS
     ]
@@ -38,9 +43,12 @@ def drawn(
     """Copies of the template's tokens with random words in them, drawn uniformly and independently.
 
     `mean` replaces the subject, `random` the subject and the content words, by any of `space_tokens`. The two
-    are drawn independently of each other and of the order in which they are asked for; a larger draw begins
-    with the smaller one. Source: the mean and random ablations of "Mechanistically interpreting time in GPT-2
+    are drawn independently of each other and of the order of the calls; a larger draw begins with
+    the smaller draw. Source: the mean and random ablations of "Mechanistically interpreting time in GPT-2
     small", whose means are taken over such sentences.
+
+    >>> drawn(task.questions(model.tokenizer, None), model.tokenizer, "mean", samples=5, seed=0).shape
+    (5, 8)
 
     Raises `TaskError` if samples < 1, seed < 0, the dataset is unknown or there is nothing to draw from.
     """
@@ -61,10 +69,10 @@ def drawn(
 
 
 def of_partners(questions: Questions) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
-    """The counterfactual prompts, over which the mean of a pair task is taken; its own prompts where it has none.
+    """The counterfactual prompts, over which the mean of a pair task is taken; without them, the prompts themselves.
 
-    Empty where the prompts are not of one length, for a mean is taken position by position; and of one prompt alone,
-    whose mean is itself.
+    Empty where the prompts differ in length, for a mean is taken position by position; and of one prompt alone, whose
+    mean is itself.
     """
     if not questions.one_length or (len(questions) == 1 and questions.partner is None):
         return {}

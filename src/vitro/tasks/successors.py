@@ -1,4 +1,4 @@
-"""A successor task: one sentence with a gap, and the ordered words that fill it."""
+"""A successor task: a sentence with a gap, and the ordered words that fill it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,22 +20,22 @@ from vitro.tasks.tokenizer import Tokenizer
 class Successors(Cloze):
     """Prompts that differ in one word, the subject; the answer to each is the word that comes after it.
 
-    `Successors("days", "If today is {day}, tomorrow is", ("Monday", ..., "Sunday"), cyclic=True)` has seven
-    prompts.
+    >>> Successors("letters", "After {letter} comes", ("A", "B", "C")).prompts
+    ('After A comes', 'After B comes')
 
-    - `name`: letters, digits, `-` and `_`; a study's folder may carry it.
-    - `template`: the sentence with exactly one `{slot}`. It must not end in white space: the answer brings
-      its own leading space.
+    - `name`: letters, digits, `-` and `_`; a study's folder may be named after it.
+    - `template`: the sentence with exactly one `{slot}`. It must not end in white space: the answer has its
+      own leading space.
     - `words`: in order; the answer to `words[i]` is `words[i + 1]`.
     - `cyclic`: whether the first word follows the last.
     - `n`: how many of the words, from the first, are subjects; None takes all that have a successor.
-    - `content`: the words of the template that carry the task beside the subject. Whole words; every
+    - `content`: the words of the template that carry the task apart from the subject. Whole words; every
       occurrence counts. Left out, it is every word outside the slot: random ablation then keeps only the
       punctuation.
     - `paraphrases`: other templates that ask the same, each with one slot.
-    - `partners`: each prompt's counterfactual is another prompt: "cycle", each once with the one after it in a cycle
-      through all that the `seed` draws; "all", once with every other.
-    - `typed`: what names the task on the command line; left out, the file that would be called after it.
+    - `partners`: each prompt's counterfactual is another prompt: "cycle", the next in a cycle through all
+      prompts that the `seed` draws; "all", every other prompt in turn.
+    - `typed`: its name on the command line; left out, that of a file with its name.
 
     Raises `TaskError` for anything else, naming what is wrong and what would work.
     """
@@ -75,5 +75,5 @@ class Successors(Cloze):
         return {"Template": self.template, "Words": words, "Content words": ", ".join(self.content)}
 
     def identity(self) -> Mapping[str, Any]:
-        """Its fields, but for what it is called by."""
+        """Its fields, without `typed`."""
         return {name: value for name, value in asdict(self).items() if name != "typed"}

@@ -1,4 +1,4 @@
-"""What a task is to all that measures: a name, its questions, and how it is spoken of."""
+"""A task as measurements see it: a name, its questions, and the words for it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, get_args
@@ -12,31 +12,35 @@ from vitro.tasks.tokenizer import Tokenizer
 
 Dataset = Literal["random", "mean"]
 DATASETS: tuple[Dataset, ...] = get_args(Dataset)
-"""The ablations by a mean over sentences: without the task, and without what tells its prompts apart."""
+"""The ablations by a mean over sentences: random removes the task, mean removes what differs between prompts."""
 
 
 class Task(Protocol):
-    """Something to ask of a model. `Successors` and `Pairs` are tasks."""
+    """Something to ask of a model. `Successors` and `Pairs` are tasks.
+
+    >>> task.name, task.metric, task.ablations
+    ('days', 'answer_prob', ('zero', 'random', 'mean'))
+    """
 
     @property
     def name(self) -> str:
-        """Letters, digits, `-` and `_`; a study's folder may carry it."""
+        """Letters, digits, `-` and `_`; a study's folder may be named after it."""
 
     @property
     def typed(self) -> str:
-        """What names it on the command line: the inverse of `named`."""
+        """Its name on the command line: the inverse of `named`."""
 
     @property
     def named_with(self) -> TaskOptions:
-        """What `named` is given beside that and the seed."""
+        """The options that `named` needs besides that and the seed."""
 
     @property
     def right_called(self) -> str:
-        """What the right tokens are to this task: "answer"."""
+        """What this task calls the right tokens: "answer"."""
 
     @property
     def wrong_called(self) -> str:
-        """What the wrong ones are: "subject", "other name"."""
+        """What it calls the wrong tokens: "subject", "other name"."""
 
     @property
     def metric(self) -> str:
@@ -48,7 +52,7 @@ class Task(Protocol):
 
     @property
     def sweep_prompts(self) -> int | None:
-        """On how many of the prompts every component is ablated in turn, unless told otherwise; None: on all."""
+        """The number of prompts on which every component is ablated, unless another is asked for; None: all."""
 
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The task in a tokenizer's tokens; `n_ctx` is the longest prompt that the model takes (None: any).
@@ -61,8 +65,8 @@ class Task(Protocol):
     ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
         """The sentences over which a component's mean output is taken, for each mean that the task can have.
 
-        Means are taken position by position, so all sentences are as long as the prompts, which are of one length; a
-        task whose prompts are not has none.
+        Means are taken position by position, so all sentences are as long as the prompts; a task whose prompts differ
+        in length has none.
         """
 
     @property
@@ -70,7 +74,7 @@ class Task(Protocol):
         """The same task asked in other words."""
 
     def facts(self) -> Mapping[str, str]:
-        """What a report says of the task: a value for each name."""
+        """What a report says about the task: a value for each name."""
 
     def identity(self) -> Mapping[str, Any]:
-        """What the questions follow from, as plain JSON: two tasks with equal identities ask the same."""
+        """All that decides the questions, as plain JSON: two tasks with equal identities ask the same."""

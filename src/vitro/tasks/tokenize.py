@@ -1,4 +1,4 @@
-"""A successor task as one tokenizer writes it."""
+"""A successor task in a tokenizer's tokens."""
 
 from collections.abc import Sequence
 from itertools import permutations
@@ -15,25 +15,27 @@ from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
 def tokenize(task: Cloze, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
     """The task in a tokenizer's tokens, checked to be comparable position by position.
 
-    The subject must be one token in every prompt, and each word one token after the prompt, in the context
-    where it is read. One difference is absorbed and recorded: a first token that all words share (SmolLM2
-    cuts " 5" into a space and "5") belongs to the template before the subject, and ends the prompt before the
-    answers.
+    The subject must be a single token in every prompt, and each word a single token after the prompt, in the context
+    where it is read. A first token that all words share (SmolLM2 cuts " 5" into a space and "5") is absorbed and noted:
+    it belongs to the template before the subject, and ends the prompt before the answers.
+
+    >>> tokenize(task, model.tokenizer, None).labels[:2]
+    ('Monday', 'Tuesday')
 
     `n_ctx` is the longest prompt that the model takes (None: any). Raises `TaskError` for words of several
-    tokens, words that the tokenizer does not know or cannot tell apart, prompts that differ beside the
+    tokens, words that the tokenizer does not know or cannot tell apart, prompts that differ outside the
     subject or are longer than `n_ctx`, and a tokenizer without offsets.
     """
     prompts = dict(zip(task.subjects, encode(tokenizer, task.prompts), strict=True))
     places = {word: subject_indices(task, word, prompt) for word, prompt in prompts.items()}
-    subjects = cut({word: tuple(prompts[word].ids[i] for i in where) for word, where in places.items()})
+    subjects = cut({word: tuple(prompts[word].ids[i] for i in indices) for word, indices in places.items()})
     continuations = continuation_cuts(task, tokenizer, prompts)
     check_whole(task, tokenizer, subjects, continuations)
 
-    subject = _subject_index(task, tokenizer, prompts, [where[-1] for where in places.values()])
+    subject = _subject_index(task, tokenizer, prompts, [indices[-1] for indices in places.values()])
     _check_distinct(task, tokenizer, {word: ids[-1] for word, ids in subjects.tokens.items()})
-    after = {word: ids[-1] for word, ids in continuations.tokens.items()}
-    _check_distinct(task, tokenizer, after)
+    token_of = {word: ids[-1] for word, ids in continuations.tokens.items()}
+    _check_distinct(task, tokenizer, token_of)
 
     absorbed = []
     if subjects.lead is not None:
@@ -51,27 +53,27 @@ def tokenize(task: Cloze, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         raise TaskError(
             f"task {task.name!r}: its prompts are {length} tokens and the model takes {n_ctx}; shorten the template"
         )
-    at = len(bos) + subject
+    position = len(bos) + subject
     rows = _with_partners(len(tokens), task.partners, task.seed)
-    asked, others = ([pair[i] for pair in rows] for i in (0, 1)) if rows else (list(range(len(tokens))), [])
+    numbers, partner_numbers = ([pair[i] for pair in rows] for i in (0, 1)) if rows else (list(range(len(tokens))), [])
     return Questions(
-        tokens=tuple(tokens[row] for row in asked),
-        labels=tuple(task.subjects[row] for row in asked),
-        right=tuple((after[task.answers[row]],) for row in asked),
-        wrong=tuple((after[task.subjects[row]],) for row in asked),
-        answers=tuple(task.answers[row] for row in asked),
-        others=tuple(task.subjects[row] for row in asked),
-        marks={"subject": (at,) * len(asked)},
-        among=tuple(after[word] for word in task.answer_list),
+        tokens=tuple(tokens[row] for row in numbers),
+        labels=tuple(task.subjects[row] for row in numbers),
+        right=tuple((token_of[task.answers[row]],) for row in numbers),
+        wrong=tuple((token_of[task.subjects[row]],) for row in numbers),
+        answers=tuple(task.answers[row] for row in numbers),
+        others=tuple(task.subjects[row] for row in numbers),
+        marks={"subject": (position,) * len(numbers)},
+        among=tuple(token_of[word] for word in task.answer_list),
         among_words=task.answer_list,
-        partner=tuple(tokens[row] for row in others) if others else None,
+        partner=tuple(tokens[row] for row in partner_numbers) if partner_numbers else None,
         content=tuple(len(bos) + i for i in _content_indices(task, prompts[task.subjects[0]]) if i != subject),
         notes=tuple(absorbed),
     )
 
 
 def _with_partners(n: int, partners: Partners, seed: int) -> list[tuple[int, int]]:
-    """Prompts by number, each with another one: all pairs, or each once, by a cycle that the seed draws.
+    """Pairs of prompts, by number: all pairs, or each prompt with the next in a cycle that the seed draws.
 
     Empty where a prompt has no other.
     """
@@ -82,7 +84,7 @@ def _with_partners(n: int, partners: Partners, seed: int) -> list[tuple[int, int
 
 
 def _subject_index(task: Cloze, tokenizer: Tokenizer, prompts: dict[str, Encoding], places: Sequence[int]) -> int:
-    """The one place of the subject among the prompts' tokens, once all else is known to be the same."""
+    """The index of the subject in all prompts' tokens; TaskError where the prompts differ elsewhere too."""
     (first, reference), *others = prompts.items()
     for (word, prompt), place in zip(others, places[1:], strict=True):
         pair = f"{task.fill(first)!r} and {task.fill(word)!r}"
@@ -92,11 +94,11 @@ def _subject_index(task: Cloze, tokenizer: Tokenizer, prompts: dict[str, Encodin
                 "every prompt must have the same length"
             )
         pieces = list(zip(reference.ids, prompt.ids, strict=True))
-        beside = [i for i, (ours, theirs) in enumerate(pieces) if ours != theirs and i != place]
-        if beside or place != places[0]:
-            found = " and ".join(repr(readable(tokenizer, token)) for token in pieces[[*beside, place][0]])
+        outside = [i for i, (token, other) in enumerate(pieces) if token != other and i != place]
+        if outside or place != places[0]:
+            tokens = " and ".join(repr(readable(tokenizer, token)) for token in pieces[[*outside, place][0]])
             raise TaskError(
-                f"task {task.name!r}: {pair} differ beside the subject, in {found}; set the slot apart by spaces"
+                f"task {task.name!r}: {pair} differ beside the subject, in {tokens}; set the slot apart by spaces"
             )
     return places[0]
 

@@ -1,4 +1,4 @@
-"""What this room asks of a tokenizer."""
+"""What tasks need of a tokenizer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -10,7 +10,11 @@ SPACE_MARKS = ("Ġ", "▁", " ")
 
 
 class Tokenizer(Protocol):
-    """The part of a transformers fast tokenizer (`PreTrainedTokenizerFast`) that tasks use."""
+    """The part of a transformers fast tokenizer (`PreTrainedTokenizerFast`) that tasks use.
+
+    >>> model.tokenizer.decode(prompts[0])
+    'If today is Monday, tomorrow is'
+    """
 
     @property
     def is_fast(self) -> bool:
@@ -22,7 +26,7 @@ class Tokenizer(Protocol):
 
     @property
     def unk_token_id(self) -> int | None:
-        """The token for what it does not know, if it has one."""
+        """The token for unknown text, if it has one."""
 
     @property
     def all_special_ids(self) -> Sequence[int]:
@@ -37,24 +41,24 @@ class Tokenizer(Protocol):
         """The tokens as text."""
 
     def convert_ids_to_tokens(self, ids: list[int]) -> list[str | None]:
-        """The tokens as the vocabulary writes them; None beyond its end."""
+        """The tokens as they stand in the vocabulary; None beyond its end."""
 
     def get_vocab(self) -> Mapping[str, int]:
-        """Every token, as the vocabulary writes it, and its id."""
+        """Every token, as it stands in the vocabulary, and its id."""
 
     def get_added_vocab(self) -> Mapping[str, int]:
         """The tokens that were added to the vocabulary after training."""
 
 
 class Encoding(NamedTuple):
-    """One text's token ids, and the characters each stands for: its first, and the one after its last."""
+    """A text's token ids, and the characters of each: the first, and the end after the last."""
 
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
-    """The texts' tokens, no special token added.
+    """The texts' tokens, without special tokens.
 
     Raises `TaskError` if the tokenizer gives no offsets, and for a text that holds half of a character.
     """
@@ -78,10 +82,13 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
 
 
 def readable(tokenizer: Tokenizer, token: int) -> str:
-    """The token as text, its leading space kept: `" Monday"`.
+    """The token as text, its leading space kept.
 
-    A piece of a character has no text of its own; it is given as the vocabulary writes it. Many models' embeddings are
-    longer than their vocabulary (Pythia's are padded), so a token may have no entry at all: it is given as its number.
+    >>> readable(model.tokenizer, prompts[0][1])
+    ' today'
+
+    A piece of a character has no text of its own; it is given as it stands in the vocabulary. Many models' embeddings
+    are longer than their vocabulary (Pythia's are padded), so a token may have no entry: it is given as its number.
     """
     entry = tokenizer.convert_ids_to_tokens([token])[0]
     if entry is None:
