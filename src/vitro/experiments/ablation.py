@@ -57,6 +57,6 @@ def costs_most(tables: Tables, table: str, keys: Sequence[str], name: str, kind:
     if not loss.stands_out:
         return f"Of the {kind}s, {spoken.ablation}-ablated one by one, which costs the answer most? Here {loss.doubt}."
     return (
-        f"Of all single {kind}s, {spoken.ablation} ablation of {name.format(*loss.key)} costs most of the "
-        f"{spoken.quantity.short}: {-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
+        f"Of all single {kind}s, {spoken.ablation} ablation of {name.format(*loss.key)} lowers the "
+        f"{spoken.quantity.short} most: {-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
     )

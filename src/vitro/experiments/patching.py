@@ -125,10 +125,10 @@ def summary(tables: Tables) -> str:
         first = leader(table.filter(site=site), ("layer", "place"), -pl.col(spoken.change))
         if first.stands_out:
             layer, place = first.key
-            sentences.append(f"{site} of layer {layer} at {place} ({-first.mean:+.3g})")
+            sentences.append(f"{site} of layer {layer} at \u201c{place}\u201d ({-first.mean:+.3g})")
     if not sentences:
         return ""
-    return f"Set to the counterfactual's, what costs most of the {spoken.quantity.short} is {', '.join(sentences)}."
+    return f"Set to what it is on the counterfactual, what lowers the {spoken.quantity.short} most is {', '.join(sentences)}."
 
 
 def figures(tables: Tables) -> dict[str, Figure]:
