@@ -17,6 +17,7 @@ from vitro.heads import Head
 from vitro.metrics import METRICS, Asked, Metric, fitting
 from vitro.models import Model
 from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, OptionError, Options
+from vitro.options import METRICS as CHOOSABLE
 from vitro.progress import bar
 from vitro.tables import Tables
 from vitro.tasks import FINAL, Dataset, Questions, Task, readable
@@ -115,7 +116,7 @@ class Setup:
     def _metric_of(self, name: str) -> Metric:
         metric = METRICS[name]
         if not metric.fits(self.questions):
-            fit = ", ".join(metric.name for metric in fitting(self.questions))
+            fit = ", ".join(metric.name for metric in fitting(self.questions) if metric.name in CHOOSABLE)
             lacks = "a closed list of answers" if metric.needs == "among" else "a wrong answer in every prompt"
             raise OptionError(f"{name} needs {lacks}, which {self.task.name} has not; what works: {fit}")
         return metric
@@ -128,9 +129,7 @@ class Setup:
         if self.options.ablations is None:
             return tuple(kind for kind in ABLATIONS if kind in self.task.ablations and not self.lacks(kind))
         for kind in self.options.ablations:
-            if reason := self.lacks(kind):
-                works = ", ".join(kind for kind in ABLATIONS if not self.lacks(kind))
-                raise OptionError(f"{kind} ablation cannot be had: {reason}; what works: {works}")
+            self._refuse(kind)
         return tuple(kind for kind in ABLATIONS if kind in self.options.ablations)
 
     @property
@@ -154,7 +153,13 @@ class Setup:
             return f"it is taken position by position, and the prompts have {min(lengths)} to {max(lengths)} tokens"
         if kind == "resample":
             return "" if len(self.swept.questions) > 1 else "there is no other prompt"
-        return "" if kind in self.datasets else f"the task has no sentences for a {kind}"
+        return "" if kind in self.datasets else "it is a mean over sentences, of which the task has none"
+
+    def _refuse(self, kind: Ablation) -> None:
+        """OptionError where an ablation cannot be had, with those that can."""
+        if reason := self.lacks(kind):
+            works = ", ".join(kind for kind in ABLATIONS if not self.lacks(kind))
+            raise OptionError(f"{kind} ablation cannot be had of {self.task.name}: {reason}; what works: {works}")
 
     def check(self) -> None:
         """Raise, before anything runs, what would stop a measurement half-way.
@@ -163,8 +168,7 @@ class Setup:
         """
         list(Budget.of(self.model, self.options.memory).parts(list(map(list, self.questions.tokens))))
         _ = self.metric, self.ablations
-        if reason := self.lacks(self.edge_ablation):
-            raise OptionError(f"edges cannot be ablated by {self.edge_ablation}: {reason}")
+        self._refuse(self.edge_ablation)
         # A clean run that is not finite would spoil every measurement.
         _ = self.streams
         shape = self.model.shape
@@ -223,8 +227,12 @@ class Setup:
         return {}
 
     def constants(self, kind: Ablation) -> Constants:
-        """The output of ablated components: every head's z, every MLP's output, and the embedding."""
+        """What an ablated component puts out: every head's z, every MLP's output, and the embedding.
+
+        OptionError where the task has not what this takes: circuits name ablations of their own.
+        """
         if kind not in self._constants:
+            self._refuse(kind)
             self._constants[kind] = self._constants_of(kind)
         return self._constants[kind]
 

@@ -71,8 +71,9 @@ def drawn(
 def of_partners(questions: Questions) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
     """The counterfactual prompts, over which the mean of a pair task is taken; without them, the prompts themselves.
 
-    Empty where the prompts differ in length: a mean is taken position by position.
+    Empty where the prompts differ in length, for a mean is taken position by position; and of one prompt alone, whose
+    mean is itself.
     """
-    if not questions.one_length:
+    if not questions.one_length or (len(questions) == 1 and questions.partner is None):
         return {}
     return {"mean": np.array(questions.partner or questions.tokens, dtype=np.int64)}
