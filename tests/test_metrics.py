@@ -8,6 +8,7 @@ from torch import Tensor
 
 from slow_metrics import slow_kl, slow_metrics, slow_rank
 from small_models import random_model
+from vitro import options
 from vitro.engine import Edit, Finals, read_out, resid_post, sweep
 from vitro.metrics import METRICS, Answers, Asked, Whole, fitting
 from vitro.tasks import Questions
@@ -123,3 +124,7 @@ def test_the_lens_reads_the_metrics_as_the_whole_vocabulary_does() -> None:
     for row in range(3):
         expected = slow_metrics(logits[row], RIGHT[row], WRONG[row], AMONG)
         assert {name: float(METRICS[name].of(answered)[row]) for name in expected} == pytest.approx(expected, abs=1e-5)
+
+
+def test_every_metric_but_kl_can_be_ranked_by() -> None:
+    assert set(options.METRICS) == METRICS.keys() - {"kl"}

@@ -136,7 +136,7 @@ def test_every_option_says_what_it_is_and_is_typed_in_its_own_way() -> None:
         ("seed", "-1", "seed must be 0 or more, not -1"),
         ("steer_layer", "1.5", "--steer-layer: '1.5' is not a whole number"),
         ("heads", "9", "--heads: '9' are not heads; what works: 9.1,10.3"),
-        ("heads", "9.1,9.1", "heads must be one or more, each once"),
+        ("heads", "9.1,9.1", "heads must be one or more as .9, 1., each once"),
         ("alphas", "1,,2", "--alphas: '1,,2' are not numbers; what works: -5,-1,0,1,5"),
         ("alphas", "nan", "alphas must be one or more finite numbers"),
         ("metric", "loss", "metric must be logit_diff or margin or"),

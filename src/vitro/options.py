@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from vitro.errors import VitroError
@@ -19,9 +20,10 @@ ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 """What a component's output is replaced by: nothing, its mean over sentences without the task, its mean over sentences
 without what tells the prompts apart, its output on another prompt of the task, its output on the prompt's partner."""
 
-MetricName = Literal["logit_diff", "margin", "prob_diff", "answer_prob", "among_answers", "right_first", "kl"]
+MetricName = Literal["logit_diff", "margin", "prob_diff", "answer_prob", "answer_logit", "among_answers", "right_first"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
-"""The metrics of an answer (see `vitro.metrics`)."""
+"""The metrics that can be ranked by (see `vitro.metrics`). Not `kl`: it says how far a run is from the clean one, and not
+whether for better or worse."""
 
 ValueBias = Literal["excluded", "included"]
 UnembedDirection = Literal["folded", "raw"]
@@ -185,7 +187,8 @@ class Numbers:
 
     def wanted(self, value: Any) -> str | None:
         """Whether they are finite."""
-        return None if value and all(math.isfinite(number) for number in value) else "one or more finite numbers"
+        fine = isinstance(value, Sequence) and value and all(map(_is_finite, value))
+        return None if fine else "one or more finite numbers"
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,16 @@ class Heads:
 
     def wanted(self, value: Any) -> str | None:
         """Whether each is there once."""
-        return None if value and len(set(value)) == len(value) else "one or more, each once"
+        fine = isinstance(value, Sequence) and value and all(map(_is_head, value)) and len(set(value)) == len(value)
+        return None if fine else "one or more as (9, 1), each once"
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def _is_head(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(number, Integral) for number in value)
 
 
 @dataclass(frozen=True)

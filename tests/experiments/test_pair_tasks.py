@@ -1,5 +1,6 @@
 """Every measurement on pair tasks equals plain transformers under hooks: each prompt by itself, each edit by itself."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -34,10 +35,11 @@ from vitro.engine import (
     resid_pre,
     z,
 )
+from vitro.errors import VitroError
 from vitro.experiments import Setup
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION
 from vitro.models import Model
-from vitro.tasks import Pairs
+from vitro.tasks import Pair, Pairs
 
 CIRCUITS = {
     "free": Circuit.wire("input -> m0; input, m0 -> a1.h0, a2.h1[IO]; a1.h0, b1 -> m1; a1.h0, a2.h1, m1 -> logits"),
@@ -246,6 +248,45 @@ def test_marks_that_meet_are_one_place_where_they_meet_in_all_prompts() -> None:
     assert pinned.figures
     patched = vitro.patch(model, Pairs("meeting", rows), ["resid_pre"])
     assert set(patched.table["mark"]) == {"S", "S+1", "end", "T"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "reason"),
+    [
+        ("mean", UNEQUAL.rows, "and the prompts have 4 to 11 tokens; what works: zero, counterfactual"),
+        ("random", EQUAL.rows, "a mean over sentences, of which the task has none; what works: zero, mean, resample"),
+        (
+            "counterfactual",
+            [replace(row, corrupt=None) for row in UNEQUAL.rows],
+            "no counterfactuals; what works: zero",
+        ),
+        ("mean", [replace(EQUAL.rows[0], corrupt=None)], "a mean over sentences, of which the task has none"),
+    ],
+)
+def test_a_circuit_that_names_an_ablation_its_task_cannot_have_is_refused(
+    kind: str, rows: Sequence[Pair], reason: str
+) -> None:
+    circuit = Circuit.wire(f"{kind}: a0.h0; input, a0.h0 -> logits")
+    with pytest.raises(VitroError, match=f"{kind} ablation cannot be had of rows: .*{reason}"):
+        vitro.in_vitro(slow("gpt2").model, Pairs("rows", tuple(rows)), {"circuit": circuit})
+
+
+@pytest.mark.parametrize(
+    ("sites", "positions", "says"),
+    [
+        ([], None, "sites are []; what works: a list of resid_pre, resid_mid"),
+        ("z", None, "sites are 'z'; what works: a list of resid_pre, resid_mid"),
+        (["z", "q"], None, "sites are ['z', 'q']; what works"),
+        (["z"], "IO", "positions are 'IO'; what works: a list, such as ['IO']"),
+        (["z"], [], "no position is named"),
+        (["z"], ["S2"], "there is no mark 'S2' in this task; there are IO, S, final"),
+        (["z"], [True], "a position is True; what works: whole numbers, and marks of the task"),
+        (["z"], [9], "not every prompt has a position 9: the shortest has"),
+    ],
+)
+def test_a_site_or_position_that_cannot_be_patched_is_told(sites: Any, positions: Any, says: str) -> None:
+    with pytest.raises(VitroError, match=re.escape(says)):
+        vitro.patch(slow("gpt2").model, UNEQUAL, sites, positions)
 
 
 def slow_direction(here: Slow, row: int, kind: str) -> Tensor:
@@ -514,5 +555,5 @@ def test_a_sweep_of_some_of_the_prompts_has_the_ablations_and_means_of_all() -> 
     expected = every.filter(pl.col("prompt").is_in(table["prompt"].unique().to_list()))
     assert len(table) == len(expected) == 2 * 12
     assert_near(table["logit_diff_change"].to_torch(), expected["logit_diff_change"].to_torch())
-    with pytest.raises(vitro.VitroError, match="resample ablation cannot be had: there is no other prompt"):
+    with pytest.raises(vitro.VitroError, match="resample ablation cannot be had of equal: there is no other prompt"):
         vitro.ablate_heads(model, EQUAL, Options(ablations=("resample",), sweep_prompts=1))

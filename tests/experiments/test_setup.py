@@ -19,12 +19,23 @@ from vitro.tasks import days
             {"edge_ablation": "none"},
             "edge_ablation must be zero or random or mean or resample or counterfactual, not 'none'",
         ),
+        ({"heads": ("a9.h1",)}, r"heads must be one or more as \(9, 1\), each once, not \('a9.h1',\)"),
+        ({"heads": 5}, "heads must be one or more as"),
+        ({"alphas": 5}, "alphas must be one or more finite numbers, not 5"),
+        ({"metric": "kl"}, "answer_logit or among_answers or right_first, not 'kl'"),
         ({"memory": 0}, "positive number of bytes"),
     ],
 )
 def test_an_option_out_of_range_is_refused(options: dict[str, object], says: str) -> None:
     with pytest.raises(OptionError, match=says):
         Options(**options)  # type: ignore[arg-type]
+
+
+def test_a_name_in_the_place_of_a_model_or_task_is_told(planted_model: Model) -> None:
+    with pytest.raises(OptionError, match=r"the task is the text 'ioi:3'; what works: vitro.tasks.named\('ioi:3'\)"):
+        EXPERIMENTS["clean"].measure(planted_model, "ioi:3")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"the model is the text 'gpt2'; what works: vitro.load\('gpt2'\)"):
+        EXPERIMENTS["clean"].measure("gpt2", days())  # type: ignore[arg-type]
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_seed_others(planted_model: Model) -> None:

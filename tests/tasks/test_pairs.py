@@ -214,6 +214,14 @@ def test_a_prompt_longer_than_the_context_is_named() -> None:
         (lambda: task(bad_rows="keep"), "bad_rows is 'keep'; it must be refuse or skip"),
         (lambda: row_of(right=" Mary"), "right is ' Mary'; it must be a list of answers, such as [' Mary']"),
         (lambda: row_of(wrong=5), "wrong is 5; it must be a list of answers"),
+        (lambda: row_of(wrong=(None,)), "wrong has the answer None; it must be a text or a token's id"),
+        (lambda: row_of(right=(True,)), "right has the answer True"),
+        (lambda: row_of(clean=5), "clean is 5; it must be a text"),
+        (lambda: row_of(corrupt=5), "corrupt is 5; it must be a text"),
+        (lambda: row_of(marks=["IO"]), "marks is ['IO']; it must be names with places"),
+        (lambda: row_of(marks={"IO": "Mary"}), "mark 'IO' is 'Mary'; it must be a token's number, or characters"),
+        (lambda: Pairs("small", ({"clean": "a"},)), "a row is {'clean': 'a'}; it must be a Pair"),  # type: ignore
+        (lambda: asked(row_of(clean="a\ud800")), "'a\\ud800' holds half of a character"),
     ],
 )
 def test_a_task_that_cannot_be_is_told_in_one_line(make: Any, message: str) -> None:
@@ -242,8 +250,16 @@ def test_a_mean_is_over_the_counterfactual_prompts_where_all_are_of_one_length()
     mean = task(MARY).sentences(questions, TOKENIZER, 5, 0)["mean"]
     assert tuple(map(tuple, mean.tolist())) == questions.partner
     assert task().sentences(asked(), TOKENIZER, 5, 0) == {}
+<<<<<<< HEAD
     alone = asked(replace(MARY, corrupt=None))
     assert task(MARY).sentences(alone, TOKENIZER, 5, 0) == {}, "the mean of one prompt is the prompt itself"
+=======
+    alone = replace(MARY, corrupt=None)
+    both = asked(alone, replace(alone, clean="When Mary met John, Mary spoke to"))
+    assert tuple(map(tuple, task(MARY).sentences(both, TOKENIZER, 5, 0)["mean"].tolist())) == both.tokens
+    # the mean of one prompt is itself, and replaces nothing
+    assert task(MARY).sentences(asked(alone), TOKENIZER, 5, 0) == {}
+>>>>>>> breaker
 
 
 def test_a_preview_shows_the_first_prompts_in_tokens() -> None:

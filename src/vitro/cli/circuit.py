@@ -48,14 +48,18 @@ def circuit(
     with bar(f"loading {model}"):
         loaded = load(model, device=machine.device, dtype=machine.dtype)
     wired.check(loaded)
+    files = {}
     if export is not None:
-        write_file(export, to_json(to_mib(wired, loaded)).encode())
+        files[export] = to_json(to_mib(wired, loaded))
     if drawing is not None:
         boxes, arrows = boxes_and_arrows(wired, loaded.shape.n_heads)
-        write_file(drawing, to_svg(circuit_drawing(boxes, arrows, f"A circuit in {model}")).encode())
+        files[drawing] = to_svg(circuit_drawing(boxes, arrows, f"A circuit in {model}"))
     tables = in_vitro(loaded, chosen, {"circuit": wired}, options).tables
     rows, attention = answers_by_prompt(tables), tables["circuit_attention"].drop("circuit")
     quality = judge_circuit(loaded, chosen, wired, options).numbers if judge else None
+    # After all that can be refused.
+    for path, content in files.items():
+        write_file(path, content.encode())
     if as_json:
         answer_table = tables["circuit_answer_table"].drop("circuit")
         shown = {"prompts": rows, "answer_table": answer_table, "attention": attention}

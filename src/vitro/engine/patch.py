@@ -58,6 +58,8 @@ def patch(
     if what not in PATCHES:
         raise SiteError(f"{what!r} cannot be patched; what works: {', '.join(PATCHES)}")
     ids, partner_ids = checked_partners(model, prompts, partners)
+    if positions is not None and not len(positions):
+        raise SiteError("no position is named; what works: numbers, such as (2, -1), or None for all")
     lengths = [len(prompt) for prompt in ids]
     at_positions = list(range(max(lengths)) if positions is None else positions)
     partner_values = activations(model, partner_ids, [what], memory)

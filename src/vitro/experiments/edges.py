@@ -83,12 +83,12 @@ def by_edge(table: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 
 def edge_metric(tables: Tables) -> str:
-    """What edges are ranked by: the study's metric, or the logit difference where that is a probability or has no sign.
+    """What edges are ranked by: the study's metric, or the logit difference where that is no logit.
 
     A single edge among thousands moves a probability by less than the rounding error.
     """
     spoken = said(tables)
-    return spoken.metric if spoken.unit == "nats" and spoken.metric != "kl" else "logit_diff"
+    return spoken.metric if spoken.unit == "nats" else "logit_diff"
 
 
 def strongest(edges: pl.DataFrame, metric: str) -> pl.DataFrame:

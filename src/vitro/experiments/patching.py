@@ -1,6 +1,7 @@
 """Activation patching: each activation in turn set to what it is on the prompt's counterfactual."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import polars as pl
@@ -84,6 +85,8 @@ def _places(setup: Setup, positions: Sequence[int | str] | None) -> list[tuple[s
             if position not in questions.marks:
                 raise OptionError(f"there is no mark {position!r} in this task; there are {', '.join(questions.marks)}")
             chosen.append((position, questions.marks[position]))
+        elif isinstance(position, bool) or not isinstance(position, Integral):
+            raise OptionError(f"a position is {position!r}; what works: whole numbers, and marks of the task")
         else:
             at = tuple(position if position >= 0 else length + position for length in questions.lengths)
             if not all(0 <= place < length for place, length in zip(at, questions.lengths, strict=True)):
@@ -172,8 +175,10 @@ def patch(
     >>> vitro.patch(model, task, ["attn_out"], ["subject", "final"]).numbers["where", "place"].row(0)
     ('layer 1', '7 is')
     """
-    if unknown := [site for site in sites if site not in PATCHES]:
-        raise OptionError(f"{unknown[0]!r} cannot be patched; what works: {', '.join(PATCHES)}")
+    if isinstance(sites, str) or not sites or not set(sites) <= set(PATCHES):
+        raise OptionError(f"sites are {sites!r}; what works: a list of {', '.join(PATCHES)}")
+    if isinstance(positions, str):
+        raise OptionError(f"positions are {positions!r}; what works: a list, such as [{positions!r}]")
     setup = Setup(model, task, options)
     setup.check()
     PATCHING.check(setup)

@@ -63,6 +63,11 @@ class Setup:
     whole: "Setup | None" = None
     """The setup of all prompts, where this one has only some: it decides on ablations, and means are taken over it."""
 
+    def __post_init__(self) -> None:
+        for name, value, call in (("model", self.model, "load"), ("task", self.task, "tasks.named")):
+            if isinstance(value, str):
+                raise OptionError(f"the {name} is the text {value!r}; what works: vitro.{call}({value!r})")
+
     def tables(self, experiment: Measured) -> Tables:
         """The experiment's tables in this setup; it runs when they are first requested."""
         if experiment.name not in self.measured:

@@ -18,7 +18,7 @@ from vitro.tasks.task import Task
 
 
 def named(
-    text: str,
+    text: str | Path,
     *,
     seed: int = 0,
     answer_tokens: AnswerTokens = "whole",
@@ -43,6 +43,7 @@ def named(
     Raises `TaskError`, with the list of tasks and the closest name, if there is no such task, and for an option that
     the task does not use.
     """
+    text = str(text)
     path, n = _counted(text)
     if Path(path).suffix.lower() in SUFFIXES and not _is_successors(path):
         return from_rows(path, n, answer_tokens=answer_tokens, bad_rows=bad_rows, counterfactual=counterfactual)

@@ -62,8 +62,20 @@ class Pair:
     number: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("clean", "corrupt"):
+            text = getattr(self, name)
+            if not isinstance(text, str) and (name == "clean" or text is not None):
+                raise TaskError(f"{name} is {text!r}; it must be a text")
+        if not isinstance(self.marks, Mapping):
+            raise TaskError(f'marks is {self.marks!r}; it must be names with places, such as {{"IO": (5, 9)}}')
+        for name, place in self.marks.items():
+            span = isinstance(place, Sequence) and not isinstance(place, str) and len(place) == 2
+            if not span and not isinstance(place, int):
+                raise TaskError(f"mark {name!r} is {place!r}; it must be a token's number, or characters as (5, 9)")
         for name in ("right", "wrong"):
             answers = getattr(self, name)
             if isinstance(answers, str | int) or not isinstance(answers, Sequence):
                 raise TaskError(f"{name} is {answers!r}; it must be a list of answers, such as [{answers!r}]")
             object.__setattr__(self, name, tuple(answers))
+            if unfit := [answer for answer in answers if isinstance(answer, bool) or not isinstance(answer, Answer)]:
+                raise TaskError(f"{name} has the answer {unfit[0]!r}; it must be a text or a token's id")

@@ -33,6 +33,8 @@ class PairRows:
             if getattr(self, name) not in choices:
                 listed = " or ".join(choices)
                 raise TaskError(f"task {self.name!r}: {name} is {getattr(self, name)!r}; it must be {listed}")
+        if unfit := [row for row in self.rows or () if not isinstance(row, Pair)]:
+            raise TaskError(f"task {self.name!r}: a row is {unfit[0]!r}; it must be a Pair")
         if not self.rows:
             raise TaskError(f"task {self.name!r} has no rows{_why(self.left_out)}")
 

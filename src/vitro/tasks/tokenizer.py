@@ -58,7 +58,10 @@ class Encoding(NamedTuple):
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
-    """The texts' tokens, without special tokens. Raises `TaskError` if the tokenizer gives no offsets."""
+    """The texts' tokens, without special tokens.
+
+    Raises `TaskError` if the tokenizer gives no offsets, and for a text that holds half of a character.
+    """
     if not tokenizer.is_fast:
         raise TaskError(
             f"a {type(tokenizer).__name__} does not say which characters a token stands for; "
@@ -67,6 +70,11 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
     if not texts:
         # transformers fails on an empty batch
         return []
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise TaskError(f"{text!r} holds half of a character (\\ud800 to \\udfff alone); write it whole") from None
     # verbose=False: where a text is longer than the context, `tokenize` raises and needs no warning
     batch = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
