@@ -22,7 +22,7 @@ without what tells the prompts apart, its output on another prompt of the task, 
 
 MetricName = Literal["logit_diff", "margin", "prob_diff", "answer_prob", "answer_logit", "among_answers", "right_first"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
-"""The metrics that can be ranked by (see `vitro.metrics`). Not `kl`: it says how far a run is from the clean one, and not
+"""The metrics that can be ranked by (see `vitro.metrics`). Not `kl`: it says how far a run is from the clean one, not
 whether for better or worse."""
 
 ValueBias = Literal["excluded", "included"]

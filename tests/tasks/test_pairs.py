@@ -250,16 +250,11 @@ def test_a_mean_is_over_the_counterfactual_prompts_where_all_are_of_one_length()
     mean = task(MARY).sentences(questions, TOKENIZER, 5, 0)["mean"]
     assert tuple(map(tuple, mean.tolist())) == questions.partner
     assert task().sentences(asked(), TOKENIZER, 5, 0) == {}
-<<<<<<< HEAD
-    alone = asked(replace(MARY, corrupt=None))
-    assert task(MARY).sentences(alone, TOKENIZER, 5, 0) == {}, "the mean of one prompt is the prompt itself"
-=======
     alone = replace(MARY, corrupt=None)
     both = asked(alone, replace(alone, clean="When Mary met John, Mary spoke to"))
     assert tuple(map(tuple, task(MARY).sentences(both, TOKENIZER, 5, 0)["mean"].tolist())) == both.tokens
     # the mean of one prompt is itself, and replaces nothing
     assert task(MARY).sentences(asked(alone), TOKENIZER, 5, 0) == {}
->>>>>>> breaker
 
 
 def test_a_preview_shows_the_first_prompts_in_tokens() -> None:

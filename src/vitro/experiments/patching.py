@@ -131,7 +131,8 @@ def summary(tables: Tables) -> str:
             sentences.append(f"{site} of layer {layer} at \u201c{place}\u201d ({-first.mean:+.3g})")
     if not sentences:
         return ""
-    return f"Set to what it is on the counterfactual, what lowers the {spoken.quantity.short} most is {', '.join(sentences)}."
+    lowers = f"lowers the {spoken.quantity.short} most is {', '.join(sentences)}"
+    return f"Of what is set to its value on the counterfactual, what {lowers}."
 
 
 def figures(tables: Tables) -> dict[str, Figure]:
