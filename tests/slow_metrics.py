@@ -1,4 +1,4 @@
-"""What an answer is worth, token by token, by the words of docs/method.md alone: nothing of `vitro.metrics`."""
+"""What an answer is worth, token by token, by docs/method.md, section 3, alone: nothing of `vitro.metrics`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

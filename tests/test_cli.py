@@ -64,7 +64,7 @@ def test_a_study_prints_what_it_found_and_where_the_report_is(
     done = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4")
     assert done.code == 0, done.err
     assert "answers 7 of 7 prompts right" in done.out
-    assert "mean ablation of a1.h1 costs most of the answer's probability" in done.out
+    assert "mean ablation of a1.h1 lowers the answer's probability most" in done.out
     assert str(out / "report.html") in done.out
     assert done.err == ""
     again = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4", "--json")

@@ -37,7 +37,8 @@ class Glass:
         self.tree, self.nodes = tree, nodes
         self.biased = value_bias == "included"
         self.outputs: dict[int, Tensor] = {}
-        # Kept, because steps may ask for a layer's heads again and again.
+        # Kept, because steps ask for a layer's heads, and for the nodes at a pin, again and again.
+        self.nodes_at: dict[Pin, Int[Tensor, " prompt"]] = {}
         self.value_biases: dict[int, Float[Tensor, "head d_head"]] = {}
         self.patterns: dict[int, Float[Tensor, "head prompt position"]] = {}
 
@@ -236,4 +237,6 @@ class Glass:
             return values
         if where == "final":
             return values[self.tree.finals]
-        return values[self.tree.paths[self._every_prompt, self._positions(where)]]
+        if where not in self.nodes_at:
+            self.nodes_at[where] = self.tree.paths[self._every_prompt, self._positions(where)]
+        return values[self.nodes_at[where]]

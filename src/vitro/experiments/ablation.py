@@ -1,6 +1,6 @@
 """What the ablations of single components share: a sweep, its effects as a table, and the sentence about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -50,13 +50,13 @@ def by_method(tables: Tables, table: str, keys: Sequence[str], name: pl.Expr, ki
     return wide.select(*keys, kind, *(pl.col(m).alias(f"{m}: change of {spoken.quantity.short}") for m in methods))
 
 
-def costs_most(tables: Tables, table: str, keys: Sequence[str], name: str, kind: str) -> str:
-    """A sentence on the component whose ablation costs the answer most; `name` is a format string for its keys."""
+def costs_most(tables: Tables, table: str, keys: Sequence[str], name: Callable[..., object], kind: str) -> str:
+    """A sentence on the component whose ablation costs the answer most; `name` names it, given its keys."""
     spoken = said(tables)
     loss = leader(tables[table].filter(method=spoken.ablation), keys, -pl.col(spoken.change))
     if not loss.stands_out:
         return f"Of the {kind}s, {spoken.ablation}-ablated one by one, which costs the answer most? Here {loss.doubt}."
     return (
-        f"Of all single {kind}s, {spoken.ablation} ablation of {name.format(*loss.key)} costs most of the "
-        f"{spoken.quantity.short}: {-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
+        f"Of all single {kind}s, {spoken.ablation} ablation of {name(*loss.key)} lowers the "
+        f"{spoken.quantity.short} most: {-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
     )

@@ -18,6 +18,7 @@ from vitro.experiments.mlp_local import MLP_LOCAL
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import answer_tables as figure
+from vitro.heads import Head
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, OptionError, Options
 from vitro.tables import Tables, answers, best_to_worst, labels, said
@@ -70,8 +71,8 @@ def _output(setup: Setup, component: str) -> Float[Tensor, "prompt d_model"]:
     if match is None or not (0 <= layer < shape.n_layers and head < shape.n_heads):
         raise OptionError(
             f"there is no component {component!r} in this model; there are heads (a0.h0 to "
-            f"a{shape.n_layers - 1}.h{shape.n_heads - 1}), MLPs (m0), the stream (resid_pre0, resid_mid0, resid_post0) "
-            "and logits"
+            f"{Head(shape.n_layers - 1, shape.n_heads - 1)}), MLPs (m0), the stream (resid_pre0, resid_mid0, "
+            "resid_post0) and logits"
         )
     if match["at"]:
         return setup.head_out(layer)[:, head]

@@ -126,9 +126,10 @@ def summary(tables: Tables) -> str:
     beside = [words for words, effect in verdicts.items() if leader(here, ("place",), effect).stands_out]
     where = f"{place} ({label})" if varies(tables) else label
     return (
-        f"Of all places, {heads} pinned to {where} gives most of the {spoken.quantity.short}: "
+        f"Of all places to which {heads} can be pinned, the {spoken.quantity.short} is highest at {where}: "
         f"{here['value'].to_numpy().mean():.3g} on average over {best.n_prompts} prompts, "
-        f"{beside[0] if beside else 'no clear change from'} the {clean['clean'].to_numpy().mean():.3g} unpinned."
+        f"{beside[0] if beside else 'no clear change from'} the {clean['clean'].to_numpy().mean():.3g} unpinned "
+        f"({here.select(change.mean()).item():+.2g})."
     )
 
 

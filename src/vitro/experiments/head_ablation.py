@@ -8,6 +8,7 @@ from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import Figure, head_effects
+from vitro.heads import Head
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
 from vitro.tables import Tables, head_name, said
@@ -40,7 +41,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """The head whose ablation costs the answer most."""
-    return costs_most(tables, "head_ablation", ("layer", "head"), "a{}.h{}", "head")
+    return costs_most(tables, "head_ablation", ("layer", "head"), Head, "head")
 
 
 def figures(tables: Tables) -> dict[str, Figure]:

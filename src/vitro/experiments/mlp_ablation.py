@@ -35,7 +35,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 def summary(tables: Tables) -> str:
     """The MLP whose ablation costs the answer most."""
-    return costs_most(tables, "mlp_ablation", ("layer",), "m{}", "MLP")
+    return costs_most(tables, "mlp_ablation", ("layer",), "m{}".format, "MLP")
 
 
 def figures(tables: Tables) -> dict[str, Figure]:

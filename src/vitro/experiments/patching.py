@@ -128,10 +128,11 @@ def summary(tables: Tables) -> str:
         first = leader(table.filter(site=site), ("layer", "place"), -pl.col(spoken.change))
         if first.stands_out:
             layer, place = first.key
-            sentences.append(f"{site} of layer {layer} at {place} ({-first.mean:+.3g})")
+            sentences.append(f"{site} of layer {layer} at \u201c{place}\u201d ({-first.mean:+.3g})")
     if not sentences:
         return ""
-    return f"Set to the counterfactual's, what costs most of the {spoken.quantity.short} is {', '.join(sentences)}."
+    lowers = f"lowers the {spoken.quantity.short} most is {', '.join(sentences)}"
+    return f"Of what is set to its value on the counterfactual, what {lowers}."
 
 
 def figures(tables: Tables) -> dict[str, Figure]:
