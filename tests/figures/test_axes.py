@@ -1,7 +1,13 @@
 import json
+import re
+
+import altair as alt
+import polars as pl
+import pytest
 
 from figures.ablation_tables import HOSTILE
-from vitro.figures.axes import across, down, name_of, overhang
+from vitro.figures import to_svg
+from vitro.figures.axes import across, columns_of, down, name_of, overhang
 from vitro.figures.tokens import word
 
 
@@ -23,3 +29,13 @@ def test_narrow_rows_and_columns_are_labelled_now_and_then() -> None:
     assert across(words, 2.5).to_dict()["values"] == list(range(0, 100, 10))
     assert down(words, 2.5).to_dict()["values"] == list(range(0, 100, 10))
     assert across(words, 40, first=-2).to_dict()["values"] == list(range(-2, 98))
+
+
+# 11 shares of 910 pixels add up to less than that, 12 do not.
+@pytest.mark.parametrize("count", [11, 12])
+def test_every_column_is_labelled_also_the_first(count: int) -> None:
+    words = [f"w{number}" for number in range(count)]
+    x = alt.X("place:O", axis=across(words, 910 / count), scale=columns_of(count))
+    table = alt.InlineData(values=pl.DataFrame({"place": range(count)}).to_dicts())
+    drawn = to_svg(alt.LayerChart(layer=[alt.Chart().mark_rect().encode(x=x)], data=table, width=910))
+    assert re.findall(r">(w\d+)</text>", drawn) == words

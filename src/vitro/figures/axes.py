@@ -19,6 +19,15 @@ _LETTER = 12
 """Pixels of the height of a label."""
 
 
+def columns_of(count: int) -> alt.Scale:
+    """The scale of `count` columns or rows, numbered from 0, that share a width.
+
+    Where the shares do not add up exactly, the first column begins a hair before the axis, and Vega leaves its label
+    out. A margin of next to nothing keeps it.
+    """
+    return alt.Scale(domain=list(range(count)), paddingOuter=1e-6)
+
+
 def across(tokens: Sequence[str], column: float, *, first: int = 0, title: str | None = None) -> alt.Axis:
     """The labels below columns of `column` pixels, counted from `first`: level where they fit, else slanted.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from vitro.figures.axes import across
+from vitro.figures.axes import across, columns_of
 from vitro.figures.choice import MEAN, Choice
 from vitro.figures.look import WIDTH, dress, values
 from vitro.figures.scales import amount_color, ink_on
@@ -79,7 +79,7 @@ def _cell(tokens: Sequence[str]) -> float:
 def _heatmap(axis: alt.Axis, cell: float, positions: int, title: str | None) -> alt.LayerChart:
     """A heatmap of heads by positions; `title` is the title of the heads' axis."""
     base = alt.Chart().encode(
-        x=alt.X("position:O", axis=axis, scale=alt.Scale(domain=[*range(positions)])),
+        x=alt.X("position:O", axis=axis, scale=columns_of(positions)),
         y=alt.Y("name:N", sort=None, title=title, axis=alt.Axis(ticks=False, domain=False)),
         tooltip=[
             alt.Tooltip("name:N", title="head"),

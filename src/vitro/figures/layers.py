@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import altair as alt
 import polars as pl
 
+from vitro.figures.axes import columns_of
 from vitro.figures.look import INK, WIDTH, size, ticks
 
 MLP_NAME, HEAD_NAME = "'m' + datum.layer", "'a' + datum.layer + '.h' + datum.head"
@@ -67,8 +68,8 @@ class Grid:
 
         Where grids stand side by side, only the first needs labels on its layers.
         """
-        x = alt.X("head:O", title="Head", scale=alt.Scale(domain=list(range(self.heads))))
-        y = alt.Y("layer:O", title="Layer", scale=alt.Scale(domain=list(range(self.layers))))
+        x = alt.X("head:O", title="Head", scale=columns_of(self.heads))
+        y = alt.Y("layer:O", title="Layer", scale=columns_of(self.layers))
         across, down = ticks(self.heads, self.cell_width), ticks(self.layers, self.cell_height)
         cell = alt.Chart().encode(
             x=x.axis(values=across, labelAngle=0, labelOverlap=False, ticks=False, domain=False),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from vitro.figures.axes import across, down, longest, overhang
+from vitro.figures.axes import across, columns_of, down, longest, overhang
 from vitro.figures.look import WIDTH
 
 _LARGEST_SIDE = 260.0
@@ -49,12 +49,12 @@ class Tiles:
     def x(self, field: str, title: str) -> alt.X:
         """The columns: `field` is their number, `title` says what they are."""
         names = across(self.columns, self.cell, title=title)
-        return alt.X(f"{field}:O", axis=names, scale=alt.Scale(domain=list(range(len(self.columns)))))
+        return alt.X(f"{field}:O", axis=names, scale=columns_of(len(self.columns)))
 
     def y(self, field: str, title: str, number: int) -> alt.Y:
         """The rows of heatmap `number`. Only the leftmost heatmaps have labels, which leaves room for more."""
         names = down(self.rows, self.cell, title=title) if number % self.abreast == 0 else None
-        return alt.Y(f"{field}:O", axis=names, scale=alt.Scale(domain=list(range(len(self.rows)))))
+        return alt.Y(f"{field}:O", axis=names, scale=columns_of(len(self.rows)))
 
     def side_by_side(self, panels: list[alt.LayerChart]) -> alt.ConcatChart:
         """All the heatmaps."""

@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChannelColor
 
-from vitro.figures.axes import across, name_of, overhang
+from vitro.figures.axes import across, columns_of, name_of, overhang
 from vitro.figures.look import INK, PALE_BLUE, WASH, WIDTH, dress, size, values
 from vitro.figures.scales import amount_color, ink_on
 from vitro.figures.spread import prompt_count, some_prompts
@@ -139,9 +139,7 @@ def _grid(
     width = min(_WIDEST_CELL, (WIDTH - _NAMES) / len(labels))
     width = min(width, (WIDTH - overhang(labels, width) - _MARGIN) / len(labels))
     height = _HEIGHT if layers <= 16 else _LOW_HEIGHT
-    x = alt.X(
-        "column:O", axis=across(labels, width, title=across_title), scale=alt.Scale(domain=list(range(len(labels))))
-    )
+    x = alt.X("column:O", axis=across(labels, width, title=across_title), scale=columns_of(len(labels)))
     labelled = alt.Undefined if rows is None else name_of("datum.value", rows)
     y = alt.Y("layer:O", title=down, axis=alt.Axis(ticks=False, domain=False, labelExpr=labelled))
     cell = (
