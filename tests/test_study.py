@@ -143,7 +143,7 @@ def test_a_changed_setting_is_refused_by_its_name(finished: Path, planted_folder
         (days(), Options(samples=9), "its samples is '8', not '9'"),
         (days(), Options(samples=8, seed=1), "its seed is '0', not '1'"),
         (days(), Options(samples=8, value_bias="included"), "its value bias is 'excluded'"),
-        (months(), OPTIONS, "its name is 'days', not 'months'"),
+        (months(), OPTIONS, "its task is 'days', not 'months'"),
     ):
         with pytest.raises(StudyError, match=says):
             run_study(task, str(planted_folder), finished, options)

@@ -288,8 +288,9 @@ def _is_drawn(folder: Path, path: Path) -> bool:
 
 def _difference(name: str, recorded: Any, given: Any) -> str:
     if isinstance(given, dict):
-        name = next(key for key in given if given[key] != recorded.get(key))
-        recorded, given = recorded.get(name), given[name]
+        key = next(key for key in {**given, **recorded} if given.get(key) != recorded.get(key))
+        recorded, given = recorded.get(key), given.get(key)
+        name = name if key == "name" else key
     return f"its {name.replace('_', ' ')} is {str(recorded)[:60]!r}, not {str(given)[:60]!r}"
 
 

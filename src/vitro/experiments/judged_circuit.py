@@ -189,7 +189,8 @@ def _words(tables: Tables) -> dict[str, str]:
 
 def _faithful(tables: Tables) -> list[Judgement]:
     by_template = tables["faithfulness"].partition_by("template", maintain_order=True)
-    over = f"mean and 95 % bootstrap interval over prompts and {len(by_template)} templates"
+    n = len(by_template)
+    over = f"mean and 95 % bootstrap interval over prompts{f' and {n} templates' if n > 1 else ''}"
     judgements = []
     for column, words in _words(tables).items():
         circuit, model = (_with_interval(by_template, name) for name in (column, f"model_{column}"))

@@ -115,9 +115,14 @@ def asked(tables: Tables) -> str:
         return f"{prompts}: right is {first['answer']} where it is {first['label']}. {by}"
     kinds = f" of {spoken.n_groups} kinds" if 1 < spoken.n_groups < spoken.n_prompts else ""
     text = _written(tables["prompts"].filter(prompt=first["prompt"]))["written"].item().strip()
-    right = f"right is {first['answer']} ({the(spoken.right)})"
-    wrong = f", wrong {first['wrong']} ({the(spoken.wrong)})" if first["wrong"] else ""
+    right = f"right is {first['answer']}{_called(spoken.right, 'right')}"
+    wrong = f", wrong {first['wrong']}{_called(spoken.wrong, 'wrong')}" if first["wrong"] else ""
     return f"{spoken.n_prompts} prompts{kinds}, such as \u201c{text}\u201d: {right}{wrong}. {by}"
+
+
+def _called(name: str, side: str) -> str:
+    """What answers are to the task, where that is more than which side they are on."""
+    return "" if name == f"{side} answer" else f" ({the(name)})"
 
 
 PROMPTS = Experiment(
