@@ -162,7 +162,7 @@ def test_marks_that_count_other_tokens_are_left_out_with_a_note() -> None:
         ({"wrong": ()}, "column 'wrong': there is no answer"),
         (
             {"right": (" Mary-Ann",)},
-            "column 'right': ' Mary-Ann' is 3 tokens here (' Mary', '-', 'Ann') and must be one; fi",
+            "column 'right': ' Mary-Ann' is 3 tokens here (' Mary', '-', 'Ann') and must be one; --first-token (",
         ),
         ({"right": (" Zoe",)}, "column 'right': this tokenizer does not know ' Zoe'; try other words"),
         ({"right": ("gether",)}, "column 'right': 'gether' changes the tokens of the prompt before it"),

@@ -36,9 +36,14 @@ def study(
 
     asked = [*EVERY_STUDY, *(also or [])]
     measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
+    left_out = measured.record.left_out
     if as_json:
-        print_json({"folder": str(folder), "report": str(measured.report), "summary": summary(measured)})
+        said = {"folder": str(folder), "report": str(measured.report), "summary": summary(measured)}
+        print_json({**said, "left_out": left_out})
         return
     for sentence in summary(measured):
         print(sentence)
+    for name in also or []:
+        if name in left_out:
+            print(f"Left out: {name}, which needs {left_out[name]}.")
     print(f"The report: {measured.report}")

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from vitro.options import AnswerTokens, BadRows
+from vitro.options import AnswerTokens, BadRows, TaskOptions, options_of
 from vitro.tasks.builtin import BUILTIN, LARGEST_N, numbers
 from vitro.tasks.errors import TaskError
 from vitro.tasks.file import from_toml, toml_table
@@ -47,13 +47,12 @@ def named(
     path, n = _counted(text)
     if Path(path).suffix.lower() in SUFFIXES and not _is_successors(path):
         return from_rows(path, n, answer_tokens=answer_tokens, bad_rows=bad_rows, counterfactual=counterfactual)
-    for name, is_set in (
-        ("answer_tokens", answer_tokens != "whole"),
-        ("bad_rows", bad_rows != "refuse"),
-        ("counterfactual", counterfactual is not None),
-    ):
-        if is_set:
-            raise TaskError(f"{text!r}: {name} is for tasks that are files of rows, and this is none")
+    given = TaskOptions(answer_tokens, bad_rows, counterfactual)
+    for option in options_of(TaskOptions):
+        if getattr(given, option.name) != option.default:
+            raise TaskError(
+                f"{text!r}: {option.typed} ({option.name}) is for tasks that are files of rows, and this is none"
+            )
     if path != text and path.lower().endswith(".toml"):
         raise TaskError(f"{text!r}: a file of one template takes no count; write n = {n} in it")
     if path in KINDS:

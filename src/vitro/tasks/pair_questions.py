@@ -219,7 +219,7 @@ class _Row:
                 raise self._error(
                     column,
                     f"{text!r} is {len(ids)} tokens here ({pieces}) and must be one; "
-                    "first_token asks for the first of them",
+                    "--first-token (answer_tokens) asks for the first of them",
                 )
             self.longer = self.longer or f"{text!r} ({pieces})"
         return ids[0]
