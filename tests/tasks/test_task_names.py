@@ -174,7 +174,11 @@ def test_the_seed_is_the_tasks_own_unless_its_file_says_another(tmp_path: Path) 
             "'days': --first-token (answer_tokens) is for tasks that are files of rows",
         ),
         ("ioi", {"bad_rows": "skip"}, "'ioi': --skip-bad-rows (bad_rows) is for tasks that are files of rows"),
-        ("ioi", {"counterfactual": "abc"}, "'ioi': --counterfactual (counterfactual) is for tasks that are files of rows"),
+        (
+            "ioi",
+            {"counterfactual": "abc"},
+            "'ioi': --counterfactual (counterfactual) is for tasks that are files of rows",
+        ),
     ],
 )
 def test_a_name_or_an_option_that_will_not_do_is_told(text: str, options: dict[str, Any], message: str) -> None:
