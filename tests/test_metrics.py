@@ -1,4 +1,4 @@
-"""Each metric is what docs/method.md says, of any number of right and wrong tokens; a tie and NaN are no lead."""
+"""Each metric is what docs/method.md, section 3, says, of any number of right and wrong tokens; a tie and NaN are no lead."""
 
 import math
 
