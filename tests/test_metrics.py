@@ -1,4 +1,4 @@
-"""Each metric is what docs/method.md, section 3, says, of any number of right and wrong tokens; a tie and NaN are no lead."""
+"""Each metric is that of docs/method.md, section 3, of any number of right and wrong tokens; ties and NaN never lead."""
 
 import math
 

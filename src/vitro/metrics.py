@@ -16,6 +16,9 @@ from vitro.tasks import Questions
 class Logits(Protocol):
     """What metrics need of final streams' logits: `Whole`, `engine.Finals` and `engine.Unembedded` provide it."""
 
+    def at(self, tokens: Int[Tensor, " prompt"]) -> Float[Tensor, "*row prompt"]:
+        """The logit of one token for each prompt."""
+
     def among(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "*row prompt token"]:
         """The logits of some tokens, the same for all prompts."""
 
@@ -29,6 +32,10 @@ class Whole:
     """Logits over the whole vocabulary, held in memory: gradients are taken of them, and lenses read them."""
 
     logits: Float[Tensor, "*row prompt d_vocab"]
+
+    def at(self, tokens: Int[Tensor, " prompt"]) -> Float[Tensor, "*row prompt"]:
+        """The logit of one token for each prompt."""
+        return self.logits.gather(-1, tokens[:, None].expand(*self.logits.shape[:-1], 1))[..., 0]
 
     def among(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "*row prompt token"]:
         """The logits of some tokens."""
@@ -82,7 +89,7 @@ class Asked:
 
     def of_logits(self, logits: Logits) -> "Answers":
         """The answers read off logits; their prompts are these prompts."""
-        return Answers(self, logits.among(self.tokens), logits)
+        return Answers(self, logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +97,12 @@ class Answers:
     """The logits of the tokens asked about, from which all metrics are made; each is computed once, on first use."""
 
     asked: Asked
-    among: Float[Tensor, "*row prompt asked"]
-    """Of `asked.tokens`."""
     logits: Logits
+
+    @cached_property
+    def among(self) -> Float[Tensor, "*row prompt asked"]:
+        """The logits of `asked.tokens`."""
+        return self.logits.among(self.asked.tokens)
 
     @cached_property
     def right(self) -> Float[Tensor, "*row prompt right"]:
@@ -151,6 +161,9 @@ class Answers:
         return (~(self.wrong < best) & _filled(self.wrong, self.asked.n_wrong)).sum(-1)
 
     def _of(self, places: Int[Tensor, "prompt token"]) -> Float[Tensor, "*row prompt token"]:
+        # Where every prompt has one right token and one wrong one, two dot products take the place of a matrix product.
+        if max(self.asked.right.shape[-1], self.asked.wrong.shape[-1]) == 1 == places.shape[-1]:
+            return self.logits.at(self.asked.tokens[places[:, 0]])[..., None]
         return self.among.gather(-1, places.expand(*self.among.shape[:-1], places.shape[-1]))
 
 
@@ -216,7 +229,7 @@ def _among_answers(answers: Answers) -> Tensor:
 
 
 def _right_first(answers: Answers) -> Tensor:
-    return (answers.rank_wrong() == 0).to(answers.among.dtype)
+    return (answers.rank_wrong() == 0).to(answers.right.dtype)
 
 
 def _kl(answers: Answers) -> Tensor:
