@@ -1,4 +1,4 @@
-"""Each metric is that of docs/method.md, section 3, of any number of right and wrong tokens; ties and NaN never lead."""
+"""Each metric is that of docs/method.md, section 3, with any number of right and wrong tokens, ties and NaN."""
 
 import math
 

@@ -62,11 +62,12 @@ def answered(setup: Setup) -> Read:
     metrics = [metric for metric in fitting(setup.questions) if metric.name != "kl"]
 
     def read(finals: Finals) -> dict[str, Tensor]:
-        answers = setup.asked[finals.prompts].of_logits(Whole(finals.logits))
+        asked = setup.asked[finals.prompts]
+        answers = asked.of_logits(finals)
         top, top_prob = finals.top()
         return {
             **{metric.name: metric.of(answers) for metric in metrics},
-            "answer_rank": answers.rank(finals.logits),
+            "answer_rank": asked.of_logits(Whole(finals.logits)).rank(finals.logits),
             "wrong_prob": answers.wrong_prob(),
             "top": top,
             "top_prob": top_prob,
