@@ -99,7 +99,7 @@ def summary(tables: Tables) -> str:
     looks = []
     for name in table["name"].unique(maintain_order=True):
         most = leader(table.filter(name=name), ("position",), pl.col("weight"), floor=LOOKS)
-        label = labels[most.key[0]].strip()
+        label = labels[most.key[0]].strip(" {}")
         at = f"{label if label == ELSEWHERE else f'at {label}'} ({most.mean:.2f})"
         looks.append(f"{name} {at}" if most.stands_out else f"{name} at no one place beyond the prompts' spread")
     n_prompts = table["prompt"].n_unique()
