@@ -48,7 +48,10 @@ def edits_of_prompt(variant: Variant, prompt: int) -> Variant:
     """What a variant does to one prompt, as edits of that prompt alone."""
     edits = []
     for edit in variant:
-        if edit.prompts is None or prompt in edit.prompts:
+        positions = edit.positions
+        if positions and isinstance(positions[0], tuple):
+            positions = positions[prompt]
+        if (edit.prompts is None or prompt in edit.prompts) and positions != ():
             value = edit.value[[prompt if len(edit.value) > 1 else 0]] if edit.value.ndim == 3 else edit.value
-            edits.append(type(edit)(edit.site, value, edit.how, edit.positions))
+            edits.append(type(edit)(edit.site, value, edit.how, positions))
     return tuple(sorted(edits, key=lambda edit: (edit.site.layer, edit.site.hook, edit.how == "add")))
