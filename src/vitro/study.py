@@ -82,6 +82,8 @@ class Record(BaseModel):
     """Facts about the task for the report."""
     notes: list[str]
     """What was absorbed or left out in tokenizing; mostly nothing."""
+    by_task: dict[str, str] = {}
+    """The options that were left to the task, and what it made of them."""
     left_out: dict[str, str] = {}
     """Experiments that the task cannot answer, and what they need."""
     experiments: dict[str, Done] = {}
@@ -339,7 +341,19 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
         model={"family": type(setup.model).__name__, **asdict(setup.model.shape)},
         task=dict(setup.task.facts()),
         notes=list(setup.questions.notes),
+        by_task=_by_task(setup),
     )
+
+
+def _by_task(setup: Setup) -> dict[str, str]:
+    """What the options come to that leave the choice to the task."""
+    chosen = {
+        "ablations": ",".join(setup.ablations),
+        "metric": setup.metric.name,
+        "sweep_prompts": str(len(setup.swept.questions)),
+        "edge_ablation": setup.edge_ablation,
+    }
+    return {name: text for name, text in chosen.items() if getattr(setup.options, name) is None}
 
 
 def _device_name(device: torch.device) -> str:
@@ -399,7 +413,10 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         *record.task.items(),
         *(("Tokens", note) for note in record.notes),
         *(
-            (option.name.replace("_", " ").capitalize(), option.write(settings.options[option.name]))
+            (
+                option.name.replace("_", " ").capitalize(),
+                record.by_task.get(option.name) or option.write(settings.options[option.name]),
+            )
             for option in options_of(Options)
             if option.name in settings.options
         ),
