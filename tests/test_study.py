@@ -82,16 +82,16 @@ def test_a_study_stopped_after_any_experiment_goes_on_to_the_same_result(
     def stop(*args: object) -> None:
         raise StoppedError
 
-    # The first, the last, and one whose tables others are made of.
+    out = tmp_path / "stopped"
+    # In turn: at the first, at one whose tables others are made of, and near the end.
     for name in ("prompts", "head_lens", "steering"):
         experiment = EXPERIMENTS[name]
-        broken = Experiment(**{**vars(experiment), "run": stop})
-        monkeypatch.setitem(EXPERIMENTS, name, broken)
+        monkeypatch.setitem(EXPERIMENTS, name, Experiment(**{**vars(experiment), "run": stop}))
         with pytest.raises(StoppedError):
-            run_study(days(), str(planted_folder), tmp_path / name, OPTIONS)
+            run_study(days(), str(planted_folder), out, OPTIONS)
         monkeypatch.setitem(EXPERIMENTS, name, experiment)
-        run_study(days(), str(planted_folder), tmp_path / name, OPTIONS)
-        assert contents(tmp_path / name) == contents(finished)
+    run_study(days(), str(planted_folder), out, OPTIONS)
+    assert contents(out) == contents(finished)
 
 
 def test_killed_at_any_time_a_study_goes_on_to_the_same_result(
