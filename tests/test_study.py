@@ -112,11 +112,8 @@ def test_killed_at_any_time_a_study_goes_on_to_the_same_result(
     assert not list(out.rglob(".unfinished-*"))
 
 
-def test_edges_are_added_to_a_study_and_go_on_block_by_block(
-    finished: Path, planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "days"
-    shutil.copytree(finished, folder)
+def stopped_at_the_second_block(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Edges are stopped once, when they come to their second block; the blocks that are asked for, as they are."""
     asked: list[int] = []
 
     def limited(model: Any, prompts: Any, layer: int, *rest: Any, **options: Any) -> Any:
@@ -126,6 +123,15 @@ def test_edges_are_added_to_a_study_and_go_on_block_by_block(
         return cut_edges(model, prompts, layer, *rest, **options)
 
     monkeypatch.setattr("vitro.experiments.edges.cut_edges", limited)
+    return asked
+
+
+def test_edges_are_added_to_a_study_and_go_on_block_by_block(
+    finished: Path, planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "days"
+    shutil.copytree(finished, folder)
+    asked = stopped_at_the_second_block(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         run_study(days(), str(planted_folder), folder, OPTIONS, experiments=["edges"])
     study = run_study(days(), str(planted_folder), folder, OPTIONS, experiments=["edges"])
@@ -296,15 +302,7 @@ def test_a_slow_loader_does_not_undo_what_another_finished(
 def test_a_study_leaves_the_parts_of_unfinished_edges(
     planted_folder: Path, planted_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-
-    def limited(model: Any, prompts: Any, layer: int, *rest: Any, **options: Any) -> Any:
-        asked.append(layer)
-        if asked == [0, 1]:
-            raise KeyboardInterrupt
-        return cut_edges(model, prompts, layer, *rest, **options)
-
-    monkeypatch.setattr("vitro.experiments.edges.cut_edges", limited)
+    asked = stopped_at_the_second_block(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["edges"])
     for asked_for in ("prompts", "edges"):

@@ -104,11 +104,8 @@ class Size:
         return None if isinstance(value, int) and value >= 1 else "a positive number of bytes"
 
 
-@dataclass(frozen=True)
-class Text:
-    """Any text."""
-
-    shown: str = "text"
+class AsTyped:
+    """Values that are texts, typed as they stand; `wanted` checks them."""
 
     def read(self, text: str) -> str:
         """As it stands."""
@@ -118,13 +115,20 @@ class Text:
         """As it stands."""
         return value
 
+
+@dataclass(frozen=True)
+class Text(AsTyped):
+    """Any text."""
+
+    shown: str = "text"
+
     def wanted(self, value: Any) -> str | None:
         """Whether it is a text."""
         return None if isinstance(value, str) else "a text"
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(AsTyped):
     """One of a few words."""
 
     words: tuple[str, ...]
@@ -133,14 +137,6 @@ class Choice:
     def shown(self) -> str:
         """`mib|paper`; where the words are many, the help lists them."""
         return "|".join(self.words) if len(self.words) <= 3 else "name"
-
-    def read(self, text: str) -> str:
-        """As it stands; `wanted` checks that it is one of the words."""
-        return text
-
-    def write(self, value: str) -> str:
-        """As it stands."""
-        return value
 
     def wanted(self, value: Any) -> str | None:
         """Whether it is one of the words."""
@@ -223,20 +219,12 @@ def _is_head(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Flag:
+class Flag(AsTyped):
     """A choice of two; a flag without a value, `--skip-bad-rows`, makes the second."""
 
     off: str
     on: str
     shown: str = ""
-
-    def read(self, text: str) -> str:
-        """As it stands."""
-        return text
-
-    def write(self, value: str) -> str:
-        """As it stands."""
-        return value
 
     def wanted(self, value: Any) -> str | None:
         """Whether it is one of the two."""

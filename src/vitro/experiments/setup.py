@@ -109,9 +109,7 @@ class Setup:
     @cached_property
     def asked(self) -> Asked:
         """What counts as right and wrong, on the model's device."""
-        # The first access may be in inference mode, and gradients are taken through these tensors too.
-        with torch.inference_mode(False):
-            return Asked.of(self.questions, self.model.device)
+        return Asked.of(self.questions, self.model.device)
 
     @cached_property
     def metric(self) -> Metric:

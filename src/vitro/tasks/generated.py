@@ -1,12 +1,9 @@
 """Pair tasks whose rows are made from word lists: of the words that are single tokens for a tokenizer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-
-import numpy as np
-from jaxtyping import Int
 
 from vitro.options import TaskOptions
 from vitro.tasks.agreement import verbs_of_its_number
@@ -15,10 +12,8 @@ from vitro.tasks.errors import TaskError
 from vitro.tasks.greater_than import later_years
 from vitro.tasks.ioi import all_names_new, second_subject_replaced
 from vitro.tasks.pair import Pair
-from vitro.tasks.pairs import MOST_ROWS, Pairs
+from vitro.tasks.pairs import MOST_ROWS, OfRows, Pairs
 from vitro.tasks.questions import Questions
-from vitro.tasks.sentences import of_partners
-from vitro.tasks.task import Dataset, Task
 from vitro.tasks.tokenizer import Tokenizer
 
 
@@ -40,7 +35,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Generated:
+class Generated(OfRows):
     """n rows of a kind, drawn by a seed.
 
     >>> vitro.tasks.Generated(vitro.tasks.KINDS["greater-than"], 20).typed
@@ -52,10 +47,6 @@ class Generated:
     kind: Kind
     n: int
     seed: int = 0
-
-    metric = Pairs.metric
-    ablations = Pairs.ablations
-    sweep_prompts = Pairs.sweep_prompts
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, int) or isinstance(self.n, bool) or not 1 <= self.n <= MOST_ROWS:
@@ -93,17 +84,6 @@ class Generated:
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The rows made for this tokenizer, in its tokens. Raises `TaskError` where too few words are one token."""
         return Pairs(self.name, self.kind.rows(tokenizer, self.n, self.seed)).questions(tokenizer, n_ctx)
-
-    def sentences(
-        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
-    ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
-        """For a mean, the counterfactual prompts (see `of_partners`)."""
-        return of_partners(questions)
-
-    @property
-    def paraphrased(self) -> Sequence[Task]:
-        """Its templates are already many."""
-        return ()
 
     def facts(self) -> Mapping[str, str]:
         """What it asks, where it comes from, and how many rows are drawn."""

@@ -20,8 +20,28 @@ MOST_ROWS = 10_000
 """The most rows of a task that is made or read by its name: each row is measured many times."""
 
 
+class OfRows:
+    """What tasks of rows have in common, whether their rows are given or made."""
+
+    metric = "logit_diff"
+    ablations = ("zero", "mean", "counterfactual")
+    # A sweep over hundreds of heads on a hundred prompts without common beginnings takes a laptop an hour.
+    sweep_prompts = 32
+
+    def sentences(
+        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
+    ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
+        """For a mean, the counterfactual prompts, or the prompts where there are none (see `of_partners`)."""
+        return of_partners(questions)
+
+    @property
+    def paraphrased(self) -> Sequence[Task]:
+        """None: rows are asked in their own words."""
+        return ()
+
+
 @dataclass(frozen=True)
-class Pairs(PairRows):
+class Pairs(OfRows, PairRows):
     """A task of rows, measured by the difference of right and wrong.
 
     - `name`: letters, digits, `-` and `_`; a study's folder may be named after it.
@@ -41,11 +61,6 @@ class Pairs(PairRows):
     Raises `TaskError` where a part is wrong, or there is no row.
     """
 
-    metric = "logit_diff"
-    ablations = ("zero", "mean", "counterfactual")
-    # A sweep over hundreds of heads on a hundred prompts without common beginnings takes a laptop an hour.
-    sweep_prompts = 32
-
     @property
     def named_with(self) -> TaskOptions:
         """How answers and bad rows are treated, and which counterfactual was asked for."""
@@ -54,17 +69,6 @@ class Pairs(PairRows):
     def questions(self, tokenizer: Tokenizer, n_ctx: int | None) -> Questions:
         """The rows in a tokenizer's tokens (see `pair_questions`)."""
         return pair_questions(self, tokenizer, n_ctx)
-
-    def sentences(
-        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
-    ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
-        """For a mean, the counterfactual prompts, or the prompts where there are none (see `of_partners`)."""
-        return of_partners(questions)
-
-    @property
-    def paraphrased(self) -> Sequence[Task]:
-        """The rows have no paraphrases."""
-        return ()
 
     def facts(self) -> Mapping[str, str]:
         """How many rows there are, and the first of them."""
