@@ -36,7 +36,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import vitro
 from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
 from study import study
-from vitro.circuits import CLEAN, Constants, Edge, attribute_edges, cut_edges, mib_weights, model_edges
+from vitro.circuits import CLEAN, Constants, Edge, Graph, attribute_edges, cut_edges, mib_weights
 from vitro.circuits.nodes import INPUTS, Kind
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
 from vitro.experiments.edges_approx import STEPS
@@ -161,12 +161,12 @@ def pin_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
 def edge_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
     """Every edge cut alone, its source taken to write its mean over the prompts, from the subject on."""
     means = mean_activations(model, prompts)
-    constants, layers = Constants.of(means), range(model.shape.n_layers + 1)
-    keys = [_key(model, edge) for layer in layers for edge in model_edges(model, layer)]
+    constants, layers = Constants.of(means, since=SUBJECT), range(model.shape.n_layers + 1)
+    keys = [_key(model, edge) for layer in layers for edge in Graph.of(model).edges_into(layer)]
 
     def run() -> Tensor:
         read = reading(prompts)
-        blocks = [cut_edges(model, prompts, layer, constants, read, since=SUBJECT)["logit"] for layer in layers]
+        blocks = [cut_edges(model, prompts, layer, constants, read)["logit"] for layer in layers]
         return torch.cat(blocks)
 
     at = tuple(range(SUBJECT, len(prompts[0])))
@@ -186,15 +186,17 @@ def _key(model: Model, edge: Edge) -> tuple[int, ...]:
 
 def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
     """The two approximations of `vitro edges --approx`, of the metrics of its table."""
-    constants, answers = Constants.of(mean_activations(model, prompts)), torch.arange(500, 500 + len(prompts))
+    constants, answers = (
+        Constants.of(mean_activations(model, prompts), since=SUBJECT),
+        torch.arange(500, 500 + len(prompts)),
+    )
 
     def metrics(logits: Tensor) -> dict[str, Tensor]:
         answer, other = logits[torch.arange(len(logits)), answers], logits[torch.arange(len(logits)), answers + 100]
         return {"logit": answer, "prob": (answer - logits.logsumexp(-1)).exp(), "diff": answer - other}
 
     return lambda: [
-        attribute_edges(model, prompts, constants, metrics, since=SUBJECT, weights=weights)
-        for weights in (CLEAN, mib_weights(STEPS))
+        attribute_edges(model, prompts, constants, metrics, weights=weights) for weights in (CLEAN, mib_weights(STEPS))
     ]
 
 

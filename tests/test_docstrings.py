@@ -6,6 +6,7 @@ An example may use, without making them:
 - `vitro`, and all names of its own module;
 - `model`: a tiny GPT-2 in which two heads do the day task (tests/planted.py); `folder`: its checkpoint, as a string;
 - `task`: `vitro.tasks.days()`; `prompts`: its token ids for this model;
+- `case`: a `vitro.discovery.Case`, the task's logit difference with resampled sources on this model;
 - `tmp_path`: an empty folder.
 
 Floats are rounded in the example itself, so that it holds on every machine.
@@ -19,6 +20,9 @@ from pathlib import Path
 import pytest
 
 import vitro
+from vitro.circuits import resampled
+from vitro.discovery import Case
+from vitro.metrics import METRICS
 from vitro.models import Model
 
 SOURCE = Path(vitro.__file__).parents[1]
@@ -50,6 +54,9 @@ def test_an_example_gives_what_it_shows(
         prompts=planted_model.tokenizer(list(task.prompts)).input_ids,
         tmp_path=tmp_path,
     )
+    questions = task.questions(planted_model.tokenizer, None)
+    constants = resampled(planted_model, questions.tokens, seed=0)
+    EXAMPLES[name].globs["case"] = Case(planted_model, questions, METRICS["logit_diff"], constants)
     results = doctest.DocTestRunner(optionflags=FLAGS).run(EXAMPLES[name])
     assert not results.failed, capsys.readouterr().out
 

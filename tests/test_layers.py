@@ -8,7 +8,8 @@ import vitro
 
 ROOMS = (
     "errors", "strict_json", "progress", "heads", "options", "tables",
-    "models", "tasks", "metrics", "engine", "circuits", "figures", "report", "successors", "experiments",
+    "models", "tasks", "metrics", "engine", "circuits", "discovery", "figures", "report", "successors",
+    "experiments",
     "folder", "parts", "identity", "study", "claims", "reproduction", "cli",
 )  # fmt: skip
 HOUSE = Path(vitro.__file__).parent

@@ -25,6 +25,10 @@ METRICS: tuple[MetricName, ...] = get_args(MetricName)
 """The metrics that can be ranked by (see `vitro.metrics`). Not `kl`: it says how far a run is from the clean one, not
 whether for better or worse."""
 
+ScoreName = Literal["exact", "eap", "eap-ig", "eap-ig-activations", "relp", "flow", "random"]
+SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
+"""How edges can be scored (docs/method.md, section 9)."""
+
 ValueBias = Literal["excluded", "included"]
 UnembedDirection = Literal["folded", "raw"]
 SteerPositions = Literal["final", "all"]

@@ -12,10 +12,10 @@ from small_models import random_model
 from vitro.circuits import (
     CLEAN,
     Constants,
+    Graph,
     attribute_edges,
     cut_edges,
     mib_weights,
-    model_edges,
     paper_weights,
     resampled,
 )
@@ -58,7 +58,7 @@ def nearly_clean(model: Model, constants: Constants, size: float) -> Constants:
 def test_the_clean_gradient_is_the_slope_of_every_exact_cut(name: str) -> None:
     model = exact(name)
     constants = resampled(model, PROMPTS, seed=1)
-    scores = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
+    scores = attribute_edges(model, PROMPTS, constants, metrics)
     # Final logits leave the engine in float32: a step this large keeps their rounding below the slope's own error.
     size = 1e-3
 
@@ -69,7 +69,7 @@ def test_the_clean_gradient_is_the_slope_of_every_exact_cut(name: str) -> None:
     for signed in (size, -size):
         near = nearly_clean(model, constants, signed)
         layers = range(model.shape.n_layers + 1)
-        logits = torch.cat([cut_edges(model, PROMPTS, at, near, read, since=SINCE)["logits"] for at in layers])
+        logits = torch.cat([cut_edges(model, PROMPTS, at, near, read)["logits"] for at in layers])
         ends.append(torch.stack([torch.stack(list(metrics(row.double()).values())) for row in logits], dim=1))
     slopes = (ends[0] - ends[1]) / (2 * size)
     for score, slope in zip(scores.values(), slopes, strict=True):
@@ -83,8 +83,8 @@ def test_the_clean_gradient_is_the_slope_of_every_exact_cut(name: str) -> None:
 def test_scores_are_the_mean_of_the_gradients_of_the_plain_model(name: str, weights: tuple[float, ...]) -> None:
     model = exact(name)
     constants = resampled(model, PROMPTS, seed=1)
-    scores = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE, weights=weights)["logit"]
-    edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
+    scores = attribute_edges(model, PROMPTS, constants, metrics, weights=weights)["logit"]
+    edges = Graph.of(model).edges
     head_edge = next(edge for edge in edges if str(edge) == "m0->a2.h1<q>")
     for number, edge in enumerate(edges):
         if edge == head_edge or str(edge.reader) == "logits":
@@ -126,7 +126,7 @@ def test_scores_do_not_depend_on_the_memory_budget() -> None:
     model = random_model("llama-gqa-3")
     prompts = [PROMPTS[0], PROMPTS[1][:4], PROMPTS[2]]
     constants = resampled(model, PROMPTS, seed=1)
-    ample = attribute_edges(model, prompts, constants, metrics, since=SINCE, weights=mib_weights(2))
+    ample = attribute_edges(model, prompts, constants, metrics, weights=mib_weights(2))
     calls: list[int] = []
 
     def counted(logits: Tensor) -> dict[str, Tensor]:
@@ -136,9 +136,7 @@ def test_scores_do_not_depend_on_the_memory_budget() -> None:
     memory = 1000
     while not calls:
         try:
-            tight = attribute_edges(
-                model, prompts, constants, counted, since=SINCE, weights=mib_weights(2), memory=memory
-            )
+            tight = attribute_edges(model, prompts, constants, counted, weights=mib_weights(2), memory=memory)
         except MemoryBudgetError:
             memory += memory // 10
     assert calls == [3] * 6
@@ -149,7 +147,7 @@ def test_scores_do_not_depend_on_the_memory_budget() -> None:
 def test_a_caller_in_inference_mode_gets_the_same_scores() -> None:
     model = random_model("gpt2")
     constants = resampled(model, PROMPTS, seed=1)
-    outside = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
+    outside = attribute_edges(model, PROMPTS, constants, metrics)
     with torch.inference_mode():
-        inside = attribute_edges(model, PROMPTS, constants, metrics, since=SINCE)
+        inside = attribute_edges(model, PROMPTS, constants, metrics)
     assert all(torch.equal(inside[name], outside[name]) for name in outside)

@@ -13,10 +13,10 @@ from small_models import random_model
 from vitro.circuits import (
     Circuit,
     Constants,
+    Graph,
     attribute_edges,
     counterfactual,
     cut_edges,
-    model_edges,
     resampled,
     run_circuits,
 )
@@ -69,7 +69,7 @@ def test_an_edge_cut_to_the_counterfactual_gives_what_hooks_give(family: str) ->
         torch.Generator().manual_seed(1),
     )
     for layer in range(model.shape.n_layers + 1):
-        edges = model_edges(model, layer)
+        edges = Graph.of(model).edges_into(layer)
         logits = cut_edges(model, PROMPTS, layer, fast, final_logits)["logits"]
         for number in torch.randperm(len(edges), generator=draw)[:4].tolist():
             for prompt, tokens in enumerate(PROMPTS):
@@ -83,7 +83,7 @@ def test_edges_into_the_logits_score_what_plain_gradients_say(family: str) -> No
     model.hf.double()
     fast, slow = counterfactual(model, PROMPTS, PARTNERS), slow_counterfactual(model, PARTNERS)
     scores = attribute_edges(model, PROMPTS, fast, lambda logits: {"logit": logits[:, 3]})["logit"]
-    edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
+    edges = Graph.of(model).edges
     table = model.hf.get_input_embeddings()
     for number, edge in enumerate(edges):
         if str(edge.reader) == "logits" or str(edge) == "m0->a2.h1<q>":

@@ -11,9 +11,9 @@ from vitro.circuits import (
     Circuit,
     Constant,
     Constants,
+    Graph,
     attribute_edges,
     cut_edges,
-    model_edges,
     node,
     resampled,
     run_circuits,
@@ -80,14 +80,14 @@ def test_edges_are_cut_and_estimated_where_the_model_is(monkeypatch: pytest.Monk
     model = there(name)
     n_edges = 0
     with elsewhere() as crossings:
-        means = Constants.of(mean_activations(model, SENTENCES))
+        means = Constants.of(mean_activations(model, SENTENCES), since=SUBJECT)
         for layer in range(model.shape.n_layers + 1):
             crossings.clear()
-            cut = cut_edges(model, PROMPTS, layer, means, reading, since=SUBJECT)
-            assert len(cut["kl"]) == len(model_edges(model, layer))
+            cut = cut_edges(model, PROMPTS, layer, means, reading)
+            assert len(cut["kl"]) == len(Graph.of(model).edges_into(layer))
             # The two that are read, and whether the runs are finite.
             assert (crossings[-3:], crossings.count("fetched")) == (["fetched"] * 3, 3)
             n_edges += len(cut["kl"])
-        scores = attribute_edges(model, PROMPTS, means, lambda logits: {"first": logits[:, 0]}, since=SUBJECT)
+        scores = attribute_edges(model, PROMPTS, means, lambda logits: {"first": logits[:, 0]})
     assert scores["first"].shape == (n_edges, len(PROMPTS))
     assert scores["first"].device == torch.device("cpu")

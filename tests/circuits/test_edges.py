@@ -7,8 +7,7 @@ from torch import Tensor
 from circuits.slow_edges import slow_cut, slow_z
 from slow import slow_logits, slow_run
 from small_models import random_model
-from vitro.circuits import Constants, Edge, cut_edges, model_edges, node, resampled
-from vitro.circuits.nodes import edges_into
+from vitro.circuits import Constants, Edge, Graph, cut_edges, node, resampled
 from vitro.engine import Budget, Edit, Finals, mean_activations, z
 
 PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7], [0, 5, 9, 6, 7]]
@@ -26,15 +25,15 @@ def final_logits(finals: Finals) -> dict[str, Tensor]:
 def test_every_edge_equals_plain_passes_with_hooks(name: str, kind: str) -> None:
     model = random_model(name)
     shape = model.shape
-    constants = (
-        Constants.of(mean_activations(model, SENTENCES)) if kind == "mean" else resampled(model, PROMPTS, seed=1)
-    )
+    constants = resampled(model, PROMPTS, seed=1)
+    if kind == "mean":
+        constants = Constants.of(mean_activations(model, SENTENCES), since=SINCE)
     draw = torch.Generator().manual_seed(2)
     moved = 0.0
     clean = slow_logits(model, PROMPTS, [()])[0]
     for layer in range(shape.n_layers + 1):
-        edges = model_edges(model, layer)
-        logits = cut_edges(model, PROMPTS, layer, constants, final_logits, since=SINCE)["logits"]
+        edges = Graph.of(model).edges_into(layer)
+        logits = cut_edges(model, PROMPTS, layer, constants, final_logits)["logits"]
         assert len(logits) == len(edges)
         for number in torch.randperm(len(edges), generator=draw)[:5].tolist():
             prompt = number % len(PROMPTS)
@@ -53,7 +52,7 @@ def test_zero_cuts_reach_every_position() -> None:
         torch.zeros(shape.n_layers, 1, 1, shape.n_heads, shape.d_head),
         torch.zeros(shape.n_layers, 1, 1, shape.d_model),
     )
-    edges = model_edges(model, 1)
+    edges = Graph.of(model).edges_into(1)
     logits = cut_edges(model, PROMPTS, 1, zero, final_logits)["logits"]
     number = edges.index(Edge(node("input"), node("a1.h2"), "v"))
     stream = slow_run(model, PROMPTS[0])
@@ -63,7 +62,7 @@ def test_zero_cuts_reach_every_position() -> None:
 
 
 def test_gpt2_small_has_32491_edges() -> None:
-    assert sum(len(edges_into(12, 12, layer, parallel=False)) for layer in range(13)) == 32491
+    assert len(Graph(n_layers=12, n_heads=12, parallel=False)) == 32491
 
 
 def test_edges_do_not_depend_on_the_memory_budget() -> None:
@@ -71,7 +70,6 @@ def test_edges_do_not_depend_on_the_memory_budget() -> None:
     constants = resampled(model, PROMPTS, seed=1)
     smallest = Budget.of(model, 10**9).need(len(PROMPTS[0]), 1)
     tight, ample = (
-        cut_edges(model, PROMPTS, 2, constants, final_logits, since=SINCE, memory=memory)["logits"]
-        for memory in (smallest, 10**9)
+        cut_edges(model, PROMPTS, 2, constants, final_logits, memory=memory)["logits"] for memory in (smallest, 10**9)
     )
     torch.testing.assert_close(tight, ample, atol=1e-5, rtol=0)

@@ -16,9 +16,9 @@ from vitro.circuits import (
     CLEAN,
     Circuit,
     Constants,
+    Graph,
     attribute_edges,
     mib_weights,
-    model_edges,
     paper_weights,
     resampled,
     to_mib,
@@ -157,7 +157,7 @@ def test_the_papers_endpoints_have_the_clean_run_in_place_of_the_ablated_one(kin
 @pytest.mark.parametrize("kind", KINDS)
 def test_edges_stand_in_eap_igs_order(kind: str) -> None:
     model = drawn_model(kind)
-    assert [str(edge) for at in range(LAYERS + 1) for edge in model_edges(model, at)] == MADE[kind]["edges"]
+    assert [str(edge) for at in range(LAYERS + 1) for edge in Graph.of(model).edges_into(at)] == MADE[kind]["edges"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

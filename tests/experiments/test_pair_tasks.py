@@ -19,7 +19,7 @@ from slow import assert_near, final_norm_of, slow_head_out, slow_read_out, slow_
 from slow_metrics import assert_rows, slow_changes
 from slow_task import Slow
 from vitro import Options
-from vitro.circuits import Circuit, Edge, model_edges, node
+from vitro.circuits import Circuit, Edge, Graph, node
 from vitro.circuits.nodes import Node, head, mlp
 from vitro.engine import (
     PATCHES,
@@ -363,7 +363,7 @@ def some_edges(model: Model) -> list[Edge]:
         ("a1.h2", "logits", None),
         (f"m{last}", "logits", None),
     ]
-    every = {edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)}
+    every = {edge for layer in range(model.shape.n_layers + 1) for edge in Graph.of(model).edges_into(layer)}
     chosen = [Edge(node(source), node(reader), name) for source, reader, name in names]  # type: ignore[arg-type]
     assert set(chosen) <= every
     return chosen

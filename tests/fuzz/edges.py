@@ -1,5 +1,6 @@
 """Edges cut alone against path patching by plain hooks, and attributions against autograd through transformers."""
 
+from dataclasses import replace
 from operator import itemgetter
 
 import torch
@@ -13,7 +14,7 @@ from fuzz.edits import all_logits, draw_memory
 from fuzz.models import draw_model, plain, ungrouped
 from fuzz.prompts import draw_prompts
 from slow import slow_logits, slow_run
-from vitro.circuits import attribute_edges, cut_edges, model_edges
+from vitro.circuits import Graph, attribute_edges, cut_edges
 from vitro.engine import Budget
 
 
@@ -22,11 +23,11 @@ def check_edges(draw: Draw) -> list[Check]:
     model = draw_model(draw)
     prompts = draw_prompts(draw, model, at_most=3)
     since = draw.integer(0, min(map(len, prompts)) - 1)
-    constants = draw_constants(draw, model, prompts)
+    constants = replace(draw_constants(draw, model, prompts), since=since)
     layer = draw.integer(0, model.shape.n_layers)
-    edges = model_edges(model, layer)
+    edges = Graph.of(model).edges_into(layer)
     memory = draw_memory(draw, model, prompts)
-    results = cut_edges(model, prompts, layer, constants, all_logits, since=since, memory=memory)["logits"]
+    results = cut_edges(model, prompts, layer, constants, all_logits, memory=memory)["logits"]
     slow = plain(model)
     clean = slow_logits(slow, prompts, [()])[0]
     checks = []
@@ -43,15 +44,15 @@ def check_attributions(draw: Draw) -> list[Check]:
     model = draw_model(draw)
     prompts = draw_prompts(draw, model, at_most=3)
     since = draw.integer(0, min(map(len, prompts)) - 1)
-    constants = draw_constants(draw, model, prompts)
+    constants = replace(draw_constants(draw, model, prompts), since=since)
     tokens = [draw.integer(0, model.shape.d_vocab - 1) for _ in prompts]
 
     def metrics(logits: Tensor) -> dict[str, Tensor]:
         return {"logit": logits[torch.arange(len(prompts)), torch.tensor(tokens)]}
 
     memory = None if draw.chance(0.5) else 20 * Budget.of(model).need(max(map(len, prompts)), 1)
-    scores = attribute_edges(model, prompts, constants, metrics, since=since, memory=memory)["logit"]
-    edges = [edge for layer in range(model.shape.n_layers + 1) for edge in model_edges(model, layer)]
+    scores = attribute_edges(model, prompts, constants, metrics, memory=memory)["logit"]
+    edges = Graph.of(model).edges
     slow = plain(ungrouped(model))
     table = slow.hf.get_input_embeddings()
     checks = []

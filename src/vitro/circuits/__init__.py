@@ -4,8 +4,9 @@ from vitro.circuits.attribution import CLEAN, Metrics, attribute_edges, mib_weig
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, counterfactual, resampled
 from vitro.circuits.drawing import boxes_and_arrows
-from vitro.circuits.edges import cut_edges, model_edges
+from vitro.circuits.edges import cut_edges
 from vitro.circuits.export import from_mib, to_mib
+from vitro.circuits.graph import Graph, Mask
 from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node, stream
 from vitro.circuits.presets import POST, WORDS, Cast, setups
 from vitro.circuits.recast import recast
@@ -24,7 +25,9 @@ __all__ = [
     "Constant",
     "Constants",
     "Edge",
+    "Graph",
     "Kind",
+    "Mask",
     "Metrics",
     "Node",
     "Pin",
@@ -34,7 +37,6 @@ __all__ = [
     "cut_edges",
     "from_mib",
     "mib_weights",
-    "model_edges",
     "node",
     "paper_weights",
     "recast",

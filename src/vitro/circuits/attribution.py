@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.edges import source_changes
-from vitro.circuits.nodes import sources_before
+from vitro.circuits.graph import Graph
 from vitro.engine import (
     Budget,
     Prompts,
@@ -64,16 +64,15 @@ def attribute_edges(
     constants: Constants,
     metrics: Metrics,
     *,
-    since: int = 0,
     weights: Sequence[float] = CLEAN,
     memory: int | None = None,
 ) -> dict[str, Tensor]:
     """Estimate how each metric would change if an edge were cut, for all edges: name -> [edge, prompt], on the CPU.
 
-    The edges are those of `model_edges(0)`, `model_edges(1)` ... `model_edges(n_layers)`, in that order. A score is
-    the sum, over the positions from `since` on, of (what the source would write at its constant - what it writes) .
-    (d metric / d the stream as the reader reads it, before its norm). A head reads three times, for its q, k and v;
-    where heads share keys and values, each head's <k> and <v> is its own: the other heads keep theirs.
+    The edges are those of the model's `Graph`, in its order. A score is the sum, over the positions at which
+    `constants` say something, of (what the source would write at its constant - what it writes) . (d metric / d the
+    stream as the reader reads it, before its norm). A head reads three times, for its q, k and v; where heads share
+    keys and values, each head's <k> and <v> is its own: the other heads keep theirs.
 
     weights: the gradients are averaged over runs whose embedding at those positions is w embed + (1 - w)
     constants.embed, one for each w. `CLEAN`: edge attribution patching, the first order of `cut_edges` (EAP, Syed et
@@ -98,7 +97,7 @@ def attribute_edges(
     for part, here in in_parts(model, unshared, _budget(model, memory)):
         # A stream that two prompts share would get the sum of their gradients.
         tree = pack(prompts[part], apart=0)
-        for name, scores in _attribute(here, tree, part, len(prompts), constants, metrics, since, weights).items():
+        for name, scores in _attribute(here, tree, part, len(prompts), constants, metrics, weights).items():
             parts.setdefault(name, []).append(scores.cpu())
     scores_by_name = {name: torch.cat(scores, dim=1) for name, scores in parts.items()}
     refuse_broken(
@@ -117,19 +116,19 @@ def _attribute(
     n_prompts: int,
     constants: Constants,
     metrics: Metrics,
-    since: int,
     weights: Sequence[float],
 ) -> dict[str, Float[Tensor, "edge prompt"]]:
     """The scores of the prompts on one tree."""
-    shape, tree_nodes = model.shape, Nodes.of(tree, part.start, model.device)
-    nodes = (tree.positions >= since).nonzero()[:, 0].to(model.device)
+    tree_nodes = Nodes.of(tree, part.start, model.device)
+    changing = constants.changing(tree, part.start)
+    nodes = changing.to(model.device)
     clean = run(model, tree)
     there, embed = clean.there, clean.layers[0].resid_pre
-    sources = sources_before(shape.n_heads, shape.n_layers)
+    sources = Graph.of(model).sources
     change = source_changes(clean, sources, constants, tree_nodes, nodes)
     del clean
     # Kept apart, the nodes lie prompt by prompt.
-    lengths = ((tree.paths >= 0).sum(1) - since).clamp_min(0).tolist()
+    lengths = torch.isin(tree.paths, changing).sum(1).tolist()
     totals: dict[str, Tensor] = {}
     for weight in weights:
         start = embed.index_add(0, nodes, change[0], alpha=1 - weight)
@@ -183,7 +182,7 @@ def _readers(
     In the order of the edges: a layer's heads (each by q, k and v), its MLP, the next layer's, the logits last. Readers
     of the same sources come together, with the number of those sources (the first ones in the model's order).
     """
-    n_heads = model.shape.n_heads
+    graph = Graph.of(model)
     for layer, stream in enumerate(streams):
         *qkv, mlp_in = gradients[4 * layer : 4 * layer + 4]
         weights = (model.w_query(layer), model.w_key(layer), model.w_value(layer))
@@ -193,14 +192,14 @@ def _readers(
         with torch.enable_grad():
             copies = stream.detach().expand_as(at_norm).requires_grad_()
             normed = model.head_norm(layer)(copies)
-        before = len(sources_before(n_heads, layer))
+        before = len(graph.sources_before(layer))
         into_heads, into_mlp = torch.autograd.grad(normed, copies, at_norm)[0], mlp_in[None]
         if model.parallel:
             yield before, torch.cat([into_heads, into_mlp])
         else:
             yield before, into_heads
-            yield before + n_heads, into_mlp
-    yield len(sources_before(n_heads, len(streams))), gradients[-1][None]
+            yield before + graph.n_heads, into_mlp
+    yield len(graph.sources), gradients[-1][None]
 
 
 def _products(
@@ -217,7 +216,7 @@ def _products(
 def _budget(model: Model, memory: int | None) -> Budget:
     """A sweep's budget, with what is held here for each node: changes, autograd's graph, gradients of a layer."""
     shape, size, budget = model.shape, model.dtype.itemsize, Budget.of(model, memory)
-    n_sources = len(sources_before(shape.n_heads, shape.n_layers))
+    n_sources = len(Graph.of(model).sources)
     # While the changes are stacked, they are in memory twice.
     changes = 2 * n_sources * shape.d_model
     # Of each block: the streams and normed streams; q, k, v and z; an MLP's hidden layer, up to four times over.

@@ -1,7 +1,7 @@
 """The fixed outputs of components that a circuit reads but does not compute."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -37,6 +37,9 @@ class Constants:
     mlp_out: Float[Tensor, "layer prompt position d_model"]
     agree_before: int = 0
     """Before this position, prompts that begin alike have the same values; from it on, each has its own."""
+    since: int | tuple[int, ...] = 0
+    """From which position on they say something, in every prompt or in each: before it, they are what the model itself
+    puts out there, so that nothing changes and nothing is computed."""
 
     def apart(self) -> int | None:
         """The position from which prompts with a common beginning have to be kept apart; None: never."""
@@ -54,9 +57,18 @@ class Constants:
                 )
 
     @classmethod
-    def of(cls, means: Means) -> "Constants":
-        """The means over a dataset, position by position."""
-        return cls(means.embed[None], means.z[:, None], means.mlp_out[:, None])
+    def of(cls, means: Means, since: int = 0) -> "Constants":
+        """The means over a dataset, position by position; `since` as below."""
+        return cls(means.embed[None], means.z[:, None], means.mlp_out[:, None], since=since)
+
+    def changing(self, tree: Tree, first_prompt: int) -> Int[Tensor, " node"]:
+        """The nodes of a tree at which they differ from what the model puts out. first_prompt: the number of its first.
+
+        tree: on the CPU, where the numbers of nodes are worked out.
+        """
+        nodes = Nodes.of(tree, first_prompt, tree.tokens.device)
+        since = torch.tensor(self.since)
+        return (nodes.position >= (since[nodes.prompt] if since.ndim else since)).nonzero()[:, 0]
 
     def embed_at(self, model: Model, nodes: "Nodes") -> Float[Tensor, "node d_model"]:
         """The embedding at the nodes of a tree."""
@@ -107,7 +119,8 @@ def counterfactual(model: Model, prompts: Prompts, partners: Prompts, memory: in
     torch.Size([3, 1, 3, 64])
     """
     ids, partners = checked_partners(model, prompts, partners)
-    return _outputs(model, ids, partners, torch.arange(len(ids)), memory)
+    since = tuple(map(_first_difference, ids, partners))
+    return replace(_outputs(model, ids, partners, torch.arange(len(ids)), memory), since=since)
 
 
 @torch.inference_mode()
@@ -123,7 +136,14 @@ def resampled(model: Model, prompts: Prompts, seed: int, memory: int | None = No
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
     partner_numbers = torch.empty_like(order)
     partner_numbers[order] = order.roll(1)
-    return _outputs(model, ids, ids, partner_numbers, memory)
+    since = tuple(_first_difference(ids[row], ids[partner]) for row, partner in enumerate(partner_numbers.tolist()))
+    return replace(_outputs(model, ids, ids, partner_numbers, memory), since=since)
+
+
+def _first_difference(prompt: Sequence[int], other: Sequence[int]) -> int:
+    """The first position at which they differ; their length where they do not."""
+    differ = (position for position, (token, its) in enumerate(zip(prompt, other, strict=True)) if token != its)
+    return next(differ, len(prompt))
 
 
 def _outputs(

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
-from vitro.circuits.nodes import INPUT, INPUTS, Edge, Kind, Node, edges_into, head, sources_before
+from vitro.circuits.graph import Graph
+from vitro.circuits.nodes import INPUT, INPUTS, Kind, Node, head
 from vitro.engine import (
     Change,
     Clean,
@@ -30,16 +31,6 @@ from vitro.engine import (
 from vitro.models import Model
 
 
-def model_edges(model: Model, layer: int) -> tuple[Edge, ...]:
-    """All edges of a model into a block's heads (by q, k and v) and MLP; layer n_layers: those into the logits.
-
-    >>> [str(edge) for edge in model_edges(model, 3)][:3]
-    ['input->logits', 'a0.h0->logits', 'a0.h1->logits']
-    """
-    shape = model.shape
-    return tuple(edges_into(shape.n_layers, shape.n_heads, layer, parallel=model.parallel))
-
-
 @torch.inference_mode()
 def cut_edges(
     model: Model,
@@ -48,15 +39,14 @@ def cut_edges(
     constants: Constants,
     read: Read,
     *,
-    since: int = 0,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """Cut each of `model_edges(layer)` alone and keep what `read` says: name -> [edge, prompt, ...], on the CPU.
+    """Cut each of `Graph.edges_into(layer)` alone and keep what `read` says: name -> [edge, prompt, ...], on the CPU.
 
-    A cut edge: the reader reads the stream with the source's output replaced by `constants`, at every position from
-    `since` on (before it, the two must agree), and everything after the reader is the model. A reader's new
-    output takes a part of its block, computed for all its edges at once; the rest is a sweep of edits (`run_placed`).
+    A cut edge: the reader reads the stream with the source's output replaced by `constants`, at every position at
+    which they say something, and everything after the reader is the model. A reader's new output takes a part of its
+    block, computed for all its edges at once; the rest is a sweep of edits (`run_placed`).
     Raises PromptError and CircuitError for prompts and constants that do not fit, NotFiniteError where a run comes to
     NaN or infinity.
     Source: path patching (Goldowsky-Dill et al. 2023, arXiv 2304.05969), of every edge on its own.
@@ -65,12 +55,12 @@ def cut_edges(
     >>> cut_edges(model, prompts, 3, constants, lambda finals: {"kl": finals.kl})["kl"].shape
     torch.Size([16, 7])
     """
-    prepared, edges = Prepared.of(model, prompts, memory), model_edges(model, layer)
+    prepared, edges = Prepared.of(model, prompts, memory), Graph.of(model).edges_into(layer)
     constants.check(prepared.prompts)
     results = Results(len(edges), len(prepared), progress)
     for part in prepared.parts(lambda tree, _: constants.apart()):
         tree = part.clean.tree
-        nodes = (tree.positions >= since).nonzero()[:, 0]
+        nodes = constants.changing(tree, part.prompts.start)
         n_sources = prepared.budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
         tree_nodes = Nodes.of(tree, part.prompts.start, model.device)
@@ -81,7 +71,8 @@ def cut_edges(
 
     def begins(edge: int, prompt: int) -> str | None:
         clean = alone(model, prepared.prompts[prompt])
-        tree_nodes, nodes = Nodes.of(clean.tree, prompt, model.device), (clean.tree.positions >= since).nonzero()[:, 0]
+        tree_nodes = Nodes.of(clean.tree, prompt, model.device)
+        nodes = constants.changing(clean.tree, prompt)
         placed = chain.from_iterable(_cut(clean, layer, tree_nodes, nodes, constants, n_sources=len(edges)))
         return variant_begins(clean, next(islice(placed, edge, None)))
 
@@ -116,9 +107,9 @@ def _cut(
     constants: Constants,
     n_sources: int,
 ) -> Iterator[list[Placed]]:
-    """The edits that cut the edges, some sources at a time, in the order of `model_edges`."""
+    """The edits that cut the edges, some sources at a time, in the order of `Graph`."""
     model, n_layers = clean.model, clean.model.shape.n_layers
-    before = sources_before(model.shape.n_heads, layer)
+    before = Graph.of(model).sources_before(layer)
 
     # The logits are read at the final nodes only.
     nodes = clean.tree.finals.unique() if layer == n_layers else nodes

@@ -11,14 +11,14 @@ same file.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from itertools import compress
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 from vitro.circuits.circuit import Circuit
+from vitro.circuits.graph import Graph
 from vitro.circuits.nodes import (
     INPUT,
     INPUTS,
@@ -28,8 +28,6 @@ from vitro.circuits.nodes import (
     Input,
     Kind,
     Node,
-    edges_into,
-    sources_before,
 )
 from vitro.circuits.nodes import node as parse_node
 from vitro.models import Model
@@ -53,24 +51,25 @@ def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
     ['input->m0', 'm0->logits']
     """
     circuit.check(model)
-    sizes = _Sizes(model.shape.n_layers, model.shape.n_heads, model.parallel)
+    graph = Graph.of(model)
     if circuit.pins:
         head, pin = min(circuit.pins, key=str)
         raise CircuitError(
             f"{head}[{pin}] is pinned, so this is no subgraph of the model: in an EAP-IG file every head attends by "
             "itself; without the pins it can be exported"
         )
-    kept = _connected(_expanded(circuit, sizes))
+    mask = graph.pruned(graph.mask(_expanded(circuit, graph)))
+    kept = set(compress(graph.edges, mask))
     nodes = {INPUT, LOGITS} | {edge.source for edge in kept}
     return {
         "cfg": {
-            "n_layers": sizes.n_layers,
-            "n_heads": sizes.n_heads,
-            "parallel_attn_mlp": sizes.parallel,
+            "n_layers": graph.n_layers,
+            "n_heads": graph.n_heads,
+            "parallel_attn_mlp": graph.parallel,
             "d_model": model.shape.d_model,
         },
-        "nodes": {str(node): {"in_graph": node in nodes} for node in sizes.nodes()},
-        "edges": {str(edge): {"score": float(edge in kept), "in_graph": edge in kept} for edge in sizes.edges()},
+        "nodes": {str(node): {"in_graph": node in nodes} for node in graph.nodes},
+        "edges": {str(edge): {"score": float(edge in kept), "in_graph": edge in kept} for edge in graph.edges},
     }
 
 
@@ -96,41 +95,13 @@ def from_mib(
         raise CircuitError(f"{name}: {error}") from None
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """What decides which edges a model has."""
-
-    n_layers: int
-    n_heads: int
-    parallel: bool
-    """Whether the MLPs read beside their layer's heads or after them."""
-
-    def nodes(self) -> Iterable[Node]:
-        """All nodes, in EAP-IG's order."""
-        return [*sources_before(self.n_heads, self.n_layers), LOGITS]
-
-    def edges(self) -> Iterable[Edge]:
-        """All edges, in EAP-IG's order."""
-        for layer in range(self.n_layers + 1):
-            yield from edges_into(self.n_layers, self.n_heads, layer, parallel=self.parallel)
-
-    def has(self, node: Node) -> bool:
-        return node.kind in (Kind.input, Kind.logits) or (node.layer < self.n_layers and node.head < self.n_heads)
-
-    def allow(self, source: Node, reader: Node) -> bool:
-        """Whether the reader comes after the source in the model's own order."""
-        if source.layer == reader.layer:
-            return source.kind is Kind.head and reader.kind is Kind.mlp and not self.parallel
-        return source.layer < reader.layer
-
-
-def _expanded(circuit: Circuit, sizes: _Sizes) -> set[Edge]:
+def _expanded(circuit: Circuit, graph: Graph) -> set[Edge]:
     """The edges between live components, streams written out."""
-    live = [node for node in sizes.nodes() if node not in circuit.constant_of and node != LOGITS]
+    live = [node for node in graph.nodes if node not in circuit.constant_of and node != LOGITS]
     streams = {node for node in circuit.order if node.kind is Kind.stream}
     top = max((node.layer for node in streams), default=-1)
     within = {node for node in live if node.layer <= top}
-    edges = {edge for edge in sizes.edges() if edge.source in within and edge.reader in within}
+    edges = {edge for edge in graph.edges if edge.source in within and edge.reader in within}
     for edge in sorted(circuit.edges):
         if edge.source.kind is Kind.bias or edge.source in circuit.constant_of:
             continue
@@ -142,7 +113,7 @@ def _expanded(circuit: Circuit, sizes: _Sizes) -> set[Edge]:
                     f"{edge.reader} reads {source} more than once, as part of a stream, so this is no subgraph of the "
                     "model: an EAP-IG file has every edge once"
                 )
-            if not sizes.allow(source, edge.reader):
+            if not graph.allows(source, edge.reader):
                 beside = "beside" if source.layer == edge.reader.layer else "before"
                 raise CircuitError(
                     f"{copy}: in this model {edge.reader} is computed {beside} {source} and cannot read it, so this is "
@@ -157,26 +128,6 @@ def _expanded(circuit: Circuit, sizes: _Sizes) -> set[Edge]:
     return edges
 
 
-def _connected(edges: Collection[Edge]) -> set[Edge]:
-    """The edges on a path from the input to the logits."""
-    readers: dict[Node, set[Node]] = defaultdict(set)
-    sources: dict[Node, set[Node]] = defaultdict(set)
-    for edge in edges:
-        readers[edge.source].add(edge.reader)
-        sources[edge.reader].add(edge.source)
-    alive = _reached(INPUT, readers) & _reached(LOGITS, sources)
-    return {edge for edge in edges if edge.source in alive and edge.reader in alive}
-
-
-def _reached(start: Node, steps: Mapping[Node, Collection[Node]]) -> set[Node]:
-    reached, new = {start}, [start]
-    while new:
-        unseen = set(steps.get(new.pop(), ())) - reached
-        reached |= unseen
-        new += unseen
-    return reached
-
-
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
@@ -186,23 +137,25 @@ def _read(path: Path) -> Any:
         raise CircuitError("this is not JSON; a circuit of EAP-IG or MIB, saved as .json, is") from None
 
 
-def _circuit(graph: Any, output_bias: Literal["excluded", "included"]) -> Circuit:
-    cfg, nodes, edges = (graph.get(key) if isinstance(graph, Mapping) else None for key in ("cfg", "nodes", "edges"))
+def _circuit(content: Any, output_bias: Literal["excluded", "included"]) -> Circuit:
+    cfg, nodes, edges = (
+        content.get(key) if isinstance(content, Mapping) else None for key in ("cfg", "nodes", "edges")
+    )
     if not (isinstance(cfg, Mapping) and isinstance(nodes, Mapping) and isinstance(edges, Mapping)):
         raise CircuitError("a circuit of EAP-IG or MIB has cfg, nodes and edges, each a JSON object")
-    sizes = _sizes(cfg)
-    known = {name: _node(name, entry, sizes) for name, entry in nodes.items()}
-    listed = {_edge(name, known, sizes): _in_graph(name, entry) for name, entry in edges.items()}
+    graph = _graph(cfg)
+    known = {name: _node(name, entry, graph) for name, entry in nodes.items()}
+    listed = {_edge(name, known, graph): _in_graph(name, entry) for name, entry in edges.items()}
     in_circuit = {edge for edge, in_graph in listed.items() if in_graph}
     if not in_circuit:
         raise CircuitError(
             "no edge is in the graph; if the file holds scores, choose edges by them first (EAP-IG: apply_topn)"
         )
-    kept = _connected(in_circuit)
+    kept = set(compress(graph.edges, graph.pruned(graph.mask(in_circuit))))
     if not kept:
         raise CircuitError("none of the edges in the graph is on a way from the input to the logits")
     if output_bias == "included":
-        kept |= {Edge(bias, edge.reader, name) for edge in kept for bias, name in _biases(edge.reader, sizes)}
+        kept |= {Edge(bias, edge.reader, name) for edge in kept for bias, name in _biases(edge.reader, graph)}
     inputs = {(edge.reader, edge.input) for edge in kept}
     for reader in sorted({edge.reader for edge in kept if edge.input}):
         if missing := [name for name in INPUTS if (reader, name) not in inputs]:
@@ -218,33 +171,33 @@ def _circuit(graph: Any, output_bias: Literal["excluded", "included"]) -> Circui
     return Circuit(frozenset(kept))
 
 
-def _sizes(cfg: Mapping[str, Any]) -> _Sizes:
+def _graph(cfg: Mapping[str, Any]) -> Graph:
     layers, heads, parallel = (cfg.get(key) for key in ("n_layers", "n_heads", "parallel_attn_mlp"))
     # JSON's true is one of Python's integers.
     if type(layers) is not int or type(heads) is not int or not isinstance(parallel, bool):
         raise CircuitError("cfg should give n_layers and n_heads, whole numbers, and parallel_attn_mlp, true or false")
-    return _Sizes(layers, heads, parallel)
+    return Graph(layers, heads, parallel)
 
 
-def _node(name: str, entry: Any, sizes: _Sizes) -> Node:
+def _node(name: str, entry: Any, graph: Graph) -> Node:
     try:
         node = parse_node(name)
     except CircuitError:
         node = None
-    if node is None or str(node) != name or node.kind not in _KINDS or not sizes.has(node):
-        raise CircuitError(f"{name!r} is no node of a model with {sizes.n_layers} layers of {sizes.n_heads} heads")
+    if node is None or str(node) != name or node.kind not in _KINDS or not graph.has(node):
+        raise CircuitError(f"{name!r} is no node of a model with {graph.n_layers} layers of {graph.n_heads} heads")
     if _in_graph(name, entry) and isinstance(entry, Mapping) and not all(entry.get("neurons") or ()):
         raise CircuitError(f"only some of {name}'s neurons are in the graph; Vitro's components are whole")
     return node
 
 
-def _edge(name: str, known: Mapping[str, Node], sizes: _Sizes) -> Edge:
+def _edge(name: str, known: Mapping[str, Node], graph: Graph) -> Edge:
     source, _, rest = name.partition("->")
     reader, _, letter = rest.removesuffix(">").partition("<")
     if source in known and reader in known:
         edge = Edge(known[source], known[reader], next((qkv for qkv in INPUTS if qkv == letter), None))
         by_input = edge.reader.kind is Kind.head
-        if str(edge) == name and (edge.input is not None) == by_input and sizes.allow(edge.source, edge.reader):
+        if str(edge) == name and (edge.input is not None) == by_input and graph.allows(edge.source, edge.reader):
             return edge
     raise CircuitError(f"{name!r} is no edge of the model between nodes of the file, as m0->a9.h1<q> or a9.h1->m9 are")
 
@@ -257,9 +210,9 @@ def _in_graph(name: str, entry: Any) -> bool:
     return value
 
 
-def _biases(reader: Node, sizes: _Sizes) -> Iterable[tuple[Node, Input | None]]:
+def _biases(reader: Node, graph: Graph) -> Iterable[tuple[Node, Input | None]]:
     """The biases that a component reads in the model, by each of its inputs."""
-    after_heads = reader.kind is Kind.mlp and not sizes.parallel
-    for layer in range(min(reader.layer + after_heads, sizes.n_layers)):
+    after_heads = reader.kind is Kind.mlp and not graph.parallel
+    for layer in range(min(reader.layer + after_heads, graph.n_layers)):
         for name in INPUTS if reader.kind is Kind.head else (None,):
             yield Node(layer, Kind.bias), name

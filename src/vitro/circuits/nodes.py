@@ -130,27 +130,3 @@ class Edge:
     def __str__(self) -> str:
         """`m0->a9.h1<v>`, as in EAP-IG."""
         return f"{self.source}->{self.reader}" + (f"<{self.input}>" if self.input else "")
-
-
-def sources_before(n_heads: int, layer: int) -> list[Node]:
-    """What writes to the stream that enters a layer, in EAP-IG's order."""
-    heads_and_mlps = [
-        source for below in range(layer) for source in (*(head(below, number) for number in range(n_heads)), mlp(below))
-    ]
-    return [INPUT, *heads_and_mlps]
-
-
-def edges_into(n_layers: int, n_heads: int, layer: int, *, parallel: bool) -> list[Edge]:
-    """All edges of a model into one layer's heads and MLP, in EAP-IG's order; layer `n_layers`: into the logits.
-
-    Every component reads all that was written before it. parallel: whether a block's MLP reads the same stream as its
-    heads, not the stream after them; its edges then stand with theirs, source by source. GPT-2 small has 32,491 edges.
-    """
-    sources = sources_before(n_heads, layer)
-    if layer == n_layers:
-        return [Edge(source, LOGITS) for source in sources]
-    heads = [head(layer, number) for number in range(n_heads)]
-    into_heads = [Edge(source, reader, name) for source in sources for reader in heads for name in INPUTS]
-    into_mlp = [Edge(source, mlp(layer)) for source in (sources if parallel else [*sources, *heads])]
-    # Sorting is stable: the readers of a source keep their order.
-    return sorted(into_heads + into_mlp, key=lambda edge: edge.source) if parallel else into_heads + into_mlp

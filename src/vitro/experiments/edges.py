@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from vitro.circuits import Edge, cut_edges, model_edges
+from vitro.circuits import Edge, Graph, cut_edges
 from vitro.experiments.ablation import metric_columns
 from vitro.experiments.effects import CHANGES, effects
 from vitro.experiments.experiment import Experiment, Measurement
@@ -48,11 +48,10 @@ def _into(setup: Setup, layer: int) -> Tables:
             layer,
             setup.constants(method),
             effects(setup),
-            since=setup.ablated_since(method),
             memory=setup.options.memory,
             progress=progress,
         )
-    table = edge_columns(model_edges(setup.model, layer), setup.prompt_numbers, method)
+    table = edge_columns(Graph.of(setup.model).edges_into(layer), setup.prompt_numbers, method)
     return {"edges": table.with_columns(**metric_columns(changes, CHANGES, len(table)))}
 
 

@@ -6,7 +6,7 @@ import polars as pl
 from jaxtyping import Float
 from torch import Tensor
 
-from vitro.circuits import CLEAN, attribute_edges, mib_weights, model_edges, paper_weights
+from vitro.circuits import CLEAN, Graph, attribute_edges, mib_weights, paper_weights
 from vitro.experiments.ablation import metric_columns
 from vitro.experiments.edges import by_edge, edge_columns, edge_metric, strongest
 from vitro.experiments.effects import CHANGES
@@ -36,7 +36,7 @@ def run(setup: Setup) -> Tables:
         return {f"{metric.name}_change": metric.of(answers) for metric in fit}
 
     method, prompts = setup.edge_ablation, setup.questions.tokens
-    edges = [edge for layer in range(setup.model.shape.n_layers + 1) for edge in model_edges(setup.model, layer)]
+    edges = Graph.of(setup.model).edges
     frames = []
     for approximation, weights in zip(APPROXIMATIONS, (CLEAN, WEIGHTS[setup.options.ig_endpoints]), strict=True):
         changes = attribute_edges(
@@ -44,7 +44,6 @@ def run(setup: Setup) -> Tables:
             prompts,
             setup.constants(method),
             metrics,
-            since=setup.ablated_since(method),
             weights=weights,
             memory=setup.options.memory,
         )

@@ -252,11 +252,15 @@ class Setup:
             if self.options.value_bias == "included":
                 z = torch.zeros_like(z)
             nothing = torch.zeros(model.shape.n_layers, 1, 1, model.shape.d_model, device=model.device)
-            return Constants(nothing[0], z, nothing)
+            # Positions are no node of the graph: what is ablated of the input are its tokens.
+            places = model.pos_embed(torch.arange(max(questions.lengths), device=model.device))
+            return Constants(nothing[0] if places is None else places[None], z, nothing)
         with bar(f"{kind} dataset") as progress:
             sentences = self.datasets[kind].tolist()
             means = mean_activations(model, sentences, memory=memory, progress=progress)
-        return Constants.of(means)
+        runs = np.concatenate([self.datasets[kind], np.array(questions.tokens)])
+        differ = (runs != runs[0]).any(0)
+        return Constants.of(means, since=int(differ.argmax()) if differ.any() else 0)
 
     def ablate(self, site: Site, kind: Ablation) -> Variant:
         """The edits that ablate a head (at its z) or an MLP (at its output), wherever that can change anything."""
@@ -266,40 +270,20 @@ class Setup:
             Edit(site, value, positions=positions, prompts=prompts) for positions, prompts in self.ablated_places(kind)
         )
 
-    @cached_property
-    def _ablated_places(self) -> dict[Ablation, list[Places]]:
-        return {}
-
     def ablated_places(self, kind: Ablation) -> list[Places]:
         """The positions at which an ablation can change anything, and in which prompts; None: all.
 
         Where the replacement comes from a run that still equals the prompt, it is the clean activation itself.
         """
-        if kind not in self._ablated_places:
-            self._ablated_places[kind] = self._ablated_places_of(kind)
-        return self._ablated_places[kind]
-
-    def _ablated_places_of(self, kind: Ablation) -> list[Places]:
-        questions = self.questions
-        if kind == "zero":
-            return [(None, None)]
-        if kind == "counterfactual":
-            longest = max(questions.lengths)
-            since: dict[int, list[int]] = {}
-            for row in range(len(questions)):
-                since.setdefault(questions.first_difference(row), []).append(row)
-            return [
-                (tuple(range(first, longest)), tuple(rows)) for first, rows in sorted(since.items()) if first < longest
-            ]
-        tokens = np.array(questions.tokens)
-        runs = tokens if kind == "resample" else np.concatenate([self.datasets[kind], tokens])
-        differ = (runs != runs[0]).any(0)
-        first = int(differ.argmax()) if differ.any() else 0
-        return [(tuple(range(first, runs.shape[1])), None)]
-
-    def ablated_since(self, kind: Ablation) -> int:
-        """The first position at which an ablation can change anything, in any prompt."""
-        return min((positions or (0,))[0] for positions, _ in self.ablated_places(kind))
+        since, longest = self.constants(kind).since, max(self.questions.lengths)
+        if isinstance(since, int):
+            return [(tuple(range(since, longest)) if since else None, None)]
+        rows_since: dict[int, list[int]] = {}
+        for row, first in enumerate(since):
+            rows_since.setdefault(first, []).append(row)
+        return [
+            (tuple(range(first, longest)), tuple(rows)) for first, rows in sorted(rows_since.items()) if first < longest
+        ]
 
     def sweep(
         self, variants: Iterable[Variant], read: Read, what: str, *, watch: Sequence[Site] = ()

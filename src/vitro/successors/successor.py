@@ -131,7 +131,7 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
     """Successor scores of every head of a model on ordered sets, and whether the best head's M is a rotation.
 
     A head's score on a set: the share of words whose successor gets the highest logit among the set's words in
-    `unembed(M(LN1(embed + m0)))`, M = W_V W_O (docs/method.md, section 10; Gould et al. 2023, arXiv 2312.09230). The
+    `unembed(M(LN1(embed + m0)))`, M = W_V W_O (docs/method.md, section 11; Gould et al. 2023, arXiv 2312.09230). The
     best head has the highest mean score over the sets, with the norms.
 
     name: what the model is called in the result. seed: of the shuffled orders and of the random heads. Raises

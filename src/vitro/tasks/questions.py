@@ -141,14 +141,6 @@ class Questions:
         turns = sorted((turn, row) for rows in of_kind.values() for turn, row in enumerate(rows))
         return tuple(sorted(row for _, row in turns[:n]))
 
-    def first_difference(self, row: int) -> int:
-        """The first position at which a prompt and its counterfactual differ; its length where they do not."""
-        assert self.partner is not None
-        pairs = zip(self.tokens[row], self.partner[row], strict=True)
-        return next(
-            (position for position, (token, other) in enumerate(pairs) if token != other), len(self.tokens[row])
-        )
-
     def token_ids(self) -> frozenset[int]:
         """Every token of the questions: right, wrong, and of the list."""
         return frozenset(chain(self.among, *self.right, *self.wrong))
