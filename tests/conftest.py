@@ -9,8 +9,8 @@ from jaxtyping import install_import_hook
 
 from shapes import naming_arrays
 
-# Before they are imported: every array that the engine and the circuits are called with is held to its annotation.
-install_import_hook(naming_arrays("vitro.engine", "vitro.circuits"), "shapes.checked")
+# Before they are imported: every array that engine, circuits and discovery are called with is held to its annotation.
+install_import_hook(naming_arrays("vitro.engine", "vitro.circuits", "vitro.discovery"), "shapes.checked")
 
 from planted import planted  # noqa: E402
 from vitro.models import Model, load  # noqa: E402

@@ -32,9 +32,9 @@ class Constants:
     torch.Size([3, 1, 7, 4, 16])
     """
 
-    embed: Float[Tensor, "prompt position d_model"]
-    z: Float[Tensor, "layer prompt position head d_head"]
-    mlp_out: Float[Tensor, "layer prompt position d_model"]
+    embed: Float[Tensor, "#prompt #position d_model"]
+    z: Float[Tensor, "layer #prompt #position head d_head"]
+    mlp_out: Float[Tensor, "layer #prompt #position d_model"]
     agree_before: int = 0
     """Before this position, prompts that begin alike have the same values; from it on, each has its own."""
     since: int | tuple[int, ...] = 0

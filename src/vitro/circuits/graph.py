@@ -156,7 +156,7 @@ class Graph:
         return mask
 
     def pruned(self, mask: Mask) -> Mask:
-        """Without the edges of nodes that have no way from the input or none to the logits (docs/method.md, section 10.2).
+        """Without the edges of nodes with no way from the input or to the logits (docs/method.md, section 10.2).
 
         A head has a way in where any of its q, k and v has.
 
