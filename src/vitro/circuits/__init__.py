@@ -1,6 +1,5 @@
 """Components taken out of a model and rewired. Knows the engine."""
 
-from vitro.circuits.attribution import CLEAN, Metrics, attribute_edges, mib_weights, paper_weights
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, counterfactual, resampled
 from vitro.circuits.drawing import boxes_and_arrows
@@ -13,7 +12,6 @@ from vitro.circuits.recast import recast
 from vitro.circuits.run import run_circuits
 
 __all__ = [
-    "CLEAN",
     "CONSTANTS",
     "INPUT",
     "LOGITS",
@@ -28,17 +26,13 @@ __all__ = [
     "Graph",
     "Kind",
     "Mask",
-    "Metrics",
     "Node",
     "Pin",
-    "attribute_edges",
     "boxes_and_arrows",
     "counterfactual",
     "cut_edges",
     "from_mib",
-    "mib_weights",
     "node",
-    "paper_weights",
     "recast",
     "resampled",
     "run_circuits",
