@@ -16,9 +16,9 @@ from vitro.discovery.gradients import CLEAN, mib_weights, paper_weights
 from vitro.models import Model
 from vitro.options import IgEndpoints, ScoreName
 
-# Of three lengths; partners differ from their prompts from position 1, 2 and 5 on, and not at all.
-PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7, 8, 2], [0, 5, 9], [0, 5, 9, 3, 11, 20, 4]]
-PARTNERS = [[0, 5, 8, 3, 7], [0, 6, 9, 4, 7, 8, 2], [0, 5, 9], [0, 5, 9, 3, 11, 21, 4]]
+# Of three lengths; partners differ from their prompts from position 3 and 1 on, and not at all.
+PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7, 8], [0, 5, 9]]
+PARTNERS = [[0, 5, 9, 4, 7], [0, 6, 9, 4, 7, 8], [0, 5, 9]]
 FAMILIES = ["gpt2", "neox-parallel", "llama-gqa-3", "mistral-window"]
 
 
@@ -65,7 +65,7 @@ def slow_scores(name: str) -> dict[float, Tensor]:
 def assert_close(scores: Tensor, expected: Tensor) -> None:
     """To 1e-5 of the largest of each prompt's; and the prompt in which nothing changes has zeros."""
     largest = expected.abs().amax(0)
-    assert (largest[[0, 1, 3]] > 1e-2).all()
+    assert (largest[:2] > 1e-2).all()
     assert ((scores - expected).abs() <= 1e-5 * largest).all()
 
 

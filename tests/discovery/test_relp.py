@@ -152,4 +152,6 @@ def test_every_edge_scores_what_plain_autograd_gives_where_constants_are_detache
                 change = written(model, seen, edge, constants, prompt)[since:]
                 expected[number] = -(change * coefficients[reader][since:]).sum()
         assert expected.abs().max() > 1e-2
-        torch.testing.assert_close(scores[:, prompt].double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+        torch.testing.assert_close(
+            scores[:, prompt].double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max())
+        )
