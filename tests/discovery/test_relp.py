@@ -91,10 +91,12 @@ def test_a_case_of_two_layers_worked_by_hand() -> None:
 
 
 def held(norm: Any, x: Tensor) -> Tensor:
-    if isinstance(norm, torch.nn.LayerNorm):
-        x = x - x.mean(-1, keepdim=True)
-        return x / (x.pow(2).mean(-1, keepdim=True) + norm.eps).sqrt().detach() * norm.weight + norm.bias
-    return x / (x.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon).sqrt().detach() * norm.weight
+    """A norm whose denominator is a constant."""
+    layer_norm = isinstance(norm, torch.nn.LayerNorm)
+    x = x - x.mean(-1, keepdim=True) if layer_norm else x
+    eps = norm.eps if layer_norm else norm.variance_epsilon
+    out: Tensor = x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt().detach() * norm.weight
+    return out + norm.bias if layer_norm else out
 
 
 def slow_mlp(block: Any, x: Tensor) -> Tensor:
@@ -104,10 +106,12 @@ def slow_mlp(block: Any, x: Tensor) -> Tensor:
         read, linear = mlp.gate_proj(x), mlp.up_proj(x)
         active = read * (mlp.act_fn(read) / read).detach()
         halves = active * linear.detach() / 2 + active.detach() * linear / 2
-        return mlp.down_proj(halves)
+        gated: Tensor = mlp.down_proj(halves)
+        return gated
     up, down = (mlp.c_fc, mlp.c_proj) if hasattr(mlp, "c_fc") else (mlp.dense_h_to_4h, mlp.dense_4h_to_h)
     read = up(x)
-    return down(read * (mlp.act(read) / read).detach())
+    plain: Tensor = down(read * (mlp.act(read) / read).detach())
+    return plain
 
 
 def slow_coefficients(model: Model, tokens: list[int]) -> dict[str, Tensor]:

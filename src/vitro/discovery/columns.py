@@ -67,7 +67,8 @@ class Columns:
 
     def by_prompt(self, values: Float[Tensor, "*row stream width"]) -> Float[Tensor, "*row prompt live width"]:
         """Streams, each prompt's together."""
-        return values.unflatten(-2, (len(self.nodes), self.n_live))
+        apart: Tensor = values.unflatten(-2, (len(self.nodes), self.n_live))
+        return apart
 
     def visible(self, layer: int) -> Bool[Tensor, "prompt 1 live column"]:
         """What each stream attends to in a layer. Itself always: a row of nothing would be NaN."""

@@ -38,7 +38,7 @@ def _held_norm(model: Model, norm: Any, resid: Float[Tensor, "*stream d_model"])
 def _relp_mlp_out(
     model: Model, layer: int, resid: Float[Tensor, "row node d_model"]
 ) -> Float[Tensor, "row node d_model"]:
-    """The identity rule: act(x) = x g, with g a constant (0 where x is); the half rule: of two factors each gets half."""
+    """The identity rule: act(x) = x g with g constant (0 where x is); the half rule: of two factors each gets half."""
     gate, linear = model.mlp_in(layer, _held_norm(model, model.mlp_norm(layer), resid))
     slope = (model.activation(layer)(gate) / gate).where(gate != 0, 0.0).detach()
     hidden = gate * slope
