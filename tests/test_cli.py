@@ -98,7 +98,7 @@ def test_scores_are_printed_against_exact_and_those_that_are_there_are_not_measu
     # A model that is not loaded cannot be run.
     monkeypatch.setattr("vitro.study.load_checkpoint", None)
     told = json.loads(vitro(*words, "--scores", "eap", "--json").out)
-    assert {"edge", "score", "node", "its edges"} == set(told["strongest"][0])
+    assert {"edge", "score", "node", "sum of its edges"} == set(told["strongest"][0])
     assert told["strongest"][0]["edge"] == "a1.h1->logits"
     assert [row["by"] for row in told["agreement"]] == ["exact", "eap"]
     assert told["agreement"][1]["worst misses"]

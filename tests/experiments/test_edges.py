@@ -110,7 +110,7 @@ def test_edges_are_ranked_by_a_logit(planted_model: Model, metric: MetricName, w
 def test_a_node_is_worth_what_the_edges_out_of_it_are(planted_model: Model) -> None:
     measured = score_edges(planted_model, days(), "eap-ig", Options(samples=8))
     scores, graph = edge_scores(measured.tables, "eap-ig"), Graph.of(planted_model)
-    for name, together in measured.numbers.select("node", "its edges").drop_nulls().iter_rows():
+    for name, together in measured.numbers.select("node", "sum of its edges").drop_nulls().iter_rows():
         assert together == pytest.approx(sum(scores[graph.source_of == graph.nodes.index(node(name))]), abs=1e-6)
 
 

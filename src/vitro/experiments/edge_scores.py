@@ -91,7 +91,7 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
         """The edges and, beside them, the nodes of the largest scores: a node's is the sum of the edges out of it."""
         out_of = _means(tables[table], pl.col("score")).group_by("source", maintain_order=True)
         nodes = out_of.agg(pl.col("score").sum()).select(
-            pl.col("source").alias("node"), pl.col("score").alias("its edges")
+            pl.col("source").alias("node"), pl.col("score").alias("sum of its edges")
         )
         return pl.concat([by_edge(tables).head(N_SHOWN), _largest_first(nodes).head(N_SHOWN)], how="horizontal")
 

@@ -99,9 +99,9 @@ def figures(tables: Tables) -> dict[str, Figure]:
 EDGES_AGREEMENT = Experiment(
     name="edges_agreement",
     title="Every edge, exact against scored",
-    reading="Each point is one edge: on the diagonal its score tells what cutting it does, far from it it does not. "
-    "The numbers: rank correlations over all edges, and the share of the exact effects' top 10, 100 and 1,000, by "
-    "size, that the score's have in common with it; where a score is no effect, sizes alone are compared.",
+    reading="Each point is one edge: on the diagonal its score tells what cutting it does. The numbers: rank correlations "
+    "of all edges, and the share of the 10, 100 and 1,000 largest, by size, that exact and score have in common. A score "
+    "that is no effect on the metric is compared by size alone.",
     python='vitro.EXPERIMENTS["edges_agreement"].measure(model, task)',
     tables=("edges_agreement",),
     run=run,
