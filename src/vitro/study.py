@@ -2,7 +2,6 @@
 
 import json
 import platform
-import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -108,8 +107,9 @@ class Study:
 
     def tables(self, experiment: Experiment) -> Tables:
         """The tables of one experiment, and of those that its figures need beside it, read from disk."""
-        shown = (*experiment.needs, experiment)
-        return {name: self.table(name) for needed in shown for name in needed.tables}
+        shown = experiment.shown_with(self.record.experiments)
+        tables = {name: self.table(name) for other in shown for name in other.tables}
+        return {**tables, **experiment.seconds({name: done.seconds for name, done in self.record.experiments.items()})}
 
     def table(self, name: str) -> pl.DataFrame:
         """One table by its name, read from disk.
@@ -166,6 +166,8 @@ def run_study(
         remove_unfinished(folder)
         known = {**record.experiments, **record.left_out} if record else {}
         wanted = _with_needs(experiments) - set(known)
+        # What compares measurements is made anew when there is one more of them.
+        wanted |= {name for name in known if wanted & {other.name for other in EXPERIMENTS[name].beside}}
         missing = [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]
         if record is None or missing:
             record = _measured(folder, record, missing, checkpoint, task, options, settings)
@@ -187,11 +189,12 @@ def _measured(
     measured: dict[str, Tables] = {}
     if record is not None:
         study = Study(folder, record)
-        measured = {done.name: {name: study.table(name) for name in done.tables} for done in _done(record)}
+        kept = [done for done in _done(record) if done not in missing]
+        measured = {done.name: {name: study.table(name) for name in done.tables} for done in kept}
     parts = Parts.of(folder / PARTS, settings.model_dump(mode="json"))
     with bar(f"loading {settings.model}"):
         loaded = load_checkpoint(checkpoint, device=settings.device, dtype=settings.dtype)
-        setup = Setup(loaded, task, options, measured, parts)
+        setup = Setup(loaded, task, options, measured, part=parts)
     setup.check()
     record = record or _new_record(settings, setup)
     lacks = {experiment.name: reason for experiment in missing if (reason := experiment.lacks(setup))}
@@ -199,12 +202,11 @@ def _measured(
     for experiment in missing:
         if experiment.name in lacks:
             continue
-        start = time.perf_counter()
         tables = {name: (frame, to_parquet(frame)) for name, frame in checked(setup.tables(experiment)).items()}
         for name, (_, content) in tables.items():
             write_file(_table_path(folder, name), content)
         hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
-        done = Done(seconds=round(time.perf_counter() - start, 3), tables=hashes)
+        done = Done(seconds=setup.seconds[experiment.name], tables=hashes)
         record = record.model_copy(update={"experiments": {**record.experiments, experiment.name: done}})
         # Last, so that everything the record calls finished is on disk.
         _write_record(folder, record)

@@ -13,6 +13,7 @@ from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constan
 from vitro.circuits.presets import POST, WORDS, Cast, setups
 from vitro.circuits.recast import recast
 from vitro.circuits.run import run_circuits
+from vitro.circuits.within import run_within
 
 __all__ = [
     "CLEAN",
@@ -50,6 +51,7 @@ __all__ = [
     "recast",
     "resampled",
     "run_circuits",
+    "run_within",
     "setups",
     "stream",
     "to_circuit_file",

@@ -1,6 +1,6 @@
 """What a measurement is: a function to tables, with the figure and the words that show them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
@@ -60,6 +60,9 @@ class Experiment:
     summary: Callable[[Tables], str] = lambda tables: ""
     """The result in a sentence for the top of the report; empty for experiments that only serve others."""
     needs: tuple["Experiment", ...] = ()
+    beside: tuple["Experiment", ...] = ()
+    """Those that it compares, as many of them as are measured; it is made anew when one more is. Its figures and
+    numbers then also get the table `seconds` (experiment, seconds): what each took."""
     asks: tuple[Asks, ...] = ()
     """What it requires of a task (see `LACKS`)."""
 
@@ -77,9 +80,19 @@ class Experiment:
         if lacks := self.lacks(setup):
             raise OptionError(f"{self.title} cannot be asked of {setup.task.name}: it needs {lacks}")
 
+    def shown_with(self, measured: Collection[str]) -> tuple["Experiment", ...]:
+        """The experiments whose tables it is shown with, itself the last. measured: the names of those there are."""
+        return (*self.needs, *(other for other in self.beside if other.name in measured), self)
+
     def shown(self, setup: Setup) -> Tables:
         """The experiment's tables in a setup, and those that its figures need beside them."""
-        return {name: table for experiment in (*self.needs, self) for name, table in setup.tables(experiment).items()}
+        shown_with = self.shown_with(setup.measured)
+        tables = {name: table for experiment in shown_with for name, table in setup.tables(experiment).items()}
+        return {**tables, **self.seconds(setup.seconds)}
+
+    def seconds(self, of: Mapping[str, float]) -> Tables:
+        """The table `seconds` of some experiments, where it compares them."""
+        return {"seconds": pl.DataFrame({"experiment": list(of), "seconds": list(of.values())})} if self.beside else {}
 
     def measure(self, model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> "Measurement":
         """The measurement of a task on a model. Raises what `Setup.check` does, before anything is run."""

@@ -1,5 +1,6 @@
 """A task on a model: what every measurement starts from, computed once for all of them."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -56,6 +57,8 @@ class Setup:
     options: Options = DEFAULT_OPTIONS
     measured: dict[str, Tables] = field(default_factory=dict)
     """The tables of the experiments that are done, by experiment."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each of them took, without those that it called for."""
     part: Part = anew
     """Makes or finds the parts of a long experiment; a study keeps them on disk."""
     rows: tuple[int, ...] | None = None
@@ -71,7 +74,10 @@ class Setup:
     def tables(self, experiment: Measured) -> Tables:
         """The experiment's tables in this setup; it runs when they are first requested."""
         if experiment.name not in self.measured:
+            start, others = time.perf_counter(), sum(self.seconds.values())
             self.measured[experiment.name] = experiment.run(self)
+            others = sum(self.seconds.values()) - others
+            self.seconds[experiment.name] = round(time.perf_counter() - start - others, 3)
         return self.measured[experiment.name]
 
     @cached_property
