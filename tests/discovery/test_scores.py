@@ -139,7 +139,7 @@ def test_scores_are_made_where_the_model_is(name: str, score: ScoreName) -> None
 
 def test_a_metric_without_a_gradient_is_refused_with_what_works() -> None:
     case = replace(counterfactual_case("gpt2"), metric=METRICS["right_first"])
-    with pytest.raises(ScoreError, match="right_first has no gradient .* what works: exact scores, or answer_prob"):
+    with pytest.raises(ScoreError, match=r"right_first has no gradient .* what works: exact scores, or answer_prob"):
         score_edges(case, "eap")
 
 
