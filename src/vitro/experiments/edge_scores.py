@@ -104,14 +104,18 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
         return {table: strongest_edges(by_edge(tables), {"score": name}, axis, what, sense)}
 
     def summary(tables: Tables) -> str:
+        """Which edge matters most to the metric, if one stands out."""
+        if name in WITHOUT_METRIC:
+            return ""
         edges, metric = by_edge(tables), QUANTITIES[edge_metric(tables)]
         first = leader(tables[table], EDGE, size("score"), floor=NATS)
-        matters = "carries most" if name in WITHOUT_METRIC else f"matters most to the {metric.short}"
         if not first.stands_out:
-            return f"By {name}, which of all {len(edges):,} edges {matters}? Here {first.doubt}."
+            return (
+                f"By {name}, which of all {len(edges):,} edges matters most to the {metric.short}? Here {first.doubt}."
+            )
         edge, score = edges.row(0)
         mean = f"{score:+.3g} on average over {first.n_prompts} prompts"
-        return f"By {name}, of all {len(edges):,} edges {edge} {matters}: {mean}."
+        return f"By {name}, of all {len(edges):,} edges {edge} matters most to the {metric.short}: {mean}."
 
     return Experiment(
         name=table,
@@ -122,7 +126,7 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
         run=run,
         figures=figures,
         numbers=numbers,
-        summary=(lambda tables: "") if name == "random" else summary,
+        summary=summary,
         needs=(PROMPTS,),
     )
 
