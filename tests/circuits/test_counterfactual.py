@@ -1,14 +1,13 @@
 """Ablation by each prompt's counterfactual, for prompts of unequal lengths: plain hooks, prompt by prompt."""
 
-from operator import itemgetter
 
 import pytest
 import torch
 from torch import Tensor
 
 from circuits.slow_circuits import slow_logits as slow_circuit
-from circuits.slow_edges import slow_counterfactual, slow_cut, slow_gradient, written
-from slow import slow_logits, slow_run
+from circuits.slow_edges import slow_counterfactual, slow_cut
+from slow import slow_logits
 from small_models import random_model
 from vitro.circuits import (
     Circuit,

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
 from circuits.wirings import PROMPTS, SENTENCES, SUBJECT, WIRINGS

@@ -9,9 +9,13 @@ from torch import Tensor
 
 from vitro.circuits.nodes import CircuitError
 from vitro.engine import (
+    Edit,
+    Hook,
     Means,
     Prompts,
+    Site,
     Tree,
+    Variant,
     checked_partners,
     clean_runs,
     first_conflict,
@@ -70,6 +74,27 @@ class Constants:
         nodes = Nodes.of(tree, first_prompt, tree.tokens.device)
         since = torch.tensor(self.since)
         return (nodes.position >= (since[nodes.prompt] if since.ndim else since)).nonzero()[:, 0]
+
+    def in_place_of(self, site: Site, longest: int) -> Variant:
+        """The edits that put them in the place of a head's z, an MLP's output or the input (the stream before layer 0).
+
+        Only where they say something. longest: tokens of the longest prompt.
+        """
+        value = self.embed
+        if site.hook is Hook.z:
+            value = self.z[site.layer][:, :, site.head]
+        elif site.hook is Hook.mlp_out:
+            value = self.mlp_out[site.layer]
+        if isinstance(self.since, int):
+            return (Edit(site, value, positions=tuple(range(self.since, longest)) if self.since else None),)
+        prompts_since: dict[int, list[int]] = {}
+        for prompt, since in enumerate(self.since):
+            prompts_since.setdefault(since, []).append(prompt)
+        return tuple(
+            Edit(site, value, positions=tuple(range(since, longest)), prompts=tuple(prompts))
+            for since, prompts in sorted(prompts_since.items())
+            if since < longest
+        )
 
     def embed_at(self, model: Model, nodes: "Nodes") -> Float[Tensor, "node d_model"]:
         """The embedding at the nodes of a tree."""

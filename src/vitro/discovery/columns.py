@@ -1,6 +1,5 @@
 """Runs of which gradients are taken: prompts side by side, computed only where something can change."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,7 +62,8 @@ class Columns:
     @cached_property
     def live(self) -> Int[Tensor, " stream"]:
         """The node of each stream."""
-        return self.nodes[:, self.nodes.shape[1] - self.n_live :].flatten()
+        live: Tensor = self.nodes[:, self.nodes.shape[1] - self.n_live :].flatten()
+        return live
 
     def by_prompt(self, values: Float[Tensor, "*row stream width"]) -> Float[Tensor, "*row prompt live width"]:
         """Streams, each prompt's together."""
@@ -105,7 +105,7 @@ def run_block(
     z: Float[Tensor, "1 stream head d_head"] | None = None,
     mlp_out: Float[Tensor, "1 stream d_model"] | None = None,
 ) -> tuple[Float[Tensor, "1 stream d_model"], Block]:
-    """The stream that leaves a block, and what is read in it. z, mlp_out: constants in the place of what it computes."""
+    """The stream that leaves a block, and what is read in it. z, mlp_out: constants in the place of its own."""
     model = columns.model
     group = model.shape.n_heads // model.shape.n_kv_heads
     q, *shared = model.project(layer, rules.norm(model, model.head_norm(layer), resid))

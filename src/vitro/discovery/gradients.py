@@ -78,7 +78,7 @@ def by_inputs(case: Case, weights: Sequence[float], rules: Rules = GRADIENT) -> 
 
 
 def by_activations(case: Case, steps: int) -> Float[Tensor, "edge prompt"]:
-    """Change . gradient, the mean over runs in which the input, a layer's heads or an MLP is on its way to its constant.
+    """Change . gradient, the mean over runs in which input, a layer's heads or an MLP is on its way to its constant.
 
     EAP-IG over activations, as its code and MIB have it (docs/method.md, section 9.5).
 

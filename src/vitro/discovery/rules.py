@@ -31,13 +31,14 @@ def _held_norm(model: Model, norm: Any, resid: Float[Tensor, "*stream d_model"])
     precise = precise_format(model)
     normed = centred(model, resid.to(precise)) / norm_scale(model, norm, resid).detach() * norm.weight.to(precise)
     shift: Tensor | None = getattr(norm, "bias", None)
-    return (normed if shift is None else normed + shift.to(precise)).to(resid.dtype)
+    out: Tensor = (normed if shift is None else normed + shift.to(precise)).to(resid.dtype)
+    return out
 
 
 def _relp_mlp_out(
     model: Model, layer: int, resid: Float[Tensor, "row node d_model"]
 ) -> Float[Tensor, "row node d_model"]:
-    """The identity rule: act(x) = x g with g a constant (0 where x is); the half rule: each of two factors gets half."""
+    """The identity rule: act(x) = x g, with g a constant (0 where x is); the half rule: of two factors each gets half."""
     gate, linear = model.mlp_in(layer, _held_norm(model, model.mlp_norm(layer), resid))
     slope = (model.activation(layer)(gate) / gate).where(gate != 0, 0.0).detach()
     hidden = gate * slope

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitro.circuits import cut_edges
+from vitro.circuits import INPUT, Kind, Node, cut_edges
 from vitro.discovery.case import Case
 from vitro.discovery.flow import by_flow
 from vitro.discovery.gradients import CLEAN, by_activations, by_inputs, mib_weights, paper_weights
 from vitro.discovery.rules import RELP
-from vitro.engine import Finals
+from vitro.engine import Finals, Read, Site, mlp_out, resid_pre, sweep, z
 from vitro.options import IgEndpoints, ScoreName
 
 STEPS = 5
@@ -25,7 +25,7 @@ def score_edges(case: Case, name: ScoreName) -> Scores:
     """A score of every edge of the model's graph in every prompt, on the CPU: positive where the edge helps the metric.
 
     name: how it is made (docs/method.md, section 9); `exact` cuts each edge alone, which takes minutes.
-    Raises what `cut_edges` and `attribute_edges` do.
+    Raises what `cut_edges` does, and ScoreError where the metric has no gradient and the score takes one.
 
     >>> score_edges(case, "eap").shape
     torch.Size([262, 7])
@@ -33,15 +33,49 @@ def score_edges(case: Case, name: ScoreName) -> Scores:
     return _SCORES[name](case)
 
 
-def _exact(case: Case) -> Scores:
+def score_nodes(case: Case, name: ScoreName) -> Float[Tensor, "source prompt"]:
+    """A score of every node that writes, in the order of `Graph.sources`: the sum over its outgoing edges.
+
+    `exact` is no sum: each node is ablated alone, and all that follows it is computed anew.
+
+    >>> score_nodes(case, "eap").shape
+    torch.Size([16, 7])
+    """
+    if name == "exact":
+        return _exact_nodes(case)
+    of_edges = score_edges(case, name)
+    sums = torch.zeros(len(case.graph.sources), of_edges.shape[1])
+    return sums.index_add_(0, torch.from_numpy(case.graph.source_of), of_edges)
+
+
+def _lost(case: Case) -> Read:
+    """What a run loses of the metric."""
+
     def read(finals: Finals) -> dict[str, Tensor]:
         asked = case.asked[finals.prompts]
         clean, cut = (case.metric.of(asked.of_logits(logits)) for logits in (finals.clean, finals))
         return {"lost": clean - cut}
 
-    layers = range(case.model.shape.n_layers + 1)
-    model, prompts, memory = case.model, case.questions.tokens, case.memory
-    return torch.cat([cut_edges(model, prompts, at, case.constants, read, memory=memory)["lost"] for at in layers])
+    return read
+
+
+def _exact(case: Case) -> Scores:
+    model, prompts, read = case.model, case.questions.tokens, _lost(case)
+    layers = range(model.shape.n_layers + 1)
+    return torch.cat([cut_edges(model, prompts, at, case.constants, read, memory=case.memory)["lost"] for at in layers])
+
+
+def _exact_nodes(case: Case) -> Float[Tensor, "source prompt"]:
+    longest = max(case.questions.lengths)
+    variants = [case.constants.in_place_of(_site(source), longest) for source in case.graph.sources]
+    return sweep(case.model, case.questions.tokens, variants, _lost(case), memory=case.memory)["lost"]
+
+
+def _site(source: Node) -> Site:
+    """Where what a node puts out can be edited."""
+    if source == INPUT:
+        return resid_pre(0)
+    return z(source.layer, source.head) if source.kind is Kind.head else mlp_out(source.layer)
 
 
 def _eap(case: Case) -> Scores:

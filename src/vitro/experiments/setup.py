@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits import Circuit, Constants, Node, counterfactual, resampled, run_circuits
-from vitro.engine import Budget, Edit, Read, Site, Variant, mean_activations, sweep
+from vitro.engine import Budget, Read, Site, Variant, mean_activations, sweep
 from vitro.experiments.streams import Streams, clean_streams
 from vitro.heads import Head
 from vitro.metrics import METRICS, Asked, Metric, fitting
@@ -22,10 +22,6 @@ from vitro.options import METRICS as CHOOSABLE
 from vitro.progress import bar
 from vitro.tables import Tables
 from vitro.tasks import FINAL, Dataset, Questions, Task, readable
-
-Places = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
-"""Positions, and prompts; None: all."""
-
 
 Part = Callable[[str, Callable[[], Tables]], Tables]
 """Makes a part of a long run, by its name, or finds it where an earlier run left it."""
@@ -270,26 +266,7 @@ class Setup:
 
     def ablate(self, site: Site, kind: Ablation) -> Variant:
         """The edits that ablate a head (at its z) or an MLP (at its output), wherever that can change anything."""
-        constants = self.constants(kind)
-        value = constants.mlp_out[site.layer] if site.head is None else constants.z[site.layer][:, :, site.head]
-        return tuple(
-            Edit(site, value, positions=positions, prompts=prompts) for positions, prompts in self.ablated_places(kind)
-        )
-
-    def ablated_places(self, kind: Ablation) -> list[Places]:
-        """The positions at which an ablation can change anything, and in which prompts; None: all.
-
-        Where the replacement comes from a run that still equals the prompt, it is the clean activation itself.
-        """
-        since, longest = self.constants(kind).since, max(self.questions.lengths)
-        if isinstance(since, int):
-            return [(tuple(range(since, longest)) if since else None, None)]
-        rows_since: dict[int, list[int]] = {}
-        for row, first in enumerate(since):
-            rows_since.setdefault(first, []).append(row)
-        return [
-            (tuple(range(first, longest)), tuple(rows)) for first, rows in sorted(rows_since.items()) if first < longest
-        ]
+        return self.constants(kind).in_place_of(site, max(self.questions.lengths))
 
     def sweep(
         self, variants: Iterable[Variant], read: Read, what: str, *, watch: Sequence[Site] = ()
