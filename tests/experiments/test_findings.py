@@ -71,6 +71,12 @@ def test_effects_below_the_floor_are_not_ranked_however_regular(scale: float) ->
     assert not leader(table, ("layer", "head"), -pl.col("answer_prob_change")).stands_out
 
 
+def test_a_tie_has_no_leader() -> None:
+    table = pl.DataFrame({"head": [0] * 5 + [1] * 5, "prompt": [*range(5)] * 2, "effect": [0.5] * 10})
+    assert not leader(table, ("head",), pl.col("effect")).stands_out
+    assert leader(table.head(5), ("head",), pl.col("effect")).stands_out
+
+
 def test_of_few_prompts_none_is_named() -> None:
     for prompts in (1, 2, 4):
         table = effects(3, 2, prompts, 0, planted=1.0)

@@ -92,8 +92,8 @@ def _reach(values: pl.Series) -> float:
 
 
 def _points(edges: pl.DataFrame, name: str, title: str, across: float, up: float, lowest: int) -> alt.LayerChart:
-    x = alt.X("exact:Q", title="exact" + ("" if lowest else ", size"), **_symlog(across, lowest))
-    y = alt.Y("score:Q", title=name, **_symlog(up, lowest))
+    x = alt.X("exact:Q", title="exact (nats)" if lowest else "exact, size (nats)", **_symlog(across, lowest))
+    y = alt.Y("score:Q", title=f"{name} (nats)" if lowest else name, **_symlog(up, lowest))
     points = (
         alt.Chart(values(edges))
         .mark_circle(size=18, opacity=0.5, color=BLUE)

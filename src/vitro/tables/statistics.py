@@ -96,7 +96,8 @@ def leader(table: pl.DataFrame, keys: Sequence[str], effect: pl.Expr, floor: flo
     first = int(means.argmax())
     drawn = np.random.default_rng(0).multinomial(n_prompts, [1 / n_prompts] * n_prompts, size=RESAMPLES)
     resampled = values @ drawn.T / n_prompts
-    wins = (resampled.argmax(0) == first) & (resampled[first] > floor)
+    # A tie is no win.
+    wins = resampled[first] > np.delete(resampled, first, 0).max(0, initial=floor)
     stands_out = n_prompts >= FEWEST and means[first] > floor and wins.mean() >= 1 - RARE
     key = rows.select(keys).row(int(near[first]) * n_prompts)
     return Leader(key, float(means[first]), n_prompts, bool(stands_out))
