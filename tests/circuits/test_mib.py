@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.mib_files import WIDTH, saved, tensors
+from conventions.make_eap_ig import OUT
 from vitro.circuits import Circuit, CircuitError, Graph, from_mib, read_mib, to_circuit_file, to_importances
 from vitro.circuits.file_bytes import LARGEST
 
@@ -60,8 +61,34 @@ def test_a_file_of_scores_has_the_form_of_eap_igs_own() -> None:
     assert content["cfg"] == sizes
     assert list(content["edges"]) == [str(edge) for edge in GRAPH.edges]
     assert content["edges"]["input->a0.h0<k>"] == {"score": 0.125, "in_graph": False}
-    # EAP-IG's own files call the input, and never leave out the logits, of an empty graph.
+    # In EAP-IG these two are never pruned.
     assert {name for name, entry in content["nodes"].items() if entry["in_graph"]} == {"input", "logits"}
+
+
+@pytest.mark.parametrize("kind", ["edges", "circuit"])
+def test_files_that_eap_igs_own_code_wrote_say_the_same_as_json_and_as_tensors(kind: str) -> None:
+    text, tensors = (read_mib(OUT / f"{kind}.{form}", GRAPH, WIDTH) for form in ("json", "pt"))
+    entries = json.loads((OUT / f"{kind}.json").read_text("utf-8"))["edges"]
+    assert list(entries) == [str(edge) for edge in GRAPH.edges]
+    for file in (text, tensors):
+        assert file.mask.tolist() == [entry["in_graph"] for entry in entries.values()]
+        assert file.ranking().tolist() == [entry["score"] for entry in entries.values()]
+
+
+def test_what_eap_ig_writes_of_scores_is_what_is_written_here() -> None:
+    content = json.loads((OUT / "edges.json").read_text("utf-8"))
+    written = to_importances(GRAPH, read_mib(content, GRAPH).ranking(), WIDTH)
+    for entry in (*content["nodes"].values(), *content["edges"].values()):
+        entry["in_graph"] = False
+    for name in ("input", "logits"):
+        content["nodes"][name]["in_graph"] = True
+    # As text, so that the order counts.
+    assert json.dumps(written) == json.dumps(content)
+
+
+def test_single_neurons_are_refused() -> None:
+    with pytest.raises(CircuitError, match=r"neurons.pt: only some neurons of its nodes are in the graph"):
+        read_mib(OUT / "neurons.pt", GRAPH)
 
 
 EXAMPLE = "circuits/ioi-eap-ig.json"
