@@ -148,6 +148,17 @@ def test_scores_of_circuits_may_be_missing_or_null() -> None:
         read_mib(content, GRAPH).ranking()
 
 
+def test_tensors_of_a_circuit_need_no_scores(tmp_path: Path) -> None:
+    mask, scores = drawn(GRAPH)
+    content = tensors(GRAPH, mask, scores)
+    path = saved(
+        tmp_path / "graph.pt", {key: content[key] for key in ("cfg", "src_nodes", "dst_nodes", "edges_in_graph")}
+    )
+    assert (read_mib(path, GRAPH).mask == mask).all()
+    with pytest.raises(CircuitError, match=r"graph.pt: it holds no scores"):
+        read_mib(path, GRAPH).ranking()
+
+
 def node_scores(content: dict[str, Any]) -> None:
     for entry in content["edges"].values():
         entry["score"] = 0.0

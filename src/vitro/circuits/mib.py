@@ -29,7 +29,8 @@ MOST_EDGES = 20_000_000
 """A file that claims a larger graph is not believed; one of 32 layers with 32 heads each has 1.6 million."""
 _ARCHIVE = b"PK\x03\x04"
 _KEYS = ("cfg", "nodes", "edges")
-_TENSOR_KEYS = ("cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph", "nodes_in_graph")
+_TENSOR_KEYS = ("cfg", "src_nodes", "dst_nodes", "edges_in_graph")
+"""What a file of tensors must have; scores are another matter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,24 +207,28 @@ def _of_tensors(file: str, content: Mapping[str, Any], graph: Graph, d_model: in
     }
     for name, shape in shapes.items():
         tensor = content.get(name)
-        if tensor is None and name == "nodes_scores":
+        if tensor is None and name not in _TENSOR_KEYS:
             continue
         if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
             raise CircuitError(f"{name} should be a tensor of shape {list(shape)}")
         if name.endswith("in_graph") and tensor.dtype != torch.bool:
             raise CircuitError(f"{name} should hold true and false")
-    whole, neurons = content["nodes_in_graph"], content.get("neurons_in_graph")
+    neurons = content.get("neurons_in_graph")
+    whole = content.get("nodes_in_graph", torch.ones(len(rows), dtype=torch.bool))
     if isinstance(neurons, Tensor) and not (len(neurons) == len(rows) and neurons[whole].all()):
         raise CircuitError("only some neurons of its nodes are in the graph; Vitro's components are whole")
+    edge_scores, node_scores = (
+        torch.full(shapes[name], torch.nan) if content.get(name) is None else content[name]
+        for name in ("edges_scores", "nodes_scores")
+    )
     index = graph.source_of, _column_of(graph)
-    node_scores = content.get("nodes_scores")
     return MibFile(
         file,
         graph,
         d_model,
         content["edges_in_graph"].numpy()[index],
-        content["edges_scores"].double().numpy()[index],
-        np.full(len(rows), np.nan) if node_scores is None else node_scores.double().numpy(),
+        edge_scores.double().numpy()[index],
+        node_scores.double().numpy(),
     )
 
 
