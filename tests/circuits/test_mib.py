@@ -148,6 +148,12 @@ def test_scores_of_circuits_may_be_missing_or_null() -> None:
         read_mib(content, GRAPH).ranking()
 
 
+def test_scores_that_a_gradient_was_asked_of_are_read(tmp_path: Path) -> None:
+    content = tensors(GRAPH, *drawn(GRAPH))
+    content["edges_scores"].requires_grad_()
+    assert (read_mib(saved(tmp_path / "graph.pt", content), GRAPH).ranking() == drawn(GRAPH)[1]).all()
+
+
 def test_tensors_of_a_circuit_need_no_scores(tmp_path: Path) -> None:
     mask, scores = drawn(GRAPH)
     content = tensors(GRAPH, mask, scores)
@@ -231,6 +237,11 @@ ROWS, COLUMNS = len(GRAPH.sources), 3 * 13 + 1
         ({"edges_scores": torch.zeros(2, 2)}, rf"edges_scores should be a tensor of shape \[{ROWS}, {COLUMNS}\]"),
         ({"edges_in_graph": torch.zeros(ROWS, COLUMNS)}, "edges_in_graph should hold true and false"),
         ({"edges_scores": [1.0]}, "edges_scores should be a tensor"),
+        ({"edges_scores": torch.zeros(ROWS, COLUMNS).to_sparse()}, "edges_scores should be a tensor"),
+        ({"edges_scores": torch.zeros(ROWS, COLUMNS, dtype=torch.complex64)}, "edges_scores should be a tensor"),
+        ({"edges_scores": torch.zeros(ROWS, COLUMNS, device="meta")}, "edges_scores should be a tensor"),
+        ({"src_nodes": torch.zeros(ROWS)}, "its src_nodes and dst_nodes are not those of its cfg"),
+        ({"dst_nodes": [torch.zeros(3)] * COLUMNS}, "its src_nodes and dst_nodes are not those of its cfg"),
         ({"nodes_scores": torch.zeros(3)}, rf"nodes_scores should be a tensor of shape \[{ROWS}\]"),
         ({"src_nodes": ["input"]}, "its src_nodes and dst_nodes are not those of its cfg"),
         ({"dst_nodes": None}, "its src_nodes and dst_nodes are not those of its cfg"),
@@ -299,7 +310,7 @@ def test_tensors_that_are_something_else_are_told(tmp_path: Path, content: Any) 
 def test_an_archive_that_unpacks_to_more_than_any_graph_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitro.circuits.mib.LARGEST", 2**20)
+    monkeypatch.setattr("vitro.circuits.file_bytes.LARGEST", 2**20)
     with ZipFile(tmp_path / "graph.pt", "w", ZIP_DEFLATED) as archive:
         archive.writestr("graph/data.pkl", bytes(2**21))
     with pytest.raises(CircuitError, match=r"graph.pt: it unpacks to 2 MB, and 1 MB at most are read"):
