@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
+from vitro.circuits import Graph, read_mib
 from vitro.cli import main
 from vitro.cli.tasks import ROW, TEMPLATE
 from vitro.errors import VitroError
@@ -285,6 +288,93 @@ def test_a_circuit_that_cannot_be_is_told_in_a_line(
     assert (done.code, done.out) == (2, "")
     assert words in done.err
     assert done.err.count("\n") == 1
+
+
+WITHIN = "absent: counterfactual; input -> a0.h2, a1.h1; a0.h2, a1.h1 -> logits"
+
+
+def test_a_circuit_is_run_within_the_model_from_text_and_from_files(
+    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    model = ("days", "--model", str(planted_folder), "--samples", "4")
+    (tmp_path / "circuit.txt").write_text(WITHIN)
+    exported = tmp_path / "circuit.json"
+    first = vitro("circuit", WITHIN, *model, "--export", str(exported))
+    assert first.code == 0, first.err
+    assert first.out.startswith("absent: counterfactual\n")
+    assert "Within the model, absent edges counterfactual: 7 of 7 right" in first.out
+    assert "vitro" not in first.out.lower()
+    assert "Attention" not in first.out
+    assert vitro("circuit", str(tmp_path / "circuit.txt"), *model).out == first.out
+    assert vitro("circuit", str(exported), *model, "--absent", "counterfactual").out == first.out
+    in_vitro = vitro("circuit", str(exported), *model)
+    assert "Within the model" not in in_vitro.out
+    assert in_vitro.out.startswith("input -> a0.h2")
+    judged = vitro("circuit", WITHIN, *model, "--judge", "--json")
+    printed = json.loads(judged.out)
+    assert printed["circuit"].startswith("absent: counterfactual\n")
+    assert {row["question"].split(":")[0] for row in printed["quality"]} == {
+        *("faithful", "complete", "minimal", "chance"),
+    }
+
+
+def test_of_a_circuit_of_many_edges_the_number_is_printed(
+    vitro: Vitro, planted_folder: Path, planted_model: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitro.cli.circuit.SHOWN", 5)
+    done = vitro("circuit", WITHIN, "days", "--model", str(planted_folder))
+    assert done.code == 0, done.err
+    assert done.out.startswith("8 edges\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((WITHIN, "--absent", "mean"), "what absent edges carry is said already: counterfactual"),
+        ((WITHIN, "--absent", "median"), "an absent edge cannot carry 'median'; what works: --absent zero, random"),
+        (("absent: mean; a1.h1 -> a0.h2",), "in the model a0.h2 does not come after a1.h1"),
+        (("input logits",), "'input logits' is no file, and a wiring has arrows"),
+        (("/",), "/: it is a folder, not a file"),
+    ],
+)
+def test_a_circuit_within_a_model_that_cannot_be_is_told_in_a_line(
+    vitro: Vitro, planted_folder: Path, planted_model: object, words: tuple[str, ...], told: str
+) -> None:
+    done = vitro("circuit", words[0], "days", "--model", str(planted_folder), *words[1:])
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_scores_and_circuits_are_exported_for_mib_and_can_be_run(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
+) -> None:
+    mib, graph = tmp_path / "mib", Graph.of(planted_model)
+    words = ("days", "--model", str(planted_folder), "--out", str(tmp_path / "study"), "--mib", str(mib))
+    done = vitro("export", *words, "--scores", "eap", "--name", "ioi_gpt2")
+    assert done.code == 0, done.err
+    assert f"eap of {len(graph)} edges, for MIB: {mib / 'ioi_gpt2'}" in done.out
+    scores = read_mib(mib / "ioi_gpt2" / "importances.json", graph, planted_model.shape.d_model).ranking()
+    table = pl.read_parquet(tmp_path / "study" / "tables" / "edges_eap.parquet")
+    means = table.group_by("source", "target", "input", maintain_order=True).agg(pl.col("score").mean())
+    np.testing.assert_allclose(scores, means["score"].to_numpy(), rtol=1e-4, atol=1e-6)
+
+    circuits = vitro("export", *words, "--scores", "eap", "--circuits", "--json")
+    printed = json.loads(circuits.out)
+    assert printed["files"][-1] == "50.json"
+    half = Path(printed["folder"]) / "50.json"
+    run = vitro("circuit", str(half), "days", "--model", str(planted_folder), "--absent", "counterfactual")
+    assert "absent edges counterfactual: 7 of 7 right" in run.out, run.err
+
+    (mib / "ioi_gpt2" / "importances.json").write_text("{}")
+    refused = vitro("export", *words, "--scores", "eap", "--name", "ioi_gpt2")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "is not as vitro wrote it" in refused.err
+
+
+def test_one_score_is_exported(vitro: Vitro, tmp_path: Path) -> None:
+    done = vitro("export", "days", "--model", "gpt2", "--mib", str(tmp_path), "--scores", "eap,exact")
+    assert (done.code, done.err) == (2, "vitro: --scores must be one score here, not 'eap,exact'\n")
 
 
 def test_claims_about_gpt2_small_are_not_asked_of_another_model(

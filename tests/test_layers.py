@@ -10,7 +10,7 @@ ROOMS = (
     "errors", "strict_json", "progress", "heads", "options", "tables",
     "models", "tasks", "metrics", "engine", "circuits", "discovery", "figures", "report", "successors",
     "experiments",
-    "folder", "parts", "identity", "study", "claims", "reproduction", "cli",
+    "folder", "parts", "identity", "study", "submission", "claims", "reproduction", "cli",
 )  # fmt: skip
 HOUSE = Path(vitro.__file__).parent
 KNOW_NOTHING_OF = {"models": {"tasks"}, "tasks": {"models"}, "report": {"models", "engine", "circuits", "experiments"}}

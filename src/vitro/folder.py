@@ -2,8 +2,9 @@
 
 import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -53,6 +54,37 @@ def write_file(path: Path, content: bytes) -> None:
         raise _told(path, error) from error
 
 
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder so that, whatever happens, it holds these files and no others, or is as it was, or is not there.
+
+    What it held before is gone. Only for the sole writer of the folder that it is in. Raises FolderError where the disk
+    is full or the folder cannot be written.
+
+    >>> write_folder(tmp_path / "circuits", {"1.json": b"{}"})
+    >>> [file.name for file in (tmp_path / "circuits").iterdir()]
+    ['1.json']
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as beside:
+            new, old = Path(beside) / "new", Path(beside) / "old"
+            new.mkdir()
+            for name, content in files.items():
+                with (new / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if path.exists():
+                path.rename(old)
+            try:
+                new.rename(path)
+            except OSError:
+                if old.exists():
+                    old.rename(path)
+                raise
+    except OSError as error:
+        raise _told(path, error) from error
+
+
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Make the folder if needed, and hold it for this process alone. A folder that stays empty is removed again.
@@ -66,7 +98,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
     try:
         lock = _locked(folder)
     except Timeout as error:
-        raise FolderError(f"{folder} is being written by another vitro; wait for it or choose another --out") from error
+        raise FolderError(f"{folder} is being written by another vitro; wait for it or choose another place") from error
     except OSError as error:
         _remove_empty(absent)
         raise _told(folder, error) from error
@@ -111,7 +143,10 @@ def _remove_empty(folders: list[Path]) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Remove files that a killed process left half-written. Only for the folder's sole writer."""
     for leftover in folder.rglob(f"{_UNFINISHED}*"):
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -122,7 +157,7 @@ def check_writable(folder: Path) -> None:
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent
         if not nearest.is_dir():
-            raise FolderError(f"{nearest} is a file, not a folder; choose another --out")
+            raise FolderError(f"{nearest} is a file, not a folder; choose another place")
         # Permission bits are not enough: a read-only disk, or /proc, grants them and then refuses.
         with tempfile.TemporaryFile(dir=nearest):
             pass
@@ -134,5 +169,5 @@ def _told(path: Path, error: OSError) -> FolderError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FolderError(f"the disk is full: {path} was not written; free some space and give the same command again")
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return FolderError(f"{path} cannot be made, for a file is in its way; choose another --out")
-    return FolderError(f"{path} cannot be written ({error.strerror or error}); choose another --out")
+        return FolderError(f"{path} cannot be made, for a file is in its way; choose another place")
+    return FolderError(f"{path} cannot be written ({error.strerror or error}); choose another place")

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.mib_files import WIDTH, saved, tensors
+from conventions.make_eap_ig import OUT
 from vitro.circuits import Circuit, CircuitError, Graph, from_mib, read_mib, to_circuit_file, to_importances
 from vitro.circuits.file_bytes import LARGEST
 
@@ -60,8 +61,34 @@ def test_a_file_of_scores_has_the_form_of_eap_igs_own() -> None:
     assert content["cfg"] == sizes
     assert list(content["edges"]) == [str(edge) for edge in GRAPH.edges]
     assert content["edges"]["input->a0.h0<k>"] == {"score": 0.125, "in_graph": False}
-    # EAP-IG's own files call the input, and never leave out the logits, of an empty graph.
+    # In EAP-IG these two are never pruned.
     assert {name for name, entry in content["nodes"].items() if entry["in_graph"]} == {"input", "logits"}
+
+
+@pytest.mark.parametrize("kind", ["edges", "circuit"])
+def test_files_that_eap_igs_own_code_wrote_say_the_same_as_json_and_as_tensors(kind: str) -> None:
+    text, tensors = (read_mib(OUT / f"{kind}.{form}", GRAPH, WIDTH) for form in ("json", "pt"))
+    entries = json.loads((OUT / f"{kind}.json").read_text("utf-8"))["edges"]
+    assert list(entries) == [str(edge) for edge in GRAPH.edges]
+    for file in (text, tensors):
+        assert file.mask.tolist() == [entry["in_graph"] for entry in entries.values()]
+        assert file.ranking().tolist() == [entry["score"] for entry in entries.values()]
+
+
+def test_what_eap_ig_writes_of_scores_is_what_is_written_here() -> None:
+    content = json.loads((OUT / "edges.json").read_text("utf-8"))
+    written = to_importances(GRAPH, read_mib(content, GRAPH).ranking(), WIDTH)
+    for entry in (*content["nodes"].values(), *content["edges"].values()):
+        entry["in_graph"] = False
+    for name in ("input", "logits"):
+        content["nodes"][name]["in_graph"] = True
+    # As text, so that the order counts.
+    assert json.dumps(written) == json.dumps(content)
+
+
+def test_single_neurons_are_refused() -> None:
+    with pytest.raises(CircuitError, match=r"neurons.pt: only some neurons of its nodes are in the graph"):
+        read_mib(OUT / "neurons.pt", GRAPH)
 
 
 EXAMPLE = "circuits/ioi-eap-ig.json"
@@ -119,6 +146,23 @@ def test_scores_of_circuits_may_be_missing_or_null() -> None:
     assert read_mib(content, GRAPH).mask.all()
     with pytest.raises(CircuitError, match="it holds no scores"):
         read_mib(content, GRAPH).ranking()
+
+
+def test_scores_that_a_gradient_was_asked_of_are_read(tmp_path: Path) -> None:
+    content = tensors(GRAPH, *drawn(GRAPH))
+    content["edges_scores"].requires_grad_()
+    assert (read_mib(saved(tmp_path / "graph.pt", content), GRAPH).ranking() == drawn(GRAPH)[1]).all()
+
+
+def test_tensors_of_a_circuit_need_no_scores(tmp_path: Path) -> None:
+    mask, scores = drawn(GRAPH)
+    content = tensors(GRAPH, mask, scores)
+    path = saved(
+        tmp_path / "graph.pt", {key: content[key] for key in ("cfg", "src_nodes", "dst_nodes", "edges_in_graph")}
+    )
+    assert (read_mib(path, GRAPH).mask == mask).all()
+    with pytest.raises(CircuitError, match=r"graph.pt: it holds no scores"):
+        read_mib(path, GRAPH).ranking()
 
 
 def node_scores(content: dict[str, Any]) -> None:
@@ -193,6 +237,11 @@ ROWS, COLUMNS = len(GRAPH.sources), 3 * 13 + 1
         ({"edges_scores": torch.zeros(2, 2)}, rf"edges_scores should be a tensor of shape \[{ROWS}, {COLUMNS}\]"),
         ({"edges_in_graph": torch.zeros(ROWS, COLUMNS)}, "edges_in_graph should hold true and false"),
         ({"edges_scores": [1.0]}, "edges_scores should be a tensor"),
+        ({"edges_scores": torch.zeros(ROWS, COLUMNS).to_sparse()}, "edges_scores should be a tensor"),
+        ({"edges_scores": torch.zeros(ROWS, COLUMNS, dtype=torch.complex64)}, "edges_scores should be a tensor"),
+        ({"edges_scores": torch.zeros(ROWS, COLUMNS, device="meta")}, "edges_scores should be a tensor"),
+        ({"src_nodes": torch.zeros(ROWS)}, "its src_nodes and dst_nodes are not those of its cfg"),
+        ({"dst_nodes": [torch.zeros(3)] * COLUMNS}, "its src_nodes and dst_nodes are not those of its cfg"),
         ({"nodes_scores": torch.zeros(3)}, rf"nodes_scores should be a tensor of shape \[{ROWS}\]"),
         ({"src_nodes": ["input"]}, "its src_nodes and dst_nodes are not those of its cfg"),
         ({"dst_nodes": None}, "its src_nodes and dst_nodes are not those of its cfg"),
@@ -261,7 +310,7 @@ def test_tensors_that_are_something_else_are_told(tmp_path: Path, content: Any) 
 def test_an_archive_that_unpacks_to_more_than_any_graph_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitro.circuits.mib.LARGEST", 2**20)
+    monkeypatch.setattr("vitro.circuits.file_bytes.LARGEST", 2**20)
     with ZipFile(tmp_path / "graph.pt", "w", ZIP_DEFLATED) as archive:
         archive.writestr("graph/data.pkl", bytes(2**21))
     with pytest.raises(CircuitError, match=r"graph.pt: it unpacks to 2 MB, and 1 MB at most are read"):

@@ -88,7 +88,7 @@ def test_a_circuit_within_the_model_is_judged(model: Model, both: Circuit) -> No
     # Complete: the model without the circuit's nodes, ablated as absent edges are, does not do it either.
     whole = tables["completeness"].filter("whole")
     assert whole["model_among_answers"].to_numpy().mean() < 0.3
-    # A head of the same layer in the place of each: one in four has the head that knows the successor, no other does it.
+    # With a head of the same layer in the place of each, only those that drew the right one, one in four, do it.
     random = tables["random_circuits"].group_by("number").agg(pl.col("among_answers").mean())
     means = random.filter(pl.col("number") > 0)["among_answers"].to_numpy()
     assert len(means) == 200

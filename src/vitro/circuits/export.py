@@ -42,8 +42,7 @@ def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
             f"{head}[{pin}] is pinned, so this is no subgraph of the model: in an EAP-IG file every head attends by "
             "itself; without the pins it can be exported"
         )
-    mask = graph.pruned(graph.mask(_expanded(circuit, graph)))
-    return _content(graph, mask, mask.astype(float), model.shape.d_model)
+    return to_circuit_file(graph, graph.mask(_expanded(circuit, graph)), model.shape.d_model)
 
 
 def to_importances(graph: Graph, scores: Float[np.ndarray, " edge"], d_model: int) -> dict[str, Any]:

@@ -1,10 +1,18 @@
-"""The content of a file that a user named: whole, and nothing but a file."""
+"""The content of a file that a user named: read whole if it is a file, told apart by what is in it, never executed."""
 
+import json
+import pickle
 import stat
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import torch
 
 from vitro.circuits.nodes import CircuitError
 
+_ARCHIVE = b"PK\x03\x04"
 LARGEST = 2**29
 """Bytes; the graph of a model of 32 layers with 32 heads each, as JSON, takes a quarter of that."""
 
@@ -32,3 +40,40 @@ def file_bytes(path: Path) -> bytes:
     if not content.strip():
         raise CircuitError("the file is empty")
     return content
+
+
+def is_tensors(content: bytes) -> bool:
+    """Whether this is a .pt file, in today's form (a zip archive) or the older one (a pickle).
+
+    >>> is_tensors(b"{}")
+    False
+    """
+    return content.startswith((_ARCHIVE, b"\x80\x02"))
+
+
+def parsed(content: bytes) -> Any:
+    """What JSON or a .pt file says. CircuitError for what is damaged, or is neither. Nothing in it is executed.
+
+    >>> parsed(b'{"m0": true}')
+    {'m0': True}
+    """
+    if is_tensors(content):
+        return _loaded(content)
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise CircuitError("this is not JSON; a circuit of EAP-IG or MIB, saved as .json, is") from None
+
+
+def _loaded(content: bytes) -> Any:
+    """Tensors, numbers and texts alone: a pickle that would call anything else is refused before it does."""
+    try:
+        unpacked = ZipFile(BytesIO(content)).infolist() if content.startswith(_ARCHIVE) else []
+        if (size := sum(part.file_size for part in unpacked)) <= LARGEST:
+            return torch.load(BytesIO(content), weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError:
+        raise CircuitError("it is no graph of EAP-IG: it holds more than tensors, numbers and texts") from None
+    except Exception:
+        # zipfile and torch say in many ways that a file is cut short or damaged.
+        raise CircuitError("it is damaged, or no .pt file of torch") from None
+    raise CircuitError(f"it unpacks to {size // 2**20} MB, and {LARGEST // 2**20} MB at most are read")

@@ -6,8 +6,7 @@ from typing import Literal
 
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.export import from_mib
-from vitro.circuits.file_bytes import file_bytes
-from vitro.circuits.mib import is_tensors
+from vitro.circuits.file_bytes import file_bytes, is_tensors
 from vitro.circuits.nodes import CircuitError, Constant
 
 

@@ -6,30 +6,26 @@ A file lists the whole graph of a model, as JSON
 with a row for each node that writes and a column for each input that reads (`Graph.to_pt`).
 """
 
-import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
-from zipfile import ZipFile
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vitro.circuits.file_bytes import LARGEST, file_bytes
+from vitro.circuits.file_bytes import file_bytes, parsed
 from vitro.circuits.graph import Graph, Mask
 from vitro.circuits.nodes import INPUTS, LOGITS, CircuitError
 
 MOST_EDGES = 20_000_000
 """A file that claims a larger graph is not believed; one of 32 layers with 32 heads each has 1.6 million."""
-_ARCHIVE = b"PK\x03\x04"
 _KEYS = ("cfg", "nodes", "edges")
-_TENSOR_KEYS = ("cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph", "nodes_in_graph")
+_TENSOR_KEYS = ("cfg", "src_nodes", "dst_nodes", "edges_in_graph")
+"""What a file of tensors must have; scores are another matter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +83,7 @@ def read_mib(
     """
     name = "the graph" if isinstance(file, Mapping) else str(file)
     try:
-        content = file if isinstance(file, Mapping) else _parsed(file_bytes(Path(file)))
+        content = file if isinstance(file, Mapping) else parsed(file_bytes(Path(file)))
         if isinstance(content, Mapping) and set(_TENSOR_KEYS) <= set(content):
             return _of_tensors(name, content, *_graph(content["cfg"], graph, d_model))
         if not (isinstance(content, Mapping) and all(isinstance(content.get(key), Mapping) for key in _KEYS)):
@@ -95,38 +91,6 @@ def read_mib(
         return _of_json(name, content, *_graph(content["cfg"], graph, d_model))
     except CircuitError as error:
         raise CircuitError(f"{name}: {error}") from None
-
-
-def is_tensors(content: bytes) -> bool:
-    """Whether this is a .pt file, in today's form (a zip archive) or the older one (a pickle).
-
-    >>> is_tensors(b"{}")
-    False
-    """
-    return content.startswith((_ARCHIVE, b"\x80\x02"))
-
-
-def _parsed(content: bytes) -> Any:
-    if is_tensors(content):
-        return _loaded(content)
-    try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise CircuitError("this is not JSON; a circuit of EAP-IG or MIB, saved as .json, is") from None
-
-
-def _loaded(content: bytes) -> Any:
-    """Tensors, numbers and texts alone: a pickle that would call anything else is refused before it does."""
-    try:
-        unpacked = ZipFile(BytesIO(content)).infolist() if content.startswith(_ARCHIVE) else []
-        if (size := sum(part.file_size for part in unpacked)) <= LARGEST:
-            return torch.load(BytesIO(content), weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError:
-        raise CircuitError("it is no graph of EAP-IG: it holds more than tensors, numbers and texts") from None
-    except Exception:
-        # zipfile and torch say in many ways that a file is cut short or damaged.
-        raise CircuitError("it is damaged, or no .pt file of torch") from None
-    raise CircuitError(f"it unpacks to {size // 2**20} MB, and {LARGEST // 2**20} MB at most are read")
 
 
 def _graph(cfg: Any, fits: Graph | None, d_model: int | None) -> tuple[Graph, int | None]:
@@ -198,7 +162,7 @@ def _score(name: str, entry: Any) -> float:
 def _of_tensors(file: str, content: Mapping[str, Any], graph: Graph, d_model: int | None) -> MibFile:
     rows = [str(node) for node in graph.sources]
     columns = [name for layer in range(graph.n_layers) for name in _readers(graph, layer)] + [str(LOGITS)]
-    if content["src_nodes"] != rows or content["dst_nodes"] != columns:
+    if _names(content["src_nodes"]) != rows or _names(content["dst_nodes"]) != columns:
         raise CircuitError("its src_nodes and dst_nodes are not those of its cfg, in the order of EAP-IG")
     shapes: dict[str, tuple[int, ...]] = {
         **dict.fromkeys(("edges_scores", "edges_in_graph"), (len(rows), len(columns))),
@@ -206,24 +170,46 @@ def _of_tensors(file: str, content: Mapping[str, Any], graph: Graph, d_model: in
     }
     for name, shape in shapes.items():
         tensor = content.get(name)
-        if tensor is None and name == "nodes_scores":
+        if tensor is None and name not in _TENSOR_KEYS:
             continue
-        if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
+        if not _is_plain(tensor) or tuple(tensor.shape) != shape:
             raise CircuitError(f"{name} should be a tensor of shape {list(shape)}")
         if name.endswith("in_graph") and tensor.dtype != torch.bool:
             raise CircuitError(f"{name} should hold true and false")
-    whole, neurons = content["nodes_in_graph"], content.get("neurons_in_graph")
-    if isinstance(neurons, Tensor) and not (len(neurons) == len(rows) and neurons[whole].all()):
+    neurons, nodes = content.get("neurons_in_graph"), content.get("nodes_in_graph")
+    if neurons is not None and not (
+        _is_plain(neurons)
+        and neurons.ndim == 2
+        and len(neurons) == len(rows)
+        and (neurons if nodes is None else neurons[nodes]).all()
+    ):
         raise CircuitError("only some neurons of its nodes are in the graph; Vitro's components are whole")
+    edge_scores, node_scores = (
+        torch.full(shapes[name], torch.nan) if content.get(name) is None else content[name]
+        for name in ("edges_scores", "nodes_scores")
+    )
     index = graph.source_of, _column_of(graph)
-    node_scores = content.get("nodes_scores")
     return MibFile(
         file,
         graph,
         d_model,
         content["edges_in_graph"].numpy()[index],
-        content["edges_scores"].double().numpy()[index],
-        np.full(len(rows), np.nan) if node_scores is None else node_scores.double().numpy(),
+        edge_scores.detach().double().numpy()[index],
+        node_scores.detach().double().numpy(),
+    )
+
+
+def _names(value: Any) -> list[str | None]:
+    return [name if isinstance(name, str) else None for name in value] if isinstance(value, list) else []
+
+
+def _is_plain(value: Any) -> TypeGuard[Tensor]:
+    """Whether this is a tensor of real numbers, or of true and false, that has all its values."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_complex() or value.is_quantized)
     )
 
 
