@@ -11,6 +11,7 @@ from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constan
 from vitro.circuits.presets import POST, WORDS, Cast, setups
 from vitro.circuits.recast import recast
 from vitro.circuits.run import run_circuits
+from vitro.circuits.within import run_within
 
 __all__ = [
     "CLEAN",
@@ -42,6 +43,7 @@ __all__ = [
     "recast",
     "resampled",
     "run_circuits",
+    "run_within",
     "setups",
     "stream",
     "to_mib",
