@@ -12,6 +12,7 @@ from planted import COPY, SUCCESSOR
 from vitro.engine.budget import BATCH_NODES
 from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
 from vitro.models import Model, load
+from vitro.tables import SCORE_TABLES
 from vitro.tasks import days
 
 OPTIONS = Options(samples=8, heads=(SUCCESSOR, COPY))
@@ -27,7 +28,7 @@ NEAR = {
     "attention_pin": "answer_prob",
     "steering": "answer_prob",
     "edges": "answer_prob_change",
-    "edges_approx": "answer_prob_change",
+    **{table: "score" for name, table in SCORE_TABLES.items() if name != "exact"},
     "patching": "answer_prob_change",
 }
 """Tables that are about the same things in every number format. In which components a circuit stands, small
