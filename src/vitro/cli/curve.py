@@ -61,23 +61,65 @@ def curve(
 
     import polars as pl
 
-    from vitro.experiments.curve import CURVE, curves_of_files
-    from vitro.experiments.curve_choices import CURVE_CHOICES
-    from vitro.experiments.edge_scores import SCORE_EXPERIMENTS
+    from vitro.experiments import EXPERIMENTS, SCORE_EXPERIMENTS
+    from vitro.experiments.curve import by_size, records
     from vitro.figures import to_svg
-    from vitro.folder import check_writable, write_file
+    from vitro.folder import write_file
     from vitro.study import run_study
 
-    if figure is not None:
-        check_writable(figure.parent)
-    shown: list[Tables] = []
-    if file:
-        shown.append(curves_of_files(chosen, model, file, options, machine.device, machine.dtype))
+    shown, choices = EXPERIMENTS["curve"], EXPERIMENTS["curve_choices"]
+    parts = [_of_files(chosen, model, file, options, machine)] if file else []
     said: dict[str, Any] = {}
     if names:
         folder = out or default_folder(chosen.name, model)
-        asked = [*(SCORE_EXPERIMENTS[name].name for name in names), CURVE.name, *([CURVE_CHOICES.name] if vary else [])]
+        asked = [*(SCORE_EXPERIMENTS[name].name for name in names), shown.name, *([choices.name] if vary else [])]
         study = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
-        kept = {name: study.tables(CURVE)[name].filter(pl.col("score").is_in(names)) for name in CURVE.tables}
-        shown.insert(0, {**kept, "seconds": study.tables(CURVE)["seconds"]})
+        kept = study.tables(shown)
+        # The folder may hold more scores than are asked for now.
+        parts.insert(0, {**kept, **{name: kept[name].filter(pl.col("by").is_in(names)) for name in shown.tables}})
         said = {"folder": str(folder), "report": str(study.report)}
+        if vary:
+            said["choices"] = choices.numbers(study.tables(choices)).to_dicts()
+    tables = {**parts[0], **{name: pl.concat(part[name] for part in parts) for name in shown.tables}}
+    if figure is not None:
+        write_file(figure, to_svg(shown.figures(tables)["curve"]).encode())
+    if as_json:
+        facts = tables["curve_areas"].select("metric", ablation="method").row(0, named=True)
+        print_json({**facts, "rankings": records(tables), **said})
+        return
+    for by in tables["curve"]["by"].unique(maintain_order=True):
+        sizes = by_size(tables["curve"], by)
+        print(f"{by}\n")
+        print_table(["share", *sizes.columns[1:]], [(f"{100 * row[0]:g} %", *map(_cell, row[1:])) for row in sizes.rows()])
+        for line in _areas(tables["curve_areas"].filter(by=by)):
+            print(line)
+        print()
+    print(shown.summary(tables))
+    if vary:
+        print_table(...)
+    for name, path in said.items():
+        print(f"The {name}: {path}")
+
+
+def _of_files(task: "Task", model: str, files: list[Path], options: Options, machine: Machine) -> "Tables":
+    """The curves of files: of a model that is loaded for them alone, so nothing of it stays."""
+    from vitro.experiments import Setup
+    from vitro.experiments.curve import curves_of_files
+    from vitro.experiments.prompts import PROMPTS
+    from vitro.models import load
+    from vitro.progress import bar
+
+    with bar(f"loading {model}"):
+        setup = Setup(load(model, device=machine.device, dtype=machine.dtype), task, options)
+    setup.check()
+    return {**setup.tables(PROMPTS), **curves_of_files(setup, files)}
+
+
+def _areas(areas: "pl.DataFrame") -> Iterator[str]:
+    """Both areas of a score, each with its ranking and interval."""
+    for area, ranking in (("cpr", "signed"), ("cmd", "absolute")):
+        ...
+
+
+def _cell(value: float) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"

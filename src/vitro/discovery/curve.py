@@ -141,7 +141,7 @@ def run_curves(
 ) -> dict[str, list[Curve]]:
     """The curves of several rankings at once: for each metric, by its name, one for each of `circuits`.
 
-    All are run together, and of equal circuits one. The metric of the case itself plays no part.
+    All are run together; those that are equal once pruned are run once. The metric of the case itself plays no part.
 
     >>> ranked = select(case.graph, np.arange(len(case.graph)), "signed", "top")
     >>> (curve,) = run_curves(case, [ranked], [case.metric])["logit_diff"]
@@ -150,22 +150,22 @@ def run_curves(
     """
     graph = case.graph
     pruned = [np.stack([graph.pruned(mask) for mask in nested.masks]) for nested in circuits]
-    whole = np.array([np.zeros(len(graph), dtype=bool), np.ones(len(graph), dtype=bool)])
-    masks, number = np.unique(np.concatenate([whole, *pruned]), axis=0, return_inverse=True)
+    ends = np.array([np.zeros(len(graph), dtype=bool), np.ones(len(graph), dtype=bool)])
 
     def read(finals: Finals) -> dict[str, Tensor]:
         answers = case.asked[finals.prompts].of_logits(finals)
         return {metric.name: metric.of(answers) for metric in metrics}
 
+    masks, prompts = np.concatenate([ends, *pruned]), case.questions.tokens
     results = run_within(
-        case.model, case.questions.tokens, masks, case.constants, read, memory=case.memory, progress=progress
+        case.model, prompts, masks, case.constants, read, memory=case.memory, progress=progress
     )
-    ends = np.cumsum([2, *map(len, pruned)])
+    firsts = np.cumsum([len(ends), *map(len, pruned)])
     curves = {}
     for metric in metrics:
-        values = results[metric.name].double().numpy()[number]
+        values = results[metric.name].double().numpy()
         curves[metric.name] = [
-            Curve(nested.sizes, nested.masks.sum(1), mask.sum(1), values[end - len(mask) : end], values[1], values[0])
-            for nested, mask, end in zip(circuits, pruned, ends[1:], strict=True)
+            Curve(nested.sizes, nested.masks.sum(1), mask.sum(1), values[first : first + len(mask)], values[1], values[0])
+            for nested, mask, first in zip(circuits, pruned, firsts, strict=False)
         ]
     return curves

@@ -1,14 +1,16 @@
 """MIB's curve: how much of the model its best edges carry, by every score of the edges that is measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
 
 from vitro.circuits import Graph
+from vitro.discovery import read_ranking
 from vitro.discovery.curve import RANKINGS, SELECTIONS, Curve, Nested, Ranking, cmd, cpr, faithfulness, run_curves, select
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores
 from vitro.experiments.experiment import Experiment, Measurement
@@ -18,7 +20,7 @@ from vitro.figures import edge_curves
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options, ScoreName
 from vitro.progress import bar
-from vitro.tables import FEWEST, RARE, SCHEMAS, Tables, resampled_means
+from vitro.tables import FEWEST, FLOOR, RARE, SCHEMAS, Tables, resampled_means
 from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
@@ -29,7 +31,7 @@ AREA: Mapping[Ranking, Area] = {"signed": "cpr", "absolute": "cmd"}
 """The area that MIB takes from a ranking."""
 SIGN: Mapping[Area, int] = {"cpr": 1, "cmd": -1}
 """Whether more of it is better."""
-KEY = ("score", "ranking", "selection")
+KEY = ("by", "ranking", "selection")
 """The columns that name a curve."""
 SHOWN = (0.001, 0.01, 0.1)
 """The sizes at which f is among the numbers."""
@@ -39,13 +41,13 @@ SHOWN = (0.001, 0.01, 0.1)
 class Ranked:
     """What a curve is of: a score or a file by its name, and how edges are taken; None where circuits are given."""
 
-    score: str
+    by: str
     ranking: str | None = None
     selection: str | None = None
 
 
 def run(setup: Setup) -> Tables:
-    """Table `curve`: score, ranking, selection, size, n, edges, prompt, value, model, empty; and `curve_areas`."""
+    """Table `curve`: by, ranking, selection, size, n, edges, prompt, value, model, empty; and `curve_areas`."""
     names = [name for name, experiment in SCORE_EXPERIMENTS.items() if experiment.name in setup.measured] or [USUAL]
     tables = {**setup.tables(PROMPTS)}
     for name in names:
@@ -64,6 +66,21 @@ def ranked(graph: Graph, scores: Mapping[str, Float[np.ndarray, " edge"]]) -> di
     }
 
 
+def curves_of_files(setup: Setup, paths: Sequence[Path]) -> Tables:
+    """The tables of files with scores, by every ranking and selection, and of folders with circuits.
+
+    They are named after their files, or by their paths where files are called the same. Raises what `read_ranking`
+    does, before anything is run.
+    """
+    alike = len({path.name for path in paths}) < len(paths)
+    graph, circuits = Graph.of(setup.model), {}
+    for path in paths:
+        name = str(path) if alike else path.name
+        content = read_ranking(path, setup.model)
+        circuits |= {Ranked(name): content} if isinstance(content, Nested) else ranked(graph, {name: content})
+    return curve_tables(setup, circuits)
+
+
 def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
     """The tables of some circuits. CurveError where the model's metric is the empty circuit's: nothing to explain."""
     case = edge_case(setup)
@@ -73,7 +90,7 @@ def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
     rows, areas = [], []
     for of, curve in zip(circuits, curves, strict=True):
         n_sizes, n_prompts = curve.values.shape
-        name = {"score": of.score, "ranking": of.ranking, "selection": of.selection}
+        name = {"by": of.by, "ranking": of.ranking, "selection": of.selection}
         per_size = {"size": curve.sizes, "n": curve.n, "edges": curve.edges}
         rows.append(
             pl.DataFrame(
@@ -99,27 +116,59 @@ def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
 def curves_of(table: pl.DataFrame) -> dict[Ranked, Curve]:
     """The curves of table `curve`, without those that cannot be had."""
     curves = {}
-    for (score, ranking, selection), rows in table.group_by(KEY, maintain_order=True):
+    for (by, ranking, selection), rows in table.group_by(KEY, maintain_order=True):
         sizes = rows.group_by("size", maintain_order=True).agg(pl.first("n", "edges"))
         values, model, empty = (
             rows[name].to_numpy().astype(float).reshape(len(sizes), -1) for name in ("value", "model", "empty")
         )
         n, edges = sizes["n"].to_numpy(), sizes["edges"].to_numpy()
-        curves[Ranked(score, ranking, selection)] = Curve(tuple(sizes["size"]), n, edges, values, model[0], empty[0])
+        curves[Ranked(by, ranking, selection)] = Curve(tuple(sizes["size"]), n, edges, values, model[0], empty[0])
     return curves
 
 
 def points(table: pl.DataFrame) -> pl.DataFrame:
-    """Table `curve` without prompts: score, ranking, selection, size, n, edges, f."""
+    """Table `curve` without prompts: by, ranking, selection, size, n, edges, f."""
     return pl.concat(
         pl.DataFrame({"size": curve.sizes, "n": curve.n, "edges": curve.edges, "f": curve.faithfulness}).select(
-            pl.lit(of.score).alias("score"),
+            pl.lit(of.by).alias("by"),
             pl.lit(of.ranking, pl.String).alias("ranking"),
             pl.lit(of.selection, pl.String).alias("selection"),
             pl.all(),
         )
         for of, curve in curves_of(table).items()
     )
+
+
+def by_size(table: pl.DataFrame, by: str) -> pl.DataFrame:
+    """One score's circuits of table `curve`, a row for each size: n and, for every ranking, edges left and f."""
+    rows = points(table).filter(by=by)
+    wide = rows.select("size", "n").unique(maintain_order=True)
+    for (ranking, selection), part in rows.group_by("ranking", "selection", maintain_order=True):
+        named = " ".join(word for word in (ranking, selection if selection == "greedy" else None) if word)
+        wide = wide.with_columns(part["edges"].alias(f"edges {named}".strip()), part["f"].alias(f"f {named}".strip()))
+    return wide
+
+
+def records(tables: Tables) -> list[dict[str, Any]]:
+    """Each ranking's curve as JSON values. seconds: what the score of its edges took, where table `seconds` tells."""
+    taken = dict(tables["seconds"].rows()) if "seconds" in tables else {}
+    return [
+        {
+            "score": of.by,
+            "ranking": of.ranking,
+            "selection": of.selection,
+            "sizes": list(curve.sizes),
+            "n": curve.n.tolist(),
+            "edges": curve.edges.tolist(),
+            "faithfulness": curve.faithfulness.tolist(),
+            "cpr": curve.cpr,
+            "cmd": curve.cmd,
+            "metric_model": float(curve.model.mean()),
+            "metric_empty": float(curve.empty.mean()),
+            "seconds": taken.get(experiment.name) if (experiment := SCORE_EXPERIMENTS.get(of.by)) else None,
+        }
+        for of, curve in curves_of(tables["curve"]).items()
+    ]
 
 
 def interval(curve: Curve, area: Area) -> tuple[float | None, float | None]:
@@ -131,12 +180,12 @@ def interval(curve: Curve, area: Area) -> tuple[float | None, float | None]:
 def best(curves: Mapping[str, Curve], area: Area) -> tuple[str, bool]:
     """The name of the curve with the best area, and whether it stays so in 95 % of bootstrap samples of the prompts.
 
-    A sample has the same prompts for all curves. Of fewer than FEWEST prompts, nothing is said to stay.
+    A sample has the same prompts for all curves; differences below FLOOR are rounding. Of fewer than FEWEST prompts, nothing is said to stay.
     """
     sign = SIGN[area]
     first = max(curves, key=lambda name: sign * float(getattr(curves[name], area)))
     draws = {name: sign * _resampled(curve, area) for name, curve in curves.items()}
-    beaten = [draws[first] > draw for name, draw in draws.items() if name != first]
+    beaten = [draws[first] > draw + FLOOR for name, draw in draws.items() if name != first]
     enough = len(curves[first].model) >= FEWEST
     return first, enough and (not beaten or bool(np.all(beaten, axis=0).mean() >= 1 - RARE))
 
@@ -169,7 +218,7 @@ def summary(tables: Tables) -> str:
 
 def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:
     area = AREA[ranking]
-    rivals = {of.score: curve for of, curve in curves.items() if of.ranking in (ranking, None)}
+    rivals = {of.by: curve for of, curve in curves.items() if of.ranking in (ranking, None)}
     first, stays = best(rivals, area)
     value = f"{area.upper()} {getattr(rivals[first], area):.3g} ({first}, by {ranking} score"
     if len(rivals) == 1:

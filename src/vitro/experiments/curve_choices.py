@@ -23,12 +23,14 @@ from vitro.tables.quantities import QUANTITIES
 VARIED = ("logit_diff", "prob_diff", "answer_prob", "kl")
 """The metrics of which a share between empty circuit and model makes sense, beside the study's own. Not `answer_logit`,
 which moves when all logits do, nor `right_first`, which moves in steps and has no gradient."""
+NAMED = 2
+"""So many of the choices that name another score are listed."""
 CHEAP = {name: experiment for name, experiment in SCORE_EXPERIMENTS.items() if name != "exact"}
 """The scores that can be had anew for every choice; exact ones are measured under one ablation alone."""
 
 
 def run(setup: Setup) -> Tables:
-    """Table `curve_choices`: method, metric, score, ranking, cpr, cmd, leads, own.
+    """Table `curve_choices`: method, metric, own, by, ranking, cpr, cmd, leads.
 
     Under each ablation and metric, edges are scored and circuits judged by that very ablation and metric. By `kl`,
     whose gradient is 0 at the model itself, circuits are judged only: their edges are scored by the study's metric.
@@ -70,7 +72,7 @@ def _under(setup: Setup, kind: Ablation, names: Sequence[ScoreName]) -> Tables:
                     "method": kind,
                     "metric": metric.name,
                     "own": kind == setup.edge_ablation and metric.name == own.metric.name,
-                    "score": name,
+                    "by": name,
                     "ranking": ranking,
                     "cpr": curve.cpr if spans else None,
                     "cmd": curve.cmd if spans else None,
@@ -86,7 +88,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
     table = tables["curve_choices"]
     wide = table.select("method", "metric").unique(maintain_order=True)
     for ranking, area in AREA.items():
-        here = table.filter(ranking=ranking).select("method", "metric", area, name=f"{area.upper()} " + pl.col("score"))
+        here = table.filter(ranking=ranking).select("method", "metric", area, name=f"{area.upper()} " + pl.col("by"))
         wide = wide.join(here.pivot("name", index=["method", "metric"], values=area), on=["method", "metric"])
     return wide.rename({"method": "ablation"})
 
@@ -100,28 +102,29 @@ def summary(tables: Tables) -> str:
 
 
 def _turns(table: pl.DataFrame, ranking: Ranking) -> str:
-    """What the choice does to one area: how far it moves, and in how many choices another score is the best."""
+    """What the choice does to one area: how far it moves, or in how many choices another score is the best."""
     area = AREA[ranking]
     by = f"{area.upper()} by {ranking} score"
     ordered = table.filter(ranking=ranking).sort(pl.col(area) * -SIGN[area], maintain_order=True)
-    orders = [rows for _, rows in ordered.group_by("method", "metric", maintain_order=True)]
     own = ordered.filter("own")
-    if own.height < 2:
-        best, *_, worst = ordered.row(0, named=True), ordered.row(-1, named=True)
+    if len(own) < 2:
+        worst, best = ordered.row(-1, named=True), ordered.row(0, named=True)
         return f"{by} goes from {_value(worst, area)} to {_value(best, area)}"
-    first, order = own["score"][0], own["score"].to_list()
-    turned = [rows.row(0, named=True) for rows in orders if rows["score"][0] != first]
-    clear = [f"{row['score']} ({_choice(row)})" for row in turned if row["leads"]]
-    beyond = f", beyond the spread of the prompts in {len(clear)} of them: {', '.join(clear)}" if clear else ""
-    reordered = sum(rows["score"].to_list() != order for rows in orders)
+    others = ordered.filter(~pl.col("own")).partition_by("method", "metric", maintain_order=True)
+    first, order = own["by"][0], own["by"].to_list()
+    turned = [rows.row(0, named=True) for rows in others if rows["by"][0] != first]
+    clear = [f"{row['by']} ({_choice(row)})" for row in turned if row["leads"]]
+    named = ", ".join(clear[:NAMED]) + (f" and {len(clear) - NAMED} more" if len(clear) > NAMED else "")
+    reordered = sum(rows["by"].to_list() != order for rows in others)
     return (
-        f"{by} is best of {first} by the study's own ({_choice(own.row(0, named=True))}), and of another score in "
-        f"{len(turned)} of the {len(orders) - 1} others{beyond}; the order of the scores changes in {reordered}"
+        f"{by} is best of {first} by the study's own ({_choice(own.row(0, named=True))}), of another score in "
+        f"{len(turned)} of the {len(others)} others{f', beyond the spread of the prompts {named}' if clear else ''}; "
+        f"the order of the scores changes in {reordered}"
     )
 
 
 def _value(row: Mapping[str, Any], area: Area) -> str:
-    return f"{row[area]:.3g} ({row['score']}; {_choice(row)})"
+    return f"{row[area]:.3g} ({row['by']}: {_choice(row)})"
 
 
 def _choice(row: Mapping[str, Any]) -> str:

@@ -1,25 +1,37 @@
 """MIB's curve: how faithful circuits of growing size are, by what their edges are ranked by."""
 
+from collections.abc import Sequence
+from itertools import cycle
+
 import altair as alt
 import polars as pl
 
 from vitro.figures.look import FAINT, HEAD_COLORS, OWN_COLORS, dress, panel_title, values
+from vitro.options import SCORES
 from vitro.tables.quantities import QUANTITIES
 
 _WIDTH, _HEIGHT = 410, 280
 _LOWEST, _HIGHEST = -1.0, 2.0
 """f is drawn between these: a single circuit far beyond would press all others together."""
 _PANELS = {"signed": ("cpr", "CPR", "Signed scores"), "absolute": ("cmd", "CMD", "Absolute scores")}
+_COLORS = dict(zip(SCORES, (*HEAD_COLORS[: len(SCORES) - 1], HEAD_COLORS[-1]), strict=True))
+"""Each score has its own colour in every picture; the last, random, is gray."""
 _DASHES = {"top": [1, 0], "greedy": [4, 3]}
+
+
+def score_colors(names: Sequence[str]) -> list[str]:
+    """The colours of scores; files, whose names are not known, get those that are left."""
+    left = cycle([color for color in HEAD_COLORS if color not in map(_COLORS.get, names)] or HEAD_COLORS)
+    return [_COLORS.get(name) or next(left) for name in names]  # type: ignore[call-overload]
 
 
 def edge_curves(points: pl.DataFrame, areas: pl.DataFrame) -> alt.HConcatChart:
     """f over the share of edges, a panel for each ranking and a colour for each score, greedy selection dashed.
 
-    points: score, ranking, selection, size, n, edges, f; circuits without a ranking are in both panels. areas: table
+    points: by, ranking, selection, size, n, edges, f; circuits without a ranking are in both panels. areas: table
     `curve_areas`; each panel's legend has the area that MIB takes from its ranking.
     """
-    scores = areas["score"].unique(maintain_order=True).to_list()
+    scores = areas["by"].unique(maintain_order=True).to_list()
     panels = [_panel(points, areas, ranking, scores) for ranking in _PANELS]
     of = areas.row(0, named=True)
     beyond = points.filter(~pl.col("f").is_between(_LOWEST, _HIGHEST))
@@ -36,28 +48,27 @@ def edge_curves(points: pl.DataFrame, areas: pl.DataFrame) -> alt.HConcatChart:
 def _panel(points: pl.DataFrame, areas: pl.DataFrame, ranking: str, scores: list[str]) -> alt.LayerChart:
     column, area, title = _PANELS[ranking]
     here = pl.col("ranking").is_null() | (pl.col("ranking") == ranking)
-    legends = {score: _legend(areas.filter(here, score=score), column, area) for score in scores}
+    legends = {score: _legend(areas.filter(here, by=score), column, area) for score in scores}
     rows = points.filter(here).with_columns(
-        pl.col("score").replace_strict(legends).alias("legend"), pl.col("selection").fill_null("top")
+        pl.col("by").replace_strict(legends).alias("legend"), pl.col("selection").fill_null("top")
     )
-    colors = [HEAD_COLORS[number % len(HEAD_COLORS)] for number in range(len(scores))]
     key = alt.Legend(orient="top", title=None, columns=1, symbolType="stroke", symbolStrokeWidth=3, offset=8)
     share = alt.Scale(type="log", domain=[0.001, 1])
-    span = alt.Scale(
-        domain=[min(0.0, max(_LOWEST, points["f"].min())), max(1.0, min(_HIGHEST, points["f"].max()))], nice=True
-    )
+    # A margin, so that dots at 0 and 1 are whole.
+    lowest, highest = max(_LOWEST, min(0.0, *points["f"])) - 0.05, min(_HIGHEST, max(1.0, *points["f"])) + 0.05
+    span = alt.Scale(domain=[lowest, highest], nice=False)
     base = alt.Chart(values(rows)).encode(
         x=alt.X("size:Q", title="share of all edges", scale=share).axis(
             values=[0.001, 0.01, 0.1, 1], format="~%", grid=False
         ),
         y=alt.Y("f:Q", title="faithfulness f", scale=span).axis(tickCount=6, domain=False, ticks=False, offset=6),
-        color=alt.Color("legend:N", scale=alt.Scale(domain=list(legends.values()), range=colors), legend=key),
+        color=alt.Color("legend:N", scale=alt.Scale(domain=list(legends.values()), range=score_colors(scores)), legend=key),
         strokeDash=alt.StrokeDash(
             "selection:N", scale=alt.Scale(domain=list(_DASHES), range=list(_DASHES.values())), legend=None
         ),
     )
     names = [
-        alt.Tooltip("score:N"),
+        alt.Tooltip("by:N", title="score"),
         alt.Tooltip("selection:N"),
         alt.Tooltip("size:Q", title="share of all edges", format="~%"),
         alt.Tooltip("n:Q", title="edges", format=","),
@@ -76,7 +87,7 @@ def _panel(points: pl.DataFrame, areas: pl.DataFrame, ranking: str, scores: list
 
 def _legend(areas: pl.DataFrame, column: str, area: str) -> str:
     """`eap-ig: CPR 0.931, greedy 0.902`."""
-    score, selection = areas["score"][0], areas["selection"].fill_null("top")
+    score, selection = areas["by"][0], areas["selection"].fill_null("top")
     by_selection = dict(zip(selection, areas[column], strict=True))
     greedy = f", greedy {by_selection['greedy']:.3f}" if "greedy" in by_selection else ""
     return f"{score}: {area} {by_selection['top']:.3f}{greedy}"

@@ -5,7 +5,7 @@ import polars as pl
 from vitro.tables.columns import METHOD, PROMPT
 from vitro.tables.schema import Column, Schema, text, truth, value, whole
 
-SCORE = text("score", "what ranks the edges: the name of a score, or of a file")
+BY = text("by", "what ranks the edges: a score, as `--scores` takes it, or a file")
 RANKING = text("ranking", "signed or absolute scores; null where circuits are given, not ranked", nullable=True)
 SELECTION = text("selection", "top, the best of all, or greedy, from the logits down; null as before", nullable=True)
 METRIC = text("metric", "the metric by which edges are scored and circuits are judged")
@@ -18,7 +18,7 @@ SCHEMAS = (
         "each score, ranking, selection, size and prompt: a circuit within the model",
         "curve",
         (
-            SCORE,
+            BY,
             RANKING,
             SELECTION,
             Column("size", pl.Float64, "the share of all edges"),
@@ -36,7 +36,7 @@ SCHEMAS = (
         "each score, ranking and selection",
         "curve",
         (
-            SCORE,
+            BY,
             RANKING,
             SELECTION,
             METRIC,
@@ -59,7 +59,7 @@ SCHEMAS = (
             METHOD,
             METRIC,
             truth("own", "whether these are the study's own ablation and metric"),
-            SCORE,
+            BY,
             text("ranking", "signed or absolute scores"),
             value("cpr", "as in `curve_areas`; null where the model's metric is the empty circuit's", nullable=True),
             value("cmd", "as in `curve_areas`; null where CPR is", nullable=True),
