@@ -30,10 +30,10 @@ def test_the_planted_edges_are_the_strongest_by_far(planted_model: Model, method
     assert changes[3] > 10 * changes[4]
 
 
-def test_zeroing_the_embedding_takes_their_attention_away_too(planted_model: Model) -> None:
+def test_zeroing_the_embedding_leaves_positions_by_which_they_attend(planted_model: Model) -> None:
     table = ablate_edges(planted_model, days(), Options(samples=8, edge_ablation="zero")).table
     by_input = table.filter(source="input", target=SUCCEEDER).group_by("input").agg(pl.col("logit_diff_change").mean())
-    assert by_input.filter(pl.col("logit_diff_change") < -0.5)["input"].sort().to_list() == ["k", "q", "v"]
+    assert by_input.filter(pl.col("logit_diff_change").abs() > 0.1)["input"].to_list() == ["v"]
 
 
 def test_the_summary_names_the_strongest_edge_unless_another_is_as_strong(planted_model: Model) -> None:
