@@ -38,8 +38,8 @@ from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
 from study import study
 from vitro.circuits import CLEAN, Constants, Edge, Graph, attribute_edges, cut_edges, mib_weights
 from vitro.circuits.nodes import INPUTS, Kind
+from vitro.discovery.scores import STEPS
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
-from vitro.experiments.edges_approx import STEPS
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
 
@@ -185,7 +185,7 @@ def _key(model: Model, edge: Edge) -> tuple[int, ...]:
 
 
 def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
-    """The two approximations of `vitro edges --approx`, of the metrics of its table."""
+    """The two approximations of `vitro edges --scores eap,eap-ig`, of three metrics at once."""
     constants, answers = (
         Constants.of(mean_activations(model, prompts), since=SUBJECT),
         torch.arange(500, 500 + len(prompts)),
