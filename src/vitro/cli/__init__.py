@@ -4,7 +4,15 @@ from vitro.cli import circuit, curve, edges, models, report, reproduce, study, s
 from vitro.cli.start import app, main
 
 # In the order of the help.
-for command in (study.study, edges.edges, curve.curve, reproduce.reproduce, circuit.circuit, successor.successor, report.report):
+for command in (
+    study.study,
+    edges.edges,
+    curve.curve,
+    reproduce.reproduce,
+    circuit.circuit,
+    successor.successor,
+    report.report,
+):
     app.command()(command)
 for command in (models.models, tasks.tasks):
     app.command()(command)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from vitro.tables import Tables
+    from vitro.tasks import Task
 
 
 @takes_options
@@ -69,7 +70,6 @@ def curve(
 
     shown, choices = EXPERIMENTS["curve"], EXPERIMENTS["curve_choices"]
     parts = [_of_files(chosen, model, file, options, machine)] if file else []
-    said: dict[str, Any] = {}
     if names:
         folder = out or default_folder(chosen.name, model)
         asked = [*(SCORE_EXPERIMENTS[name].name for name in names), shown.name, *([choices.name] if vary else [])]
@@ -77,28 +77,31 @@ def curve(
         kept = study.tables(shown)
         # The folder may hold more scores than are asked for now.
         parts.insert(0, {**kept, **{name: kept[name].filter(pl.col("by").is_in(names)) for name in shown.tables}})
-        said = {"folder": str(folder), "report": str(study.report)}
-        if vary:
-            said["choices"] = choices.numbers(study.tables(choices)).to_dicts()
     tables = {**parts[0], **{name: pl.concat(part[name] for part in parts) for name in shown.tables}}
     if figure is not None:
         write_file(figure, to_svg(shown.figures(tables)["curve"]).encode())
     if as_json:
         facts = tables["curve_areas"].select("metric", ablation="method").row(0, named=True)
-        print_json({**facts, "rankings": records(tables), **said})
+        said: dict[str, Any] = {**facts, "rankings": records(tables)}
+        if vary:
+            said["choices"] = study.table(choices.name).to_dicts()
+        if names:
+            said |= {"folder": str(folder), "report": str(study.report)}
+        print_json(said)
         return
     for by in tables["curve"]["by"].unique(maintain_order=True):
         sizes = by_size(tables["curve"], by)
         print(f"{by}\n")
-        print_table(["share", *sizes.columns[1:]], [(f"{100 * row[0]:g} %", *map(_cell, row[1:])) for row in sizes.rows()])
-        for line in _areas(tables["curve_areas"].filter(by=by)):
-            print(line)
-        print()
+        print_table(
+            ["share", *sizes.columns[1:]], [(f"{100 * row[0]:g} %", *map(_cell, row[1:])) for row in sizes.rows()]
+        )
+        print(_areas(tables["curve_areas"].filter(by=by)), end="\n\n")
     print(shown.summary(tables))
-    if vary:
-        print_table(...)
-    for name, path in said.items():
-        print(f"The {name}: {path}")
+    if names:
+        if vary:
+            print(choices.summary(study.tables(choices)))
+        print(f"The table: {folder / 'tables' / shown.name}.parquet")
+        print(f"The report: {study.report}")
 
 
 def _of_files(task: "Task", model: str, files: list[Path], options: Options, machine: Machine) -> "Tables":
@@ -115,10 +118,19 @@ def _of_files(task: "Task", model: str, files: list[Path], options: Options, mac
     return {**setup.tables(PROMPTS), **curves_of_files(setup, files)}
 
 
-def _areas(areas: "pl.DataFrame") -> Iterator[str]:
-    """Both areas of a score, each with its ranking and interval."""
+def _areas(areas: "pl.DataFrame") -> str:
+    """Both areas of a score, each with the ranking that MIB takes it from and its interval; of given circuits both."""
+    lines = []
     for area, ranking in (("cpr", "signed"), ("cmd", "absolute")):
-        ...
+        said = []
+        for row in areas.to_dicts():
+            if row["ranking"] in (ranking, None):
+                low, high = row[f"{area}_low"], row[f"{area}_high"]
+                between = "" if low is None else f" ({low:.3f} to {high:.3f})"
+                said.append(f"{row[area]:.3f}{between}{' greedy' if row['selection'] == 'greedy' else ''}")
+        by = "" if areas["ranking"][0] is None else f", by {ranking} score"
+        lines.append(f"{area.upper()} {', '.join(said)}{by}")
+    return "\n".join(lines)
 
 
 def _cell(value: float) -> str:

@@ -70,7 +70,7 @@ def faithfulness(
     >>> faithfulness(np.array([0.0, 1.0, 2.0, 4.0]), np.float64(2), np.float64(1)).tolist()
     [-1.0, 0.0, 1.0, 3.0]
     """
-    return (values - empty) / (model - empty)
+    return np.asarray((values - empty) / (model - empty))
 
 
 def cpr(sizes: Sequence[float], f: Float[np.ndarray, "size *draw"]) -> Float[np.ndarray, "*draw"]:
@@ -79,7 +79,7 @@ def cpr(sizes: Sequence[float], f: Float[np.ndarray, "size *draw"]) -> Float[np.
     >>> float(cpr(SIZES, np.ones(10)).round(6))
     0.999
     """
-    return np.tensordot(np.diff(sizes), (f[1:] + f[:-1]) / 2, axes=1)
+    return np.asarray(np.tensordot(np.diff(sizes), (f[1:] + f[:-1]) / 2, axes=1))
 
 
 def cmd(sizes: Sequence[float], f: Float[np.ndarray, "size *draw"]) -> Float[np.ndarray, "*draw"]:
@@ -157,15 +157,15 @@ def run_curves(
         return {metric.name: metric.of(answers) for metric in metrics}
 
     masks, prompts = np.concatenate([ends, *pruned]), case.questions.tokens
-    results = run_within(
-        case.model, prompts, masks, case.constants, read, memory=case.memory, progress=progress
-    )
+    results = run_within(case.model, prompts, masks, case.constants, read, memory=case.memory, progress=progress)
     firsts = np.cumsum([len(ends), *map(len, pruned)])
     curves = {}
     for metric in metrics:
         values = results[metric.name].double().numpy()
         curves[metric.name] = [
-            Curve(nested.sizes, nested.masks.sum(1), mask.sum(1), values[first : first + len(mask)], values[1], values[0])
+            Curve(
+                nested.sizes, nested.masks.sum(1), mask.sum(1), values[first : first + len(mask)], values[1], values[0]
+            )
             for nested, mask, first in zip(circuits, pruned, firsts, strict=False)
         ]
     return curves

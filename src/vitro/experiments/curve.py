@@ -11,7 +11,18 @@ from jaxtyping import Float
 
 from vitro.circuits import Graph
 from vitro.discovery import read_ranking
-from vitro.discovery.curve import RANKINGS, SELECTIONS, Curve, Nested, Ranking, cmd, cpr, faithfulness, run_curves, select
+from vitro.discovery.curve import (
+    RANKINGS,
+    SELECTIONS,
+    Curve,
+    Nested,
+    Ranking,
+    cmd,
+    cpr,
+    faithfulness,
+    run_curves,
+    select,
+)
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.prompts import PROMPTS
@@ -56,7 +67,7 @@ def run(setup: Setup) -> Tables:
     return curve_tables(setup, ranked(Graph.of(setup.model), scores))
 
 
-def ranked(graph: Graph, scores: Mapping[str, Float[np.ndarray, " edge"]]) -> dict[Ranked, Nested]:
+def ranked(graph: Graph, scores: Mapping[Any, Float[np.ndarray, " edge"]]) -> dict[Ranked, Nested]:
     """The circuits of every score, by every ranking and selection."""
     return {
         Ranked(name, ranking, selection): select(graph, of_edges, ranking, selection)
@@ -73,11 +84,14 @@ def curves_of_files(setup: Setup, paths: Sequence[Path]) -> Tables:
     does, before anything is run.
     """
     alike = len({path.name for path in paths}) < len(paths)
-    graph, circuits = Graph.of(setup.model), {}
+    circuits: dict[Ranked, Nested] = {}
     for path in paths:
         name = str(path) if alike else path.name
         content = read_ranking(path, setup.model)
-        circuits |= {Ranked(name): content} if isinstance(content, Nested) else ranked(graph, {name: content})
+        if isinstance(content, Nested):
+            circuits[Ranked(name)] = content
+        else:
+            circuits |= ranked(Graph.of(setup.model), {name: content})
     return curve_tables(setup, circuits)
 
 
@@ -140,18 +154,21 @@ def points(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def by_size(table: pl.DataFrame, by: str) -> pl.DataFrame:
-    """One score's circuits of table `curve`, a row for each size: n and, for every ranking, edges left and f."""
-    rows = points(table).filter(by=by)
+    """The circuits of one score's best edges, a row for each size: n and, for each ranking, the edges left and f."""
+    rows = points(table).filter(pl.col("selection").is_null() | (pl.col("selection") == "top"), by=by)
     wide = rows.select("size", "n").unique(maintain_order=True)
-    for (ranking, selection), part in rows.group_by("ranking", "selection", maintain_order=True):
-        named = " ".join(word for word in (ranking, selection if selection == "greedy" else None) if word)
-        wide = wide.with_columns(part["edges"].alias(f"edges {named}".strip()), part["f"].alias(f"f {named}".strip()))
+    for (ranking,), part in rows.group_by("ranking", maintain_order=True):
+        columns = part.select("edges", "f").rename(lambda name: f"{name} {ranking}" if ranking else name)
+        wide = wide.hstack(columns)
     return wide
 
 
 def records(tables: Tables) -> list[dict[str, Any]]:
     """Each ranking's curve as JSON values. seconds: what the score of its edges took, where table `seconds` tells."""
     taken = dict(tables["seconds"].rows()) if "seconds" in tables else {}
+    seconds: dict[str, float] = {
+        name: taken[experiment.name] for name, experiment in SCORE_EXPERIMENTS.items() if experiment.name in taken
+    }
     return [
         {
             "score": of.by,
@@ -165,7 +182,7 @@ def records(tables: Tables) -> list[dict[str, Any]]:
             "cmd": curve.cmd,
             "metric_model": float(curve.model.mean()),
             "metric_empty": float(curve.empty.mean()),
-            "seconds": taken.get(experiment.name) if (experiment := SCORE_EXPERIMENTS.get(of.by)) else None,
+            "seconds": seconds.get(of.by),
         }
         for of, curve in curves_of(tables["curve"]).items()
     ]
@@ -180,7 +197,8 @@ def interval(curve: Curve, area: Area) -> tuple[float | None, float | None]:
 def best(curves: Mapping[str, Curve], area: Area) -> tuple[str, bool]:
     """The name of the curve with the best area, and whether it stays so in 95 % of bootstrap samples of the prompts.
 
-    A sample has the same prompts for all curves; differences below FLOOR are rounding. Of fewer than FEWEST prompts, nothing is said to stay.
+    A sample has the same prompts for all curves; differences below FLOOR are rounding. Of fewer than FEWEST prompts it
+    is never said.
     """
     sign = SIGN[area]
     first = max(curves, key=lambda name: sign * float(getattr(curves[name], area)))
@@ -204,7 +222,8 @@ def numbers(tables: Tables) -> pl.DataFrame:
     areas = tables["curve_areas"].select(KEY, CPR="cpr", CMD="cmd")
     f = points(tables["curve"]).filter(pl.col("size").is_in(SHOWN))
     named = f.with_columns(at=pl.format("f at {} %", (pl.col("size") * 100).round(1)))
-    return areas.join(named.pivot("at", index=KEY, values="f"), on=KEY, nulls_equal=True, maintain_order="left")
+    wide = named.pivot("at", index=KEY, values="f")
+    return areas.join(wide, on=KEY, nulls_equal=True, maintain_order="left").rename({"by": "ranked by"})
 
 
 def summary(tables: Tables) -> str:
@@ -231,8 +250,8 @@ def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:
 CURVE = Experiment(
     name="curve",
     title="How many edges it takes",
-    reading="Each point is a circuit within the model, of the share of all edges below it: at 1 it answers as the whole "
-    "model does, at 0 as the model with everything ablated; to the left is better for being smaller.",
+    reading="Each point is a circuit within the model, of the share of all edges below it: at 1 it answers as the "
+    "whole model does, at 0 as the model with everything ablated.",
     python="vitro.curve(model, task)",
     tables=("curve", "curve_areas"),
     run=run,

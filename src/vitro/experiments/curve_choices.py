@@ -7,14 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from vitro.discovery import RANKINGS, Ranking, run_curves, score_edges, select
+from vitro.discovery import RANKINGS, Curve, Nested, Ranking, run_curves, score_edges, select
 from vitro.experiments.curve import AREA, SIGN, USUAL, Area, best
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import curve_choices
-from vitro.metrics import METRICS, fitting
+from vitro.metrics import fitting
 from vitro.options import ABLATIONS, Ablation, ScoreName
 from vitro.progress import bar
 from vitro.tables import SCHEMAS, Tables
@@ -35,7 +35,9 @@ def run(setup: Setup) -> Tables:
     Under each ablation and metric, edges are scored and circuits judged by that very ablation and metric. By `kl`,
     whose gradient is 0 at the model itself, circuits are judged only: their edges are scored by the study's metric.
     """
-    names = [name for name, experiment in CHEAP.items() if experiment.name in setup.measured] or [USUAL]
+    names: list[ScoreName] = [name for name, experiment in CHEAP.items() if experiment.name in setup.measured] or [
+        USUAL
+    ]
     kinds = [kind for kind in ABLATIONS if not setup.lacks(kind)]
     if setup.options.ablations is not None:
         kinds = [kind for kind in kinds if kind in (*setup.ablations, setup.edge_ablation)]
@@ -52,7 +54,7 @@ def _under(setup: Setup, kind: Ablation, names: Sequence[ScoreName]) -> Tables:
     own = edge_case(setup)
     case = replace(own, constants=setup.swept.constants(kind))
     metrics = [metric for metric in fitting(case.questions) if metric.name in {*VARIED, own.metric.name}]
-    circuits = {}
+    circuits: dict[tuple[str, str, Ranking], Nested] = {}
     for metric in metrics:
         scoring = replace(case, metric=own.metric if metric.name == "kl" else metric)
         for name in names:
@@ -64,7 +66,7 @@ def _under(setup: Setup, kind: Ablation, names: Sequence[ScoreName]) -> Tables:
     rows = []
     for metric in metrics:
         for ranking in RANKINGS:
-            rivals = {name: curves[metric.name][place[metric.name, name, ranking]] for name in names}
+            rivals: dict[str, Curve] = {name: curves[metric.name][place[metric.name, name, ranking]] for name in names}
             spans = rivals[names[0]].has_span
             first, stays = best(rivals, AREA[ranking]) if spans else ("", False)
             rows += [

@@ -12,7 +12,7 @@ _AREAS = {
     "signed": ("cpr", "CPR, signed scores", 1.0, (-0.5, 1.5)),
     "absolute": ("cmd", "CMD, absolute scores", 0.0, (0.0, 1.5)),
 }
-"""Each ranking's area, what the model itself has, and between which values it is drawn: dots beyond stand at the end."""
+"""Each ranking's area, the model's own, and between which values it is drawn: dots beyond stand at the end."""
 
 
 def curve_choices(table: pl.DataFrame) -> alt.VConcatChart:
@@ -55,9 +55,7 @@ def _panel(
     rows = drawn.filter(metric=metric)
     own = rows.filter("own").select("method").unique()
     ground = alt.Chart(values(own)).mark_rect(color=PALE, opacity=0.6).encode(y=y)
-    line = (
-        alt.Chart(alt.InlineData([{"drawn": target}])).mark_rule(color=FAINT, strokeDash=[4, 3]).encode(x="drawn:Q")
-    )
+    line = alt.Chart(alt.InlineData([{"drawn": target}])).mark_rule(color=FAINT, strokeDash=[4, 3]).encode(x="drawn:Q")
     base = alt.Chart(values(rows)).encode(
         x=x,
         y=y,

@@ -1,6 +1,6 @@
 """MIB's curve: how faithful circuits of growing size are, by what their edges are ranked by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import altair as alt
@@ -14,15 +14,16 @@ _WIDTH, _HEIGHT = 410, 280
 _LOWEST, _HIGHEST = -1.0, 2.0
 """f is drawn between these: a single circuit far beyond would press all others together."""
 _PANELS = {"signed": ("cpr", "CPR", "Signed scores"), "absolute": ("cmd", "CMD", "Absolute scores")}
-_COLORS = dict(zip(SCORES, (*HEAD_COLORS[: len(SCORES) - 1], HEAD_COLORS[-1]), strict=True))
+_COLORS: Mapping[str, str] = dict(zip(SCORES, (*HEAD_COLORS[: len(SCORES) - 1], HEAD_COLORS[-1]), strict=True))
 """Each score has its own colour in every picture; the last, random, is gray."""
 _DASHES = {"top": [1, 0], "greedy": [4, 3]}
 
 
 def score_colors(names: Sequence[str]) -> list[str]:
     """The colours of scores; files, whose names are not known, get those that are left."""
-    left = cycle([color for color in HEAD_COLORS if color not in map(_COLORS.get, names)] or HEAD_COLORS)
-    return [_COLORS.get(name) or next(left) for name in names]  # type: ignore[call-overload]
+    taken = [_COLORS[name] for name in names if name in _COLORS]
+    left = cycle([color for color in HEAD_COLORS if color not in taken] or HEAD_COLORS)
+    return [_COLORS.get(name) or next(left) for name in names]
 
 
 def edge_curves(points: pl.DataFrame, areas: pl.DataFrame) -> alt.HConcatChart:
@@ -35,7 +36,8 @@ def edge_curves(points: pl.DataFrame, areas: pl.DataFrame) -> alt.HConcatChart:
     panels = [_panel(points, areas, ranking, scores) for ranking in _PANELS]
     of = areas.row(0, named=True)
     beyond = points.filter(~pl.col("f").is_between(_LOWEST, _HIGHEST))
-    notes = [f"{len(beyond)} circuits lie beyond the axis (f from {points['f'].min():.3g} to {points['f'].max():.3g})."]
+    lowest, highest = min(points["f"]), max(points["f"])
+    notes = [f"{len(beyond)} circuits lie beyond the axis: f goes from {lowest:.3g} to {highest:.3g}."]
     return dress(
         alt.HConcatChart(hconcat=panels, spacing=40, resolve=OWN_COLORS),
         f"What the best edges keep of {QUANTITIES[of['metric']].words}",
@@ -62,7 +64,9 @@ def _panel(points: pl.DataFrame, areas: pl.DataFrame, ranking: str, scores: list
             values=[0.001, 0.01, 0.1, 1], format="~%", grid=False
         ),
         y=alt.Y("f:Q", title="faithfulness f", scale=span).axis(tickCount=6, domain=False, ticks=False, offset=6),
-        color=alt.Color("legend:N", scale=alt.Scale(domain=list(legends.values()), range=score_colors(scores)), legend=key),
+        color=alt.Color(
+            "legend:N", scale=alt.Scale(domain=list(legends.values()), range=score_colors(scores)), legend=key
+        ),
         strokeDash=alt.StrokeDash(
             "selection:N", scale=alt.Scale(domain=list(_DASHES), range=list(_DASHES.values())), legend=None
         ),

@@ -52,8 +52,8 @@ SCHEMAS = (
     ),
     Schema(
         "curve_choices",
-        "each kind of ablation, metric, score and ranking: edges scored and circuits judged by that ablation and metric "
-        "(by `kl` judged only; the study's own metric scores)",
+        "each kind of ablation, metric, score and ranking: edges scored and circuits judged by that ablation and "
+        "metric (by `kl` judged only; the study's own metric scores)",
         "curve_choices",
         (
             METHOD,
@@ -63,8 +63,11 @@ SCHEMAS = (
             text("ranking", "signed or absolute scores"),
             value("cpr", "as in `curve_areas`; null where the model's metric is the empty circuit's", nullable=True),
             value("cmd", "as in `curve_areas`; null where CPR is", nullable=True),
-            truth("leads", "whether the area that MIB takes from this ranking is the best of all scores, and stays so in "
-                  "95 % of bootstrap samples of the prompts"),
+            truth(
+                "leads",
+                "whether the area that MIB takes from this ranking is the best of all scores, and stays so in "
+                "95 % of bootstrap samples of the prompts",
+            ),
         ),
         "curve --vary",
     ),
