@@ -70,5 +70,6 @@ def test_every_measurement_in_half_precision_is_near_the_full_one(
         name: table.schema for name, table in tables.items()
     }
     for name, column in NEAR.items():
-        apart = np.abs(results[name][column].to_numpy() - tables[name][column].to_numpy())
-        assert apart.max() < within, name
+        half, full = (of[name][column].to_numpy() for of in (results, tables))
+        # Probabilities, or nats: of the largest.
+        assert np.abs(half - full).max() < within * max(1, np.abs(full).max()), name

@@ -119,7 +119,7 @@ def run_within(
 
 
 def _with_outputs(model: Model, budget: Budget) -> Budget:
-    """A budget in which each node has twice the outputs of a whole circuit, and the ablated run beside the clean one."""
+    """A budget in which a node has the outputs of a whole circuit twice, and the ablated run beside the clean one."""
     shape, n_sources = model.shape, len(Graph.of(model).sources)
     kept = shape.n_layers * (3 * shape.d_model + 4 * shape.n_heads * shape.d_head)
     return replace(

@@ -1,0 +1,129 @@
+"""Scores, circuits within the model, areas and files are those of EAP-IG's and MIB's own code (make_eap_ig.py)."""
+
+import json
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from conventions.make_eap_ig import COUNTERFACTUALS, IN_CIRCUIT, MODELS, OUT, PROMPTS, RIGHT, SIZES, WRONG
+from small_models import random_model
+from vitro.circuits import Circuit, Constants, Graph, Mask, counterfactual, to_mib
+from vitro.discovery import Case, score_edges
+from vitro.engine import mean_activations
+from vitro.metrics import METRICS
+from vitro.models import Model
+from vitro.options import IgEndpoints, ScoreName
+from vitro.tasks import Questions
+
+SCORES: list[tuple[ScoreName, str]] = [("eap", "EAP"), ("eap-ig", "EAP-IG-inputs 5")]
+CHOSEN = [(rule, n, kind) for rule in ("top", "greedy") for n in SIZES for kind in ("absolute", "signed")]
+
+stored_model = cache(random_model)
+
+
+@cache
+def stored(name: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((OUT / f"{name}.json").read_text("utf-8"))
+    return record
+
+
+def questions(which: str) -> Questions:
+    tokens = PROMPTS[which]
+    names = tuple(f"{which} {row}" for row in range(len(tokens)))
+    return Questions(
+        tokens=tuple(map(tuple, tokens)),
+        labels=names,
+        right=tuple((token,) for token in RIGHT[: len(tokens)]),
+        wrong=tuple((token,) for token in WRONG[: len(tokens)]),
+        answers=names,
+        others=names,
+        marks={},
+        partner=tuple(map(tuple, COUNTERFACTUALS[which])),
+    )
+
+
+def constants(model: Model, which: str, kind: str) -> Constants:
+    """What EAP-IG's code calls an intervention."""
+    prompts = PROMPTS[which]
+    if kind == "patching":
+        return counterfactual(model, prompts, COUNTERFACTUALS[which])
+    if kind == "mean-positional":
+        return Constants.of(mean_activations(model, prompts))
+    shape = model.shape
+    nothing = torch.zeros(shape.n_layers, 1, 1, shape.d_model)
+    places = model.pos_embed(torch.arange(max(map(len, prompts))))
+    z = torch.zeros(shape.n_layers, 1, 1, shape.n_heads, shape.d_head)
+    return Constants(nothing[0] if places is None else places[None], z, nothing)
+
+
+def case(name: str, which: str, kind: str = "patching", endpoints: IgEndpoints = "mib") -> Case:
+    model = stored_model(name)
+    return Case(model, questions(which), METRICS["logit_diff"], constants(model, which, kind), endpoints=endpoints)
+
+
+def assert_same(scores: Tensor, theirs: Any) -> None:
+    expected = torch.as_tensor(theirs)
+    apart = (scores - expected).abs().max() / expected.abs().max()
+    assert apart <= 1e-5, f"{apart:.1e} of the largest apart"
+
+
+def mask(bits: str) -> Mask:
+    row: Mask = np.array(list(bits)) == "1"
+    return row
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_edges_stand_in_eap_igs_order(name: str) -> None:
+    assert [str(edge) for edge in Graph.of(stored_model(name)).edges] == stored(name)["edges"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("which", PROMPTS)
+@pytest.mark.parametrize(("score", "method"), SCORES)
+def test_scores_of_edges_are_eap_igs(name: str, which: str, score: ScoreName, method: str) -> None:
+    assert_same(score_edges(case(name, which), score).mean(1), stored(name)["scores"][f"{method} {which}"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["zero", "mean-positional"])
+def test_scores_of_edges_at_zero_or_their_mean_are_eap_igs(name: str, kind: str) -> None:
+    assert_same(score_edges(case(name, "equal", kind), "eap").mean(1), stored(name)["scores"][f"EAP equal {kind}"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_papers_endpoints_have_the_clean_run_in_place_of_the_ablated_one(name: str) -> None:
+    clean, ablated, mean = (
+        torch.tensor(stored(name)["scores"][f"{method} equal"]) for method in ("EAP", "EAP-IG-inputs 1", SCORES[1][1])
+    )
+    expected = mean + (clean - ablated) / 5
+    assert (expected - mean).abs().max() > 1e-2 * mean.abs().max()
+    assert_same(score_edges(case(name, "equal", endpoints="paper"), "eap-ig").mean(1), expected)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("rule", "n", "kind"), CHOSEN)
+def test_the_edges_chosen_by_scores_are_eap_igs(name: str, rule: str, n: int, kind: str) -> None:
+    graph, record = Graph.of(stored_model(name)), stored(name)
+    scores = np.array(record["scores"]["EAP-IG-inputs 5 equal"])
+    choose = graph.top if rule == "top" else graph.greedy
+    chosen = choose(np.abs(scores) if kind == "absolute" else scores, n)
+    np.testing.assert_array_equal(chosen, mask(record["circuits"][f"{rule} {n} {kind}"]))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_pruned_circuit_has_the_edges_that_eap_ig_leaves_in_it(name: str) -> None:
+    graph, record = Graph.of(stored_model(name)), stored(name)
+    for circuit, bits in record["circuits"].items():
+        pruned = graph.pruned(mask(bits))
+        np.testing.assert_array_equal(pruned, mask(record["pruned"][circuit]), err_msg=circuit)
+
+
+def test_an_exported_circuit_is_the_file_that_eap_ig_writes() -> None:
+    wiring = "; ".join(name.replace("->", " -> ") for name in IN_CIRCUIT)
+    file = to_mib(Circuit.wire(wiring), stored_model("gpt2"))
+    # As text, so that the order counts.
+    assert json.dumps(file) == (OUT / "circuit.json").read_text("utf-8")
