@@ -158,8 +158,8 @@ def by_size(table: pl.DataFrame, by: str) -> pl.DataFrame:
     rows = points(table).filter(pl.col("selection").is_null() | (pl.col("selection") == "top"), by=by)
     wide = rows.select("size", "n").unique(maintain_order=True)
     for (ranking,), part in rows.group_by("ranking", maintain_order=True):
-        columns = part.select("edges", "f").rename(lambda name: f"{name} {ranking}" if ranking else name)
-        wide = wide.hstack(columns)
+        named = {name: f"{name} {ranking}" if ranking else name for name in ("edges", "f")}
+        wide = wide.hstack(part.select(*named).rename(named))
     return wide
 
 

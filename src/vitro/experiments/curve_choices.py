@@ -119,7 +119,8 @@ def _turns(table: pl.DataFrame, ranking: Ranking) -> str:
     named = ", ".join(clear[:NAMED]) + (f" and {len(clear) - NAMED} more" if len(clear) > NAMED else "")
     reordered = sum(rows["by"].to_list() != order for rows in others)
     return (
-        f"{by} is best of {first} by the study's own ({_choice(own.row(0, named=True))}), of another score in "
+        f"{by} is best of {first}{'' if own['leads'][0] else ', not beyond the spread of the prompts,'} by the study's "
+        f"own ({_choice(own.row(0, named=True))}), of another score in "
         f"{len(turned)} of the {len(others)} others{f', beyond the spread of the prompts {named}' if clear else ''}; "
         f"the order of the scores changes in {reordered}"
     )
