@@ -36,12 +36,14 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import vitro
 from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
 from study import study
-from vitro.circuits import CLEAN, Constants, Edge, Graph, attribute_edges, cut_edges, mib_weights
+from vitro.circuits import Constants, Edge, Graph, cut_edges
 from vitro.circuits.nodes import INPUTS, Kind
-from vitro.discovery.scores import STEPS
+from vitro.discovery import Case, score_edges
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
+from vitro.metrics import METRICS
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
+from vitro.tasks import Questions
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "bench.json"
@@ -185,19 +187,21 @@ def _key(model: Model, edge: Edge) -> tuple[int, ...]:
 
 
 def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
-    """The two approximations of `vitro edges --scores eap,eap-ig`, of three metrics at once."""
-    constants, answers = (
-        Constants.of(mean_activations(model, prompts), since=SUBJECT),
-        torch.arange(500, 500 + len(prompts)),
+    """The two approximations of `vitro edges --scores eap,eap-ig`, of a difference of logits."""
+    n = len(prompts)
+    names = tuple(map(str, range(n)))
+    questions = Questions(
+        tokens=tuple(map(tuple, prompts)),
+        labels=names,
+        right=tuple((500 + number,) for number in range(n)),
+        wrong=tuple((600 + number,) for number in range(n)),
+        answers=names,
+        others=names,
+        marks={},
     )
-
-    def metrics(logits: Tensor) -> dict[str, Tensor]:
-        answer, other = logits[torch.arange(len(logits)), answers], logits[torch.arange(len(logits)), answers + 100]
-        return {"logit": answer, "prob": (answer - logits.logsumexp(-1)).exp(), "diff": answer - other}
-
-    return lambda: [
-        attribute_edges(model, prompts, constants, metrics, weights=weights) for weights in (CLEAN, mib_weights(STEPS))
-    ]
+    constants = Constants.of(mean_activations(model, prompts), since=SUBJECT)
+    case = Case(model, questions, METRICS["logit_diff"], constants)
+    return lambda: [score_edges(case, name) for name in ("eap", "eap-ig")]
 
 
 def thousand_prompts() -> list[list[int]]:

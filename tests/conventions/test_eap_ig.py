@@ -1,6 +1,7 @@
 """Scores, circuits within the model, areas and files are those of EAP-IG's and MIB's own code (make_eap_ig.py)."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,14 +13,18 @@ from torch import Tensor
 from conventions.make_eap_ig import COUNTERFACTUALS, IN_CIRCUIT, MODELS, OUT, PROMPTS, RIGHT, SIZES, WRONG
 from small_models import random_model
 from vitro.circuits import Circuit, Constants, Graph, Mask, counterfactual, to_mib
-from vitro.discovery import Case, score_edges
-from vitro.engine import mean_activations
+from vitro.discovery import Case, flow, score_edges
+from vitro.engine import Clean, mean_activations
 from vitro.metrics import METRICS
 from vitro.models import Model
 from vitro.options import IgEndpoints, ScoreName
 from vitro.tasks import Questions
 
-SCORES: list[tuple[ScoreName, str]] = [("eap", "EAP"), ("eap-ig", "EAP-IG-inputs 5")]
+SCORES: list[tuple[ScoreName, str]] = [
+    ("eap", "EAP"),
+    ("eap-ig", "EAP-IG-inputs 5"),
+    ("eap-ig-activations", "EAP-IG-activations 5"),
+]
 CHOSEN = [(rule, n, kind) for rule in ("top", "greedy") for n in SIZES for kind in ("absolute", "signed")]
 
 stored_model = cache(random_model)
@@ -86,6 +91,25 @@ def test_edges_stand_in_eap_igs_order(name: str) -> None:
 @pytest.mark.parametrize(("score", "method"), SCORES)
 def test_scores_of_edges_are_eap_igs(name: str, which: str, score: ScoreName, method: str) -> None:
     assert_same(score_edges(case(name, which), score).mean(1), stored(name)["scores"][f"{method} {which}"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("which", PROMPTS)
+def test_information_flow_routes_are_eap_igs(name: str, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = stored(name)["scores"][f"information-flow-routes {which}"]
+    if name == "gpt2":
+        # In its code `input` writes the token's embedding alone.
+        monkeypatch.setattr(flow, "_written", token_embedded(flow._written))
+    assert_same(score_edges(case(name, which), "flow").mean(1), expected)
+
+
+def token_embedded(written: Callable[[Clean, Graph], Tensor]) -> Callable[[Clean, Graph], Tensor]:
+    def of(clean: Clean, graph: Graph) -> Tensor:
+        by_source = written(clean, graph)
+        by_source[:, 0] = clean.model.token_embed(clean.there.tokens)
+        return by_source
+
+    return of
 
 
 @pytest.mark.parametrize("name", MODELS)
