@@ -149,7 +149,7 @@ def run_curves(
     ([0, 0, 0, 0, 0, 0, 1, 27, 137, 262], 1.0)
     """
     graph = case.graph
-    pruned = [np.stack([graph.pruned(mask) for mask in nested.masks]) for nested in circuits]
+    pruned = [graph.pruned(nested.masks) for nested in circuits]
     ends = np.array([np.zeros(len(graph), dtype=bool), np.ones(len(graph), dtype=bool)])
 
     def read(finals: Finals) -> dict[str, Tensor]:
