@@ -272,6 +272,7 @@ def curve(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measu
     Raises `OptionError` where an option does not fit the task or the model, `TaskError` where the task does not fit
     the tokenizer, and `CurveError` where the model's metric and the empty circuit's are the same.
 
-    >>> vitro.experiments.curve(model, task).numbers["CPR"].round(2).to_list()
+    >>> round(vitro.curve(model, task).tables["curve_areas"]["cpr"][0], 2)
+    2.87
     """
     return CURVE.measure(model, task, options)
