@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vitro.experiments import attention as attention
     from vitro.experiments import clean_run as clean_run
     from vitro.experiments import compare_scores as compare_scores
+    from vitro.experiments import curve as curve
     from vitro.experiments import direct_attribution as direct_attribution
     from vitro.experiments import head_lens as head_lens
     from vitro.experiments import head_tokens as head_tokens
@@ -65,6 +66,7 @@ _HOME = {
     "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
     "compare_scores": "vitro.experiments",
+    "curve": "vitro.experiments",
     "direct_attribution": "vitro.experiments",
     "head_lens": "vitro.experiments",
     "head_tokens": "vitro.experiments",
