@@ -42,7 +42,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import vitro
-from edge_peers import OTHER, STEPS
+from edge_peers import OTHER
 from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
 from study import study
 from vitro.circuits import (
@@ -58,6 +58,7 @@ from vitro.circuits import (
 )
 from vitro.circuits.nodes import INPUTS, Kind
 from vitro.discovery import Case, score_edges
+from vitro.discovery.scores import STEPS
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
 from vitro.metrics import METRICS
 from vitro.models import Model
@@ -337,7 +338,7 @@ def curve_row(name: str, model: Model) -> Row:
 
 
 def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
-    """The two approximations of `vitro edges --approx`, of the metrics of its table."""
+    """The two approximations of `vitro edges --scores eap,eap-ig`, of three metrics at once."""
     constants, answers = (
         Constants.of(mean_activations(model, prompts), since=SUBJECT),
         torch.arange(500, 500 + len(prompts)),

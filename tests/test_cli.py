@@ -80,11 +80,11 @@ def test_a_study_with_options_of_its_own_gets_edges_by_the_command_that_its_repo
     run_study(days(), str(planted_folder), out, options, experiments=["prompts"])
     command = json.loads((out / "study.json").read_text())["command"]
     _, _, *words = shlex.split(command)
-    done = vitro("edges", *words, "--out", str(out), "--approx")
+    done = vitro("edges", *words, "--out", str(out), "--scores", "eap")
     assert done.code == 0, done.err
     page = html.unescape((out / "report.html").read_text())
     assert command in page
-    assert shlex.join(["vitro", "edges", *words]) in page
+    assert shlex.join(["vitro", "edges", "--scores", "eap", *words]) in page
 
 
 def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> None:
@@ -152,7 +152,7 @@ def test_rows_that_are_left_out_are_told_of_before_anything_is_run(
 
 def test_every_option_of_a_study_is_one_of_its_edges_too(vitro: Vitro) -> None:
     flags = [set(re.findall(r"--[a-z-]+", vitro(command, "--help").out)) for command in ("study", "edges")]
-    assert flags[1] - flags[0] == {"--approx"}
+    assert flags[1] - flags[0] == {"--scores"}
     assert flags[0] - flags[1] == {"--also"}
 
 
@@ -175,6 +175,7 @@ def test_every_option_of_a_study_is_one_of_its_edges_too(vitro: Vitro) -> None:
         (["study", "days", "--model", "MODEL", "--dtype", "int3"], "dtype 'int3' is not known"),
         (["study", "days", "--model", "MODEL", "--value-bias", "x"], "excluded or included"),
         (["study", "numbers", "--model", "MODEL"], "task 'numbers-10'"),
+        (["edges", "days", "--model", "MODEL", "--scores", "eapig"], "one or more of exact, eap, eap-ig"),
         (["report", "OUT"], "holds no study"),
         (["tasks", "dayz"], "did you mean days?"),
         (["tasks", "--model", "smollm2"], "no task is named; what works: vitro tasks ioi --model smollm2"),

@@ -93,7 +93,7 @@ def test_a_study_s_command_is_read_back_as_the_same_study_and_as_its_edges(
             "machine": machine,
             "out": None,
             "as_json": False,
-            **({"approx": False} if name == "edges" else {"also": None}),
+            **({"scores": "exact,eap,eap-ig"} if name == "edges" else {"also": None}),
         }
 
 

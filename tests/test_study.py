@@ -226,7 +226,7 @@ def test_a_table_that_the_study_did_not_write_is_named_on_every_read(
         lambda: open_study(copy).table("clean"),
         lambda: write_report(copy),
         lambda: run_study(days(), str(planted_folder), copy, OPTIONS),
-        lambda: run_study(days(), str(planted_folder), copy, OPTIONS, experiments=["edges_approx"]),
+        lambda: run_study(days(), str(planted_folder), copy, OPTIONS, experiments=["edges_eap"]),
     ]
     for read in reads:
         with pytest.raises(StudyError, match=r"clean.parquet is not what the study wrote: .* remove it and give"):
@@ -328,8 +328,8 @@ def test_a_folder_removed_half_way_is_filled_again(finished: Path, planted_folde
 def test_a_table_of_edges_that_is_gone_does_not_stop_the_study(
     planted_folder: Path, planted_model: object, tmp_path: Path
 ) -> None:
-    run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["prompts", "edges_approx"])
-    (tmp_path / "tables" / "edges_approx.parquet").unlink()
+    run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["prompts", "edges_eap"])
+    (tmp_path / "tables" / "edges_eap.parquet").unlink()
     study = run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["prompts"])
     assert list(study.record.experiments) == ["prompts"]
     write_report(tmp_path)

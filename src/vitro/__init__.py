@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from vitro.experiments import ablate_mlps as ablate_mlps
     from vitro.experiments import activations as activations
     from vitro.experiments import answer_tables as answer_tables
-    from vitro.experiments import approximate_edges as approximate_edges
     from vitro.experiments import attention as attention
     from vitro.experiments import clean_run as clean_run
     from vitro.experiments import direct_attribution as direct_attribution
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from vitro.experiments import mlp_local as mlp_local
     from vitro.experiments import patch as patch
     from vitro.experiments import pin_heads as pin_heads
+    from vitro.experiments import score_edges as score_edges
     from vitro.experiments import steer as steer
     from vitro.experiments import stream_tokens as stream_tokens
     from vitro.models import Model as Model
@@ -61,7 +61,6 @@ _HOME = {
     "ablate_mlps": "vitro.experiments",
     "activations": "vitro.experiments",
     "answer_tables": "vitro.experiments",
-    "approximate_edges": "vitro.experiments",
     "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
     "direct_attribution": "vitro.experiments",
@@ -78,6 +77,7 @@ _HOME = {
     "pin_heads": "vitro.experiments",
     "reproduce": "vitro.reproduction",
     "run_study": "vitro.study",
+    "score_edges": "vitro.experiments",
     "steer": "vitro.experiments",
     "stream_tokens": "vitro.experiments",
     "successor": "vitro.successors",

@@ -1,5 +1,6 @@
 """Circuits and edges of a model on another device: `meta` stands for a GPU (see elsewhere.py)."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +18,9 @@ from vitro.circuits import (
     node,
     resampled,
     run_circuits,
+    run_within,
 )
+from vitro.circuits.distinct import Distinct
 from vitro.engine import Finals, mean_activations
 from vitro.engine.budget import BATCH_NODES
 from vitro.models import Model
@@ -91,3 +94,37 @@ def test_edges_are_cut_and_estimated_where_the_model_is(monkeypatch: pytest.Monk
         scores = attribute_edges(model, PROMPTS, means, lambda logits: {"first": logits[:, 0]})
     assert scores["first"].shape == (n_edges, len(PROMPTS))
     assert scores["first"].device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_while_circuits_run_within_the_model_one_plan_a_batch_is_sent_and_nothing_is_read(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def crossings_of() -> tuple[int, int]:
+        done_so_far: list[int] = []
+        with elsewhere() as crossings:
+            model = there(name)
+            graph = Graph.of(model)
+            masks = np.random.default_rng(0).random((12, len(graph))) < 0.5
+            absent = resampled(model, PROMPTS, seed=3)
+            crossings.clear()
+            results = run_within(
+                model,
+                PROMPTS,
+                masks,
+                absent,
+                reading,
+                progress=lambda done, total: done_so_far.append(done),
+            )
+        assert results["logits"].shape[:2] == (len(masks), len(PROMPTS))
+        # What is read, and whether the runs are finite, when all are done.
+        n_read = len(results) + 1
+        assert crossings[-n_read:] == ["fetched"] * n_read
+        assert crossings.count("fetched") == n_read
+        return len(crossings), len(done_so_far)
+
+    at_once, few = crossings_of()
+    monkeypatch.setattr(Distinct, "batches", lambda self, most: ([number] for number in range(len(self.masks))))
+    one_by_one, many = crossings_of()
+    assert (few, many) == (1, 12)
+    assert one_by_one - at_once == many - few

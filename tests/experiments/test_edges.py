@@ -1,14 +1,20 @@
 """Edges of the planted model: the four that carry the task, and no others."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 from planted import COPY, SUCCESSOR
-from vitro.experiments import EXPERIMENTS, Options, Setup, ablate_edges, approximate_edges
-from vitro.experiments.edges import by_edge
-from vitro.experiments.edges_approx import EDGES_APPROX
+from vitro import discovery
+from vitro.circuits import LOGITS, Edge, Graph, node
+from vitro.discovery import Case
+from vitro.experiments import SCORE_EXPERIMENTS, Options, Setup, ablate_edges, edge_scores, score_edges
+from vitro.experiments.edges import EDGE, by_edge
+from vitro.experiments.edges_agreement import EDGES_AGREEMENT, agreement, overlap
 from vitro.experiments.head_lens import HEAD_LENS
+from vitro.metrics import METRICS
 from vitro.models import Model
+from vitro.options import OptionError, ScoreName
 from vitro.tasks import days
 
 COPIER, SUCCEEDER = (f"a{layer}.h{head}" for layer, head in (COPY, SUCCESSOR))
@@ -41,34 +47,93 @@ def test_the_summary_names_the_strongest_edge_unless_another_is_as_strong(plante
     )
 
 
-def test_gradients_rank_the_planted_edges_first_too(planted_model: Model) -> None:
-    table = approximate_edges(planted_model, days(), Options(samples=8)).table
-    for approximation in ("EAP", "EAP-IG"):
-        strongest = by_edge(table.filter(approximation=approximation), "logit_diff")["edge"][:4]
-        assert {f"{SUCCEEDER}->logits", f"input->{SUCCEEDER}<v>"} <= set(strongest)
+@pytest.mark.parametrize("name", ["eap", "eap-ig"])
+def test_gradients_rank_the_planted_edges_first_too(planted_model: Model, name: ScoreName) -> None:
+    strongest = score_edges(planted_model, days(), name, Options(samples=8)).numbers["edge"][:4]
+    assert {f"{SUCCEEDER}->logits", f"input->{SUCCEEDER}<v>"} <= set(strongest)
+
+
+@pytest.mark.parametrize("name", [name for name in SCORE_EXPERIMENTS if name != "exact"])
+def test_a_table_holds_the_scores_of_its_case_edge_by_edge_and_prompt_by_prompt(
+    planted_model: Model, name: ScoreName
+) -> None:
+    setup = Setup(planted_model, days(), Options(samples=8, sweep_prompts=3))
+    (table,) = setup.tables(SCORE_EXPERIMENTS[name]).values()
+    case = Case(planted_model, setup.swept.questions, METRICS["logit_diff"], setup.swept.constants("mean"))
+    scores = discovery.score_edges(case, name).numpy()
+    for edge, prompt in ((0, 0), (100, 1), (261, 2)):
+        source, target = str(case.graph.edges[edge].source), str(case.graph.edges[edge].reader)
+        row = table.row(3 * edge + prompt, named=True)
+        names = (setup.swept.prompt_numbers[prompt], source, target, case.graph.edges[edge].input, "mean")
+        assert (row["prompt"], row["source"], row["target"], row["input"], row["method"]) == names
+        assert row["score"] == scores[edge, prompt]
+    assert len(table) == scores.size
+    np.testing.assert_allclose(edge_scores(setup.tables(SCORE_EXPERIMENTS[name]), name), scores.mean(1), atol=1e-7)
+
+
+def test_an_exact_score_is_what_the_metric_loses_by_the_cut(planted_model: Model) -> None:
+    measured = score_edges(planted_model, days(), "exact", Options(samples=8))
+    scores = edge_scores(measured.tables, "exact")
+    edge = Graph.of(planted_model).number[Edge(node(SUCCEEDER), LOGITS)]
+    rows = measured.table.filter(source=SUCCEEDER, target="logits")
+    assert scores[edge] == pytest.approx(-rows["logit_diff_change"].to_numpy().mean(), rel=1e-6)
+    assert scores[edge] > 0.5
 
 
 def test_gradients_can_be_taken_after_what_takes_none(planted_model: Model) -> None:
     options = Options(samples=8)
     setup = Setup(planted_model, days(), options)
     setup.tables(HEAD_LENS)  # Reads the answers in inference mode, first.
-    assert setup.tables(EDGES_APPROX)["edges_approx"].equals(approximate_edges(planted_model, days(), options).table)
+    after = setup.tables(SCORE_EXPERIMENTS["eap"])["edges_eap"]
+    assert after.equals(score_edges(planted_model, days(), "eap", options).table)
 
 
 def test_endpoints_are_an_option_of_eap_ig_and_eap_is_the_same_under_both(planted_model: Model) -> None:
-    mib, paper = (
-        approximate_edges(planted_model, days(), Options(samples=8, ig_endpoints=endpoints)).table
-        for endpoints in ("mib", "paper")
+    options = [Options(samples=8, ig_endpoints="mib"), Options(samples=8, ig_endpoints="paper")]
+    mib, paper = (score_edges(planted_model, days(), "eap-ig", chosen).table["score"] for chosen in options)
+    assert score_edges(planted_model, days(), "eap-ig", Options(samples=8)).table["score"].equals(mib)
+    assert (mib - paper).abs().max() > 1e-3  # type: ignore[operator]
+    first, second = (score_edges(planted_model, days(), "eap", chosen).table for chosen in options)
+    assert first.equals(second)
+
+
+def test_a_score_that_there_is_not_is_named_with_those_there_are(planted_model: Model) -> None:
+    with pytest.raises(OptionError, match="there is no score 'eapig'; there are exact, eap, eap-ig"):
+        score_edges(planted_model, days(), "eapig")  # type: ignore[arg-type]
+
+
+def test_agreement_compares_what_is_measured_edge_by_edge(planted_model: Model) -> None:
+    setup = Setup(planted_model, days(), Options(samples=8))
+    for name in ("eap", "random"):
+        setup.tables(SCORE_EXPERIMENTS[name])
+    tables = EDGES_AGREEMENT.shown(setup)
+    table = tables["edges_agreement"]
+    assert table["by"].unique(maintain_order=True).to_list() == ["eap", "random"]
+    for (name,), edges in table.group_by("by"):
+        np.testing.assert_allclose(edges["exact"], edge_scores(tables, "exact"), rtol=1e-6)
+        np.testing.assert_allclose(edges["score"], edge_scores(tables, name), rtol=1e-6)
+    numbers = EDGES_AGREEMENT.numbers(tables)
+    assert numbers["by"].to_list() == ["exact", "eap", "random"]
+    assert numbers["seconds"].to_list() == [setup.seconds[name] for name in ("edges", "edges_eap", "edges_random")]
+
+
+def test_agreement_without_a_score_says_how_long_exact_took_and_draws_nothing(planted_model: Model) -> None:
+    alone = EDGES_AGREEMENT.measure(planted_model, days(), Options(samples=8))
+    assert (alone.table.height, alone.numbers["by"].to_list(), alone.figures) == (0, ["exact"], {})
+    assert EDGES_AGREEMENT.summary(alone.tables) == ""
+
+
+def test_agreement_of_four_edges_by_hand() -> None:
+    edges = pl.DataFrame({"source": ["input", "m0", "m1", "a0.h0"], "target": "logits", "input": None})
+    exact, score = [4.0, -3.0, 2.0, 1.0], [5.0, 3.0, -1.0, 2.0]
+    table = pl.concat(
+        edges.select(pl.lit(name).alias("by"), *EDGE, pl.Series("exact", exact), pl.Series("score", score))
+        for name in ("eap", "flow")
     )
-    assert approximate_edges(planted_model, days(), Options(samples=8)).table.equals(mib)
-    assert mib.filter(approximation="EAP").equals(paper.filter(approximation="EAP"))
-    differences = (mib["logit_diff_change"] - paper["logit_diff_change"]).abs()
-    assert differences.max() > 1e-3  # type: ignore[operator]
-
-
-def test_agreement_pairs_every_edge_with_its_own_estimate(planted_model: Model) -> None:
-    table = EXPERIMENTS["edges_agreement"].measure(planted_model, days(), Options(samples=8)).table
-    exact = by_edge(ablate_edges(planted_model, days(), Options(samples=8)).table, "logit_diff")
-    assert table.group_by("approximation").len()["len"].to_list() == [len(exact)] * 2
-    into_logits = table.filter(approximation="EAP", target="logits", source=SUCCEEDER)
-    assert into_logits["exact"][0] == exact.filter(edge=f"{SUCCEEDER}->logits")["logit_diff_change"][0]
+    eap, flow = agreement(table).to_dicts()
+    # Ranks 4 1 3 2 against 4 3 1 2: 1 - 6 (0 + 4 + 4 + 0) / 60; of sizes 4 3 2 1 against 4 3 1 2: 1 - 6 (1 + 1) / 60.
+    assert eap["rank correlation"] == pytest.approx(0.2)
+    assert eap["of sizes"] == flow["of sizes"] == pytest.approx(0.8)
+    assert eap["worst misses"] == ["m0->logits", "m1->logits", "input->logits"]
+    assert (flow["rank correlation"], flow["worst misses"]) == (None, None)
+    assert (eap["in top 10"], overlap(np.array(exact), np.array(score), 3)) == (None, 2 / 3)

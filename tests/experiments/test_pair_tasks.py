@@ -39,6 +39,7 @@ from vitro.errors import VitroError
 from vitro.experiments import Setup
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION
 from vitro.models import Model
+from vitro.options import ScoreName
 from vitro.tasks import Pair, Pairs
 
 CIRCUITS = {
@@ -386,14 +387,16 @@ def test_edges_cut_to_their_counterfactual(here: Slow) -> None:
     assert moved(table, "logit_diff_change") > 0.05
 
 
-def test_scores_of_edges_are_plain_gradients_of_the_differences(here: Slow) -> None:
+@pytest.mark.parametrize(("name", "weights"), [("eap", [1.0]), ("eap-ig", [0.0, 0.2, 0.4, 0.6, 0.8])])
+def test_scores_of_edges_are_plain_gradients_of_the_differences(
+    here: Slow, name: ScoreName, weights: list[float]
+) -> None:
     edges = some_edges(here.model)
-    table = edge_rows(vitro.approximate_edges(here.model, UNEQUAL).table, edges)
+    # One whose wrong tokens are many, one whose right ones are.
+    rows = (1, 2)
+    table = edge_rows(vitro.score_edges(here.model, UNEQUAL, name).table, edges).filter(pl.col("prompt").is_in(rows))
     embedding = here.model.hf.get_input_embeddings()
     expected: dict[Any, dict[str, object]] = {}
-    # One whose wrong tokens are many, one whose right ones are.
-    rows = {1: ("EAP",), 2: ("EAP", "EAP-IG")}
-    weights = {"EAP": [1.0], "EAP-IG": [0.0, 0.2, 0.4, 0.6, 0.8]}
     for edge, row in product(edges, rows):
         tokens, right, wrong = here.questions.tokens[row], here.questions.right[row], here.questions.wrong[row]
         assert here.questions.partner is not None
@@ -402,22 +405,13 @@ def test_scores_of_edges_are_plain_gradients_of_the_differences(here: Slow) -> N
         def logit_diff(logits: Tensor, right: Sequence[int] = right, wrong: Sequence[int] = wrong) -> Tensor:
             return logits[list(right)].mean() - logits[list(wrong)].mean()
 
-        def prob_diff(logits: Tensor, right: Sequence[int] = right, wrong: Sequence[int] = wrong) -> Tensor:
-            probs = logits.softmax(-1)
-            return probs[list(right)].sum() - probs[list(wrong)].sum()
-
         row_clean, other = (embedding(torch.tensor([ids])) for ids in (tokens, here.questions.partner[row]))
-        for name in rows[row]:
-            scores: dict[str, object] = {}
-            for metric, value in (("logit_diff_change", logit_diff), ("prob_diff_change", prob_diff)):
-                total = 0.0
-                for weight in weights[name]:
-                    inputs = (weight * row_clean + (1 - weight) * other).requires_grad_()
-                    total += float((change * slow_gradient(here.model, edge, inputs, value)).sum()) / len(weights[name])
-                scores[metric] = total
-            expected[row, str(edge), name] = scores
-    table = table.filter((pl.col("prompt") == 2) | (pl.col("prompt") == 1) & (pl.col("approximation") == "EAP"))
-    assert_rows(table, ["prompt", "edge", "approximation"], expected)
+        changes = 0.0
+        for weight in weights:
+            inputs = (weight * row_clean + (1 - weight) * other).requires_grad_()
+            changes += float((change * slow_gradient(here.model, edge, inputs, logit_diff)).sum())
+        expected[row, str(edge)] = {"score": -changes / len(weights)}
+    assert_rows(table, ["prompt", "edge"], expected)
 
 
 def test_circuits_given_by_their_text(here: Slow) -> None:

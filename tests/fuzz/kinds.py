@@ -14,6 +14,7 @@ from fuzz.halves import check_halves
 from fuzz.lens import check_lens, check_means
 from fuzz.readings import check_readings
 from fuzz.watched import check_watched
+from fuzz.within import check_within
 
 KINDS: Mapping[str, Callable[[Draw], list[Check]]] = {
     "edits": check_edits,
@@ -24,6 +25,7 @@ KINDS: Mapping[str, Callable[[Draw], list[Check]]] = {
     "means": check_means,
     "ablations": check_ablations,
     "circuits": check_circuits,
+    "within": check_within,
     "edges": check_edges,
     "attributions": check_attributions,
     "halves": check_halves,

@@ -3,20 +3,24 @@
 from vitro.circuits.attribution import CLEAN, Metrics, attribute_edges, mib_weights, paper_weights
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, counterfactual, resampled
-from vitro.circuits.drawing import boxes_and_arrows
+from vitro.circuits.drawing import MOST_BOXES, boxes_and_arrows, carried
 from vitro.circuits.edges import cut_edges
-from vitro.circuits.export import from_mib, to_mib
+from vitro.circuits.export import from_mib, to_circuit_file, to_importances, to_mib
+from vitro.circuits.files import from_text, read_circuit
 from vitro.circuits.graph import Graph, Mask
+from vitro.circuits.mib import MibFile, read_mib
 from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node, stream
 from vitro.circuits.presets import POST, WORDS, Cast, setups
 from vitro.circuits.recast import recast
 from vitro.circuits.run import run_circuits
+from vitro.circuits.within import run_within
 
 __all__ = [
     "CLEAN",
     "CONSTANTS",
     "INPUT",
     "LOGITS",
+    "MOST_BOXES",
     "POST",
     "WORDS",
     "Cast",
@@ -29,20 +33,28 @@ __all__ = [
     "Kind",
     "Mask",
     "Metrics",
+    "MibFile",
     "Node",
     "Pin",
     "attribute_edges",
     "boxes_and_arrows",
+    "carried",
     "counterfactual",
     "cut_edges",
     "from_mib",
+    "from_text",
     "mib_weights",
     "node",
     "paper_weights",
+    "read_circuit",
+    "read_mib",
     "recast",
     "resampled",
     "run_circuits",
+    "run_within",
     "setups",
     "stream",
+    "to_circuit_file",
+    "to_importances",
     "to_mib",
 ]

@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
+from itertools import compress
 from typing import Literal
 
+from vitro.circuits.graph import Graph, Mask
 from vitro.circuits.nodes import (
     CONSTANTS,
-    INPUTS,
+    INPUT,
     LOGITS,
     CircuitError,
     Constant,
@@ -24,19 +25,25 @@ from vitro.circuits.nodes import (
 )
 from vitro.circuits.nodes import node as parse_node
 from vitro.circuits.text import parse, write
+from vitro.circuits.wiring import check_in_vitro, check_within, in_order, top_stream
 from vitro.models import Model
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """A small graph of components, each reading the SUM of what its sources write (docs/method.md, section 7).
+    """A graph of components, each reading the SUM of what its sources write.
 
-    What is not an edge contributes nothing: no residual stream, no bias. It need not be a part of the model: an MLP may
-    read a head of a later layer. `resid_post8` is the only node that stands for many: the model's own stream after
-    layer 8, with everything below it wired as in the model, except the components in `constants`.
+    In vitro (`absent` None; docs/method.md, section 7) what is not an edge contributes nothing: no residual stream, no
+    bias. It need not be a part of the model: an MLP may read a head of a later layer. `resid_post8` is the only node
+    that stands for many: the model's own stream after layer 8, with everything below it wired as in the model, except
+    the components in `constants`.
+
+    Within the model (section 10.1) it is a set of the model's edges, and each edge that is not in it carries its
+    source's ablated output: `absent` says by which ablation.
 
     edges: who reads what. pins: heads whose attention is fixed. constants: heads and MLPs that put out a fixed value.
-    CircuitError for a wiring that cannot be run: a cycle, no logits, a component that is read and reads nothing.
+    CircuitError for a wiring that cannot be run: in vitro a cycle, no logits, a component that is read and reads
+    nothing; within the model whatever is no edge of a model.
 
     >>> circuit = vitro.Circuit.wire("input -> m0; input, m0 -> a1.h1[subject]; a1.h1 -> logits")
     >>> circuit.heads, len(circuit.edges)
@@ -46,12 +53,15 @@ class Circuit:
     edges: frozenset[Edge]
     pins: frozenset[tuple[Node, Pin]] = frozenset()
     constants: frozenset[tuple[Node, Constant]] = frozenset()
+    absent: Constant | None = None
 
     def __post_init__(self) -> None:
-        self._check_ends()
-        self._check_cycles()
-        self._check_pins()
-        self._check_streams()
+        if self.absent is None:
+            check_in_vitro(self.edges, self.pins, self.constants)
+        elif self.absent not in CONSTANTS:
+            raise CircuitError(f"an absent edge cannot carry {self.absent!r}; there are {', '.join(CONSTANTS)}")
+        else:
+            check_within(self.edges, self.pins, self.constants)
 
     @classmethod
     def wire(cls, text: str) -> "Circuit":
@@ -60,6 +70,19 @@ class Circuit:
         CircuitError, with the line and the word, where the text is not a circuit.
         """
         return cls(*parse(text))
+
+    @classmethod
+    def of(cls, graph: Graph, mask: Mask, absent: Constant) -> "Circuit":
+        """The circuit of some edges within the model; `graph.mask(circuit.edges)` is the mask again.
+
+        absent: what all other edges carry. A set of nodes is `graph.among(nodes)`.
+
+        >>> graph = Graph.of(model)
+        >>> print(Circuit.of(graph, graph.among([INPUT, LOGITS]), "counterfactual"))
+        absent: counterfactual
+        input -> logits
+        """
+        return cls(frozenset(compress(graph.edges, mask)), absent=absent)
 
     @classmethod
     def within(
@@ -102,7 +125,7 @@ class Circuit:
 
     def __str__(self) -> str:
         """The text that `wire` reads."""
-        return write(self.order, self.sources, self.pin_of, self.constant_of)
+        return write(self.order, self.sources, self.pin_of, self.constant_of, self.absent)
 
     @cached_property
     def sources(self) -> Mapping[tuple[Node, Input | None], tuple[Node, ...]]:
@@ -115,10 +138,10 @@ class Circuit:
     @cached_property
     def order(self) -> tuple[Node, ...]:
         """The nodes, each after all that it reads."""
-        graph: dict[Node, set[Node]] = defaultdict(set)
-        for edge in self.edges:
-            graph[edge.reader].add(edge.source)
-        return tuple(TopologicalSorter({node: sorted(graph[node]) for node in sorted(graph)}).static_order())
+        if self.absent is None:
+            return in_order(self.edges)
+        # Within a model every edge leads on, and the model's own input and logits are always there.
+        return tuple(sorted({INPUT, LOGITS, *(node for edge in self.edges for node in (edge.source, edge.reader))}))
 
     @property
     def heads(self) -> tuple[Node, ...]:
@@ -146,10 +169,15 @@ class Circuit:
         """The live heads and MLPs that it names, wired or kept of its streams; n_heads: of a layer of the model."""
         return tuple(sorted((*self.kept(n_heads), *self.heads, *self.mlps)))
 
+    @property
+    def constant_kinds(self) -> frozenset[Constant]:
+        """The ablations whose values it needs: of components at a constant, and of absent edges."""
+        return frozenset(value for _, value in self.constants) | ({self.absent} if self.absent else set())
+
     @cached_property
     def until(self) -> int:
         """The last layer of which it reads the model's own stream; -1 where it reads none."""
-        return max((node.layer for node in self.order if node.kind is Kind.stream), default=-1)
+        return top_stream(self.order)
 
     @cached_property
     def pin_of(self) -> Mapping[Node, Pin]:
@@ -165,9 +193,15 @@ class Circuit:
         """The circuit with some of its nodes left out, with their edges and whatever then reads nothing.
 
         A component that it keeps of a stream (`kept`) goes to the constant that others of its kind there are at.
-        CircuitError where nothing reaches the logits any more, and for a component of a stream that has no such others.
+        Within the model only their edges are left out: what then has no way from the input or to the logits says
+        nothing when it is run (docs/method.md, section 10.2).
+        CircuitError where in vitro nothing reaches the logits any more, and for a component of a stream that has no
+        such others.
         """
         gone = set(left_out)
+        if self.absent is not None:
+            kept = frozenset(edge for edge in self.edges if edge.source not in gone and edge.reader not in gone)
+            return Circuit(kept, absent=self.absent)
         within = [node for node in left_out if node.constant_kind and node.layer <= self.until]
         constants = {*self.constants, *((node, self._beside(node)) for node in within if node not in self.constant_of)}
         edges = set(self.edges)
@@ -185,7 +219,7 @@ class Circuit:
                 break
             gone |= idle
         used = {edge.source for edge in edges} | {edge.reader for edge in edges}
-        inside = max((node.layer for node in used if node.kind is Kind.stream), default=-1)
+        inside = top_stream(used)
         return Circuit(
             frozenset(edges),
             frozenset((node, pin) for node, pin in self.pins if node in used),
@@ -202,58 +236,14 @@ class Circuit:
         )
 
     def check(self, model: Model) -> None:
-        """CircuitError where the model has no such component."""
+        """CircuitError where the model has no such component, or no such edge where the circuit is within it."""
         for node in {*self.order, *self.constant_of}:
             check_node(model, node)
-
-    def _check_ends(self) -> None:
-        readers = {edge.reader for edge in self.edges}
-        if LOGITS not in readers:
-            raise CircuitError("the circuit has no logits; its last line should be like: a9.h1, m9 -> logits")
-        for edge in sorted(self.edges):
-            if edge.reader.kind not in (Kind.head, Kind.mlp, Kind.logits):
-                raise CircuitError(f"{edge}: {edge.reader} reads nothing; heads, MLPs and logits do")
-            if edge.source == LOGITS:
-                raise CircuitError(f"{edge}: logits are the end, nothing reads them")
-            if (edge.input is None) == (edge.reader.kind is Kind.head):
-                raise CircuitError(f"{edge}: heads, and only heads, read by q, k and v")
-            if edge.reader in self.constant_of:
-                raise CircuitError(f"{edge}: {edge.reader} is at a constant, so it reads nothing")
-            source = edge.source
-            if source.kind in (Kind.head, Kind.mlp) and source not in readers and source not in self.constant_of:
-                raise CircuitError(f"{edge}: {source} is read, but reads nothing itself; give it a line of its own")
-        if len(self.pin_of) < len(self.pins) or len(self.constant_of) < len(self.constants):
-            raise CircuitError("a component has two pins, or two constants")
-
-    def _check_cycles(self) -> None:
-        try:
-            _ = self.order
-        except CycleError as error:
-            loop = " -> ".join(map(str, reversed(error.args[1])))
-            raise CircuitError(f"the circuit has a cycle: {loop}; a component cannot read what depends on it") from None
-
-    def _check_pins(self) -> None:
-        inputs = {(edge.reader, edge.input) for edge in self.edges}
-        for node, pin in sorted(self.pins, key=str):
-            if node.kind is not Kind.head:
-                raise CircuitError(f"{node}[{pin}]: only heads attend, so only heads can be pinned")
-            if not any((node, name) in inputs for name in INPUTS):
-                raise CircuitError(f"{node}[{pin}]: a pinned head must be a node of the circuit and read something")
-        for node in {edge.reader for edge in self.edges if edge.reader.kind is Kind.head}:
-            if missing := [name for name in INPUTS if (node, name) not in inputs]:
-                if node in self.pin_of and "v" not in missing:
-                    continue
-                raise CircuitError(
-                    f"{node} reads nothing by {', '.join(missing)}; a pinned head needs v, others all three"
-                )
-        for node, value in self.constants:
-            if not node.constant_kind or value not in CONSTANTS:
-                raise CircuitError(f"{value}: {node}: heads and MLPs can be at {', '.join(CONSTANTS)}")
-
-    def _check_streams(self) -> None:
-        for node in self.order:
-            if node.layer <= self.until and node.kind in (Kind.head, Kind.mlp) and node not in self.constant_of:
-                raise CircuitError(f"{node} is within resid_post{self.until} already; it cannot be wired a second time")
+        if self.absent is not None:
+            graph = Graph.of(model)
+            if lacking := [edge for edge in self.edges if not graph.allows(edge.source, edge.reader)]:
+                edge = min(lacking)
+                raise CircuitError(f"there is no {edge} in this model: {edge.reader} is computed beside {edge.source}")
 
 
 def check_node(model: Model, node: Node) -> None:

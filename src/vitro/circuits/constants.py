@@ -43,7 +43,8 @@ class Constants:
 
     def apart(self) -> int | None:
         """The position from which prompts with a common beginning have to be kept apart; None: never."""
-        differ = max(self.embed.shape[0], self.z.shape[1], self.mlp_out.shape[1]) > 1
+        sizes = (self.embed.shape[0], self.z.shape[1], self.mlp_out.shape[1])
+        differ = max(sizes) > 1 or (isinstance(self.since, tuple) and len(set(self.since)) > 1)
         return self.agree_before if differ else None
 
     def check(self, prompts: Sequence[Sequence[int]]) -> None:

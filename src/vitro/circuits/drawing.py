@@ -5,8 +5,10 @@ from collections import defaultdict
 import polars as pl
 
 from vitro.circuits.circuit import Circuit
-from vitro.circuits.nodes import CONSTANTS, INPUTS, Constant, Input, Kind, Node, head, mlp
+from vitro.circuits.nodes import CONSTANTS, INPUTS, CircuitError, Constant, Input, Kind, Node, head, mlp
 
+MOST_BOXES = 60
+"""Up to this many boxes are drawn: of more, nothing can be read any more."""
 NAMED = 8
 """Up to this many live components within a stream are named; of more, the number is given."""
 
@@ -21,11 +23,17 @@ def boxes_and_arrows(circuit: Circuit, n_heads: int | None = None) -> tuple[pl.D
     constant in it), constant (whether it is at a constant itself). Arrows, a row per source, reader and `input`: ""
     where a component reads by one sum, else those of q, k and v that share a sum, as "q, k".
     n_heads: of a layer of the model; if it is given, the note of a stream says what is live within it.
+    CircuitError for a circuit of more than MOST_BOXES components.
 
     >>> boxes_and_arrows(Circuit.wire("input -> m0; m0 -> logits"))[1].rows()
     [('input', 'm0', ''), ('m0', 'logits', '')]
     """
     nodes = sorted(circuit.order)
+    if len(nodes) > MOST_BOXES:
+        raise CircuitError(
+            f"the circuit has {len(nodes)} components, and in a drawing of more than {MOST_BOXES} nothing can be read; "
+            "what works: a smaller circuit, or its text"
+        )
     boxes = [
         (str(node), node.kind.name, *_words(circuit, node, n_heads), node in circuit.constant_of) for node in nodes
     ]
@@ -36,6 +44,17 @@ def boxes_and_arrows(circuit: Circuit, n_heads: int | None = None) -> tuple[pl.D
         for source in sources
     ]
     return pl.DataFrame(boxes, schema=BOXES, orient="row"), pl.DataFrame(arrows, schema=ARROWS, orient="row")
+
+
+def carried(circuit: Circuit) -> str:
+    """What the edges that are not drawn carry, in a few words; empty in vitro, where they carry nothing.
+
+    >>> carried(Circuit.wire("absent: mean; input -> logits"))
+    "Within the model: what is not drawn carries its source's ablated output (mean)."
+    """
+    if circuit.absent is None:
+        return ""
+    return f"Within the model: what is not drawn carries its source's ablated output ({circuit.absent})."
 
 
 def _sums(circuit: Circuit, reader: Node) -> dict[str, tuple[Node, ...]]:

@@ -1,39 +1,23 @@
-"""Circuits as files that EAP-IG and the Mechanistic Interpretability Benchmark read and write.
+"""Circuits and scores as files that EAP-IG and the Mechanistic Interpretability Benchmark (MIB) read and write.
 
-The format lists the whole graph of a model and says of each node and edge whether it is in the circuit:
-{"cfg": {"n_layers", "n_heads", "parallel_attn_mlp", "d_model"}, "nodes": {"m0": {"in_graph", "score"}},
-"edges": {"m0->a9.h1<q>": {"score", "in_graph"}}} (https://github.com/hannamw/EAP-IG, `Graph.to_json`).
-
-It holds only the wiring, not what takes the place of an edge that is left out. In Vitro nothing does. EAP-IG runs the
-whole model and puts another run's activation there (or a mean, or zero), and every reader still reads what is no
-node of its graph: the attention's output biases, and position embeddings. So the two give different numbers for the
-same file.
+The format (`mib.py`) holds only the wiring, not what takes the place of an edge that is left out. In vitro nothing
+does. EAP-IG runs the whole model and puts another run's activation there (or a mean, or zero), and every reader still
+reads what is no node of its graph: that is a circuit within the model (docs/method.md, section 10.1).
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from itertools import compress
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
-from vitro.circuits.circuit import Circuit
-from vitro.circuits.graph import Graph
-from vitro.circuits.nodes import (
-    INPUT,
-    INPUTS,
-    LOGITS,
-    CircuitError,
-    Edge,
-    Input,
-    Kind,
-    Node,
-)
-from vitro.circuits.nodes import node as parse_node
-from vitro.models import Model
+import numpy as np
+from jaxtyping import Float
 
-_KINDS = (Kind.input, Kind.head, Kind.mlp, Kind.logits)
-"""The kinds of node that the format has."""
+from vitro.circuits.circuit import Circuit
+from vitro.circuits.graph import Graph, Mask
+from vitro.circuits.mib import MibFile, read_mib
+from vitro.circuits.nodes import INPUTS, LOGITS, CircuitError, Constant, Edge, Input, Kind, Node
+from vitro.models import Model
 
 
 def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
@@ -59,40 +43,98 @@ def to_mib(circuit: Circuit, model: Model) -> dict[str, Any]:
             "itself; without the pins it can be exported"
         )
     mask = graph.pruned(graph.mask(_expanded(circuit, graph)))
-    kept = set(compress(graph.edges, mask))
-    nodes = {INPUT, LOGITS} | {edge.source for edge in kept}
+    return _content(graph, mask, mask.astype(float), model.shape.d_model)
+
+
+def to_importances(graph: Graph, scores: Float[np.ndarray, " edge"], d_model: int) -> dict[str, Any]:
+    """Scores of all edges as MIB's `importances.json`: `json.dumps` of it is such a file, with no edge in a circuit.
+
+    d_model: the width of the model's stream, which the file names. CircuitError for a score that is not finite.
+
+    >>> graph = Graph.of(model)
+    >>> to_importances(graph, np.arange(len(graph)), 64)["edges"]["input->a0.h0<v>"]
+    {'score': 2.0, 'in_graph': False}
+    """
+    if not (finite := np.isfinite(scores)).all():
+        first = int(finite.argmin())
+        raise CircuitError(f"the score of {graph.edges[first]} is {scores[first]}, and a ranking needs numbers")
+    return _content(graph, np.zeros(len(graph), dtype=bool), scores, d_model)
+
+
+def to_circuit_file(graph: Graph, mask: Mask, d_model: int) -> dict[str, Any]:
+    """Some edges of a model as a circuit's file of MIB; what is on no path from the input to the logits is left out.
+
+    >>> graph = Graph.of(model)
+    >>> to_circuit_file(graph, graph.mask(graph.edges), 64)["edges"]["input->logits"]
+    {'score': 1.0, 'in_graph': True}
+    """
+    mask = graph.pruned(mask)
+    return _content(graph, mask, mask.astype(float), d_model)
+
+
+def _content(graph: Graph, mask: Mask, scores: Float[np.ndarray, " edge"], d_model: int) -> dict[str, Any]:
+    places = {0, len(graph.nodes) - 1, *graph.source_of[mask].tolist()}
+    sizes = {"n_layers": graph.n_layers, "n_heads": graph.n_heads, "parallel_attn_mlp": graph.parallel}
     return {
-        "cfg": {
-            "n_layers": graph.n_layers,
-            "n_heads": graph.n_heads,
-            "parallel_attn_mlp": graph.parallel,
-            "d_model": model.shape.d_model,
+        "cfg": {**sizes, "d_model": d_model},
+        "nodes": {str(node): {"in_graph": place in places} for place, node in enumerate(graph.nodes)},
+        "edges": {
+            str(edge): {"score": score, "in_graph": in_graph}
+            for edge, score, in_graph in zip(
+                graph.edges, np.asarray(scores, float).tolist(), mask.tolist(), strict=True
+            )
         },
-        "nodes": {str(node): {"in_graph": node in nodes} for node in graph.nodes},
-        "edges": {str(edge): {"score": float(edge in kept), "in_graph": edge in kept} for edge in graph.edges},
     }
 
 
 def from_mib(
-    file: str | PathLike[str] | Mapping[str, Any], output_bias: Literal["excluded", "included"] = "excluded"
+    file: str | PathLike[str] | Mapping[str, Any],
+    output_bias: Literal["excluded", "included"] = "excluded",
+    absent: Constant | None = None,
 ) -> Circuit:
-    """The circuit in a file of EAP-IG or MIB: the edges that are in the graph.
+    """The circuit in a file of EAP-IG or MIB (.json or .pt): the edges that are in the graph.
 
     file: a path, or the JSON read from it. As in EAP-IG, the edges decide, and what is on no path from the input to the
-    logits is left out. output_bias: whether every component also reads the attention biases below it (`b0`, `b1`,
-    ...), which EAP-IG leaves in.
+    logits is left out. absent: what the other edges carry, within the model; None: nothing, in vitro. output_bias: in
+    vitro, whether every component also reads the attention biases below it (`b0`, `b1`, ...), which EAP-IG leaves in.
     CircuitError, in one line, for a file that is no such graph, holds single neurons, or has no edge in the graph; and
-    where a head reads nothing by its queries, keys or values, because in Vitro nothing would take their place.
+    in vitro where a head reads nothing by its queries, keys or values, because nothing would take their place.
 
     >>> print(from_mib(to_mib(Circuit.wire("input -> m0; m0 -> logits"), model)))
     input -> m0
     m0 -> logits
     """
-    name = "the graph" if isinstance(file, Mapping) else str(file)
+    content = read_mib(file)
     try:
-        return _circuit(file if isinstance(file, Mapping) else _read(Path(file)), output_bias)
+        return _circuit(content, output_bias, absent)
     except CircuitError as error:
-        raise CircuitError(f"{name}: {error}") from None
+        raise CircuitError(f"{'the graph' if isinstance(file, Mapping) else file}: {error}") from None
+
+
+def _circuit(content: MibFile, output_bias: Literal["excluded", "included"], absent: Constant | None) -> Circuit:
+    graph = content.graph
+    if not content.mask.any():
+        raise CircuitError(
+            "no edge is in the graph; if the file holds scores, choose edges by them first (EAP-IG: apply_topn)"
+        )
+    mask = graph.pruned(content.mask)
+    if not mask.any():
+        raise CircuitError("none of the edges in the graph is on a way from the input to the logits")
+    if absent is not None:
+        return Circuit.of(graph, mask, absent)
+    kept = set(compress(graph.edges, mask))
+    if output_bias == "included":
+        kept |= {Edge(bias, edge.reader, name) for edge in kept for bias, name in _biases(edge.reader, graph)}
+    inputs = {(edge.reader, edge.input) for edge in kept}
+    for reader in sorted({edge.reader for edge in kept if edge.input}):
+        if missing := [name for name in INPUTS if (reader, name) not in inputs]:
+            biases = reader.layer > 0 and output_bias == "excluded"
+            raise CircuitError(
+                f"{reader} reads nothing by {', '.join(missing)}; EAP-IG puts another run's activations there, as "
+                "absent='counterfactual' does within the model, and in vitro nothing would take their place"
+                + ("; with output_bias='included' the biases do" if biases else "")
+            )
+    return Circuit(frozenset(kept))
 
 
 def _expanded(circuit: Circuit, graph: Graph) -> set[Edge]:
@@ -126,88 +168,6 @@ def _expanded(circuit: Circuit, graph: Graph) -> set[Edge]:
             f"{idle[0]} reads constants or biases alone, and EAP-IG has no nodes for those, so it would read nothing"
         )
     return edges
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise CircuitError(f"cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise CircuitError("this is not JSON; a circuit of EAP-IG or MIB, saved as .json, is") from None
-
-
-def _circuit(content: Any, output_bias: Literal["excluded", "included"]) -> Circuit:
-    cfg, nodes, edges = (
-        content.get(key) if isinstance(content, Mapping) else None for key in ("cfg", "nodes", "edges")
-    )
-    if not (isinstance(cfg, Mapping) and isinstance(nodes, Mapping) and isinstance(edges, Mapping)):
-        raise CircuitError("a circuit of EAP-IG or MIB has cfg, nodes and edges, each a JSON object")
-    graph = _graph(cfg)
-    known = {name: _node(name, entry, graph) for name, entry in nodes.items()}
-    listed = {_edge(name, known, graph): _in_graph(name, entry) for name, entry in edges.items()}
-    in_circuit = {edge for edge, in_graph in listed.items() if in_graph}
-    if not in_circuit:
-        raise CircuitError(
-            "no edge is in the graph; if the file holds scores, choose edges by them first (EAP-IG: apply_topn)"
-        )
-    kept = set(compress(graph.edges, graph.pruned(graph.mask(in_circuit))))
-    if not kept:
-        raise CircuitError("none of the edges in the graph is on a way from the input to the logits")
-    if output_bias == "included":
-        kept |= {Edge(bias, edge.reader, name) for edge in kept for bias, name in _biases(edge.reader, graph)}
-    inputs = {(edge.reader, edge.input) for edge in kept}
-    for reader in sorted({edge.reader for edge in kept if edge.input}):
-        if missing := [name for name in INPUTS if (reader, name) not in inputs]:
-            raise CircuitError(
-                f"{reader} reads nothing by {', '.join(missing)}; EAP-IG puts another run's activations there, and "
-                "here nothing would take their place"
-                + (
-                    ""
-                    if reader.layer == 0 or output_bias == "included"
-                    else "; with output_bias='included' the biases do"
-                )
-            )
-    return Circuit(frozenset(kept))
-
-
-def _graph(cfg: Mapping[str, Any]) -> Graph:
-    layers, heads, parallel = (cfg.get(key) for key in ("n_layers", "n_heads", "parallel_attn_mlp"))
-    # JSON's true is one of Python's integers.
-    if type(layers) is not int or type(heads) is not int or not isinstance(parallel, bool):
-        raise CircuitError("cfg should give n_layers and n_heads, whole numbers, and parallel_attn_mlp, true or false")
-    return Graph(layers, heads, parallel)
-
-
-def _node(name: str, entry: Any, graph: Graph) -> Node:
-    try:
-        node = parse_node(name)
-    except CircuitError:
-        node = None
-    if node is None or str(node) != name or node.kind not in _KINDS or not graph.has(node):
-        raise CircuitError(f"{name!r} is no node of a model with {graph.n_layers} layers of {graph.n_heads} heads")
-    if _in_graph(name, entry) and isinstance(entry, Mapping) and not all(entry.get("neurons") or ()):
-        raise CircuitError(f"only some of {name}'s neurons are in the graph; Vitro's components are whole")
-    return node
-
-
-def _edge(name: str, known: Mapping[str, Node], graph: Graph) -> Edge:
-    source, _, rest = name.partition("->")
-    reader, _, letter = rest.removesuffix(">").partition("<")
-    if source in known and reader in known:
-        edge = Edge(known[source], known[reader], next((qkv for qkv in INPUTS if qkv == letter), None))
-        by_input = edge.reader.kind is Kind.head
-        if str(edge) == name and (edge.input is not None) == by_input and graph.allows(edge.source, edge.reader):
-            return edge
-    raise CircuitError(f"{name!r} is no edge of the model between nodes of the file, as m0->a9.h1<q> or a9.h1->m9 are")
-
-
-def _in_graph(name: str, entry: Any) -> bool:
-    """Whether a node or edge is in the circuit; in older files a node's entry is true or false itself."""
-    value = entry.get("in_graph") if isinstance(entry, Mapping) else entry
-    if not isinstance(value, bool):
-        raise CircuitError(f'{name}: its entry should hold "in_graph": true or false')
-    return value
 
 
 def _biases(reader: Node, graph: Graph) -> Iterable[tuple[Node, Input | None]]:

@@ -1,5 +1,7 @@
 """Circuits as text: a line for each set of readers, and a line for each kind of constant.
 
+A first line `absent: counterfactual` says that the circuit is within the model, and what absent edges carry.
+
 mean: a0.h0-11, m3
 input, m0 -> a9.h1[subject], a10.h3<v>
 a9.h1 -> logits
@@ -17,29 +19,35 @@ _MARK = re.compile(r"(?!all$)[A-Za-z_][\w+.-]*")
 """A mark's name, as tasks give them: subject, IO, S1+1."""
 _RANGE = re.compile(r"a?(?P<layer>\d{1,4})\.h?(?P<first>\d{1,4})-(?P<last>\d{1,4})")
 
-Parsed = tuple[frozenset[Edge], frozenset[tuple[Node, Pin]], frozenset[tuple[Node, Constant]]]
+Parsed = tuple[frozenset[Edge], frozenset[tuple[Node, Pin]], frozenset[tuple[Node, Constant]], Constant | None]
 
 
 def parse(text: str) -> Parsed:
-    """Edges, pins and constants of a text. Lines may end in `;` or a line break, and `#` begins a remark.
+    """Edges, pins, constants, and what absent edges carry (None: in vitro).
 
+    Lines may end in `;` or a line break, and `#` begins a remark.
     CircuitError, with the line and the word, where it cannot be read.
     """
     edges: set[Edge] = set()
     pins: dict[Node, Pin] = {}
     constants: dict[Node, Constant] = {}
+    absent: Constant | None = None
     for number, line in enumerate(re.split(r"[;\n]", text), start=1):
         line = line.partition("#")[0].strip()
         if not line:
             continue
         kind, colon, parts = line.partition(":")
-        if colon:
+        if kind.strip() == "absent" and colon:
+            if absent is not None:
+                raise CircuitError(f"circuit, line {number}: what absent edges carry is said already: {absent}")
+            absent = _constant(number, parts.strip())
+        elif colon:
             _constant_line(number, kind.strip(), parts, constants)
         else:
             _reader_line(number, line, edges, pins)
-    if not edges:
+    if not edges and absent is None:
         raise CircuitError("the circuit is empty; what works: input -> m0; input, m0 -> a9.h1; a9.h1 -> logits")
-    return frozenset(edges), frozenset(pins.items()), frozenset(constants.items())
+    return frozenset(edges), frozenset(pins.items()), frozenset(constants.items()), absent
 
 
 def write(
@@ -47,9 +55,10 @@ def write(
     sources: Mapping[tuple[Node, Input | None], tuple[Node, ...]],
     pins: Mapping[Node, Pin],
     constants: Mapping[Node, Constant],
+    absent: Constant | None,
 ) -> str:
     """The text of a circuit, from its nodes in order and what each input reads; `parse` reads it back."""
-    lines = []
+    lines = [] if absent is None else [f"absent: {absent}"]
     for kind in CONSTANTS:
         if members := sorted(node for node, value in constants.items() if value == kind):
             lines.append(f"{kind}: {', '.join(_with_ranges(members))}")
@@ -96,9 +105,7 @@ def _reader_line(number: int, line: str, edges: set[Edge], pins: dict[Node, Pin]
 
 
 def _constant_line(number: int, kind: str, parts: str, constants: dict[Node, Constant]) -> None:
-    constant = next((name for name in CONSTANTS if name == kind), None)
-    if constant is None:
-        raise CircuitError(f"circuit, line {number}: {kind!r} is no kind of constant; there are {', '.join(CONSTANTS)}")
+    constant = _constant(number, kind)
     for word in _words(number, f"{kind}:{parts}", parts):
         span = _RANGE.fullmatch(word)
         if span and int(span["first"]) > int(span["last"]):
@@ -115,6 +122,13 @@ def _constant_line(number: int, kind: str, parts: str, constants: dict[Node, Con
                 raise CircuitError(f"circuit, line {number}: {word!r}: only heads and MLPs can be at a constant")
             if constants.setdefault(node, constant) != constant:
                 raise CircuitError(f"circuit, line {number}: {word!r} is at {constants[node]} already")
+
+
+def _constant(number: int, word: str) -> Constant:
+    constant = next((name for name in CONSTANTS if name == word), None)
+    if constant is None:
+        raise CircuitError(f"circuit, line {number}: {word!r} is no kind of constant; there are {', '.join(CONSTANTS)}")
+    return constant
 
 
 def _words(number: int, line: str, part: str) -> list[str]:

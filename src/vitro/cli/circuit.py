@@ -1,7 +1,9 @@
 """`vitro circuit`."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,6 +12,12 @@ from vitro.cli.printing import print_json, print_table
 from vitro.options import Machine, Options, TaskOptions
 from vitro.strict_json import to_json
 
+if TYPE_CHECKING:
+    from vitro.circuits import Circuit
+
+SHOWN = 500
+"""Up to this many edges are printed as text; of more, their number is."""
+
 
 @takes_options
 def circuit(
@@ -17,7 +25,8 @@ def circuit(
         str,
         typer.Argument(
             # The backslash is for the help's markup, which would take the brackets for a style.
-            help='The wiring, as "input -> m0; input, m0 -> a9.h1\\[subject]; a9.h1 -> logits", or EAP-IG\'s .json.'
+            help='The wiring, as "input -> m0; input, m0 -> a9.h1\\[subject]; a9.h1 -> logits", or a file: '
+            "such text, or a .json or .pt of EAP-IG."
         ),
     ],
     task: TaskArgument,
@@ -25,6 +34,13 @@ def circuit(
     task_options: TaskOptions,
     options: Annotated[Options, Only(("seed", "samples", "value_bias", "output_bias", "memory"))],
     machine: Machine,
+    absent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<ablation>",
+            help="Run it within the model: what absent edges carry (counterfactual, mean, ...), where it does not say.",
+        ),
+    ] = None,
     judge: Annotated[
         bool, typer.Option("--judge", help="Also: how good it is, against paraphrases, its parts, and chance.")
     ] = False,
@@ -32,10 +48,10 @@ def circuit(
     drawing: Annotated[Path | None, typer.Option(help="Draw the circuit to this .svg file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a circuit, taken out of a model, on a task: what it answers to every prompt on its own."""
+    """Run a circuit on a task, taken out of a model or within it: what it answers to every prompt."""
     chosen = task_of(task, options, task_options)
 
-    from vitro.circuits import Circuit, boxes_and_arrows, from_mib, to_mib
+    from vitro.circuits import boxes_and_arrows, to_mib
     from vitro.experiments import in_vitro
     from vitro.experiments import judge as judge_circuit
     from vitro.experiments.single_circuit import answers_by_prompt, attention_by_head
@@ -44,7 +60,7 @@ def circuit(
     from vitro.models import load
     from vitro.progress import bar
 
-    wired = from_mib(Path(text), options.output_bias) if text.endswith(".json") else Circuit.wire(text)
+    wired = _circuit(text, absent, options.output_bias)
     with bar(f"loading {model}"):
         loaded = load(model, device=machine.device, dtype=machine.dtype)
     wired.check(loaded)
@@ -68,7 +84,7 @@ def circuit(
         dicts = {name: table.to_dicts() for name, table in shown.items()}
         print_json({"circuit": str(wired), "task": chosen.name, **dicts})
         return
-    print(wired, end="\n\n")
+    print(wired if len(wired.edges) <= SHOWN else f"{len(wired.edges):,} edges", end="\n\n")
     print_table(
         ("prompt", "answer", "answer prob", "rank", "leading answer", "top token", "top prob"),
         [
@@ -84,4 +100,19 @@ def circuit(
     if quality is not None:
         print_table(quality.columns, quality.rows())
     right = int((rows["answer_rank"] == 0).sum())
-    print(f"{right} of {len(rows)} right; mean answer probability {rows['answer_prob'].to_numpy().mean():.4f}")
+    where = f"Within the model, absent edges {wired.absent}: " if wired.absent else ""
+    print(f"{where}{right} of {len(rows)} right; mean answer probability {rows['answer_prob'].to_numpy().mean():.4f}")
+
+
+def _circuit(text: str, absent: str | None, output_bias: Literal["excluded", "included"]) -> "Circuit":
+    """The circuit of a wiring, or of a file. Raises CircuitError for what is neither."""
+    from vitro.circuits import CONSTANTS, CircuitError, from_text, read_circuit
+
+    carried = next((kind for kind in CONSTANTS if kind == absent), None)
+    if carried != absent:
+        raise CircuitError(f"an absent edge cannot carry {absent!r}; what works: --absent {', '.join(CONSTANTS)}")
+    if "->" in text or text.lstrip().startswith("absent:"):
+        return from_text(text, carried)
+    if not os.path.exists(text):
+        raise CircuitError(f"{shorten(text, 80)!r} is no file, and a wiring has arrows, as input -> m0; m0 -> logits")
+    return read_circuit(text, carried, output_bias)

@@ -1,10 +1,16 @@
 """`vitro edges`: takes all that `vitro study` takes, since a folder holds one study."""
 
-from typing import Annotated
-
-import typer
-
-from vitro.cli.parameters import FolderOption, Json, ModelOption, TaskArgument, default_folder, takes_options, task_of
+from vitro.cli.parameters import (
+    FolderOption,
+    Json,
+    ModelOption,
+    ScoresOption,
+    TaskArgument,
+    default_folder,
+    scores_of,
+    takes_options,
+    task_of,
+)
 from vitro.cli.printing import print_json, print_table
 from vitro.cli.start import resumable
 from vitro.options import Machine, Options, TaskOptions
@@ -18,32 +24,52 @@ def edges(
     task_options: TaskOptions,
     options: Options,
     machine: Machine,
+    scores: ScoresOption = "exact,eap,eap-ig",
     out: FolderOption = None,
-    approx: Annotated[
-        bool, typer.Option("--approx", help="Only the estimates from gradients (EAP, EAP-IG): seconds, not minutes.")
-    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Cut every edge of a model alone, exactly: what the answer loses. Minutes; stopped, it goes on where it was.
+    """Score every edge of a model. `exact` cuts each alone: minutes; stopped, it goes on where it was.
 
-    The folder may be a study's own, made with the same options: its report then shows the edges too.
+    The folder may be a study's own, made with the same options: its report then shows the edges too. Scores can be
+    added to it later; what is measured is not measured again.
     """
+    names = scores_of(scores)
     chosen = task_of(task, options, task_options)
     folder = out or default_folder(chosen.name, model)
 
-    from vitro.experiments import EXPERIMENTS
+    from vitro.experiments import EXPERIMENTS, SCORE_EXPERIMENTS
+    from vitro.experiments.edges_agreement import EDGES_AGREEMENT
     from vitro.study import run_study
 
-    asked = ["edges_approx"] if approx else ["edges_approx", "edges", "edges_agreement"]
+    asked = [SCORE_EXPERIMENTS[name].name for name in names] + [EDGES_AGREEMENT.name] * ("exact" in names)
     measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
-    shown = EXPERIMENTS["edges_approx" if approx else "edges"]
+    shown = SCORE_EXPERIMENTS[names[0]]
     strongest = shown.numbers(measured.tables(shown))
+    compared = EDGES_AGREEMENT.name in measured.record.experiments
+    agreement = EDGES_AGREEMENT.numbers(measured.tables(EDGES_AGREEMENT)).to_dicts() if compared else []
     if as_json:
-        print_json({"folder": str(folder), "report": str(measured.report), "strongest": strongest.to_dicts()})
+        files = {"folder": str(folder), "report": str(measured.report)}
+        print_json({**files, "strongest": strongest.to_dicts(), "agreement": agreement})
         return
     print_table(strongest.columns, [(row[0], *(f"{value:+.4f}" for value in row[1:])) for row in strongest.rows()])
+    if agreement:
+        print("Each score against exact:\n")
+        print_table(list(agreement[0]), [list(map(_text, row.values())) for row in agreement])
     for name in asked:
         if sentence := EXPERIMENTS[name].summary(measured.tables(EXPERIMENTS[name])):
             print(sentence)
     print(f"The table: {folder / 'tables' / shown.name}.parquet")
     print(f"The report: {measured.report}")
+
+
+def _text(value: object) -> str:
+    """A cell of the agreement table."""
+    match value:
+        case None:
+            return "-"
+        case float():
+            return f"{value:.3f}"
+        case list():
+            return ", ".join(value)
+        case _:
+            return str(value)

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-from vitro.options import Flag, Machine, Option, Options, TaskOptions, options_of, read
+from vitro.options import (
+    SCORES,
+    Choices,
+    Flag,
+    Machine,
+    Option,
+    OptionError,
+    Options,
+    ScoreName,
+    TaskOptions,
+    options_of,
+    read,
+)
 
 if TYPE_CHECKING:
     from vitro.tasks import Task
@@ -23,6 +35,9 @@ ModelOption = Annotated[
 ]
 FolderOption = Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/TASK-MODEL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+ScoresOption = Annotated[
+    str, typer.Option(metavar="<name,name,...>", help=f"How edges are scored: some of {', '.join(SCORES)}.")
+]
 
 
 @dataclass(frozen=True)
@@ -104,6 +119,15 @@ def task_of(text: str, options: Options, task_options: TaskOptions) -> "Task":
         bad_rows=task_options.bad_rows,
         counterfactual=task_options.counterfactual,
     )
+
+
+def scores_of(text: str) -> tuple[ScoreName, ...]:
+    """The scores that are named, each once. Raises `OptionError` where one is not."""
+    kind = Choices(SCORES)
+    names: tuple[ScoreName, ...] = kind.read(text)  # type: ignore[assignment]
+    if wanted := kind.wanted(names):
+        raise OptionError(f"--scores must be {wanted}, not {text!r}")
+    return names
 
 
 def default_folder(task: str, model: str) -> Path:

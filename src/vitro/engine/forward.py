@@ -78,9 +78,12 @@ def attend(
     q: Float[Tensor, "row query head d_head"],
     k: Float[Tensor, "row key kv_head d_head"],
     v: Float[Tensor, "row key kv_head d_head"],
-    mask: Bool[Tensor, "query key"],
+    mask: Bool[Tensor, "*rows query key"],
 ) -> Float[Tensor, "row query head d_head"]:
-    """Every head's values, mixed by its attention: z = softmax(q k^T scale) v over the keys that the mask shows."""
+    """Every head's values, mixed by its attention: z = softmax(q k^T scale) v over the keys that the mask shows.
+
+    mask: the same for all rows, or each row's own, with an axis of 1 for its heads.
+    """
     z = scaled_dot_product_attention(
         q.transpose(1, 2),
         k.transpose(1, 2),

@@ -9,9 +9,9 @@ from vitro.experiments.circuits import CIRCUITS, in_vitro
 from vitro.experiments.clean import CLEAN, clean_run
 from vitro.experiments.datasets import DATASETS
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION, direct_attribution
-from vitro.experiments.edges import EDGES, ablate_edges
+from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores, score_edges
+from vitro.experiments.edges import ablate_edges
 from vitro.experiments.edges_agreement import EDGES_AGREEMENT
-from vitro.experiments.edges_approx import EDGES_APPROX, approximate_edges
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
 from vitro.experiments.head_lens import HEAD_LENS, head_lens
@@ -52,8 +52,7 @@ EXPERIMENTS = {
         CIRCUITS,
         JUDGED_CIRCUIT,
         PATCHING,
-        EDGES_APPROX,
-        EDGES,
+        *SCORE_EXPERIMENTS.values(),
         EDGES_AGREEMENT,
         SUCCESSOR,
     )
@@ -68,6 +67,7 @@ EVERY_STUDY = tuple(name for name, experiment in EXPERIMENTS.items() if experime
 __all__ = [
     "EVERY_STUDY",
     "EXPERIMENTS",
+    "SCORE_EXPERIMENTS",
     "Experiment",
     "Measurement",
     "OptionError",
@@ -80,11 +80,12 @@ __all__ = [
     "ablate_mlps",
     "activations",
     "answer_tables",
-    "approximate_edges",
     "attention",
     "cast",
     "clean_run",
     "direct_attribution",
+    "edge_case",
+    "edge_scores",
     "head_lens",
     "head_tokens",
     "in_vitro",
@@ -95,6 +96,7 @@ __all__ = [
     "mlp_local",
     "patch",
     "pin_heads",
+    "score_edges",
     "steer",
     "stream_tokens",
 ]

@@ -1,13 +1,14 @@
 """In vitro: the post's setups C1 to C9, a few components taken out of the model that have to do the job alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from torch import Tensor
 
-from vitro.circuits import WORDS, Cast, Circuit, boxes_and_arrows, setups
+from vitro.circuits import CONSTANTS, MOST_BOXES, WORDS, Cast, Circuit, boxes_and_arrows, carried, setups
 from vitro.circuits.nodes import Kind
 from vitro.engine import Finals, pattern
 from vitro.experiments.ablation import metric_columns
@@ -27,6 +28,8 @@ from vitro.tasks import Task
 
 SHOWN = ("C6", "C7", "C9")
 """The setups whose answer tables are drawn."""
+CUT = 1000
+"""Characters of a wiring in a table for people: a circuit within the model may have thousands of edges."""
 READABLE = 0.01
 """The share of the model's own answer probability that the lens must reach at the layer where C1 and C2 read."""
 
@@ -55,13 +58,14 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
 
     circuits: every metric but kl, answer_rank (0 = top), wrong_prob, top_token, top_prob. circuit_answer_table: the
     logits of the closed list of answers, as in `answer_table`; no rows where there is none. circuit_attention: the
-    weights from the final stream of the heads that each circuit names (`Circuit.components`). circuit_wiring: the
-    circuit's text, and how many heads a layer of the model has.
+    weights from the final stream of the heads that each circuit in vitro names (`Circuit.components`); none of those
+    within the model. circuit_wiring: the circuit's text, and how many heads a layer of the model has.
     """
     n_heads = setup.model.shape.n_heads
     heads_of = {
         name: [node for node in circuit.components(n_heads) if node.kind is Kind.head]
         for name, circuit in circuits.items()
+        if circuit.absent is None
     }
     watch = sorted({node for heads in heads_of.values() for node in heads})
     answers_of, questions = answered(setup), setup.questions
@@ -86,8 +90,8 @@ def tables_of(setup: Setup, circuits: Mapping[str, Circuit]) -> Tables:
     )
     attention = [
         _attention(name, node.layer, node.head, values[str(node)][number], questions.lengths)
-        for number, (name, heads) in enumerate(heads_of.items())
-        for node in heads
+        for number, name in enumerate(circuits)
+        for node in heads_of.get(name, ())
     ]
     rows = [
         answer_rows(questions.among_words, name, logits)
@@ -164,8 +168,10 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def in_one_line(text: pl.Expr) -> pl.Expr:
-    """A wiring in one line; it mentions that there are constants without listing them."""
-    return text.str.replace_all(r"(?m)^(\w+: ).*$", "${1}…").str.replace_all("\n", "; ")
+    """A wiring in one line; it mentions that there are constants without listing them, and a long one is cut."""
+    kinds = "|".join(CONSTANTS)
+    line = text.str.replace_all(rf"(?m)^({kinds}): .*$", "${1}: …").str.replace_all("\n", "; ")
+    return pl.when(line.str.len_chars() > CUT).then(line.str.slice(0, CUT) + " …").otherwise(line)
 
 
 def summary(tables: Tables) -> str:
@@ -194,10 +200,15 @@ def _figures(tables: Tables) -> dict[str, Figure]:
         drawn["circuit_answer_table"] = answer_tables(_drawn(tables), subjects=labels(tables), answers=answers(tables))
     wiring = tables["circuit_wiring"].select("circuit", "text", "n_heads")
     for number, (name, text, n_heads) in enumerate(wiring.iter_rows(), start=1):
-        boxes, arrows = boxes_and_arrows(Circuit.wire(text), n_heads)
+        circuit = Circuit.wire(text)
+        if len(circuit.order) > MOST_BOXES:
+            continue
+        boxes, arrows = boxes_and_arrows(circuit, n_heads)
         # Users choose the names of circuits, and names of figures become file names.
         key = name if name in WORDS else str(number)
-        drawn[f"circuit_drawing_{key}"] = circuit_drawing(boxes, arrows, f"The circuit {name}", WORDS.get(name, ""))
+        drawn[f"circuit_drawing_{key}"] = circuit_drawing(
+            boxes, arrows, f"The circuit {name}", WORDS.get(name) or carried(circuit)
+        )
     return drawn
 
 
@@ -217,13 +228,24 @@ CIRCUITS = Experiment(
 )
 
 
+def within_or_not(experiment: Experiment, circuits: Collection[Circuit]) -> Experiment:
+    """The experiment with a title that says whether these circuits were run in vitro, within the model, or both."""
+    within = {circuit.absent is not None for circuit in circuits}
+    words = {True: "Within the model", False: "In vitro"}
+    if within <= {False}:
+        return experiment
+    title = " and ".join(words[each] for each in sorted(within)).replace("and W", "and w")
+    reading = f"{experiment.reading} Within the model, each edge that is not in a circuit carries an ablated output."
+    return replace(experiment, title=experiment.title.replace(words[False], title, 1), reading=reading)
+
+
 def in_vitro(
     model: Model,
     task: Task,
     circuits: Mapping[str, Circuit] | Cast | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> Measurement:
-    """Circuits on their own (docs/method.md, section 7; the post, "In-Vitro Results").
+    """Circuits on their own (docs/method.md, section 7; the post, "In-Vitro Results"), or within the model (10.1).
 
     circuits: any, by name; or who plays which part in the post's setups (`POST` in GPT-2 small); None: chosen by rule.
 
@@ -243,6 +265,7 @@ def in_vitro(
         CIRCUITS.check(setup)
     if isinstance(circuits, Cast):
         circuits = wired(setup, circuits)
-    if circuits is not None:
-        setup.measured[CIRCUITS.name] = tables_of(setup, circuits)
-    return Measurement(CIRCUITS, CIRCUITS.shown(setup))
+    if circuits is None:
+        return Measurement(CIRCUITS, CIRCUITS.shown(setup))
+    setup.measured[CIRCUITS.name] = tables_of(setup, circuits)
+    return Measurement(within_or_not(CIRCUITS, circuits.values()), CIRCUITS.shown(setup))

@@ -8,6 +8,7 @@ import polars as pl
 from jaxtyping import Int
 
 from vitro.circuits import Edge, Graph, cut_edges
+from vitro.circuits.nodes import INPUTS
 from vitro.experiments.ablation import metric_columns
 from vitro.experiments.effects import CHANGES, effects
 from vitro.experiments.experiment import Experiment, Measurement
@@ -15,12 +16,14 @@ from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import EDGE_NAME, Figure, strongest_edges
 from vitro.models import Model
-from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, Options
 from vitro.progress import bar
 from vitro.tables import Tables, leader, said
 from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
+EDGE = ("source", "target", "input")
+"""The columns that name an edge."""
 N_SHOWN = 15
 NATS = 1e-3
 """Changes of a logit difference below this count as zero."""
@@ -51,20 +54,29 @@ def _into(setup: Setup, layer: int) -> Tables:
             memory=setup.options.memory,
             progress=progress,
         )
-    table = edge_columns(Graph.of(setup.model).edges_into(layer), setup.prompt_numbers, method)
+    graph = Graph.of(setup.model)
+    table = edge_columns(graph, graph.edges_into(layer), setup.prompt_numbers, method)
     return {"edges": table.with_columns(**metric_columns(changes, CHANGES, len(table)))}
 
 
-def edge_columns(edges: Sequence[Edge], prompts: Int[np.ndarray, " prompt"], method: str) -> pl.DataFrame:
-    """Columns that name each row's edge and prompt: all prompts of the first edge, then the next edge."""
-    return pl.DataFrame(
+def edge_columns(
+    graph: Graph, edges: Sequence[Edge], prompts: Int[np.ndarray, " prompt"], method: Ablation
+) -> pl.DataFrame:
+    """Columns that name each row's edge and prompt: all prompts of the first edge, then the next edge.
+
+    Words are Enums, nodes in the graph's order: a model of 130,000 edges has millions of rows.
+    """
+    nodes = pl.Enum(list(map(str, graph.nodes)))
+    named = pl.DataFrame(
         {
-            "prompt": np.tile(prompts, len(edges)),
-            "source": [str(edge.source) for edge in edges for _ in prompts],
-            "target": [str(edge.reader) for edge in edges for _ in prompts],
-            "input": pl.Series([edge.input for edge in edges for _ in prompts], dtype=pl.String),
-            "method": [method] * len(edges) * len(prompts),
-        }
+            "source": [str(edge.source) for edge in edges],
+            "target": [str(edge.reader) for edge in edges],
+            "input": [edge.input for edge in edges],
+        },
+        schema={"source": nodes, "target": nodes, "input": pl.Enum(INPUTS)},
+    )
+    return named[np.repeat(np.arange(len(edges)), len(prompts))].select(
+        pl.Series("prompt", np.tile(prompts, len(edges))), *EDGE, pl.lit(method, pl.Enum(ABLATIONS)).alias("method")
     )
 
 
@@ -74,7 +86,7 @@ def by_edge(table: pl.DataFrame, metric: str) -> pl.DataFrame:
     Strength: the size of the change of the metric (see `edge_metric`).
     """
     return (
-        table.group_by("source", "target", "input", maintain_order=True)
+        table.group_by(EDGE, maintain_order=True)
         .agg(pl.col(CHANGES).mean())
         .with_columns(EDGE_NAME, pl.col(f"{metric}_change").alias("change"))
         .sort(pl.col("change").abs(), descending=True, maintain_order=True)
@@ -90,44 +102,55 @@ def edge_metric(tables: Tables) -> str:
     return spoken.metric if spoken.unit == "nats" else "logit_diff"
 
 
-def strongest(edges: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """The first of `by_edge`, with the changes of the metric, of the answer's logit and of its probability."""
-    return edges.head(N_SHOWN).select(
-        "edge",
-        pl.col("change").alias(f"change of {QUANTITIES[metric].short}"),
-        pl.col("answer_logit_change").alias("of logit"),
-        pl.col("answer_prob_change").alias("of prob"),
-    )
+def size(column: str) -> pl.Expr:
+    """A column times the sign of the edge's mean, so that means are the sizes of means."""
+    return pl.col(column) * pl.col(column).mean().over(EDGE).sign()
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The strongest edges."""
+    """The strongest edges, with the changes of the metric, of the answer's logit and of its probability."""
     metric = edge_metric(tables)
-    return strongest(by_edge(tables["edges"], metric), metric)
+    return (
+        by_edge(tables["edges"], metric)
+        .head(N_SHOWN)
+        .select(
+            "edge",
+            pl.col("change").alias(f"change of {QUANTITIES[metric].short}"),
+            pl.col("answer_logit_change").alias("of logit"),
+            pl.col("answer_prob_change").alias("of prob"),
+        )
+    )
 
 
 def summary(tables: Tables) -> str:
     """Which edge changes the metric most, if one stands out, and how few others come near."""
     metric = edge_metric(tables)
     edges = by_edge(tables["edges"], metric)
-    means = edges.select("source", "target", "input", "edge", pl.col("change").sign().alias("sign"))
-    rows = tables["edges"].join(means, on=["source", "target", "input"], nulls_equal=True)
-    first = leader(rows, ("edge",), pl.col(f"{metric}_change") * pl.col("sign"), floor=NATS)
+    first = leader(tables["edges"], EDGE, size(f"{metric}_change"), floor=NATS)
     of_all = f"Of all {len(edges):,} edges, each cut alone"
     words = f"the {QUANTITIES[metric].short}"
     if not first.stands_out:
         return f"{of_all}, which changes {words} most? Here {first.doubt}."
-    change = edges.filter(edge=first.key[0])["change"][0]
+    edge, change = edges.select("edge", "change").row(0)
     share = edges.filter(pl.col("change").abs() > 0.1 * abs(change))
     return (
-        f"{of_all}, {first.key[0]} changes {words} most: by {change:+.3f} on average over "
+        f"{of_all}, {edge} changes {words} most: by {change:+.3f} on average over "
         f"{first.n_prompts} prompts; the means of {len(share)} edges, itself among them, reach a tenth of that."
     )
 
 
 def figures(tables: Tables) -> dict[str, Figure]:
     """The strongest edges."""
-    return {"edges": strongest_edges(by_edge(tables["edges"], edge_metric(tables)), f"{edge_metric(tables)}_change")}
+    metric = edge_metric(tables)
+    quantity = QUANTITIES[metric]
+    figure = strongest_edges(
+        by_edge(tables["edges"], metric),
+        {f"{name}_change": QUANTITIES[name].words for name in (metric, "answer_logit", "answer_prob")},
+        f"change ({quantity.unit})",
+        f"change of {quantity.words}",
+        f"edge cut minus clean; {quantity.sense}.",
+    )
+    return {"edges": figure}
 
 
 EDGES = Experiment(

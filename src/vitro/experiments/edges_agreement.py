@@ -1,81 +1,113 @@
-"""Exact against approximate: how well gradients rank the edges, and where they are wrong."""
+"""Exact against scored: how well each score of edges ranks them, and where it is wrong."""
 
+import numpy as np
 import polars as pl
+from jaxtyping import Float
 
-from vitro.experiments.edges import EDGES, by_edge, edge_metric
-from vitro.experiments.edges_approx import APPROXIMATIONS, EDGES_APPROX
+from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, WITHOUT_METRIC, edge_scores
+from vitro.experiments.edges import EDGE, EDGES, edge_metric
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
-from vitro.figures import EDGE_NAME, edge_agreement
-from vitro.tables import Tables
+from vitro.figures import EDGE_NAME, Figure, edge_agreement
+from vitro.tables import SCHEMAS, SCORE_TABLES, Tables
 
-N_MISSES = 10
+N_MISSES = 3
+TOP = (10, 100, 1000)
+"""How many of the largest are compared."""
+BESIDE = {name: experiment for name, experiment in SCORE_EXPERIMENTS.items() if name != "exact"}
 
 
 def run(setup: Setup) -> Tables:
-    """Table `edges_agreement`: source, target, input, approximation, exact, approximate.
+    """Table `edges_agreement`: by (the score), source, target, input, exact, score; for each score that is measured.
 
-    The last two are means of the change of the metric that edges are ranked by.
+    Both are means over prompts, and positive where the edge helps the metric that edges are ranked by.
     """
-    tables = {**setup.tables(PROMPTS), **setup.tables(EDGES), **setup.tables(EDGES_APPROX)}
-    metric = edge_metric(tables)
-    exact = by_edge(tables["edges"], metric)
-    key = ["source", "target", "input"]
+    tables = {**setup.tables(PROMPTS), **setup.tables(EDGES)}
+    edges = tables["edges"].select(EDGE).unique(maintain_order=True)
+    exact = pl.Series("exact", edge_scores(tables, "exact"), pl.Float32)
     frames = []
-    for approximation in APPROXIMATIONS:
-        approximate = by_edge(tables["edges_approx"].filter(approximation=approximation), metric)
-        joined = exact.join(approximate, on=key, suffix="_approx", nulls_equal=True, maintain_order="left")
-        frames.append(
-            joined.select(
-                *key,
-                pl.lit(approximation).alias("approximation"),
-                pl.col("change").alias("exact"),
-                pl.col("change_approx").alias("approximate"),
-            )
-        )
-    return {"edges_agreement": pl.concat(frames)}
+    for name, experiment in BESIDE.items():
+        if experiment.name in setup.measured:
+            score = pl.Series("score", edge_scores({**tables, **setup.tables(experiment)}, name), pl.Float32)
+            frames.append(edges.select(pl.lit(name).alias("by"), *EDGE, exact, score))
+    schema = SCHEMAS["edges_agreement"]
+    return {"edges_agreement": pl.concat(frames) if frames else schema.cast(pl.DataFrame())}
 
 
-def correlations(table: pl.DataFrame) -> pl.DataFrame:
-    """For each approximation: Spearman's rank correlation of all edges, and of the sizes of their effects."""
-    return table.group_by("approximation", maintain_order=True).agg(
-        pl.corr("exact", "approximate", method="spearman").alias("rank correlation"),
-        pl.corr(pl.col("exact").abs(), pl.col("approximate").abs(), method="spearman").alias("of sizes"),
-    )
+def overlap(first: Float[np.ndarray, " edge"], second: Float[np.ndarray, " edge"], top: int) -> float | None:
+    """The share of the `top` largest numbers, by size, that two rankings have in common; None where there are fewer.
+
+    >>> overlap(np.array([3.0, -2.0, 1.0]), np.array([0.0, 5.0, 4.0]), 2)
+    0.5
+    """
+    if top > len(first):
+        return None
+    largest, others = (np.argsort(-np.abs(numbers), kind="stable")[:top] for numbers in (first, second))
+    return len(np.intersect1d(largest, others)) / top
+
+
+def agreement(table: pl.DataFrame) -> pl.DataFrame:
+    """A row for each score: by, rank correlation, of sizes, in top 10, in top 100, in top 1000, worst misses.
+
+    rank correlation: Spearman's, of scores and exact effects. of sizes: the same without signs. in top k: see
+    `overlap`. worst misses: the edges whose scores are furthest from the exact effects. Where a score is no effect on
+    the metric, it has no sign and misses nothing: null.
+    """
+    return pl.DataFrame([_row(name, edges) for (name,), edges in table.group_by("by", maintain_order=True)])
+
+
+def _row(name: str, edges: pl.DataFrame) -> dict[str, object]:
+    exact, score = edges["exact"].to_numpy(), edges["score"].to_numpy()
+    effect = name not in WITHOUT_METRIC
+    far = np.argsort(-np.abs(score - exact), kind="stable")[:N_MISSES]
+    return {
+        "by": name,
+        "rank correlation": edges.select(pl.corr("exact", "score", method="spearman")).item() if effect else None,
+        "of sizes": edges.select(pl.corr(pl.col("exact").abs(), pl.col("score").abs(), method="spearman")).item(),
+        **{f"in top {top}": overlap(exact, score, top) for top in TOP},
+        "worst misses": edges[far].select(EDGE_NAME)["edge"].to_list() if effect else None,
+    }
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """The worst misses: the edges whose estimates are furthest from the exact effects."""
-    miss = (pl.col("approximate") - pl.col("exact")).alias("miss")
-    return (
-        tables["edges_agreement"]
-        .select("approximation", EDGE_NAME, "exact", "approximate", miss)
-        .sort(pl.col("miss").abs(), descending=True, maintain_order=True)
-        .head(N_MISSES)
+    """The agreement of each score with the exact effects, and the seconds that each took; `exact` first."""
+    seconds = tables["seconds"].select(pl.col("experiment").alias("table"), "seconds")
+    table_of = pl.DataFrame({"by": list(SCORE_TABLES), "table": list(SCORE_TABLES.values())})
+    rows = pl.concat([pl.DataFrame({"by": ["exact"]}), agreement(tables["edges_agreement"])], how="diagonal")
+    timed = rows.join(table_of, on="by", maintain_order="left").join(
+        seconds, on="table", maintain_order="left", how="left"
     )
+    return timed.drop("table")
 
 
 def summary(tables: Tables) -> str:
-    """How well the approximations rank the edges."""
-    ranks = [f"{name} {rank:.3f}" for name, rank, _ in correlations(tables["edges_agreement"]).iter_rows()]
-    return f"Rank correlation of the edges' gradients with their exact effects: {', '.join(ranks)}."
+    """How well each score ranks the edges."""
+    rows = agreement(tables["edges_agreement"])
+    ranks = [f"{name} {rank:.3f}" for name, rank in rows.select("by", "of sizes").iter_rows()] if len(rows) else []
+    return f"Rank correlation of scores with exact effects, by size: {', '.join(ranks)}." if ranks else ""
+
+
+def figures(tables: Tables) -> dict[str, Figure]:
+    """A panel for each score; none where exact effects stand alone."""
+    table = tables["edges_agreement"]
+    if table.is_empty():
+        return {}
+    return {"edges_agreement": edge_agreement(table, agreement(table), WITHOUT_METRIC, edge_metric(tables))}
 
 
 EDGES_AGREEMENT = Experiment(
     name="edges_agreement",
-    title="Every edge, exact against its gradient",
-    reading="Each point is one edge: on the diagonal the gradient tells what cutting it does, far from it it does not; "
-    "the numbers are the worst misses.",
+    title="Every edge, exact against scored",
+    reading="Each point is one edge: on the diagonal its score tells what cutting it does, far from it it does not. "
+    "The numbers: rank correlations over all edges, and the share of the exact effects' top 10, 100 and 1,000, by "
+    "size, that the score's have in common with it; where a score is no effect, sizes alone are compared.",
     python='vitro.EXPERIMENTS["edges_agreement"].measure(model, task)',
     tables=("edges_agreement",),
     run=run,
-    figures=lambda tables: {
-        "edges_agreement": edge_agreement(
-            tables["edges_agreement"], correlations(tables["edges_agreement"]), edge_metric(tables)
-        )
-    },
+    figures=figures,
     numbers=numbers,
     summary=summary,
-    needs=(PROMPTS,),
+    needs=(PROMPTS, EDGES),
+    beside=tuple(BESIDE.values()),
 )

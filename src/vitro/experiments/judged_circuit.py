@@ -10,7 +10,7 @@ import polars as pl
 
 from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, stream
 from vitro.experiments.ablation import metric_columns
-from vitro.experiments.circuits import circuit_rows, in_one_line, wired
+from vitro.experiments.circuits import circuit_rows, in_one_line, wired, within_or_not
 from vitro.experiments.effects import LEVELS, beside_model
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.prompts import PROMPTS
@@ -66,6 +66,8 @@ def faithfulness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
         except TaskError:
             # A word that is one token after the template may be two after a paraphrase.
             continue
+        if task is not setup.task and any(map(asked.lacks, circuit.constant_kinds)):
+            continue
         values = {
             name: value[0]
             for name, value in asked.run_circuits([following or circuit], beside_model(asked), "faithfulness").items()
@@ -101,7 +103,7 @@ def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     called = {part: "+".join(map(str, part)) for part in parts}
     names = [name for name in LEVELS if name != "kl"]
     of_model = circuit_rows(
-        setup, "knocked_out", {called[part]: _knocked_out(setup, part) for part in parts}, "completeness"
+        setup, "knocked_out", {called[part]: _knocked_out(setup, circuit, part) for part in parts}, "completeness"
     ).select("knocked_out", "prompt", pl.col(names).name.prefix("model_"))
     smaller = {called[part]: rest for part in parts if (rest := _without(circuit, part)) is not None}
     of_circuit = circuit_rows(setup, "knocked_out", smaller, "completeness").drop("kl")
@@ -119,7 +121,8 @@ def completeness(setup: Setup, circuit: Circuit) -> pl.DataFrame:
 def random_circuits(setup: Setup, circuit: Circuit) -> pl.DataFrame:
     """Circuits of the same size and kind with other components, drawn at random; number 0 is the circuit itself.
 
-    The wiring stays; heads are replaced by heads and MLPs by MLPs. Columns: number, prompt, and every metric.
+    The wiring stays; heads are replaced by heads and MLPs by MLPs, within the model by heads of the same layer alone
+    (`recast`). Columns: number, prompt, and every metric.
     """
     random = np.random.default_rng(setup.options.seed)
     drawn = [recast(setup.model, circuit, random) for _ in range(RANDOM)]
@@ -142,12 +145,10 @@ def _without(circuit: Circuit, part: Sequence[Node]) -> Circuit | None:
         return None
 
 
-def _knocked_out(setup: Setup, part: Sequence[Node]) -> Circuit:
-    """The model with a part of it ablated."""
-    last = setup.model.shape.n_layers - 1
-    return Circuit(
-        frozenset({Edge(stream(last), LOGITS)}), constants=frozenset((node, setup.ablation) for node in part)
-    )
+def _knocked_out(setup: Setup, circuit: Circuit, part: Sequence[Node]) -> Circuit:
+    """The model with a part of it ablated: as the circuit's absent edges are, if it is within the model."""
+    last, kind = setup.model.shape.n_layers - 1, circuit.absent or setup.ablation
+    return Circuit(frozenset({Edge(stream(last), LOGITS)}), constants=frozenset((node, kind) for node in part))
 
 
 def _parts_of(nodes: Sequence[Node], seed: int) -> list[tuple[Node, ...]]:
@@ -269,8 +270,11 @@ def summary(tables: Tables) -> str:
 def _figures(tables: Tables) -> dict[str, Figure]:
     """The circuit among random ones and, where it has components to leave out, what these are worth."""
     wiring = shorten(tables["judged_circuit"].select(in_one_line(pl.col("text"))).item(), _LINE, placeholder=" …")
+    metric, made = next(iter(_words(tables))), "their heads and MLPs drawn at random"
+    if wiring.startswith("absent: "):
+        made = "their heads drawn at random from the same layers"
     drawn: dict[str, Figure] = {
-        "random_circuits": random_circuits_figure(tables["random_circuits"], wiring, next(iter(_words(tables))))
+        "random_circuits": random_circuits_figure(tables["random_circuits"], wiring, made, metric)
     }
     if len(tables["completeness"]):
         drawn["minimality"] = minimality_figure(tables["minimality"], next(iter(_words(tables))))
@@ -314,6 +318,6 @@ def judge(model: Model, task: Task, circuit: Circuit | None = None, options: Opt
     setup.check()
     if circuit is None:
         JUDGED_CIRCUIT.check(setup)
-    else:
-        setup.measured[JUDGED_CIRCUIT.name] = quality_of(setup, circuit)
-    return Measurement(JUDGED_CIRCUIT, JUDGED_CIRCUIT.shown(setup))
+        return Measurement(JUDGED_CIRCUIT, JUDGED_CIRCUIT.shown(setup))
+    setup.measured[JUDGED_CIRCUIT.name] = quality_of(setup, circuit)
+    return Measurement(within_or_not(JUDGED_CIRCUIT, [circuit]), JUDGED_CIRCUIT.shown(setup))

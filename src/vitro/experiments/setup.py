@@ -310,7 +310,7 @@ class Setup:
         self, circuits: Sequence[Circuit], read: Read, what: str, *, watch: Sequence[Node] = ()
     ) -> dict[str, Tensor]:
         """`circuits.run_circuits` over the task's prompts, under a progress bar."""
-        kinds = {kind for circuit in circuits for _, kind in circuit.constants}
+        kinds = {kind for circuit in circuits for kind in circuit.constant_kinds}
         constants = {kind: self.constants(kind) for kind in sorted(kinds)}
         with bar(what) as progress:
             return run_circuits(

@@ -45,11 +45,13 @@ def keep_curve(table: pl.DataFrame, said: Said) -> alt.LayerChart:
     )
 
 
-def random_circuits_figure(table: pl.DataFrame, wiring: str, metric: str = "among_answers") -> alt.LayerChart:
+def random_circuits_figure(
+    table: pl.DataFrame, wiring: str, made: str, metric: str = "among_answers"
+) -> alt.LayerChart:
     """A histogram from the table `random_circuits` of the mean of a metric.
 
-    The circuit itself is a line; `wiring` says which it is. Among the answers, because small circuits leave most
-    probability to other tokens.
+    The circuit itself is a line; `wiring` says which it is, `made` how the others were drawn. Among the answers,
+    because small circuits leave most probability to other tokens.
     """
     means = table.group_by("number").agg(pl.col(metric).mean().alias("mean")).sort("number")
     judged, random = means.filter(number=0), means.filter(pl.col("number") > 0)
@@ -80,7 +82,7 @@ def random_circuits_figure(table: pl.DataFrame, wiring: str, metric: str = "amon
     return dress(
         alt.LayerChart(layer=[bars, line, label], width=_WIDTH, height=_HEIGHT),
         "The circuit among random ones of its kind",
-        f"{random.height} circuits of the same wiring, their heads and MLPs drawn at random.",
+        f"{random.height} circuits of the same wiring, {made}.",
         f"The circuit: {wiring}",
     )
 

@@ -1,99 +1,120 @@
 """Edges by how much cutting them changes."""
 
+from collections.abc import Collection, Mapping
+from math import ceil, floor, log10
+from typing import Any
+
 import altair as alt
 import polars as pl
 
 from vitro.figures.look import BLUE, FAINT, GRID, INK, RED, dress, panel_title, values
-from vitro.figures.quantities import of_change
 from vitro.tables.quantities import QUANTITIES
 
-_POINTS = 2000
-"""Points of a panel: more would make the page heavy, and the rest lie on one another at 0."""
 EDGE_NAME = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null("")).alias("edge")
 """An edge as EAP-IG writes it: `m0->a9.h1<v>`."""
 
 _SHOWN = 40
 _ROW = 15
+_STRONGEST = 150
+_OTHERS = 200
+"""Points of a panel, of the strongest by each axis and of all others: tens of thousands would make the page heavy."""
+_PANEL = 240
 
 
-def strongest_edges(edges: pl.DataFrame, column: str, how: str = "edge cut minus clean") -> alt.LayerChart:
+def strongest_edges(
+    edges: pl.DataFrame, columns: Mapping[str, str], axis: str, what: str, sense: str
+) -> alt.LayerChart:
     """Bars of the strongest edges of a table of means, in order of strength.
 
-    edges: edge, `column` (the change that they are ranked by), answer_logit_change, answer_prob_change.
+    edges: edge and the `columns`, the strongest first. columns: what each is in words; the first is drawn. axis: its
+    name on the axis. what: it in words. sense: how to read it.
     """
-    shown = edges.head(_SHOWN)
-    value = of_change(column)
+    shown = edges.head(_SHOWN).select("edge", *columns)
+    column = next(iter(columns))
     y = alt.Y("edge:N", sort=shown["edge"].to_list(), title=None, axis=alt.Axis(labelLimit=200, ticks=False))
     zero_line = alt.condition("datum.value === 0", alt.value(INK), alt.value(GRID))
-    axis = alt.Axis(domain=False, ticks=False, gridColor=zero_line, tickCount=6)
+    ticks = alt.Axis(domain=False, ticks=False, gridColor=zero_line, tickCount=6)
     bars = (
         alt.Chart()
         .mark_bar()
         .encode(
-            x=alt.X(f"{column}:Q", title=f"change ({value.unit})", axis=axis),
+            x=alt.X(f"{column}:Q", title=axis, axis=ticks),
             y=y,
             color=alt.when(f"datum.{column} < 0").then(alt.value(RED)).otherwise(alt.value(BLUE)),
             tooltip=[
                 alt.Tooltip("edge:N"),
-                alt.Tooltip(f"{column}:Q", title=value.words, format="+.4g"),
-                alt.Tooltip("answer_logit_change:Q", title="answer's logit", format="+.4g"),
-                alt.Tooltip("answer_prob_change:Q", title="answer's probability", format="+.4g"),
+                *(alt.Tooltip(f"{name}:Q", title=words, format="+.4g") for name, words in columns.items()),
             ],
         )
     )
-    columns = dict.fromkeys(("edge", column, "answer_logit_change", "answer_prob_change"))
-    figure = alt.LayerChart(layer=[bars]).properties(
-        data=values(shown.select(*columns)), width=560, height=_ROW * len(shown)
-    )
+    figure = alt.LayerChart(layer=[bars]).properties(data=values(shown), width=560, height=_ROW * len(shown))
     return dress(
-        figure,
-        f"The {len(shown)} strongest of {len(edges):,} edges: change of {value.words}",
-        f"Mean over the prompts, {how}; {value.sense}.",
+        figure, f"The {len(shown)} strongest of {len(edges):,} edges: {what}", f"Mean over the prompts; {sense}"
     )
 
 
-def edge_agreement(table: pl.DataFrame, correlations: pl.DataFrame, metric: str) -> alt.HConcatChart:
-    """Exact effects across, approximate ones up, a panel for each approximation, with the diagonal.
+def edge_agreement(
+    table: pl.DataFrame, agreement: pl.DataFrame, unsigned: Collection[str], metric: str
+) -> alt.ConcatChart:
+    """Exact effects across, scores up, a panel for each score; with the diagonal where both are effects.
 
-    table: source, target, input, approximation, exact, approximate. correlations: approximation, rank correlation, ...
-    metric: what the effects are changes of.
+    table: by, source, target, input, exact, score. agreement: by, rank correlation, of sizes. unsigned: the scores that
+    are no effects, whose panels show the sizes of effects. metric: what the effects are on.
     """
-    size = pl.max_horizontal(pl.col("exact").abs(), pl.col("approximate").abs())
-    axis = alt.Axis(domain=False, ticks=False, gridColor=GRID, tickCount=6)
     panels = []
-    for approximation, rank, _ in correlations.iter_rows():
-        edges = table.filter(approximation=approximation).with_columns(EDGE_NAME)
-        shown = (
-            edges.sort(size, descending=True, maintain_order=True).head(_POINTS).select("edge", "exact", "approximate")
-        )
-        reach = float(shown.select(pl.max_horizontal(pl.all().exclude("edge").abs().max())).item() or 1.0) * 1.05
-        x = alt.X("exact:Q", title="exact change (nats)", axis=axis, scale=alt.Scale(domain=[-reach, reach]))
-        y = alt.Y("approximate:Q", title="estimated (nats)", axis=axis, scale=alt.Scale(domain=[-reach, reach]))
-        diagonal = alt.Chart(
-            alt.InlineData([{"exact": -reach, "approximate": -reach}, {"exact": reach, "approximate": reach}])
-        )
-        points = (
-            alt.Chart(values(shown))
-            .mark_circle(size=22, opacity=0.6, color=BLUE)
-            .encode(
-                x=x,
-                y=y,
-                tooltip=[
-                    alt.Tooltip("edge:N"),
-                    alt.Tooltip("exact:Q", format="+.4g"),
-                    alt.Tooltip("approximate:Q", title=approximation, format="+.4g"),
-                ],
-            )
-        )
-        title = panel_title(f"{approximation}: rank correlation {rank:.3f}")
-        panels.append(
-            alt.LayerChart(
-                layer=[diagonal.mark_line(color=FAINT, strokeDash=[4, 4]).encode(x=x, y=y), points]
-            ).properties(width=360, height=360, title=title)
-        )
+    for name, rank, of_sizes in agreement.select("by", "rank correlation", "of sizes").iter_rows():
+        edges = _thinned(table.filter(by=name).select(EDGE_NAME, "exact", "score"))
+        across, up = (_reach(edges[axis]) for axis in ("exact", "score"))
+        if name in unsigned:
+            sizes = edges.with_columns(pl.col("exact", "score").abs())
+            panels.append(_points(sizes, name, f"{name}: {of_sizes:.3f}, of sizes", across, up, 0))
+        else:
+            reach = max(across, up)
+            panels.append(_points(edges, name, f"{name}: {rank:.3f}, of sizes {of_sizes:.3f}", reach, reach, -1))
     return dress(
-        alt.HConcatChart(hconcat=panels),
-        "What gradients say of the edges, against what cutting them does",
-        f"Mean change of {QUANTITIES[metric].words}. Rank correlation: over all edges; drawn: the "
-        f"{min(_POINTS, len(table) // len(panels)):,} strongest.",
+        alt.concat(*panels, columns=3),
+        "What scores say of the edges, against what cutting them does",
+        f"Mean effect on {QUANTITIES[metric].words}, positive where the edge helps; linear near 0, else logarithmic.",
+        f"Numbers: rank correlations of all edges. Drawn: the {_STRONGEST} strongest by either, and some others.",
     )
+
+
+def _thinned(edges: pl.DataFrame) -> pl.DataFrame:
+    """The strongest edges by either axis, and evenly spread ones of the others."""
+    ranks = [pl.col(axis).abs().rank("ordinal", descending=True) for axis in ("exact", "score")]
+    strong = edges.select(pl.min_horizontal(ranks) <= _STRONGEST).to_series()
+    others = edges.filter(~strong)
+    return pl.concat([edges.filter(strong), others.gather_every(max(1, len(others) // _OTHERS)).head(_OTHERS)])
+
+
+def _reach(values: pl.Series) -> float:
+    return float(abs(values.to_numpy()).max() or 1.0) * 1.05
+
+
+def _points(edges: pl.DataFrame, name: str, title: str, across: float, up: float, lowest: int) -> alt.LayerChart:
+    x = alt.X("exact:Q", title="exact" + ("" if lowest else ", size"), **_symlog(across, lowest))
+    y = alt.Y("score:Q", title=name, **_symlog(up, lowest))
+    points = (
+        alt.Chart(values(edges))
+        .mark_circle(size=18, opacity=0.5, color=BLUE)
+        .encode(
+            x=x,
+            y=y,
+            tooltip=[
+                alt.Tooltip("edge:N"),
+                alt.Tooltip("exact:Q", format="+.4g"),
+                alt.Tooltip("score:Q", title=name, format="+.4g"),
+            ],
+        )
+    )
+    ends = [{"exact": end * across, "score": end * up} for end in (lowest, 1)] if lowest else []
+    diagonal = alt.Chart(alt.InlineData(ends)).mark_line(color=FAINT, strokeDash=[4, 4]).encode(x=x, y=y)
+    return alt.LayerChart(layer=[diagonal, points]).properties(width=_PANEL, height=_PANEL, title=panel_title(title))
+
+
+def _symlog(reach: float, lowest: int) -> dict[str, Any]:
+    """A scale from `lowest` times the reach to the reach: linear below a 300th of it, logarithmic above."""
+    powers = [10.0**power for power in range(ceil(log10(reach / 100)), floor(log10(reach)) + 1)]
+    ticks = sorted({0.0, *powers, *(lowest * power for power in powers)})
+    scale = alt.Scale(type="symlog", constant=reach / 300, domain=[lowest * reach, reach], nice=False)
+    return {"scale": scale, "axis": alt.Axis(domain=False, ticks=False, gridColor=GRID, values=ticks, format="~g")}

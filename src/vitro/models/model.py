@@ -182,6 +182,19 @@ class Model(ABC):
     def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
         """W_V of every head, repeated where heads share it: a head's values are `head_norm(resid) @ w_value + b_V`."""
 
+    def per_head(self, layer: int) -> list[tuple[Float[Tensor, "head d_model d_head"], Float[Tensor, "head d_head"]]]:
+        """The weight and bias by which each head makes its queries, its keys and its values of a stream of its own.
+
+        Before any rotation, they are `head_norm(resid) @ weight[head] + bias[head]`.
+        """
+        weights = (self.w_query(layer), self.w_key(layer), self.w_value(layer))
+        zero = weights[0].new_zeros(1, 1, self.shape.d_model)
+        biases = (part[0, 0] for part in self.project(layer, zero))
+        return [
+            (weight, bias.repeat_interleave(self.shape.n_heads // len(bias), dim=0))
+            for weight, bias in zip(weights, biases, strict=True)
+        ]
+
     @abstractmethod
     def head_norm(self, layer: int) -> Any:
         """The norm between the stream and a block's heads."""

@@ -31,7 +31,7 @@ from vitro.tables.labels import (
 )
 from vitro.tables.mlps import best_to_worst
 from vitro.tables.schema import Schema, SchemaError
-from vitro.tables.schemas import SCHEMAS, checked
+from vitro.tables.schemas import SCHEMAS, SCORE_TABLES, checked
 from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck
 
 Tables = Mapping[str, pl.DataFrame]
@@ -44,6 +44,7 @@ __all__ = [
     "FLOOR",
     "RARE",
     "SCHEMAS",
+    "SCORE_TABLES",
     "SUPPRESSES",
     "Leader",
     "Said",

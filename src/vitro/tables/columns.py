@@ -60,8 +60,8 @@ CIRCUIT = text("circuit", "the circuit's name")
 SOURCE = text("source", "the node that writes: `input`, `a9.h1`, `m9`")
 TARGET = text("target", "the node that reads")
 INPUT = text("input", "by which of its inputs a head reads: q, k or v; null for MLPs and logits", nullable=True)
-APPROXIMATION = text(
-    "approximation", "EAP (the gradient of the clean run) or EAP-IG (the mean of five, see `--ig-endpoints`)"
+SCORE = value(
+    "score", "what the edge is worth, by the score that the table is named after; positive: it helps the metric"
 )
 LEVELS = levels()
 MODEL_LEVELS = levels("model_", "the same of the model: {}")
@@ -80,6 +80,6 @@ CHANGE_COLUMNS = tuple(
 SHARED = (
     PROMPT, LABEL, RIGHT, WRONG, LAYER, HEAD, STAGE, POSITION, TOKEN_ID, TOKEN, RANK, PROB, METHOD, ALPHA, ANSWER_PROB,
     WRONG_PROB, ANSWER_RANK, LISTED_RANK, TOP_TOKEN, TOP_PROB, LOGIT, NORMALIZED, WEIGHT, KL, CIRCUIT, SOURCE, TARGET,
-    INPUT, APPROXIMATION,
+    INPUT, SCORE,
 )  # fmt: skip
 """The columns that the page on tables explains once."""

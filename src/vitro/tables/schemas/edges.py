@@ -1,34 +1,38 @@
 """Tables of the model's edges."""
 
-from vitro.tables.columns import APPROXIMATION, CHANGE_COLUMNS, INPUT, METHOD, PROMPT, SOURCE, TARGET
-from vitro.tables.schema import Schema, value
+from collections.abc import Mapping
+
+from vitro.options import SCORES, ScoreName
+from vitro.tables.columns import CHANGE_COLUMNS, INPUT, METHOD, PROMPT, SCORE, SOURCE, TARGET
+from vitro.tables.schema import Schema, text, value
+
+SCORE_TABLES: Mapping[ScoreName, str] = {
+    name: "edges" if name == "exact" else f"edges_{name.replace('-', '_')}"
+    for name in SCORES
+    if name not in ("eap-ig-activations", "relp", "flow")
+}
+"""The table of each score of edges."""
+
+
+def _scored(name: ScoreName, table: str) -> Schema:
+    row = "each prompt and edge, " + ("cut alone" if name == "exact" else f"scored by `{name}`")
+    columns = CHANGE_COLUMNS if name == "exact" else (SCORE,)
+    return Schema(table, row, table, (PROMPT, SOURCE, TARGET, INPUT, METHOD, *columns), f"edges --scores {name}")
+
 
 SCHEMAS = (
-    Schema(
-        "edges_approx",
-        "each prompt, edge and approximation of what cutting it changes",
-        "edges_approx",
-        (PROMPT, SOURCE, TARGET, INPUT, METHOD, APPROXIMATION, *CHANGE_COLUMNS),
-        "edges",
-    ),
-    Schema(
-        "edges",
-        "each prompt and edge, cut alone",
-        "edges",
-        (PROMPT, SOURCE, TARGET, INPUT, METHOD, *CHANGE_COLUMNS),
-        "edges",
-    ),
+    *(_scored(name, table) for name, table in SCORE_TABLES.items()),
     Schema(
         "edges_agreement",
-        "each edge and approximation",
+        "each score beside `exact`, and edge",
         "edges_agreement",
         (
+            text("by", "the score, as `--scores` takes it"),
             SOURCE,
             TARGET,
             INPUT,
-            APPROXIMATION,
-            value("exact", "the mean change, over prompts, of the metric by which edges are ranked, cut exactly"),
-            value("approximate", "the same, approximated"),
+            value("exact", "the mean, over prompts, of what the metric loses where the edge is cut", "nats"),
+            value("score", "the mean of its score"),
         ),
         "edges",
     ),

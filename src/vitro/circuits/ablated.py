@@ -1,0 +1,139 @@
+"""The wholly ablated run of some prompts, which circuits within the model start from, where it is not the clean one."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vitro.circuits.constants import Constants, Nodes
+from vitro.engine import Clean, Tree
+from vitro.models import Model
+
+
+@dataclass(frozen=True, eq=False)
+class AblatedLayer:
+    """A block of which every component puts out its ablated output. `out`: the nodes that leave it."""
+
+    resid_pre: Float[Tensor, "node d_model"]
+    q: Float[Tensor, "node head d_head"]
+    """What heads make of the ablated stream; keys and values are repeated where heads share them."""
+    k: Float[Tensor, "node head d_head"]
+    v: Float[Tensor, "node head d_head"]
+    z: Float[Tensor, "out head d_head"]
+    """The ablated output itself, as is the MLP's."""
+    mlp_in: Float[Tensor, "out d_model"]
+    mlp_out: Float[Tensor, "out d_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class Attending:
+    """Some changing nodes as queries: each by a prompt that passes through it, with that prompt's nodes as keys."""
+
+    queries: Int[Tensor, "prompt query"]
+    """Places among the changing nodes; any of them after a prompt's last."""
+    keys: Int[Tensor, "prompt key"]
+    """Places among all nodes of the tree followed by the changing ones."""
+    back: Int[Tensor, " out"]
+    """Where each of the nodes stands among all queries."""
+    distance: Int[Tensor, "prompt query key"]
+    """How many positions back the key is."""
+
+    @classmethod
+    def of(
+        cls, tree: Tree, prompt_of: Int[Tensor, " any"], changing: Int[Tensor, " node"], out: Int[Tensor, " out"]
+    ) -> "Attending":
+        """prompt_of: a prompt of the tree that passes through each node; out: places among the changing ones."""
+        n_nodes = len(tree.tokens)
+        place = torch.arange(n_nodes)
+        place[changing] = n_nodes + torch.arange(len(changing))
+        prompts, slot = prompt_of[changing[out]].unique(return_inverse=True)
+        groups = [(slot == number).nonzero()[:, 0] for number in range(len(prompts))]
+        widest = max(map(len, groups))
+        queries, back = torch.zeros(len(groups), widest, dtype=torch.long), torch.zeros(len(out), dtype=torch.long)
+        for number, group in enumerate(groups):
+            queries[number, : len(group)] = out[group]
+            queries[number, len(group) :] = out[group[0]]
+            back[group] = number * widest + torch.arange(len(group))
+        positions = tree.positions[changing][queries]
+        paths = tree.paths[prompts][:, : int(positions.max()) + 1]
+        # Beyond a prompt's end nothing attends: its first node stands there.
+        keys = place[torch.where(paths >= 0, paths, paths[:, :1])]
+        return cls(queries, keys, back, positions[..., None] - torch.arange(paths.shape[1]))
+
+    def to(self, device: torch.device) -> "Attending":
+        """The same on a device."""
+        return Attending(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+    def mask(self, window: int | None) -> Bool[Tensor, "prompt 1 query key"]:
+        """Which keys a query attends to."""
+        seen = self.distance >= 0
+        return (seen if window is None else seen & (self.distance < window))[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Ablated:
+    """The ablated run at the nodes at which it differs from the clean one; in the last block, where it is read."""
+
+    clean: Clean
+    positions: Int[Tensor, " node"]
+    input_change: Float[Tensor, "node d_model"]
+    """The clean input minus the ablated one."""
+    layers: tuple[AblatedLayer, ...]
+    resid_final: Float[Tensor, "final d_model"]
+    attending: tuple[Attending, Attending]
+    """All changing nodes, and the final ones among them."""
+    finals: Int[Tensor, " final"]
+    """The final nodes' places among the changing ones."""
+    prompts: Int[Tensor, " prompt"]
+    """The prompts that change at all,"""
+    final_of: Int[Tensor, " prompt"]
+    """and which of the finals is theirs."""
+
+    @property
+    def model(self) -> Model:
+        """As it runs these prompts."""
+        return self.clean.model
+
+    @classmethod
+    def of(cls, clean: Clean, constants: Constants, first_prompt: int) -> "Ablated | None":
+        """first_prompt: the number of the tree's first. None where nothing changes."""
+        model, tree, device = clean.model, clean.tree, clean.model.device
+        changing = constants.changing(tree, first_prompt)
+        if not len(changing):
+            return None
+        place = torch.full_like(tree.tokens, -1)
+        place[changing] = torch.arange(len(changing))
+        prompts = (place[tree.finals] >= 0).nonzero()[:, 0]
+        finals, final_of = place[tree.finals[prompts]].unique(return_inverse=True)
+        nodes = Nodes.of(tree, first_prompt, tree.tokens.device)
+        attending = tuple(
+            Attending.of(tree, nodes.prompt - first_prompt, changing, out).to(device)
+            for out in (torch.arange(len(changing)), finals)
+        )
+        nodes = Nodes(nodes.prompt[changing].to(device), nodes.position[changing].to(device))
+        changing, finals = changing.to(device), finals.to(device)
+
+        embed = constants.embed_at(model, nodes)
+        resid, layers = embed, []
+        per_key = model.shape.n_heads // model.shape.n_kv_heads
+        for layer in range(model.shape.n_layers):
+            q, k, v = model.qkv(layer, resid[None], nodes.position)
+            k, v = (shared[0].repeat_interleave(per_key, dim=1) for shared in (k, v))
+            z, mlp = constants.z_at(model, layer, nodes), constants.mlp_at(model, layer, nodes)
+            pre, out = resid, finals if layer == model.shape.n_layers - 1 else slice(None)
+            z, mlp, resid = z[out], mlp[out], resid[out]
+            mid = resid + model.attn_out(layer, z[None])[0]
+            layers.append(AblatedLayer(pre, q[0], k, v, z, resid if model.parallel else mid, mlp))
+            resid = mid + mlp
+        return cls(
+            clean=clean,
+            positions=nodes.position,
+            input_change=clean.layers[0].resid_pre[changing] - embed,
+            layers=tuple(layers),
+            resid_final=resid,
+            attending=(attending[0], attending[1]),
+            finals=finals,
+            prompts=prompts.to(device),
+            final_of=final_of.to(device),
+        )

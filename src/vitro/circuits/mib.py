@@ -1,0 +1,229 @@
+"""Graphs as files of EAP-IG and the Mechanistic Interpretability Benchmark (MIB), read: scores of edges, and circuits.
+
+A file lists the whole graph of a model, as JSON
+{"cfg": {"n_layers", "n_heads", "parallel_attn_mlp", "d_model"}, "nodes": {"m0": {"in_graph", "score"}},
+"edges": {"m0->a9.h1<q>": {"score", "in_graph"}}} (https://github.com/hannamw/EAP-IG, `Graph.to_json`), or as tensors
+with a row for each node that writes and a column for each input that reads (`Graph.to_pt`).
+"""
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.circuits.file_bytes import file_bytes
+from vitro.circuits.graph import Graph, Mask
+from vitro.circuits.nodes import INPUTS, LOGITS, CircuitError
+
+MOST_EDGES = 20_000_000
+"""A file that claims a larger graph is not believed; one of 32 layers with 32 heads each has 1.6 million."""
+_KEYS = ("cfg", "nodes", "edges")
+_TENSOR_KEYS = ("cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph", "nodes_in_graph")
+
+
+@dataclass(frozen=True, eq=False)
+class MibFile:
+    """What a file says of a model's graph.
+
+    mask: the edges of its circuit. scores: of the edges, in the graph's order, NaN where it has none. node_scores: of
+    the nodes that write, in the graph's order, NaN where it has none. d_model: None in older files.
+    """
+
+    graph: Graph
+    d_model: int | None
+    mask: Mask
+    scores: Float[np.ndarray, " edge"]
+    node_scores: Float[np.ndarray, " source"]
+
+    def ranking(self) -> Float[np.ndarray, " edge"]:
+        """A score for every edge. Where only nodes are scored, an edge has its source's.
+
+        CircuitError where an edge has none, where one is infinite, and where all are the same.
+
+        >>> from vitro.circuits import to_importances
+        >>> graph = Graph.of(model)
+        >>> read_mib(to_importances(graph, np.arange(len(graph)), 64)).ranking()[:3]
+        array([0., 1., 2.])
+        """
+        scores = self.scores
+        if len(set(scores[~np.isnan(scores)])) < 2 and not np.isnan(self.node_scores).all():
+            scores = self.node_scores[self.graph.source_of]
+        if np.isnan(scores).all():
+            raise CircuitError("it holds no scores; what works: a file whose edges have them, as importances.json")
+        if not (finite := np.isfinite(scores)).all():
+            edge, score = self.graph.edges[int(finite.argmin())], scores[finite.argmin()]
+            says = f"the score of {edge} is {score}" if np.isinf(score) else f"it has no score, or NaN, of {edge}"
+            raise CircuitError(f"{says}; a ranking needs a number for every edge")
+        if np.ptp(scores) == 0:
+            raise CircuitError(f"all its scores are {scores[0]:g}, which ranks nothing")
+        return scores
+
+
+def read_mib(
+    file: str | PathLike[str] | Mapping[str, Any], graph: Graph | None = None, d_model: int | None = None
+) -> MibFile:
+    """A file of EAP-IG or MIB: JSON, or tensors (.pt), told apart by what is in it. Nothing in it is executed.
+
+    file: a path, or the JSON read from it. graph, d_model: the model's, which the file has to fit; None: any.
+    CircuitError, in one line, for what cannot be read, is no such file, or is a file of another model.
+
+    >>> cfg = {"n_layers": 1, "n_heads": 1, "parallel_attn_mlp": False}
+    >>> len(read_mib({"cfg": cfg, "nodes": {}, "edges": {"input->m0": {"in_graph": True}}}).graph)
+    8
+    """
+    try:
+        content = file if isinstance(file, Mapping) else _parsed(file_bytes(Path(file)))
+        if isinstance(content, Mapping) and set(_TENSOR_KEYS) <= set(content):
+            return _of_tensors(content, _graph(content["cfg"], graph, d_model))
+        if not (isinstance(content, Mapping) and all(isinstance(content.get(key), Mapping) for key in _KEYS)):
+            raise CircuitError("a circuit of EAP-IG or MIB has cfg, nodes and edges, each a JSON object")
+        return _of_json(content, _graph(content["cfg"], graph, d_model))
+    except CircuitError as error:
+        name = "the graph" if isinstance(file, Mapping) else file
+        raise CircuitError(f"{name}: {error}") from None
+
+
+def is_tensors(content: bytes) -> bool:
+    """Whether this is a .pt file, in today's form (a zip archive) or the older one (a pickle).
+
+    >>> is_tensors(b"{}")
+    False
+    """
+    return content.startswith((b"PK\x03\x04", b"\x80\x02"))
+
+
+def _parsed(content: bytes) -> Any:
+    if is_tensors(content):
+        try:
+            # Tensors, numbers and texts alone: a pickle that would call anything is refused before it does.
+            return torch.load(BytesIO(content), weights_only=True, map_location="cpu")
+        except pickle.UnpicklingError:
+            raise CircuitError("it is not a graph of EAP-IG: it holds more than tensors, numbers and texts") from None
+        except Exception:
+            # torch says in many ways that a file is cut short or damaged.
+            raise CircuitError("it is damaged, or no .pt file of torch") from None
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise CircuitError("this is not JSON; a circuit of EAP-IG or MIB, saved as .json, is") from None
+
+
+def _graph(cfg: Any, fits: Graph | None, d_model: int | None) -> tuple[Graph, int | None]:
+    """The graph that a file is of, and its width. CircuitError where it is not the one that it has to fit."""
+    layers, heads, parallel, width = (
+        cfg.get(key) if isinstance(cfg, Mapping) else None
+        for key in ("n_layers", "n_heads", "parallel_attn_mlp", "d_model")
+    )
+    # JSON's true is one of Python's integers.
+    if type(layers) is not int or type(heads) is not int or not isinstance(parallel, bool):
+        raise CircuitError("cfg should give n_layers and n_heads, whole numbers, and parallel_attn_mlp, true or false")
+    if width is not None and type(width) is not int:
+        raise CircuitError("cfg should give d_model as a whole number")
+    if fits is not None:
+        here, there = (layers, heads, parallel, width), (fits.n_layers, fits.n_heads, fits.parallel, d_model)
+        if any(None not in pair and pair[0] != pair[1] for pair in zip(here, there, strict=True)):
+            raise CircuitError(f"it is of another model, of {_sizes(*here)}; this one has {_sizes(*there)}")
+    if layers < 1 or heads < 1 or 1.5 * (layers * (heads + 1)) ** 2 > MOST_EDGES:
+        raise CircuitError(f"cfg says {layers} layers of {heads} heads, and no model has these")
+    return Graph(layers, heads, parallel), width
+
+
+def _sizes(layers: int, heads: int, parallel: bool, width: int | None) -> str:
+    mlps = "MLPs beside" if parallel else "MLPs after"
+    return f"{layers} layers of {heads} heads, {mlps} the heads" + (f", width {width}" if width is not None else "")
+
+
+def _of_json(content: Mapping[str, Any], of: tuple[Graph, int | None]) -> MibFile:
+    graph, width = of
+    sizes = f"a model with {graph.n_layers} layers of {graph.n_heads} heads"
+    places = {str(node): place for place, node in enumerate(graph.nodes)}
+    node_scores = np.full(len(places), np.nan)
+    for name, entry in content["nodes"].items():
+        if name not in places:
+            raise CircuitError(f"{name!r} is no node of {sizes}")
+        if _in_graph(name, entry) and isinstance(entry, Mapping) and not all(entry.get("neurons") or ()):
+            raise CircuitError(f"only some of {name}'s neurons are in the graph; Vitro's components are whole")
+        node_scores[places[name]] = _score(name, entry)
+    numbers = {str(edge): number for number, edge in enumerate(graph.edges)}
+    mask, scores = np.zeros(len(graph), dtype=bool), np.full(len(graph), np.nan)
+    for name, entry in content["edges"].items():
+        if name not in numbers:
+            raise CircuitError(f"{name!r} is no edge of {sizes}, as m0->a9.h1<q> or a9.h1->m9 can be")
+        mask[numbers[name]] = _in_graph(name, entry)
+        scores[numbers[name]] = _score(name, entry)
+    return MibFile(graph, width, mask, scores, node_scores[:-1])
+
+
+def _in_graph(name: str, entry: Any) -> bool:
+    """Whether a node or edge is in the circuit; in older files a node's entry is true or false itself."""
+    value = entry.get("in_graph") if isinstance(entry, Mapping) else entry
+    if not isinstance(value, bool):
+        raise CircuitError(f'{name}: its entry should hold "in_graph": true or false')
+    return value
+
+
+def _score(name: str, entry: Any) -> float:
+    """The score of a node or edge; NaN where it has none."""
+    value = entry.get("score") if isinstance(entry, Mapping) else None
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CircuitError(f"{name}: its score is {str(value)[:40]!r}, which is no number")
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _of_tensors(content: Mapping[str, Any], of: tuple[Graph, int | None]) -> MibFile:
+    graph, width = of
+    rows = [str(node) for node in graph.sources]
+    columns = [name for layer in range(graph.n_layers) for name in _readers(graph, layer)] + [str(LOGITS)]
+    if content["src_nodes"] != rows or content["dst_nodes"] != columns:
+        raise CircuitError("its src_nodes and dst_nodes are not those of its cfg, in the order of EAP-IG")
+    shapes: dict[str, tuple[int, ...]] = {
+        **dict.fromkeys(("edges_scores", "edges_in_graph"), (len(rows), len(columns))),
+        **dict.fromkeys(("nodes_in_graph", "nodes_scores"), (len(rows),)),
+    }
+    for name, shape in shapes.items():
+        tensor = content.get(name)
+        if tensor is None and name == "nodes_scores":
+            continue
+        if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
+            raise CircuitError(f"{name} should be a tensor of shape {list(shape)}")
+        if name.endswith("in_graph") and tensor.dtype != torch.bool:
+            raise CircuitError(f"{name} should hold true and false")
+    whole, neurons = content["nodes_in_graph"], content.get("neurons_in_graph")
+    if isinstance(neurons, Tensor) and not (len(neurons) == len(rows) and neurons[whole].all()):
+        raise CircuitError("only some neurons of its nodes are in the graph; Vitro's components are whole")
+    index = graph.source_of, _column_of(graph)
+    node_scores = content.get("nodes_scores")
+    return MibFile(
+        graph,
+        width,
+        content["edges_in_graph"].numpy()[index],
+        content["edges_scores"].double().numpy()[index],
+        np.full(len(rows), np.nan) if node_scores is None else node_scores.double().numpy(),
+    )
+
+
+def _readers(graph: Graph, layer: int) -> list[str]:
+    """The inputs of a layer in the order of `Graph.to_pt`: all queries, all keys, all values, the MLP."""
+    return [*(f"a{layer}.h{head}<{name}>" for name in INPUTS for head in range(graph.n_heads)), f"m{layer}"]
+
+
+def _column_of(graph: Graph) -> Int[np.ndarray, " edge"]:
+    """Of each edge, the column of its reader's input."""
+    layer, place = np.divmod(graph.reader_of - 1, graph.n_heads + 1)
+    is_mlp = place == graph.n_heads
+    within = np.where(is_mlp, 3 * graph.n_heads, graph.input_of * graph.n_heads + place)
+    return layer * (3 * graph.n_heads + 1) + within

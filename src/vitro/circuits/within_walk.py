@@ -1,0 +1,135 @@
+"""A batch of circuits within the model, run layer by layer at the nodes at which anything changes."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.circuits.ablated import Ablated, AblatedLayer
+from vitro.circuits.within_plan import Block, Layer, Piece, Plan, n_sums
+from vitro.engine import attend
+
+
+class Walk:
+    """Runs a plan. What an output adds to the streams that read it is its difference from its ablated output."""
+
+    def __init__(self, ablated: Ablated, plan: Plan, streams: int) -> None:
+        """streams: how many are worked on at once."""
+        self.ablated, self.plan, self.streams = ablated, plan, streams
+        self.model = ablated.model
+        self.sent = plan.sent(self.model.device)
+        size = (len(ablated.positions), plan.n_outputs, self.model.shape.d_model)
+        self.written: Float[Tensor, "node output d_model"] = ablated.input_change.new_empty(size)
+
+    def run(self) -> Float[Tensor, "circuit prompt d_model"]:
+        """What the logits of each circuit read."""
+        for _ in self.layers():
+            pass
+        return self.finals()
+
+    def layers(self) -> Iterator[Tensor]:
+        """Run layer by layer; gives what each has written, and what the input has before them."""
+        if self.plan.n_outputs:
+            self.written[:, 0] = self.ablated.input_change
+            yield self.written[:, :1]
+        done = 1
+        for layer, (steps, ablated) in enumerate(zip(self.plan.layers, self.ablated.layers, strict=True)):
+            n_new = steps.head_of.shape[0] + steps.mlp_outputs.shape[0]
+            self._heads(layer, steps, ablated)
+            self._mlps(layer, steps, ablated)
+            yield self.written[:, done : done + n_new]
+            done += n_new
+
+    def finals(self) -> Float[Tensor, "circuit prompt d_model"]:
+        """The stream after the last block, at each prompt's final node."""
+        ablated, clean = self.ablated, self.ablated.clean
+        base = ablated.resid_final
+        sums = [self._sums(self.plan.final_sums, base, nodes) for nodes in self._chunks(self.plan.final_sums)]
+        streams = torch.cat([base[:, None], torch.cat(sums)], dim=1) if sums else base[:, None]
+        streams = streams[:, self._at(self.plan.final_of)]
+        resid = clean.resid_final[clean.there.finals].repeat(streams.shape[1], 1, 1)
+        resid[:, ablated.prompts] = streams[ablated.final_of].transpose(0, 1)
+        return resid
+
+    def _at(self, piece: Piece) -> Int[Tensor, "..."]:
+        return piece.of(self.sent)
+
+    def _chunks(self, blocks: Sequence[Block]) -> Iterator[slice]:
+        """The nodes at which outputs are written, as many at once as the number of sums allows; none without sums."""
+        if width := n_sums(blocks):
+            size = max(1, self.streams // width)
+            for start in range(0, len(self.written), size):
+                yield slice(start, start + size)
+
+    def _sums(
+        self, blocks: Sequence[Block], base: Float[Tensor, "out d_model"], nodes: slice
+    ) -> Float[Tensor, "node sum d_model"]:
+        """The ablated stream plus the outputs of each sum, at some of the nodes."""
+        base, written = base[nodes, None], self.written[nodes]
+        sums = []
+        for block in blocks:
+            has = self._at(block.has).to(base.dtype).expand(len(base), -1, -1)
+            sums.append(torch.baddbmm(base, has, written[:, self._at(block.outputs)]))
+        return torch.cat(sums, dim=1)
+
+    def _heads(self, layer: int, steps: Layer, ablated: AblatedLayer) -> None:
+        last = layer == self.model.shape.n_layers - 1
+        q, k, v = self._project(layer, steps, ablated)
+        if last:
+            # From here on only the final nodes are read.
+            self.written = self.written[self.ablated.finals]
+        if not steps.head_outputs:
+            return
+        z = self._mixed(layer, steps, (q, k, v), last)
+        first, w_out = steps.head_outputs[0][1].start, self.model.w_out(layer)
+        for head, outputs in steps.head_outputs:
+            change = z[:, outputs.start - first : outputs.stop - first] - ablated.z[:, head, None]
+            self.written[:, outputs] = change @ w_out[head]
+
+    def _project(self, layer: int, steps: Layer, ablated: AblatedLayer) -> list[Float[Tensor, "node _made d_head"]]:
+        """Queries, keys and values, rotated: every head's of the ablated stream, and those that are made of sums."""
+        model, made = self.model, []
+        for projections, like in zip(steps.projections, (ablated.q, ablated.k, ablated.v), strict=True):
+            n_made = projections[-1].made.stop if projections else 0
+            made.append(like.new_empty((len(like), n_made, like.shape[-1])))
+        weights = model.per_head(layer) if steps.head_sums else ()
+        for nodes in self._chunks(steps.head_sums):
+            normed = model.head_norm(layer)(self._sums(steps.head_sums, ablated.resid_pre, nodes))
+            for (weight, bias), projections, out in zip(weights, steps.projections, made, strict=True):
+                for projection in projections:
+                    read = normed[:, self._at(projection.sums)]
+                    out[nodes, projection.made] = read @ weight[projection.head] + bias[projection.head]
+        q, k = model.rotate(made[0][None], made[1][None], self.ablated.positions)
+        pairs = ((ablated.q, q[0]), (ablated.k, k[0]), (ablated.v, made[2]))
+        return [torch.cat(pair, dim=1) for pair in pairs]
+
+    def _mixed(
+        self, layer: int, steps: Layer, qkv: Sequence[Float[Tensor, "node _made d_head"]], last: bool
+    ) -> Float[Tensor, "out output d_head"]:
+        """z of every output of the layer's heads, at the nodes that leave it."""
+        model, clean = self.model, self.ablated.clean
+        attending = self.ablated.attending[last]
+        mask = attending.mask(model.window(layer))
+        made_from, head_of = self._at(steps.made_from), self._at(steps.head_of)
+        kv_head_of = head_of // (model.shape.n_heads // model.shape.n_kv_heads)
+        cached = (clean.layers[layer].k, clean.layers[layer].v)
+        # Heads are narrower than streams, and have each node once for every prompt that passes.
+        per_output = (attending.keys.numel() + len(clean.tree.tokens)) * model.shape.d_head // model.shape.d_model + 1
+        size = max(1, self.streams // per_output)
+        z = []
+        for start in range(0, len(head_of), size):
+            here = slice(start, start + size)
+            q = qkv[0][:, made_from[0, here]][attending.queries]
+            k, v = (
+                torch.cat([old[:, kv_head_of[here]], new[:, which[here]]])[attending.keys]
+                for old, new, which in zip(cached, qkv[1:], made_from[1:], strict=True)
+            )
+            z.append(attend(model, layer, q, k, v, mask).flatten(0, 1)[attending.back])
+        return torch.cat(z, dim=1)
+
+    def _mlps(self, layer: int, steps: Layer, ablated: AblatedLayer) -> None:
+        outputs = self._at(steps.mlp_outputs)
+        for nodes in self._chunks(steps.mlp_sums):
+            out = self.model.mlp_out(layer, self._sums(steps.mlp_sums, ablated.mlp_in, nodes))
+            self.written[nodes, outputs] = out - ablated.mlp_out[nodes, None]

@@ -1,0 +1,136 @@
+"""Every edge by each of the scores that edges can be ranked by: an experiment for each, all made and shown alike."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from vitro.discovery import Case
+from vitro.discovery import score_edges as scored
+from vitro.experiments.edges import EDGE, EDGES, N_SHOWN, NATS, edge_columns, edge_metric, size
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
+from vitro.figures import EDGE_NAME, Figure, strongest_edges
+from vitro.metrics import METRICS
+from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, OptionError, Options, ScoreName
+from vitro.tables import SCORE_TABLES, Tables, leader
+from vitro.tables.quantities import QUANTITIES
+from vitro.tasks import Task
+
+TITLES: Mapping[ScoreName, str] = {
+    "eap": "Every edge, by its gradient",
+    "eap-ig": "Every edge, by gradients between two inputs",
+    "eap-ig-activations": "Every edge, by gradients between two activations",
+    "relp": "Every edge, by relevance",
+    "flow": "Every edge, by what flows through it",
+    "random": "Every edge, at random",
+}
+_ESTIMATE = "Each bar is one edge: what the metric would lose without it, to first order, by "
+READINGS: Mapping[ScoreName, str] = {
+    "eap": f"{_ESTIMATE}the gradient of the clean run (attribution patching, EAP).",
+    "eap-ig": f"{_ESTIMATE}the mean gradient of runs whose input lies between the ablated and the clean one "
+    "(integrated gradients, EAP-IG).",
+    "eap-ig-activations": f"{_ESTIMATE}the mean gradient of runs in which what sources write lies between ablated and "
+    "clean (EAP-IG over activations).",
+    "relp": f"{_ESTIMATE}a gradient that holds attention, the norms' denominators and the gates constant (RelP).",
+    "flow": "Each bar is one edge: the share of what its reader reads that comes from its source (information flow "
+    "routes); it asks for no metric, and has no sign.",
+    "random": "Each bar is one edge with a number drawn for it: the floor under every other score.",
+}
+WITHOUT_METRIC: tuple[ScoreName, ...] = ("flow", "random")
+"""Scores that are no effect on the metric: only their order says something."""
+
+
+def edge_case(setup: Setup) -> Case:
+    """What edges are scored by: the swept prompts, the metric that edges are ranked by, and the edges' ablation."""
+    metric, swept, options = METRICS[edge_metric(setup.tables(PROMPTS))], setup.swept, setup.options
+    constants = swept.constants(setup.edge_ablation)
+    return Case(setup.model, swept.questions, metric, constants, options.ig_endpoints, options.seed, options.memory)
+
+
+def edge_scores(tables: Tables, name: ScoreName) -> Float[np.ndarray, " edge"]:
+    """The mean score of every edge over prompts, in the graph's order; of `exact`: what the metric loses by the cut.
+
+    tables: that of the score and, for `exact`, table `task`.
+
+    >>> edge_scores(vitro.score_edges(model, task, "eap").tables, "eap").shape
+    (262,)
+    """
+    table = tables[SCORE_TABLES[name]]
+    score = -pl.col(f"{edge_metric(tables)}_change") if name == "exact" else pl.col("score")
+    means = table.group_by(EDGE, maintain_order=True).agg(score.cast(pl.Float64).mean().alias("mean"))
+    return means["mean"].to_numpy()
+
+
+def _experiment(name: ScoreName, table: str) -> Experiment:
+    """The measurement of one score."""
+
+    def run(setup: Setup) -> Tables:
+        """prompt, source, target, input, method, score: all prompts of the first edge, then of the next."""
+        case = edge_case(setup)
+        scores = scored(case, name).float().numpy().ravel()
+        rows = edge_columns(case.graph, case.graph.edges, setup.swept.prompt_numbers, setup.edge_ablation)
+        return {table: rows.with_columns(score=pl.Series(scores))}
+
+    def by_edge(tables: Tables) -> pl.DataFrame:
+        """edge, score: means over prompts, the largest first."""
+        means = tables[table].group_by(EDGE, maintain_order=True).agg(pl.col("score").mean())
+        return means.sort(pl.col("score").abs(), descending=True, maintain_order=True).select(EDGE_NAME, "score")
+
+    def figures(tables: Tables) -> dict[str, Figure]:
+        edges, metric = by_edge(tables), QUANTITIES[edge_metric(tables)]
+        if name in WITHOUT_METRIC:
+            axis, what, sense = "score", f"{name}", "of whatever the metric."
+        else:
+            axis, what, sense = f"score ({metric.unit})", f"{name} of {metric.words}", "positive: the edge helps."
+        return {table: strongest_edges(edges, {"score": name}, axis, what, sense)}
+
+    def summary(tables: Tables) -> str:
+        edges, metric = by_edge(tables), QUANTITIES[edge_metric(tables)]
+        first = leader(tables[table], EDGE, size("score"), floor=NATS)
+        matters = "carries most" if name in WITHOUT_METRIC else f"matters most to the {metric.short}"
+        if not first.stands_out:
+            return f"By {name}, which of all {len(edges):,} edges {matters}? Here {first.doubt}."
+        edge, score = edges.row(0)
+        mean = f"{score:+.3g} on average over {first.n_prompts} prompts"
+        return f"By {name}, of all {len(edges):,} edges {edge} {matters}: {mean}."
+
+    return Experiment(
+        name=table,
+        title=TITLES[name],
+        reading=READINGS[name],
+        python=f'vitro.score_edges(model, task, "{name}")',
+        tables=(table,),
+        run=run,
+        figures=figures,
+        numbers=lambda tables: by_edge(tables).head(N_SHOWN),
+        summary=(lambda tables: "") if name == "random" else summary,
+        needs=(PROMPTS,),
+    )
+
+
+SCORE_EXPERIMENTS: Mapping[ScoreName, Experiment] = {
+    name: EDGES if name == "exact" else _experiment(name, table) for name, table in SCORE_TABLES.items()
+}
+"""The experiment of each score. `exact` is that of the edges cut, which writes how every metric changes."""
+
+
+def score_edges(model: Model, task: Task, name: ScoreName, options: Options = DEFAULT_OPTIONS) -> Measurement:
+    """A score of every edge of a model: what it is worth to the metric, prompt by prompt (docs/method.md, section 9).
+
+    name: one of `vitro.options.SCORES`. Its table (`edges_eap_ig` for `eap-ig`) has a row per prompt and edge (source,
+    target, input) with its score, positive where the edge helps the metric; `exact` is `ablate_edges`, whose table has
+    changes instead: what helps changes the metric to less.
+
+    Raises `OptionError` where there is no such score or an option does not fit the task or the model, and `TaskError`
+    where the task does not fit the tokenizer.
+
+    >>> vitro.score_edges(model, task, "eap-ig").numbers["edge"].to_list()[:2]
+    ['input->a1.h1<v>', 'a1.h1->logits']
+    """
+    if name not in SCORE_EXPERIMENTS:
+        raise OptionError(f"there is no score {name!r}; there are {', '.join(SCORE_EXPERIMENTS)}")
+    return SCORE_EXPERIMENTS[name].measure(model, task, options)
