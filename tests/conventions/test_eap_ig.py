@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from vitro.circuits import (
     run_within,
     to_mib,
 )
-from vitro.discovery import Case, score_edges
+from vitro.discovery import RANKINGS, SELECTIONS, Case, run_curves, score_edges, select
 from vitro.engine import Finals, mean_activations
 from vitro.metrics import METRICS, Asked
 from vitro.models import Model
@@ -150,6 +151,22 @@ def test_a_circuit_within_the_model_has_the_metric_that_eap_ig_evaluates(name: s
     values = run_within(model, PROMPTS[which], masks, constants(model, which, kind), read)["metric"]
     expected = torch.tensor([record["metric"][setting][circuit] for circuit in record["circuits"]])
     torch.testing.assert_close(values, expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["patching", "zero", "mean-positional"])
+def test_the_curve_and_its_areas_are_those_of_mibs_code(name: str, kind: str) -> None:
+    record, asked = stored(name), case(name, "equal", kind)
+    scores = np.array(record["scores"]["EAP-IG-inputs 5 equal"])
+    expected = {
+        (ranking, selection): record["curves"][f"{selection} {ranking} {kind}"]
+        for ranking, selection in product(RANKINGS, SELECTIONS)
+    }
+    circuits = [select(asked.graph, scores, *chosen) for chosen in expected]
+    for curve, theirs in zip(run_curves(asked, circuits, [asked.metric])["logit_diff"], expected.values(), strict=True):
+        assert curve.edges.tolist() == theirs["weighted_edge_counts"]
+        np.testing.assert_allclose(curve.faithfulness, theirs["faithfulnesses"], atol=1e-4)
+        np.testing.assert_allclose((curve.cpr, curve.cmd), (theirs["area_under"], theirs["area_from_1"]), atol=1e-4)
 
 
 def test_graphs_that_eap_ig_has_written_are_read() -> None:
