@@ -1,6 +1,5 @@
 """Components taken out of a model and rewired. Knows the engine."""
 
-from vitro.circuits.attribution import CLEAN, Metrics, attribute_edges, mib_weights, paper_weights
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.constants import Constants, counterfactual, resampled
 from vitro.circuits.drawing import MOST_BOXES, boxes_and_arrows, carried
@@ -16,7 +15,6 @@ from vitro.circuits.run import run_circuits
 from vitro.circuits.within import run_within
 
 __all__ = [
-    "CLEAN",
     "CONSTANTS",
     "INPUT",
     "LOGITS",
@@ -32,20 +30,16 @@ __all__ = [
     "Graph",
     "Kind",
     "Mask",
-    "Metrics",
     "MibFile",
     "Node",
     "Pin",
-    "attribute_edges",
     "boxes_and_arrows",
     "carried",
     "counterfactual",
     "cut_edges",
     "from_mib",
     "from_text",
-    "mib_weights",
     "node",
-    "paper_weights",
     "read_circuit",
     "read_mib",
     "recast",

@@ -63,61 +63,65 @@ def cut_edges(
         nodes = constants.changing(tree, part.prompts.start)
         n_sources = prepared.budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
-        tree_nodes = Nodes.of(tree, part.prompts.start, model.device)
-        for placed in _cut(part.clean, layer, tree_nodes, nodes, constants, n_sources):
+        places = Nodes.of(tree, part.prompts.start, model.device)
+        for placed in _cut(part.clean, layer, places, nodes, constants, n_sources):
             for batch, values in run_placed(part, placed, read, prepared.budget):
                 results.put(values, [first + number for number in batch], part.prompts)
             first += len(placed)
 
     def begins(edge: int, prompt: int) -> str | None:
         clean = alone(model, prepared.prompts[prompt])
-        tree_nodes = Nodes.of(clean.tree, prompt, model.device)
+        places = Nodes.of(clean.tree, prompt, model.device)
         nodes = constants.changing(clean.tree, prompt)
-        placed = chain.from_iterable(_cut(clean, layer, tree_nodes, nodes, constants, n_sources=len(edges)))
+        placed = chain.from_iterable(_cut(clean, layer, places, nodes, constants, n_sources=len(edges)))
         return variant_begins(clean, next(islice(placed, edge, None)))
 
     return results.finished(model, begins, lambda edge: f"cut edge {edges[edge]}")
 
 
 def source_changes(
-    clean: Clean, sources: Sequence[Node], constants: Constants, tree_nodes: Nodes, nodes: Int[Tensor, " node"]
+    clean: Clean, sources: Sequence[Node], constants: Constants, places: Nodes, nodes: Int[Tensor, " node"]
 ) -> Float[Tensor, "source node d_model"]:
     """How what each source writes at some nodes of the tree would change at its constant: new minus old.
 
-    tree_nodes: all nodes of the tree; it and `nodes` on the model's device.
+    places: the same nodes, each as a position of a prompt; both on the model's device.
     """
-    model, changes = clean.model, []
-    for source in sources:
+    model = clean.model
+    changes = torch.empty(len(sources), len(nodes), model.shape.d_model, dtype=model.dtype, device=model.device)
+    z_layer, z_change = -1, torch.empty(0)
+    for number, source in enumerate(sources):
         if source == INPUT:
-            change = constants.embed_at(model, tree_nodes) - clean.layers[0].resid_pre
+            changes[number] = constants.embed_at(model, places) - clean.layers[0].resid_pre[nodes]
         elif source.kind is Kind.head:
-            z_change = constants.z_at(model, source.layer, tree_nodes) - clean.layers[source.layer].z
-            change = z_change[:, source.head] @ model.w_out(source.layer)[source.head]
+            if source.layer != z_layer:
+                z_layer = source.layer
+                z_change = constants.z_at(model, z_layer, places) - clean.layers[z_layer].z[nodes]
+            changes[number] = z_change[:, source.head] @ model.w_out(z_layer)[source.head]
         else:
-            change = constants.mlp_at(model, source.layer, tree_nodes) - clean.layers[source.layer].mlp_out
-        changes.append(change[nodes])
-    return torch.stack(changes)
+            changes[number] = constants.mlp_at(model, source.layer, places) - clean.layers[source.layer].mlp_out[nodes]
+    return changes
 
 
 def _cut(
     clean: Clean,
     layer: int,
-    tree_nodes: Nodes,
+    places: Nodes,
     nodes: Int[Tensor, " node"],
     constants: Constants,
     n_sources: int,
 ) -> Iterator[list[Placed]]:
-    """The edits that cut the edges, some sources at a time, in the order of `Graph`."""
+    """The edits that cut the edges, some sources at a time, in the order of `Graph`. places: all nodes of the tree."""
     model, n_layers = clean.model, clean.model.shape.n_layers
     before = Graph.of(model).sources_before(layer)
 
     # The logits are read at the final nodes only.
     nodes = clean.tree.finals.unique() if layer == n_layers else nodes
     at, there = tuple(nodes.tolist()), nodes.to(model.device)
+    places = Nodes(places.prompt[there], places.position[there])
 
     def changes(sources: Sequence[Node]) -> Iterator[Float[Tensor, "source node d_model"]]:
         for start in range(0, len(sources), n_sources):
-            yield source_changes(clean, sources[start : start + n_sources], constants, tree_nodes, there)
+            yield source_changes(clean, sources[start : start + n_sources], constants, places, there)
 
     if layer == n_layers:
         for change in changes(before):

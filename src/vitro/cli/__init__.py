@@ -1,10 +1,18 @@
 """The command line: one file a command, all of them thin. What is slow to import is imported where it is used."""
 
-from vitro.cli import circuit, edges, models, report, reproduce, study, successor, tasks
+from vitro.cli import circuit, curve, edges, models, report, reproduce, study, successor, tasks
 from vitro.cli.start import app, main
 
 # In the order of the help.
-for command in (study.study, edges.edges, reproduce.reproduce, circuit.circuit, successor.successor, report.report):
+for command in (
+    study.study,
+    edges.edges,
+    curve.curve,
+    reproduce.reproduce,
+    circuit.circuit,
+    successor.successor,
+    report.report,
+):
     app.command()(command)
 for command in (models.models, tasks.tasks):
     app.command()(command)

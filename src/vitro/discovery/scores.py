@@ -1,16 +1,17 @@
 """Scores of edges, behind one interface: what each edge is worth to the metric, prompt by prompt."""
 
 from collections.abc import Callable, Mapping
-from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitro.circuits import CLEAN, attribute_edges, cut_edges, mib_weights, paper_weights
+from vitro.circuits import cut_edges
 from vitro.discovery.case import Case
+from vitro.discovery.flow import by_flow
+from vitro.discovery.gradients import CLEAN, by_activations, by_inputs, mib_weights, paper_weights
+from vitro.discovery.rules import RELP
 from vitro.engine import Finals
-from vitro.metrics import Whole
 from vitro.options import IgEndpoints, ScoreName
 
 STEPS = 5
@@ -44,19 +45,19 @@ def _exact(case: Case) -> Scores:
 
 
 def _eap(case: Case) -> Scores:
-    return _by_gradients(case, CLEAN)
+    return by_inputs(case, CLEAN)
 
 
 def _eap_ig(case: Case) -> Scores:
-    return _by_gradients(case, WEIGHTS[case.endpoints])
+    return by_inputs(case, WEIGHTS[case.endpoints])
 
 
-def _by_gradients(case: Case, weights: tuple[float, ...]) -> Scores:
-    def metrics(logits: Float[Tensor, "prompt d_vocab"]) -> dict[str, Tensor]:
-        return {"changed": case.metric.of(case.asked.of_logits(Whole(logits)))}
+def _eap_ig_activations(case: Case) -> Scores:
+    return by_activations(case, STEPS)
 
-    model, prompts = case.model, case.questions.tokens
-    return -attribute_edges(model, prompts, case.constants, metrics, weights=weights, memory=case.memory)["changed"]
+
+def _relp(case: Case) -> Scores:
+    return by_inputs(case, CLEAN, RELP)
 
 
 def _random(case: Case) -> Scores:
@@ -64,7 +65,12 @@ def _random(case: Case) -> Scores:
     return torch.rand(len(case.graph), generator=draw)[:, None].expand(-1, len(case.questions))
 
 
-_SCORES = cast(
-    "Mapping[ScoreName, Callable[[Case], Scores]]",
-    {"exact": _exact, "eap": _eap, "eap-ig": _eap_ig, "random": _random},
-)
+_SCORES: Mapping[ScoreName, Callable[[Case], Scores]] = {
+    "exact": _exact,
+    "eap": _eap,
+    "eap-ig": _eap_ig,
+    "eap-ig-activations": _eap_ig_activations,
+    "relp": _relp,
+    "flow": by_flow,
+    "random": _random,
+}

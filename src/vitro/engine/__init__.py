@@ -31,6 +31,7 @@ from vitro.engine.finite import (
 )
 from vitro.engine.forward import Clean, attend, attention, clean_attention, run, visible
 from vitro.engine.means import Means, mean_activations
+from vitro.engine.norm import centred, norm_scale, precise_format
 from vitro.engine.patch import PATCHES, Patch, patch
 from vitro.engine.place import Change, Placed, first_conflict
 from vitro.engine.prepared import Part, Prepared
@@ -78,6 +79,7 @@ __all__ = [
     "attend",
     "attention",
     "attn_out",
+    "centred",
     "checked_partners",
     "checked_prompts",
     "clean_attention",
@@ -91,12 +93,14 @@ __all__ = [
     "is_finite",
     "mean_activations",
     "mlp_out",
+    "norm_scale",
     "not_finite",
     "of_one_length",
     "pack",
     "patch",
     "pattern",
     "pin",
+    "precise_format",
     "read_checked",
     "read_out",
     "refuse_broken",

@@ -1,4 +1,6 @@
-"""The final norm in two steps: a stream divided by its scale, and then the norm's weight and bias."""
+"""A norm in two steps: a stream divided by its scale, and then the norm's weight and bias."""
+
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -7,14 +9,19 @@ from torch import Tensor
 from vitro.models import Model
 
 
-def final_scale(model: Model, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream 1"]:
-    """What the final norm divides a stream by, in float32 at least: TransformerLens's `ln_final.hook_scale`.
+def norm_scale(model: Model, norm: Any, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream 1"]:
+    """What a norm of the model divides a stream by, in float32 at least.
 
     s = sqrt(mean(x^2) + eps), for a LayerNorm with x - mean(x) in place of x.
     """
-    norm, resid = model.norm_module, centred(model, resid.to(precise_format(model)))
+    resid = centred(model, resid.to(precise_format(model)))
     eps: float = norm.eps if isinstance(norm, torch.nn.LayerNorm) else norm.variance_epsilon
     return (resid.square().mean(-1, keepdim=True) + eps).sqrt()
+
+
+def final_scale(model: Model, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream 1"]:
+    """What the final norm divides a stream by: TransformerLens's `ln_final.hook_scale`."""
+    return norm_scale(model, model.norm_module, resid)
 
 
 def normalized(model: Model, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream d_model"]:

@@ -7,6 +7,8 @@ from vitro.experiments.attention_pin import ATTENTION_PIN, pin_heads
 from vitro.experiments.cast import cast
 from vitro.experiments.circuits import CIRCUITS, in_vitro
 from vitro.experiments.clean import CLEAN, clean_run
+from vitro.experiments.curve import CURVE, curve
+from vitro.experiments.curve_choices import CURVE_CHOICES
 from vitro.experiments.datasets import DATASETS
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION, direct_attribution
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores, score_edges
@@ -54,6 +56,8 @@ EXPERIMENTS = {
         PATCHING,
         *SCORE_EXPERIMENTS.values(),
         EDGES_AGREEMENT,
+        CURVE,
+        CURVE_CHOICES,
         SUCCESSOR,
     )
 }
@@ -83,6 +87,7 @@ __all__ = [
     "attention",
     "cast",
     "clean_run",
+    "curve",
     "direct_attribution",
     "edge_case",
     "edge_scores",

@@ -6,7 +6,9 @@ from vitro.figures.circuit import circuit_drawing
 from vitro.figures.circuit_answers import circuit_answers
 from vitro.figures.circuit_quality import completeness_figure, keep_curve, minimality_figure, random_circuits_figure
 from vitro.figures.clean_answers import clean_answers
+from vitro.figures.curve_choices import curve_choices
 from vitro.figures.direct import direct_heads, direct_layers
+from vitro.figures.edge_curves import edge_curves
 from vitro.figures.edges import EDGE_NAME, edge_agreement, strongest_edges
 from vitro.figures.final_attention import circuit_attention, final_attention
 from vitro.figures.head_effects import head_effects
@@ -33,9 +35,11 @@ __all__ = [
     "circuit_drawing",
     "clean_answers",
     "completeness_figure",
+    "curve_choices",
     "direct_heads",
     "direct_layers",
     "edge_agreement",
+    "edge_curves",
     "eigenvalue_figure",
     "final_attention",
     "head_effects",

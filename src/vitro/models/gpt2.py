@@ -1,5 +1,6 @@
 """GPT-2: learned positions, LayerNorm, one fused c_attn with biases, weights stored (in, out) as in Conv1D."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
@@ -49,11 +50,23 @@ class GPT2(Model):
         out: Tensor = self.hf.transformer.h[layer].attn.c_proj(z.flatten(-2))
         return out
 
-    def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
-        block = self.hf.transformer.h[layer]
+    def mlp_norm(self, layer: int) -> Any:
+        return self.hf.transformer.h[layer].ln_2
+
+    def mlp_in(
+        self, layer: int, normed: Float[Tensor, "row node d_model"]
+    ) -> tuple[Float[Tensor, "row node d_mlp"], None]:
+        return self.hf.transformer.h[layer].mlp.c_fc(normed), None
+
+    def activation(self, layer: int) -> Callable[[Tensor], Tensor]:
         # transformers computes GPT-2's activation in seven passes over memory; this is the same formula in one.
-        act = partial(gelu, approximate="tanh") if self.hf.config.activation_function == "gelu_new" else block.mlp.act
-        out: Tensor = block.mlp.c_proj(act(block.mlp.c_fc(block.ln_2(resid))))
+        if self.hf.config.activation_function == "gelu_new":
+            return partial(gelu, approximate="tanh")
+        act: Callable[[Tensor], Tensor] = self.hf.transformer.h[layer].mlp.act
+        return act
+
+    def mlp_down(self, layer: int, hidden: Float[Tensor, "row node d_mlp"]) -> Float[Tensor, "row node d_model"]:
+        out: Tensor = self.hf.transformer.h[layer].mlp.c_proj(hidden)
         return out
 
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:

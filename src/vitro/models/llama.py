@@ -4,6 +4,7 @@ Mistral adds a sliding window, Qwen 2 biases on q, k and v; SmolLM is a Llama. t
 module names.
 """
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -55,9 +56,21 @@ class Llama(Model):
         out: Tensor = self.hf.model.layers[layer].self_attn.o_proj(z.flatten(-2))
         return out
 
-    def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
-        block = self.hf.model.layers[layer]
-        out: Tensor = block.mlp(block.post_attention_layernorm(resid))
+    def mlp_norm(self, layer: int) -> Any:
+        return self.hf.model.layers[layer].post_attention_layernorm
+
+    def mlp_in(
+        self, layer: int, normed: Float[Tensor, "row node d_model"]
+    ) -> tuple[Float[Tensor, "row node d_mlp"], Float[Tensor, "row node d_mlp"]]:
+        mlp = self.hf.model.layers[layer].mlp
+        return mlp.gate_proj(normed), mlp.up_proj(normed)
+
+    def activation(self, layer: int) -> Callable[[Tensor], Tensor]:
+        act: Callable[[Tensor], Tensor] = self.hf.model.layers[layer].mlp.act_fn
+        return act
+
+    def mlp_down(self, layer: int, hidden: Float[Tensor, "row node d_mlp"]) -> Float[Tensor, "row node d_model"]:
+        out: Tensor = self.hf.model.layers[layer].mlp.down_proj(hidden)
         return out
 
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:

@@ -1,6 +1,7 @@
 """A checkpoint seen as a residual stream that heads and MLPs read from and write to."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from importlib import import_module
@@ -162,9 +163,29 @@ class Model(ABC):
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
         """What the heads write to the stream, b_O included, from each head's mixed values (`hook_z`)."""
 
-    @abstractmethod
     def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
         """What the MLP writes to the stream (`hook_mlp_out`), its norm included, from the stream that it reads."""
+        gate, linear = self.mlp_in(layer, self.mlp_norm(layer)(resid))
+        hidden: Tensor = self.activation(layer)(gate)
+        return self.mlp_down(layer, hidden if linear is None else hidden * linear)
+
+    @abstractmethod
+    def mlp_norm(self, layer: int) -> Any:
+        """The norm between the stream and a block's MLP."""
+
+    @abstractmethod
+    def mlp_in(
+        self, layer: int, normed: Float[Tensor, "row node d_model"]
+    ) -> tuple[Float[Tensor, "row node d_mlp"], Float[Tensor, "row node d_mlp"] | None]:
+        """What the MLP's activation reads, and what its result is multiplied by; None where the MLP has no gate."""
+
+    @abstractmethod
+    def activation(self, layer: int) -> Callable[[Tensor], Tensor]:
+        """The MLP's nonlinearity, element by element."""
+
+    @abstractmethod
+    def mlp_down(self, layer: int, hidden: Float[Tensor, "row node d_mlp"]) -> Float[Tensor, "row node d_model"]:
+        """What the MLP writes to the stream, from its hidden layer."""
 
     @abstractmethod
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:

@@ -1,5 +1,6 @@
 """GPT-NeoX (Pythia): blocks whose heads and MLP read side by side, and positions rotated in part of each head."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -55,9 +56,20 @@ class GPTNeoX(Model):
         out: Tensor = self.hf.gpt_neox.layers[layer].attention.dense(z.flatten(-2))
         return out
 
-    def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
-        block = self.hf.gpt_neox.layers[layer]
-        out: Tensor = block.mlp(block.post_attention_layernorm(resid))
+    def mlp_norm(self, layer: int) -> Any:
+        return self.hf.gpt_neox.layers[layer].post_attention_layernorm
+
+    def mlp_in(
+        self, layer: int, normed: Float[Tensor, "row node d_model"]
+    ) -> tuple[Float[Tensor, "row node d_mlp"], None]:
+        return self.hf.gpt_neox.layers[layer].mlp.dense_h_to_4h(normed), None
+
+    def activation(self, layer: int) -> Callable[[Tensor], Tensor]:
+        act: Callable[[Tensor], Tensor] = self.hf.gpt_neox.layers[layer].mlp.act
+        return act
+
+    def mlp_down(self, layer: int, hidden: Float[Tensor, "row node d_mlp"]) -> Float[Tensor, "row node d_model"]:
+        out: Tensor = self.hf.gpt_neox.layers[layer].mlp.dense_4h_to_h(hidden)
         return out
 
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:

@@ -32,7 +32,7 @@ from vitro.tables.labels import (
 from vitro.tables.mlps import best_to_worst
 from vitro.tables.schema import Schema, SchemaError
 from vitro.tables.schemas import SCHEMAS, SCORE_TABLES, checked
-from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck
+from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck, resampled_means
 
 Tables = Mapping[str, pl.DataFrame]
 """Tables by name."""
@@ -66,6 +66,7 @@ __all__ = [
     "numbered",
     "places",
     "prompt_tokens",
+    "resampled_means",
     "said",
     "selective_heads",
     "strongest_heads",

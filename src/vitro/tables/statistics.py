@@ -38,6 +38,18 @@ def interval(values: Sequence[np.ndarray], random: np.random.Generator) -> tuple
     return float(np.mean([numbers.mean() for numbers in values])), float(low), float(high)
 
 
+def resampled_means(values: np.ndarray) -> np.ndarray:
+    """Means over prompts in bootstrap samples of the prompts: [..., prompt] to [..., sample], the same samples in each.
+
+    >>> resampled_means(np.array([[1.0, 1.0], [0.0, 0.0]])).mean(1).tolist()
+    [1.0, 0.0]
+    """
+    n_prompts = values.shape[-1]
+    drawn = np.random.default_rng(0).multinomial(n_prompts, [1 / n_prompts] * n_prompts, size=RESAMPLES)
+    means: np.ndarray = values @ drawn.T / n_prompts
+    return means
+
+
 def chance(random_circuits: pl.DataFrame, column: str) -> tuple[float, int]:
     """The share of circuits that do at least as well as number 0, itself included (p), and its rank from 1.
 
@@ -94,8 +106,7 @@ def leader(table: pl.DataFrame, keys: Sequence[str], effect: pl.Expr, floor: flo
     near = np.sort(np.argsort(-means, kind="stable")[:RIVALS])
     values, means = values[near], means[near]
     first = int(means.argmax())
-    drawn = np.random.default_rng(0).multinomial(n_prompts, [1 / n_prompts] * n_prompts, size=RESAMPLES)
-    resampled = values @ drawn.T / n_prompts
+    resampled = resampled_means(values)
     wins = (resampled.argmax(0) == first) & (resampled[first] > floor)
     stands_out = n_prompts >= FEWEST and means[first] > floor and wins.mean() >= 1 - RARE
     key = rows.select(keys).row(int(near[first]) * n_prompts)

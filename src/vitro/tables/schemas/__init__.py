@@ -5,11 +5,19 @@ from collections.abc import Mapping
 import polars as pl
 
 from vitro.tables.schema import Schema, by_name
-from vitro.tables.schemas import asked, circuits, edges, living, patching, successors
+from vitro.tables.schemas import asked, circuits, curve, edges, living, patching, successors
 from vitro.tables.schemas.edges import SCORE_TABLES as SCORE_TABLES
 
 SCHEMAS: Mapping[str, Schema] = by_name(
-    (*asked.SCHEMAS, *living.SCHEMAS, *circuits.SCHEMAS, *patching.SCHEMAS, *edges.SCHEMAS, *successors.SCHEMAS)
+    (
+        *asked.SCHEMAS,
+        *living.SCHEMAS,
+        *circuits.SCHEMAS,
+        *patching.SCHEMAS,
+        *edges.SCHEMAS,
+        *curve.SCHEMAS,
+        *successors.SCHEMAS,
+    )
 )
 
 

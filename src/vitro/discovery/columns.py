@@ -1,0 +1,158 @@
+"""Runs of which gradients are taken: prompts side by side, computed only where something can change."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vitro.circuits import Constants
+from vitro.circuits.constants import Nodes
+from vitro.discovery.rules import Rules
+from vitro.engine import Clean, precise_format
+from vitro.models import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Some prompts, padded at their beginnings, so that all end in the last column; the last `n_live` columns run.
+
+    Before them nothing changes in any prompt: there the clean run's keys and values serve, as constants. Columns that
+    run although nothing changes there yet, and those before a prompt's beginning, have no effect on what follows.
+    Everything is on the model's device, and `stream` counts the columns that run, prompt by prompt.
+    """
+
+    clean: Clean
+    n_live: int
+    nodes: Int[Tensor, "prompt column"]
+    """The node of the clean run's tree; before a prompt's beginning that of its first token."""
+    real: Bool[Tensor, "prompt column"]
+    places: Nodes
+    """The prompt and position of each stream."""
+    changing: Bool[Tensor, " stream"]
+
+    @classmethod
+    def of(cls, clean: Clean, first_prompt: int, constants: Constants) -> "Columns":
+        """The prompts of a tree. first_prompt: the number of its first, for constants of its own."""
+        paths, device = clean.tree.paths, clean.model.device
+        lengths = (paths >= 0).sum(1)
+        n_prompts, longest = len(paths), int(lengths.max())
+        position = torch.arange(longest) - (longest - lengths)[:, None]
+        number = first_prompt + torch.arange(n_prompts)
+        since = torch.tensor(constants.since)
+        since = (since[number] if since.ndim else since.expand(n_prompts)).minimum(lengths)
+        n_live = int((lengths - since).max())
+        live = position[:, longest - n_live :]
+        places = Nodes(number.repeat_interleave(n_live).to(device), live.clamp_min(0).flatten().to(device))
+        return cls(
+            clean,
+            n_live,
+            nodes=paths.gather(1, position.clamp_min(0)).to(device),
+            real=(position >= 0).to(device),
+            places=places,
+            changing=(live >= since[:, None]).flatten().to(device),
+        )
+
+    @property
+    def model(self) -> Model:
+        """As it runs these prompts."""
+        return self.clean.model
+
+    @cached_property
+    def live(self) -> Int[Tensor, " stream"]:
+        """The node of each stream."""
+        return self.nodes[:, self.nodes.shape[1] - self.n_live :].flatten()
+
+    def by_prompt(self, values: Float[Tensor, "*row stream width"]) -> Float[Tensor, "*row prompt live width"]:
+        """Streams, each prompt's together."""
+        return values.unflatten(-2, (len(self.nodes), self.n_live))
+
+    def visible(self, layer: int) -> Bool[Tensor, "prompt 1 live column"]:
+        """What each stream attends to in a layer. Itself always: a row of nothing would be NaN."""
+        column = torch.arange(self.nodes.shape[1], device=self.nodes.device)
+        back = column[len(column) - self.n_live :, None] - column
+        window = self.model.window(layer)
+        seen = back >= 0 if window is None else (back >= 0) & (back < window)
+        return (seen & (self.real[:, None] | (back == 0)))[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What the readers of a block read: each a tensor of its own, whose gradient passes through this reader alone."""
+
+    resid: Float[Tensor, "1 stream d_model"]
+    """The stream that enters the block."""
+    q: Float[Tensor, "1 stream head d_head"]
+    """Every head's own queries, before rotation; keys and values likewise, where heads share them too."""
+    k: Float[Tensor, "1 stream head d_head"]
+    v: Float[Tensor, "1 stream head d_head"]
+    mlp_in: Float[Tensor, "1 stream d_model"]
+
+    @property
+    def reads(self) -> tuple[Tensor, ...]:
+        """All that is read."""
+        return self.q, self.k, self.v, self.mlp_in
+
+
+def run_block(
+    columns: Columns,
+    layer: int,
+    resid: Float[Tensor, "1 stream d_model"],
+    rules: Rules,
+    *,
+    z: Float[Tensor, "1 stream head d_head"] | None = None,
+    mlp_out: Float[Tensor, "1 stream d_model"] | None = None,
+) -> tuple[Float[Tensor, "1 stream d_model"], Block]:
+    """The stream that leaves a block, and what is read in it. z, mlp_out: constants in the place of what it computes."""
+    model = columns.model
+    group = model.shape.n_heads // model.shape.n_kv_heads
+    q, *shared = model.project(layer, rules.norm(model, model.head_norm(layer), resid))
+    k, v = (one.repeat_interleave(group, dim=2) for one in shared)
+    mixed = _attend(columns, layer, q, k, v, rules) if z is None else z
+    mid = resid + model.attn_out(layer, mixed)
+    mlp_in = (resid if model.parallel else mid).clone()
+    out = mid + (rules.mlp_out(model, layer, mlp_in) if mlp_out is None else mlp_out)
+    return out, Block(resid, q, k, v, mlp_in)
+
+
+def run_from(
+    columns: Columns,
+    layer: int,
+    resid: Float[Tensor, "1 stream d_model"],
+    rules: Rules,
+    *,
+    z: Float[Tensor, "1 stream head d_head"] | None = None,
+    mlp_out: Float[Tensor, "1 stream d_model"] | None = None,
+) -> tuple[Float[Tensor, "1 stream d_model"], dict[int, Block]]:
+    """The final stream, and what is read in each block, from the stream that enters a layer. z, mlp_out: its own."""
+    blocks = {}
+    resid, blocks[layer] = run_block(columns, layer, resid, rules, z=z, mlp_out=mlp_out)
+    for above in range(layer + 1, columns.model.shape.n_layers):
+        resid, blocks[above] = run_block(columns, above, resid, rules)
+    return resid, blocks
+
+
+def _attend(
+    columns: Columns,
+    layer: int,
+    q: Float[Tensor, "1 stream head d_head"],
+    k: Float[Tensor, "1 stream head d_head"],
+    v: Float[Tensor, "1 stream head d_head"],
+    rules: Rules,
+) -> Float[Tensor, "1 stream head d_head"]:
+    """Every head's mixed values. Prompt by prompt: a stream attends to its own prompt's columns alone."""
+    model, cache = columns.model, columns.clean.layers[layer]
+    q, k = model.rotate(q, k, columns.places.position)
+    past = columns.nodes[:, : columns.nodes.shape[1] - columns.n_live]
+    group = model.shape.n_heads // model.shape.n_kv_heads
+
+    def whole(before: Tensor, live: Tensor) -> Float[Tensor, "prompt column head d_head"]:
+        return torch.cat([before[past].repeat_interleave(group, dim=2), live[0].unflatten(0, (len(past), -1))], dim=1)
+
+    keys, values = whole(cache.k, k), whole(cache.v, v)
+    scores = torch.einsum("pqhd,pkhd->phqk", q[0].unflatten(0, (len(past), -1)), keys).to(precise_format(model))
+    scores = (scores * model.attn_scale(layer)).masked_fill(~columns.visible(layer), -torch.inf)
+    pattern = rules.pattern(scores.softmax(-1)).to(values.dtype)
+    return torch.einsum("phqk,pkhd->pqhd", pattern, values).flatten(0, 1)[None]

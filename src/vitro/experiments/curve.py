@@ -1,0 +1,277 @@
+"""MIB's curve: how much of the model its best edges carry, by every score of the edges that is measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from vitro.circuits import Graph
+from vitro.discovery import read_ranking
+from vitro.discovery.curve import (
+    RANKINGS,
+    SELECTIONS,
+    Curve,
+    Nested,
+    Ranking,
+    cmd,
+    cpr,
+    faithfulness,
+    run_curves,
+    select,
+)
+from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores
+from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.setup import Setup
+from vitro.figures import edge_curves
+from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options, ScoreName
+from vitro.progress import bar
+from vitro.tables import FEWEST, FLOOR, RARE, SCHEMAS, Tables, resampled_means
+from vitro.tables.quantities import QUANTITIES
+from vitro.tasks import Task
+
+USUAL: ScoreName = "eap-ig"
+"""The score whose curve is taken where none is measured."""
+Area = Literal["cpr", "cmd"]
+AREA: Mapping[Ranking, Area] = {"signed": "cpr", "absolute": "cmd"}
+"""The area that MIB takes from a ranking."""
+SIGN: Mapping[Area, int] = {"cpr": 1, "cmd": -1}
+"""Whether more of it is better."""
+KEY = ("by", "ranking", "selection")
+"""The columns that name a curve."""
+SHOWN = (0.001, 0.01, 0.1)
+"""The sizes at which f is among the numbers."""
+
+
+@dataclass(frozen=True, order=True)
+class Ranked:
+    """What a curve is of: a score or a file by its name, and how edges are taken; None where circuits are given."""
+
+    by: str
+    ranking: str | None = None
+    selection: str | None = None
+
+
+def run(setup: Setup) -> Tables:
+    """Table `curve`: by, ranking, selection, size, n, edges, prompt, value, model, empty; and `curve_areas`."""
+    names = [name for name, experiment in SCORE_EXPERIMENTS.items() if experiment.name in setup.measured] or [USUAL]
+    tables = {**setup.tables(PROMPTS)}
+    for name in names:
+        tables |= setup.tables(SCORE_EXPERIMENTS[name])
+    scores = {name: edge_scores(tables, name) for name in names}
+    return curve_tables(setup, ranked(Graph.of(setup.model), scores))
+
+
+def ranked(graph: Graph, scores: Mapping[Any, Float[np.ndarray, " edge"]]) -> dict[Ranked, Nested]:
+    """The circuits of every score, by every ranking and selection."""
+    return {
+        Ranked(name, ranking, selection): select(graph, of_edges, ranking, selection)
+        for name, of_edges in scores.items()
+        for ranking in RANKINGS
+        for selection in SELECTIONS
+    }
+
+
+def curves_of_files(setup: Setup, paths: Sequence[Path]) -> Tables:
+    """The tables of files with scores, by every ranking and selection, and of folders with circuits.
+
+    They are named after their files, or by their paths where files are called the same. Raises what `read_ranking`
+    does, before anything is run.
+    """
+    alike = len({path.name for path in paths}) < len(paths)
+    circuits: dict[Ranked, Nested] = {}
+    for path in paths:
+        name = str(path) if alike else path.name
+        content = read_ranking(path, setup.model)
+        if isinstance(content, Nested):
+            circuits[Ranked(name)] = content
+        else:
+            circuits |= ranked(Graph.of(setup.model), {name: content})
+    return curve_tables(setup, circuits)
+
+
+def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
+    """The tables of some circuits. CurveError where the model's metric is the empty circuit's: nothing to explain."""
+    case = edge_case(setup)
+    with bar("circuits of MIB's curve") as progress:
+        curves = run_curves(case, list(circuits.values()), [case.metric], progress=progress)[case.metric.name]
+    prompts = setup.swept.prompt_numbers
+    rows, areas = [], []
+    for of, curve in zip(circuits, curves, strict=True):
+        n_sizes, n_prompts = curve.values.shape
+        name = {"by": of.by, "ranking": of.ranking, "selection": of.selection}
+        per_size = {"size": curve.sizes, "n": curve.n, "edges": curve.edges}
+        rows.append(
+            pl.DataFrame(
+                {
+                    **{key: [value] * curve.values.size for key, value in name.items()},
+                    **{key: np.repeat(np.array(value), n_prompts) for key, value in per_size.items()},
+                    "prompt": np.tile(prompts, n_sizes),
+                    "value": curve.values.ravel(),
+                    "model": np.tile(curve.model, n_sizes),
+                    "empty": np.tile(curve.empty, n_sizes),
+                }
+            )
+        )
+        judged: dict[str, object] = {**name, "metric": case.metric.name, "method": setup.edge_ablation}
+        for area in SIGN:
+            low, high = interval(curve, area)
+            judged |= {area: getattr(curve, area), f"{area}_low": low, f"{area}_high": high}
+        areas.append(judged)
+    tables = {"curve": pl.concat(rows, how="vertical_relaxed"), "curve_areas": pl.DataFrame(areas)}
+    return {name: SCHEMAS[name].cast(table) for name, table in tables.items()}
+
+
+def curves_of(table: pl.DataFrame) -> dict[Ranked, Curve]:
+    """The curves of table `curve`, without those that cannot be had."""
+    curves = {}
+    for (by, ranking, selection), rows in table.group_by(KEY, maintain_order=True):
+        sizes = rows.group_by("size", maintain_order=True).agg(pl.first("n", "edges"))
+        values, model, empty = (
+            rows[name].to_numpy().astype(float).reshape(len(sizes), -1) for name in ("value", "model", "empty")
+        )
+        n, edges = sizes["n"].to_numpy(), sizes["edges"].to_numpy()
+        curves[Ranked(by, ranking, selection)] = Curve(tuple(sizes["size"]), n, edges, values, model[0], empty[0])
+    return curves
+
+
+def points(table: pl.DataFrame) -> pl.DataFrame:
+    """Table `curve` without prompts: by, ranking, selection, size, n, edges, f."""
+    return pl.concat(
+        pl.DataFrame({"size": curve.sizes, "n": curve.n, "edges": curve.edges, "f": curve.faithfulness}).select(
+            pl.lit(of.by).alias("by"),
+            pl.lit(of.ranking, pl.String).alias("ranking"),
+            pl.lit(of.selection, pl.String).alias("selection"),
+            pl.all(),
+        )
+        for of, curve in curves_of(table).items()
+    )
+
+
+def by_size(table: pl.DataFrame, by: str) -> pl.DataFrame:
+    """The circuits of one score's best edges, a row for each size: n and, for each ranking, the edges left and f."""
+    rows = points(table).filter(pl.col("selection").is_null() | (pl.col("selection") == "top"), by=by)
+    wide = rows.select("size", "n").unique(maintain_order=True)
+    for (ranking,), part in rows.group_by("ranking", maintain_order=True):
+        columns = part.select("edges", "f").rename(lambda name: f"{name} {ranking}" if ranking else name)
+        wide = wide.hstack(columns)
+    return wide
+
+
+def records(tables: Tables) -> list[dict[str, Any]]:
+    """Each ranking's curve as JSON values. seconds: what the score of its edges took, where table `seconds` tells."""
+    taken = dict(tables["seconds"].rows()) if "seconds" in tables else {}
+    seconds: dict[str, float] = {
+        name: taken[experiment.name] for name, experiment in SCORE_EXPERIMENTS.items() if experiment.name in taken
+    }
+    return [
+        {
+            "score": of.by,
+            "ranking": of.ranking,
+            "selection": of.selection,
+            "sizes": list(curve.sizes),
+            "n": curve.n.tolist(),
+            "edges": curve.edges.tolist(),
+            "faithfulness": curve.faithfulness.tolist(),
+            "cpr": curve.cpr,
+            "cmd": curve.cmd,
+            "metric_model": float(curve.model.mean()),
+            "metric_empty": float(curve.empty.mean()),
+            "seconds": seconds.get(of.by),
+        }
+        for of, curve in curves_of(tables["curve"]).items()
+    ]
+
+
+def interval(curve: Curve, area: Area) -> tuple[float | None, float | None]:
+    """The 95 % bootstrap interval of an area; none where f is not finite in every sample, or there is one prompt."""
+    low, high = np.quantile(_resampled(curve, area), [RARE / 2, 1 - RARE / 2])
+    return (float(low), float(high)) if np.isfinite([low, high]).all() and len(curve.model) > 1 else (None, None)
+
+
+def best(curves: Mapping[str, Curve], area: Area) -> tuple[str, bool]:
+    """The name of the curve with the best area, and whether it stays so in 95 % of bootstrap samples of the prompts.
+
+    A sample has the same prompts for all curves; differences below FLOOR are rounding. Of fewer than FEWEST prompts it
+    is never said.
+    """
+    sign = SIGN[area]
+    first = max(curves, key=lambda name: sign * float(getattr(curves[name], area)))
+    draws = {name: sign * _resampled(curve, area) for name, curve in curves.items()}
+    beaten = [draws[first] > draw + FLOOR for name, draw in draws.items() if name != first]
+    enough = len(curves[first].model) >= FEWEST
+    return first, enough and (not beaten or bool(np.all(beaten, axis=0).mean() >= 1 - RARE))
+
+
+def _resampled(curve: Curve, area: Area) -> Float[np.ndarray, " draw"]:
+    """An area in bootstrap samples of the prompts: f is a ratio of means, each sample's own."""
+    *of_sizes, model, empty = resampled_means(np.vstack([curve.values, curve.model, curve.empty]))
+    # A sample in which model and empty circuit do the same has no f.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f = faithfulness(np.array(of_sizes), model, empty)
+        return (cpr if area == "cpr" else cmd)(curve.sizes, f)
+
+
+def numbers(tables: Tables) -> pl.DataFrame:
+    """Both areas of every ranking, and f at a few sizes."""
+    areas = tables["curve_areas"].select(KEY, CPR="cpr", CMD="cmd")
+    f = points(tables["curve"]).filter(pl.col("size").is_in(SHOWN))
+    named = f.with_columns(at=pl.format("f at {} %", (pl.col("size") * 100).round(1)))
+    wide = named.pivot("at", index=KEY, values="f")
+    return areas.join(wide, on=KEY, nulls_equal=True, maintain_order="left").rename({"by": "ranked by"})
+
+
+def summary(tables: Tables) -> str:
+    """Which score has the best areas, each from the ranking that MIB takes it from."""
+    areas = tables["curve_areas"].row(0, named=True)
+    words = QUANTITIES[areas["metric"]].short
+    curves = {of: curve for of, curve in curves_of(tables["curve"]).items() if of.selection != "greedy"}
+    said = "; ".join(_best_said(curves, ranking) for ranking in RANKINGS)
+    return f"MIB's curve of the {words}, absent edges at their {areas['method']} ablation: {said}."
+
+
+def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:
+    area = AREA[ranking]
+    rivals = {of.by: curve for of, curve in curves.items() if of.ranking in (ranking, None)}
+    first, stays = best(rivals, area)
+    value = f"{area.upper()} {getattr(rivals[first], area):.3g} ({first}, by {ranking} score"
+    if len(rivals) == 1:
+        return f"{value})"
+    n_prompts = len(rivals[first].model)
+    doubt = f"{n_prompts} prompts are too few to tell" if n_prompts < FEWEST else "not beyond the spread of the prompts"
+    return f"{value}; the best of {len(rivals)}{'' if stays else f', {doubt}'})"
+
+
+CURVE = Experiment(
+    name="curve",
+    title="How many edges it takes",
+    reading="Each point is a circuit within the model, of the share of all edges below it: at 1 it answers as the "
+    "whole model does, at 0 as the model with everything ablated.",
+    python="vitro.curve(model, task)",
+    tables=("curve", "curve_areas"),
+    run=run,
+    figures=lambda tables: {"curve": edge_curves(points(tables["curve"]), tables["curve_areas"])},
+    numbers=numbers,
+    summary=summary,
+    needs=(PROMPTS,),
+    beside=tuple(SCORE_EXPERIMENTS.values()),
+)
+
+
+def curve(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+    """MIB's curve of the edges ranked by EAP-IG (arXiv 2504.13151; docs/method.md, section 10.4).
+
+    Table `curve` has a row per ranking, selection, size and prompt: the metric of the circuit of the best edges, of the
+    model and of the empty circuit. Table `curve_areas` has CPR and CMD with their intervals.
+
+    Raises `OptionError` where an option does not fit the task or the model, `TaskError` where the task does not fit
+    the tokenizer, and `CurveError` where the model's metric and the empty circuit's are the same.
+
+    >>> vitro.experiments.curve(model, task).numbers["CPR"].round(2).to_list()
+    """
+    return CURVE.measure(model, task, options)

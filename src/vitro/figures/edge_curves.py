@@ -1,0 +1,97 @@
+"""MIB's curve: how faithful circuits of growing size are, by what their edges are ranked by."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import altair as alt
+import polars as pl
+
+from vitro.figures.look import FAINT, HEAD_COLORS, OWN_COLORS, dress, panel_title, values
+from vitro.options import SCORES
+from vitro.tables.quantities import QUANTITIES
+
+_WIDTH, _HEIGHT = 410, 280
+_LOWEST, _HIGHEST = -1.0, 2.0
+"""f is drawn between these: a single circuit far beyond would press all others together."""
+_PANELS = {"signed": ("cpr", "CPR", "Signed scores"), "absolute": ("cmd", "CMD", "Absolute scores")}
+_COLORS: Mapping[str, str] = dict(zip(SCORES, (*HEAD_COLORS[: len(SCORES) - 1], HEAD_COLORS[-1]), strict=True))
+"""Each score has its own colour in every picture; the last, random, is gray."""
+_DASHES = {"top": [1, 0], "greedy": [4, 3]}
+
+
+def score_colors(names: Sequence[str]) -> list[str]:
+    """The colours of scores; files, whose names are not known, get those that are left."""
+    taken = [_COLORS[name] for name in names if name in _COLORS]
+    left = cycle([color for color in HEAD_COLORS if color not in taken] or HEAD_COLORS)
+    return [_COLORS.get(name) or next(left) for name in names]
+
+
+def edge_curves(points: pl.DataFrame, areas: pl.DataFrame) -> alt.HConcatChart:
+    """f over the share of edges, a panel for each ranking and a colour for each score, greedy selection dashed.
+
+    points: by, ranking, selection, size, n, edges, f; circuits without a ranking are in both panels. areas: table
+    `curve_areas`; each panel's legend has the area that MIB takes from its ranking.
+    """
+    scores = areas["by"].unique(maintain_order=True).to_list()
+    panels = [_panel(points, areas, ranking, scores) for ranking in _PANELS]
+    of = areas.row(0, named=True)
+    beyond = points.filter(~pl.col("f").is_between(_LOWEST, _HIGHEST))
+    lowest, highest = min(points["f"]), max(points["f"])
+    notes = [f"{len(beyond)} circuits lie beyond the axis: f goes from {lowest:.3g} to {highest:.3g}."]
+    return dress(
+        alt.HConcatChart(hconcat=panels, spacing=40, resolve=OWN_COLORS),
+        f"What the best edges keep of {QUANTITIES[of['metric']].words}",
+        f"f: 0 as with every edge at its {of['method']} ablation, 1 as the whole model (dashed line). "
+        "Solid: the best edges of all; dashed: greedy, from the logits down.",
+        *(notes if len(beyond) else []),
+    )
+
+
+def _panel(points: pl.DataFrame, areas: pl.DataFrame, ranking: str, scores: list[str]) -> alt.LayerChart:
+    column, area, title = _PANELS[ranking]
+    here = pl.col("ranking").is_null() | (pl.col("ranking") == ranking)
+    legends = {score: _legend(areas.filter(here, by=score), column, area) for score in scores}
+    rows = points.filter(here).with_columns(
+        pl.col("by").replace_strict(legends).alias("legend"), pl.col("selection").fill_null("top")
+    )
+    key = alt.Legend(orient="top", title=None, columns=1, symbolType="stroke", symbolStrokeWidth=3, offset=8)
+    share = alt.Scale(type="log", domain=[0.001, 1])
+    # A margin, so that dots at 0 and 1 are whole.
+    lowest, highest = max(_LOWEST, min(0.0, *points["f"])) - 0.05, min(_HIGHEST, max(1.0, *points["f"])) + 0.05
+    span = alt.Scale(domain=[lowest, highest], nice=False)
+    base = alt.Chart(values(rows)).encode(
+        x=alt.X("size:Q", title="share of all edges", scale=share).axis(
+            values=[0.001, 0.01, 0.1, 1], format="~%", grid=False
+        ),
+        y=alt.Y("f:Q", title="faithfulness f", scale=span).axis(tickCount=6, domain=False, ticks=False, offset=6),
+        color=alt.Color(
+            "legend:N", scale=alt.Scale(domain=list(legends.values()), range=score_colors(scores)), legend=key
+        ),
+        strokeDash=alt.StrokeDash(
+            "selection:N", scale=alt.Scale(domain=list(_DASHES), range=list(_DASHES.values())), legend=None
+        ),
+    )
+    names = [
+        alt.Tooltip("by:N", title="score"),
+        alt.Tooltip("selection:N"),
+        alt.Tooltip("size:Q", title="share of all edges", format="~%"),
+        alt.Tooltip("n:Q", title="edges", format=","),
+        alt.Tooltip("edges:Q", title="left after pruning", format=","),
+        alt.Tooltip("f:Q", format=".4g"),
+    ]
+    line = base.mark_line(strokeWidth=2, clip=True)
+    dots = base.mark_point(filled=True, size=30, opacity=1, stroke="white", strokeWidth=0.8, clip=True).encode(
+        tooltip=names, strokeDash=alt.value([1, 0])
+    )
+    model = alt.Chart(alt.InlineData([{"f": 1.0}])).mark_rule(color=FAINT, strokeDash=[4, 3]).encode(y="f:Q")
+    return alt.LayerChart(layer=[model, line, dots]).properties(
+        width=_WIDTH, height=_HEIGHT, title=panel_title(f"{title}: {area}")
+    )
+
+
+def _legend(areas: pl.DataFrame, column: str, area: str) -> str:
+    """`eap-ig: CPR 0.931, greedy 0.902`."""
+    score, selection = areas["by"][0], areas["selection"].fill_null("top")
+    by_selection = dict(zip(selection, areas[column], strict=True))
+    greedy = f", greedy {by_selection['greedy']:.3f}" if "greedy" in by_selection else ""
+    return f"{score}: {area} {by_selection['top']:.3f}{greedy}"
