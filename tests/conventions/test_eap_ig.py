@@ -18,6 +18,7 @@ from vitro.circuits import (
     Constants,
     Edge,
     Graph,
+    Kind,
     Mask,
     counterfactual,
     read_mib,
@@ -107,6 +108,19 @@ def test_edges_stand_in_eap_igs_order(name: str) -> None:
 @pytest.mark.parametrize(("score", "method"), SCORES)
 def test_scores_of_edges_are_eap_igs(name: str, which: str, score: ScoreName, method: str) -> None:
     assert_same(score_edges(case(name, which), score).mean(1), stored(name)["scores"][f"{method} {which}"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("score", "method"), SCORES[:2])
+def test_the_scores_of_a_nodes_outgoing_edges_add_up_to_eap_igs_score_of_the_node(
+    name: str, score: ScoreName, method: str
+) -> None:
+    asked = case(name, "equal")
+    sums = torch.zeros(len(asked.graph.sources))
+    sums.index_add_(0, torch.from_numpy(asked.graph.source_of), score_edges(asked, score).mean(1))
+    # Of an MLP, EAP-IG's code multiplies the change of its output with the gradient at its input, which is no score.
+    right = torch.tensor([node.kind is not Kind.mlp for node in asked.graph.sources])
+    assert_same(sums[right], torch.tensor(stored(name)["node_scores"][f"{method} equal"])[right])
 
 
 @pytest.mark.parametrize("name", MODELS)
