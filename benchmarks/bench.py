@@ -46,14 +46,11 @@ from edge_peers import OTHER
 from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
 from study import study
 from vitro.circuits import (
-    CLEAN,
     Constants,
     Edge,
     Graph,
-    attribute_edges,
     counterfactual,
     cut_edges,
-    mib_weights,
     run_within,
 )
 from vitro.circuits.nodes import INPUTS, Kind
@@ -242,21 +239,19 @@ def ioi_prompts(number: int) -> tuple[list[list[int]], list[list[int]]]:
     return prompts, partners
 
 
-def ioi_case(model: Model, number: int) -> Case:
-    """Scores and circuits of these prompts, by the difference of the answer's logit and that of a token 100 after."""
-    prompts, partners = ioi_prompts(number)
-    names = tuple(map(str, range(number)))
+def case_of(model: Model, prompts: list[list[int]], constants: Constants) -> Case:
+    """Scores and circuits by the difference of the answer's logit and that of a token 100 after."""
+    names, answers = tuple(map(str, range(len(prompts)))), range(500, 500 + len(prompts))
     questions = Questions(
         tokens=tuple(map(tuple, prompts)),
         labels=names,
-        right=tuple((500 + row,) for row in range(number)),
-        wrong=tuple((500 + row + OTHER,) for row in range(number)),
+        right=tuple((answer,) for answer in answers),
+        wrong=tuple((answer + OTHER,) for answer in answers),
         answers=names,
         others=names,
         marks={},
-        partner=tuple(map(tuple, partners)),
     )
-    return Case(model, questions, METRICS["logit_diff"], counterfactual(model, prompts, partners))
+    return Case(model, questions, METRICS["logit_diff"], constants)
 
 
 def peers_edges(graph: Graph) -> Tensor:
@@ -275,11 +270,12 @@ def peers_edges(graph: Graph) -> Tensor:
 def score_row(name: str, model: Model) -> Row:
     """EAP-IG's scores of all edges."""
     prompts, partners = ioi_prompts(IOI)
-    case = ioi_case(model, IOI)
-    more = {"counterfactuals": torch.tensor(partners), "edges": peers_edges(case.graph)}
+    more = {"counterfactuals": torch.tensor(partners), "edges": peers_edges(Graph.of(model))}
 
     def run() -> Tensor:
-        return score_edges(ioi_case(model, IOI), "eap-ig").mean(1)[None]
+        # The counterfactual run is part of the work, as it is of a peer's.
+        case = case_of(model, prompts, counterfactual(model, prompts, partners))
+        return score_edges(case, "eap-ig").mean(1)[None]
 
     # A clean and a counterfactual pass, and for each step one forward and one backward.
     passes = 2 + 2 * STEPS
@@ -304,8 +300,8 @@ def score_row(name: str, model: Model) -> Row:
 def curve_row(name: str, model: Model) -> Row:
     """What MIB's curve runs: the empty circuit and those of ten sizes, chosen by scores and pruned."""
     prompts, partners = ioi_prompts(IOI)
-    case = ioi_case(model, IOI)
-    graph = case.graph
+    graph = Graph.of(model)
+    case = case_of(model, prompts, counterfactual(model, prompts, partners))
     scores = score_edges(case, "eap-ig").mean(1).abs().numpy()
     masks = np.stack([graph.pruned(graph.top(scores, int(share * len(graph)))) for share in (0, *SIZES)])
     more = {
@@ -338,19 +334,9 @@ def curve_row(name: str, model: Model) -> Row:
 
 
 def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
-    """The two approximations of `vitro edges --scores eap,eap-ig`, of three metrics at once."""
-    constants, answers = (
-        Constants.of(mean_activations(model, prompts), since=SUBJECT),
-        torch.arange(500, 500 + len(prompts)),
-    )
-
-    def metrics(logits: Tensor) -> dict[str, Tensor]:
-        answer, other = logits[torch.arange(len(logits)), answers], logits[torch.arange(len(logits)), answers + 100]
-        return {"logit": answer, "prob": (answer - logits.logsumexp(-1)).exp(), "diff": answer - other}
-
-    return lambda: [
-        attribute_edges(model, prompts, constants, metrics, weights=weights) for weights in (CLEAN, mib_weights(STEPS))
-    ]
+    """The two approximations of `vitro edges --scores eap,eap-ig`, of a difference of logits."""
+    case = case_of(model, prompts, Constants.of(mean_activations(model, prompts), since=SUBJECT))
+    return lambda: [score_edges(case, name) for name in ("eap", "eap-ig")]
 
 
 def thousand_prompts() -> list[list[int]]:

@@ -87,6 +87,23 @@ def test_a_study_with_options_of_its_own_gets_edges_by_the_command_that_its_repo
     assert shlex.join(["vitro", "edges", "--scores", "eap", *words]) in page
 
 
+def test_scores_are_printed_against_exact_and_those_that_are_there_are_not_measured_again(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("edges", "days", "--model", str(planted_folder), "--samples", "4", "--out", str(tmp_path))
+    done = vitro(*words, "--scores", "exact,eap")
+    assert done.code == 0, done.err
+    assert re.search(r"^eap +0\.\d{3}", done.out, re.MULTILINE)
+    assert "Of all 262 edges, each cut alone" in done.out
+    # A model that is not loaded cannot be run.
+    monkeypatch.setattr("vitro.study.load_checkpoint", None)
+    told = json.loads(vitro(*words, "--scores", "eap", "--json").out)
+    assert {"edge", "score", "node", "sum of its edges"} == set(told["strongest"][0])
+    assert told["strongest"][0]["edge"] == "a1.h1->logits"
+    assert [row["by"] for row in told["agreement"]] == ["exact", "eap"]
+    assert told["agreement"][1]["worst misses"]
+
+
 def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> None:
     assert "smollm2" in vitro("models").out
     assert json.loads(vitro("models", "--json").out)["families"]["GPT2"] == ["gpt2"]

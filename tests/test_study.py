@@ -21,7 +21,7 @@ from vitro.errors import VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Options
 from vitro.folder import FolderError, write_file
 from vitro.models import ModelError, load_checkpoint
-from vitro.study import StudyError, open_study, run_study, summary, write_report
+from vitro.study import Study, StudyError, open_study, run_study, summary, write_report
 from vitro.tasks import TaskError, days, months, numbers
 
 OPTIONS = Options(samples=8)
@@ -141,6 +141,35 @@ def test_edges_are_added_to_a_study_and_go_on_block_by_block(
     assert "Every edge, cut alone" in study.report.read_text()
     once = run_study(days(), str(planted_folder), tmp_path / "once", OPTIONS, experiments=["edges"])
     assert once.table("edges").equals(study.table("edges"))
+
+
+def test_scores_are_added_to_a_study_and_compared_anew_even_after_a_stop(
+    planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(*names: str) -> Study:
+        return run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=names)
+
+    def compared(study: Study) -> list[str]:
+        return study.table("edges_agreement")["by"].unique(maintain_order=True).to_list()
+
+    assert compared(add("edges", "edges_eap", "edges_agreement")) == ["eap"]
+    exact = contents(tmp_path)["tables/edges.parquet"]
+    with monkeypatch.context() as patched:
+        patched.setattr("vitro.experiments.edges_agreement.edge_scores", stop)
+        with pytest.raises(KeyboardInterrupt):
+            add("edges_random")
+    study = add("edges_random")
+    assert compared(study) == ["eap", "random"]
+    assert contents(tmp_path)["tables/edges.parquet"] == exact
+    shown = study.tables(EXPERIMENTS["edges_agreement"])
+    assert shown["seconds"].filter(experiment="edges_random")["seconds"][0] > 0
+    before = (tmp_path / "study.json").read_text()
+    add("edges_random")
+    assert (tmp_path / "study.json").read_text() == before
+
+
+def stop(*given: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_changed_setting_is_refused_by_its_name(finished: Path, planted_folder: Path) -> None:

@@ -63,6 +63,8 @@ class Done(BaseModel):
     seconds: float
     tables: dict[str, str]
     """The SHA-256 of each table's file, by the table's name."""
+    compared: list[str] = []
+    """The experiments that it was made beside (see `Experiment.beside`)."""
 
 
 class Record(BaseModel):
@@ -166,8 +168,9 @@ def run_study(
         remove_unfinished(folder)
         known = {**record.experiments, **record.left_out} if record else {}
         wanted = _with_needs(experiments) - set(known)
-        # What compares measurements is made anew when there is one more of them.
-        wanted |= {name for name in known if wanted & {other.name for other in EXPERIMENTS[name].beside}}
+        # What compares measurements is made anew when there is one more of them, even where it was stopped at that.
+        done = record.experiments if record else {}
+        wanted |= {name for name in done if done[name].compared != _beside(EXPERIMENTS[name], {*done, *wanted})}
         missing = [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]
         if record is None or missing:
             record = _measured(folder, record, missing, checkpoint, task, options, settings)
@@ -206,7 +209,8 @@ def _measured(
         for name, (_, content) in tables.items():
             write_file(_table_path(folder, name), content)
         hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
-        done = Done(seconds=setup.seconds[experiment.name], tables=hashes)
+        compared = _beside(experiment, setup.measured)
+        done = Done(seconds=setup.seconds[experiment.name], tables=hashes, compared=compared)
         record = record.model_copy(update={"experiments": {**record.experiments, experiment.name: done}})
         # Last, so that everything the record calls finished is on disk.
         _write_record(folder, record)
@@ -218,6 +222,11 @@ def _with_needs(names: Collection[str]) -> set[str]:
     """Experiments by their names, and those whose tables they are shown with."""
     needed = {need.name for name in names for need in EXPERIMENTS[name].needs}
     return set(names) if needed <= set(names) else _with_needs(needed.union(names))
+
+
+def _beside(experiment: Experiment, measured: Collection[str]) -> list[str]:
+    """Which of the measured experiments it compares."""
+    return [other.name for other in experiment.beside if other.name in measured]
 
 
 def _done(record: Record) -> list[Experiment]:

@@ -94,10 +94,6 @@ def hooked(hf: Any) -> Any:
     model.set_use_attn_result(True)
     model.set_use_split_qkv_input(True)
     model.set_use_hook_mlp_in(True)
-    # Without this, where positions are rotary, EAP-IG-activations leaves out what layer 0 reads of the input in the
-    # runs that change the input: autograd does not reach that far back, so that its hooks are not called.
-    zero = torch.zeros(1).requires_grad_()
-    model.add_hook("blocks.0.hook_resid_pre", lambda resid, hook: resid + zero, is_permanent=True)
     return model
 
 
@@ -154,15 +150,6 @@ class Maker:
         attribute(self.model, self.graph, batches(which), loss, method, quiet=True, **options)
         return numbers(self.graph.scores[self.indices].tolist())
 
-    def flow(self, which: str) -> list[float]:
-        """With `input` the stream that enters layer 0, position embeddings in it: EAP-IG's is the token embedding alone,
-        and no other score knows the difference."""
-        node = self.graph.nodes["input"]
-        node.out_hook, kept = "blocks.0.hook_resid_pre", node.out_hook
-        scores = self.score(which, "information-flow-routes")
-        node.out_hook = kept
-        return scores
-
     def node_score(self, which: str, method: str, steps: int | None = None) -> list[float]:
         from eap.attribute_node import attribute_node
         from eap.graph import Graph
@@ -177,7 +164,7 @@ class Maker:
             made[f"EAP {which}"] = self.score(which, "EAP")
             made[f"EAP-IG-inputs 5 {which}"] = self.score(which, "EAP-IG-inputs", steps=5)
             made[f"EAP-IG-activations 5 {which}"] = self.score(which, "EAP-IG-activations", steps=5)
-            made[f"information-flow-routes {which}"] = self.flow(which)
+            made[f"information-flow-routes {which}"] = self.score(which, "information-flow-routes")
         made["EAP equal zero"] = self.score("equal", "EAP", "zero")
         made["EAP equal mean-positional"] = self.score("equal", "EAP", "mean-positional")
         made["EAP-IG-inputs 1 equal"] = self.score("equal", "EAP-IG-inputs", steps=1)

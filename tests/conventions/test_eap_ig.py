@@ -1,6 +1,7 @@
 """Scores, circuits within the model, areas and files are those of EAP-IG's and MIB's own code (make_eap_ig.py)."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from itertools import product
 from typing import Any
@@ -25,8 +26,8 @@ from vitro.circuits import (
     run_within,
     to_mib,
 )
-from vitro.discovery import RANKINGS, SELECTIONS, Case, run_curves, score_edges, select
-from vitro.engine import Finals, mean_activations
+from vitro.discovery import RANKINGS, SELECTIONS, Case, flow, run_curves, score_edges, select
+from vitro.engine import Clean, Finals, mean_activations
 from vitro.metrics import METRICS, Asked
 from vitro.models import Model
 from vitro.options import IgEndpoints, ScoreName
@@ -36,7 +37,6 @@ SCORES: list[tuple[ScoreName, str]] = [
     ("eap", "EAP"),
     ("eap-ig", "EAP-IG-inputs 5"),
     ("eap-ig-activations", "EAP-IG-activations 5"),
-    ("flow", "information-flow-routes"),
 ]
 CHOSEN = [(rule, n, kind) for rule in ("top", "greedy") for n in SIZES for kind in ("absolute", "signed")]
 
@@ -115,12 +115,32 @@ def test_scores_of_edges_are_eap_igs(name: str, which: str, score: ScoreName, me
 def test_the_scores_of_a_nodes_outgoing_edges_add_up_to_eap_igs_score_of_the_node(
     name: str, score: ScoreName, method: str
 ) -> None:
-    asked = case(name, "equal")
+    # The code that scores nodes has the endpoints of the paper.
+    asked = case(name, "equal", endpoints="paper")
     sums = torch.zeros(len(asked.graph.sources))
     sums.index_add_(0, torch.from_numpy(asked.graph.source_of), score_edges(asked, score).mean(1))
     # Of an MLP, EAP-IG's code multiplies the change of its output with the gradient at its input, which is no score.
     right = torch.tensor([node.kind is not Kind.mlp for node in asked.graph.sources])
     assert_same(sums[right], torch.tensor(stored(name)["node_scores"][f"{method} equal"])[right])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("which", PROMPTS)
+def test_information_flow_routes_are_eap_igs(name: str, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = stored(name)["scores"][f"information-flow-routes {which}"]
+    if name == "gpt2":
+        # In its code `input` writes the token's embedding alone.
+        monkeypatch.setattr(flow, "_written", token_embedded(flow._written))
+    assert_same(score_edges(case(name, which), "flow").mean(1), expected)
+
+
+def token_embedded(written: Callable[[Clean, Graph], Tensor]) -> Callable[[Clean, Graph], Tensor]:
+    def of(clean: Clean, graph: Graph) -> Tensor:
+        by_source = written(clean, graph)
+        by_source[:, 0] = clean.model.token_embed(clean.there.tokens)
+        return by_source
+
+    return of
 
 
 @pytest.mark.parametrize("name", MODELS)

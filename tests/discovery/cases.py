@@ -23,13 +23,13 @@ def case_of(
     endpoints: IgEndpoints = "mib",
     memory: int | None = None,
 ) -> Case:
-    """Prompts of a model without a tokenizer. right: each prompt's right token."""
+    """Prompts of a model without a tokenizer. right: each prompt's right token, with no wrong one."""
     n = len(prompts)
     questions = Questions(
         tokens=tuple(map(tuple, prompts)),
         labels=tuple(map(str, range(n))),
         right=tuple((token,) for token in (right or [RIGHT] * n)),
-        wrong=((WRONG,),) * n,
+        wrong=((WRONG,),) * n if right is None else ((),) * n,
         answers=("right",) * n,
         others=("wrong",) * n,
         marks={},

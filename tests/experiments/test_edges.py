@@ -9,12 +9,13 @@ from vitro import discovery
 from vitro.circuits import LOGITS, Edge, Graph, node
 from vitro.discovery import Case
 from vitro.experiments import SCORE_EXPERIMENTS, Options, Setup, ablate_edges, edge_scores, score_edges
-from vitro.experiments.edges import EDGE, by_edge
+from vitro.experiments.edges import EDGE, by_edge, edge_metric
 from vitro.experiments.edges_agreement import EDGES_AGREEMENT, agreement, overlap
 from vitro.experiments.head_lens import HEAD_LENS
+from vitro.experiments.prompts import PROMPTS
 from vitro.metrics import METRICS
 from vitro.models import Model
-from vitro.options import OptionError, ScoreName
+from vitro.options import MetricName, OptionError, ScoreName
 from vitro.tasks import days
 
 COPIER, SUCCEEDER = (f"a{layer}.h{head}" for layer, head in (COPY, SUCCESSOR))
@@ -97,6 +98,22 @@ def test_endpoints_are_an_option_of_eap_ig_and_eap_is_the_same_under_both(plante
     assert first.equals(second)
 
 
+@pytest.mark.parametrize(
+    ("metric", "wrong", "by"),
+    [("margin", "", "margin"), ("answer_prob", "Monday", "logit_diff"), ("answer_prob", "", "answer_logit")],
+)
+def test_edges_are_ranked_by_a_logit(planted_model: Model, metric: MetricName, wrong: str, by: str) -> None:
+    tables = Setup(planted_model, days(), Options(metric=metric)).tables(PROMPTS)
+    assert edge_metric({**tables, "questions": tables["questions"].with_columns(wrong=pl.lit(wrong))}) == by
+
+
+def test_a_node_is_worth_what_the_edges_out_of_it_are(planted_model: Model) -> None:
+    measured = score_edges(planted_model, days(), "eap-ig", Options(samples=8))
+    scores, graph = edge_scores(measured.tables, "eap-ig"), Graph.of(planted_model)
+    for name, together in measured.numbers.select("node", "sum of its edges").drop_nulls().iter_rows():
+        assert together == pytest.approx(sum(scores[graph.source_of == graph.nodes.index(node(name))]), abs=1e-6)
+
+
 def test_a_score_that_there_is_not_is_named_with_those_there_are(planted_model: Model) -> None:
     with pytest.raises(OptionError, match="there is no score 'eapig'; there are exact, eap, eap-ig"):
         score_edges(planted_model, days(), "eapig")  # type: ignore[arg-type]
@@ -131,9 +148,9 @@ def test_agreement_of_four_edges_by_hand() -> None:
         for name in ("eap", "flow")
     )
     eap, flow = agreement(table).to_dicts()
-    # Ranks 4 1 3 2 against 4 3 1 2: 1 - 6 (0 + 4 + 4 + 0) / 60; of sizes 4 3 2 1 against 4 3 1 2: 1 - 6 (1 + 1) / 60.
+    # Ranks 4 1 3 2 against 4 3 1 2: 1 - 6 (0 + 4 + 4 + 0) / 60; by size 4 3 2 1 against 4 3 1 2: 1 - 6 (1 + 1) / 60.
     assert eap["rank correlation"] == pytest.approx(0.2)
-    assert eap["of sizes"] == flow["of sizes"] == pytest.approx(0.8)
+    assert eap["by size"] == flow["by size"] == pytest.approx(0.8)
     assert eap["worst misses"] == ["m0->logits", "m1->logits", "input->logits"]
     assert (flow["rank correlation"], flow["worst misses"]) == (None, None)
     assert (eap["in top 10"], overlap(np.array(exact), np.array(score), 3)) == (None, 2 / 3)

@@ -4,9 +4,9 @@ from dataclasses import replace
 from operator import itemgetter
 
 import torch
-from torch import Tensor
 
 from circuits.slow_edges import slow_cut, slow_gradient, written
+from discovery.cases import case_of
 from fuzz.check import Check, compare
 from fuzz.constants import draw_constants
 from fuzz.draw import Draw
@@ -14,7 +14,8 @@ from fuzz.edits import all_logits, draw_memory
 from fuzz.models import draw_model, plain, ungrouped
 from fuzz.prompts import draw_prompts
 from slow import slow_logits, slow_run
-from vitro.circuits import Graph, attribute_edges, cut_edges
+from vitro.circuits import Graph, cut_edges
+from vitro.discovery import score_edges
 from vitro.engine import Budget
 
 
@@ -40,18 +41,16 @@ def check_edges(draw: Draw) -> list[Check]:
 
 
 def check_attributions(draw: Draw) -> list[Check]:
-    """One gradient of a logit and of a log-probability, for some edges and prompts. Relative to the largest score."""
+    """EAP by a logit, for some edges and prompts. Relative to the largest score."""
     model = draw_model(draw)
     prompts = draw_prompts(draw, model, at_most=3)
     since = draw.integer(0, min(map(len, prompts)) - 1)
     constants = replace(draw_constants(draw, model, prompts), since=since)
     tokens = [draw.integer(0, model.shape.d_vocab - 1) for _ in prompts]
 
-    def metrics(logits: Tensor) -> dict[str, Tensor]:
-        return {"logit": logits[torch.arange(len(prompts)), torch.tensor(tokens)]}
-
     memory = None if draw.chance(0.5) else 20 * Budget.of(model).need(max(map(len, prompts)), 1)
-    scores = attribute_edges(model, prompts, constants, metrics, memory=memory)["logit"]
+    case = case_of(model, prompts, constants, "answer_logit", right=tokens, memory=memory)
+    scores = score_edges(case, "eap")
     edges = Graph.of(model).edges
     slow = plain(ungrouped(model))
     table = slow.hf.get_input_embeddings()
@@ -64,7 +63,7 @@ def check_attributions(draw: Draw) -> list[Check]:
             change[:since] = 0.0
             with torch.enable_grad():
                 inputs = table(torch.tensor([prompt])).requires_grad_()
-                expected[i] = (change * slow_gradient(slow, edges[number], inputs, itemgetter(tokens[i]))).sum()
+                expected[i] = -(change * slow_gradient(slow, edges[number], inputs, itemgetter(tokens[i]))).sum()
         largest = scores.abs().max()
         apart = float((scores[number].double() - expected).abs().max() / largest)
         checks.append(Check(f"{edges[number]} since {since}", apart, float(expected.abs().max() / largest)))

@@ -33,12 +33,8 @@ class Distinct:
         outputs[masks.any(1), 0] = 0
         n_outputs = 1
         known: dict[bytes, int] = {}
-        into = graph.reader_of * 3 + graph.input_of
-        order = np.argsort(into, kind="stable")
-        starts = np.searchsorted(into[order], np.arange(3 * n_nodes + 1))
         for node in range(1, n_nodes):
-            for number in range(3):
-                edges = order[starts[3 * node + number] : starts[3 * node + number + 1]]
+            for number, edges in enumerate(graph.edges_read[node]):
                 wired = masks[:, edges]
                 read = np.where(wired, outputs[:, graph.source_of[edges]], -1)
                 for circuit in np.flatnonzero(wired.any(1)):
@@ -50,11 +46,11 @@ class Distinct:
                 n_outputs += len(trios)
         return cls(graph, masks, sums, outputs[:, :-1])
 
-    def reads(self, circuit: int) -> Bool[np.ndarray, "node input source"]:
-        """Which sources each input of each node reads in a circuit."""
-        graph, edges = self.graph, np.flatnonzero(self.masks[circuit])
-        reads = np.zeros((len(graph.nodes), 3, len(graph.sources)), dtype=bool)
-        reads[graph.reader_of[edges], graph.input_of[edges], graph.source_of[edges]] = True
+    def reads(self, circuit: int, node: int, number: int) -> Bool[np.ndarray, " source"]:
+        """Which sources a node reads by one of its inputs in a circuit."""
+        edges = self.graph.edges_read[node][number]
+        reads = np.zeros(len(self.graph.sources), dtype=bool)
+        reads[self.graph.source_of[edges]] = self.masks[circuit, edges]
         return reads
 
     def batches(self, most: int) -> Iterator[range]:

@@ -155,7 +155,16 @@ class Graph:
         mask: Mask = inside[self.source_of] & inside[self.reader_of]
         return mask
 
-    def pruned(self, mask: Mask) -> Mask:
+    @cached_property
+    def edges_read(self) -> tuple[tuple[Int[np.ndarray, " edge"], ...], ...]:
+        """The edges into each of `nodes`, by q, k and v apart; other readers have all by the first of the three."""
+        into = self.reader_of * 3 + self.input_of
+        parts = np.split(
+            np.argsort(into, kind="stable"), np.bincount(into, minlength=3 * len(self.nodes)).cumsum()[:-1]
+        )
+        return tuple(tuple(parts[3 * node : 3 * node + 3]) for node in range(len(self.nodes)))
+
+    def pruned(self, masks: Bool[np.ndarray, "*circuit edge"]) -> Bool[np.ndarray, "*circuit edge"]:
         """Without the edges of nodes with no way from the input or to the logits (docs/method.md, section 10.2).
 
         A head has a way in where any of its q, k and v has.
@@ -164,20 +173,19 @@ class Graph:
         >>> graph.pruned(graph.mask(graph.edges[:3])).any()
         np.False_
         """
-        edges = np.flatnonzero(mask)
-        sources, readers = self.source_of[edges], self.reader_of[edges]
-        # Edges come in the order of their readers, and all of a node's come before those that it is the source of.
-        fed = np.zeros(len(self.nodes), dtype=bool)
-        fed[0] = True
-        for source, reader in zip(sources, readers, strict=True):
-            fed[reader] |= fed[source]
-        leads = np.zeros(len(self.nodes), dtype=bool)
-        leads[-1] = True
-        for source, reader in zip(sources[::-1], readers[::-1], strict=True):
-            leads[source] |= leads[reader]
+        fed = np.zeros((*masks.shape[:-1], len(self.nodes)), dtype=bool)
+        leads = fed.copy()
+        fed[..., 0] = leads[..., -1] = True
+        # Nodes come in the model's order, so that all sources of a node come before it.
+        for node, parts in enumerate(self.edges_read):
+            edges = np.concatenate(parts)
+            fed[..., node] |= (masks[..., edges] & fed[..., self.source_of[edges]]).any(-1)
+        for node in reversed(range(len(self.nodes))):
+            # By one input of a head at a time: no source comes twice.
+            for part in self.edges_read[node]:
+                leads[..., self.source_of[part]] |= masks[..., part] & leads[..., node, None]
         alive = fed & leads
-        kept = np.zeros(len(self), dtype=bool)
-        kept[edges] = alive[sources] & alive[readers]
+        kept: Bool[np.ndarray, "*circuit edge"] = masks & alive[..., self.source_of] & alive[..., self.reader_of]
         return kept
 
     def top(self, scores: Float[np.ndarray, " edge"], n: int) -> Mask:

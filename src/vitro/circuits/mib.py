@@ -14,18 +14,20 @@ from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vitro.circuits.file_bytes import file_bytes
+from vitro.circuits.file_bytes import LARGEST, file_bytes
 from vitro.circuits.graph import Graph, Mask
 from vitro.circuits.nodes import INPUTS, LOGITS, CircuitError
 
 MOST_EDGES = 20_000_000
 """A file that claims a larger graph is not believed; one of 32 layers with 32 heads each has 1.6 million."""
+_ARCHIVE = b"PK\x03\x04"
 _KEYS = ("cfg", "nodes", "edges")
 _TENSOR_KEYS = ("cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph", "nodes_in_graph")
 
@@ -34,10 +36,11 @@ _TENSOR_KEYS = ("cfg", "src_nodes", "dst_nodes", "edges_scores", "edges_in_graph
 class MibFile:
     """What a file says of a model's graph.
 
-    mask: the edges of its circuit. scores: of the edges, in the graph's order, NaN where it has none. node_scores: of
-    the nodes that write, in the graph's order, NaN where it has none. d_model: None in older files.
+    name: the file's. d_model: None in older files. mask: the edges of its circuit. scores: of the edges, in the graph's
+    order, NaN where it has none. node_scores: of the nodes that write, in the graph's order, NaN where it has none.
     """
 
+    name: str
     graph: Graph
     d_model: int | None
     mask: Mask
@@ -58,13 +61,15 @@ class MibFile:
         if len(set(scores[~np.isnan(scores)])) < 2 and not np.isnan(self.node_scores).all():
             scores = self.node_scores[self.graph.source_of]
         if np.isnan(scores).all():
-            raise CircuitError("it holds no scores; what works: a file whose edges have them, as importances.json")
+            raise CircuitError(
+                f"{self.name}: it holds no scores; what works: a file whose edges have them, as importances.json"
+            )
         if not (finite := np.isfinite(scores)).all():
             edge, score = self.graph.edges[int(finite.argmin())], scores[finite.argmin()]
             says = f"the score of {edge} is {score}" if np.isinf(score) else f"it has no score, or NaN, of {edge}"
-            raise CircuitError(f"{says}; a ranking needs a number for every edge")
+            raise CircuitError(f"{self.name}: {says}; a ranking needs a number for every edge")
         if np.ptp(scores) == 0:
-            raise CircuitError(f"all its scores are {scores[0]:g}, which ranks nothing")
+            raise CircuitError(f"{self.name}: all its scores are {scores[0]:g}, which ranks nothing")
         return scores
 
 
@@ -80,15 +85,15 @@ def read_mib(
     >>> len(read_mib({"cfg": cfg, "nodes": {}, "edges": {"input->m0": {"in_graph": True}}}).graph)
     8
     """
+    name = "the graph" if isinstance(file, Mapping) else str(file)
     try:
         content = file if isinstance(file, Mapping) else _parsed(file_bytes(Path(file)))
         if isinstance(content, Mapping) and set(_TENSOR_KEYS) <= set(content):
-            return _of_tensors(content, _graph(content["cfg"], graph, d_model))
+            return _of_tensors(name, content, *_graph(content["cfg"], graph, d_model))
         if not (isinstance(content, Mapping) and all(isinstance(content.get(key), Mapping) for key in _KEYS)):
             raise CircuitError("a circuit of EAP-IG or MIB has cfg, nodes and edges, each a JSON object")
-        return _of_json(content, _graph(content["cfg"], graph, d_model))
+        return _of_json(name, content, *_graph(content["cfg"], graph, d_model))
     except CircuitError as error:
-        name = "the graph" if isinstance(file, Mapping) else file
         raise CircuitError(f"{name}: {error}") from None
 
 
@@ -98,23 +103,30 @@ def is_tensors(content: bytes) -> bool:
     >>> is_tensors(b"{}")
     False
     """
-    return content.startswith((b"PK\x03\x04", b"\x80\x02"))
+    return content.startswith((_ARCHIVE, b"\x80\x02"))
 
 
 def _parsed(content: bytes) -> Any:
     if is_tensors(content):
-        try:
-            # Tensors, numbers and texts alone: a pickle that would call anything is refused before it does.
-            return torch.load(BytesIO(content), weights_only=True, map_location="cpu")
-        except pickle.UnpicklingError:
-            raise CircuitError("it is not a graph of EAP-IG: it holds more than tensors, numbers and texts") from None
-        except Exception:
-            # torch says in many ways that a file is cut short or damaged.
-            raise CircuitError("it is damaged, or no .pt file of torch") from None
+        return _loaded(content)
     try:
         return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError):
         raise CircuitError("this is not JSON; a circuit of EAP-IG or MIB, saved as .json, is") from None
+
+
+def _loaded(content: bytes) -> Any:
+    """Tensors, numbers and texts alone: a pickle that would call anything else is refused before it does."""
+    try:
+        unpacked = ZipFile(BytesIO(content)).infolist() if content.startswith(_ARCHIVE) else []
+        if (size := sum(part.file_size for part in unpacked)) <= LARGEST:
+            return torch.load(BytesIO(content), weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError:
+        raise CircuitError("it is no graph of EAP-IG: it holds more than tensors, numbers and texts") from None
+    except Exception:
+        # zipfile and torch say in many ways that a file is cut short or damaged.
+        raise CircuitError("it is damaged, or no .pt file of torch") from None
+    raise CircuitError(f"it unpacks to {size // 2**20} MB, and {LARGEST // 2**20} MB at most are read")
 
 
 def _graph(cfg: Any, fits: Graph | None, d_model: int | None) -> tuple[Graph, int | None]:
@@ -142,8 +154,7 @@ def _sizes(layers: int, heads: int, parallel: bool, width: int | None) -> str:
     return f"{layers} layers of {heads} heads, {mlps} the heads" + (f", width {width}" if width is not None else "")
 
 
-def _of_json(content: Mapping[str, Any], of: tuple[Graph, int | None]) -> MibFile:
-    graph, width = of
+def _of_json(file: str, content: Mapping[str, Any], graph: Graph, d_model: int | None) -> MibFile:
     sizes = f"a model with {graph.n_layers} layers of {graph.n_heads} heads"
     places = {str(node): place for place, node in enumerate(graph.nodes)}
     node_scores = np.full(len(places), np.nan)
@@ -160,7 +171,7 @@ def _of_json(content: Mapping[str, Any], of: tuple[Graph, int | None]) -> MibFil
             raise CircuitError(f"{name!r} is no edge of {sizes}, as m0->a9.h1<q> or a9.h1->m9 can be")
         mask[numbers[name]] = _in_graph(name, entry)
         scores[numbers[name]] = _score(name, entry)
-    return MibFile(graph, width, mask, scores, node_scores[:-1])
+    return MibFile(file, graph, d_model, mask, scores, node_scores[:-1])
 
 
 def _in_graph(name: str, entry: Any) -> bool:
@@ -184,8 +195,7 @@ def _score(name: str, entry: Any) -> float:
         return float("inf")
 
 
-def _of_tensors(content: Mapping[str, Any], of: tuple[Graph, int | None]) -> MibFile:
-    graph, width = of
+def _of_tensors(file: str, content: Mapping[str, Any], graph: Graph, d_model: int | None) -> MibFile:
     rows = [str(node) for node in graph.sources]
     columns = [name for layer in range(graph.n_layers) for name in _readers(graph, layer)] + [str(LOGITS)]
     if content["src_nodes"] != rows or content["dst_nodes"] != columns:
@@ -208,8 +218,9 @@ def _of_tensors(content: Mapping[str, Any], of: tuple[Graph, int | None]) -> Mib
     index = graph.source_of, _column_of(graph)
     node_scores = content.get("nodes_scores")
     return MibFile(
+        file,
         graph,
-        width,
+        d_model,
         content["edges_in_graph"].numpy()[index],
         content["edges_scores"].double().numpy()[index],
         np.full(len(rows), np.nan) if node_scores is None else node_scores.double().numpy(),

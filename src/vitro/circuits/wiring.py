@@ -50,6 +50,7 @@ def top_stream(nodes: Collection[Node]) -> int:
 def check_within(edges: Collection[Edge], pins: Pins, constants: Constants) -> None:
     """CircuitError where these are no set of edges of a model (docs/method.md, section 10.1).
 
+    >>> from vitro.circuits import INPUT
     >>> check_within([Edge(INPUT, LOGITS)], [], [])
     """
     works = "what works: edges alone, or no line absent, for a circuit in vitro"
@@ -76,6 +77,7 @@ def check_within(edges: Collection[Edge], pins: Pins, constants: Constants) -> N
 def check_in_vitro(edges: Collection[Edge], pins: Pins, constants: Constants) -> None:
     """CircuitError where a circuit in vitro cannot be run (docs/method.md, section 7).
 
+    >>> from vitro.circuits import INPUT
     >>> check_in_vitro([Edge(INPUT, LOGITS)], [], [])
     """
     pin_of, constant_of = dict(pins), dict(constants)

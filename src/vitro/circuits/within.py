@@ -76,7 +76,7 @@ def run_within(
     prepared = Prepared.of(model, prompts, memory)
     prepared = replace(prepared, budget=_with_outputs(model, prepared.budget))
     absent.check(prepared.prompts)
-    pruned = np.array([graph.pruned(mask) for mask in masks], dtype=bool).reshape(masks.shape)
+    pruned = graph.pruned(masks)
     # Sorted by the edges into the first layers, so that neighbours share what is computed there.
     _, first, number = np.unique(np.packbits(pruned, axis=1), axis=0, return_index=True, return_inverse=True)
     distinct = Distinct.of(graph, pruned[first])

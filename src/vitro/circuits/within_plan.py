@@ -101,8 +101,7 @@ class _Planning:
 
     def __init__(self, distinct: Distinct, batch: Sequence[int]) -> None:
         graph, rows = distinct.graph, list(batch)
-        self.distinct, self.batch = distinct, rows
-        self.reads = [distinct.reads(circuit) for circuit in rows]
+        self.distinct, self.rows = distinct, rows
         self.sums = distinct.sums[rows]
         numbers, places = np.unique(np.append(distinct.outputs[rows], -1), return_inverse=True)
         self.outputs = (places[:-1] - 1).reshape(len(rows), -1)
@@ -158,7 +157,7 @@ class _Planning:
         """
         place_of: dict[int, int] = {}
         blocks = []
-        for circuit, reads in enumerate(self.reads):
+        for circuit, row in enumerate(self.rows):
             new: dict[int, tuple[int, int]] = {}
             for node in nodes:
                 for number, sum_ in enumerate(self.sums[circuit, node].tolist()):
@@ -167,7 +166,7 @@ class _Planning:
             if not new:
                 continue
             place_of |= {sum_: len(place_of) + place for place, sum_ in enumerate(new)}
-            has = np.stack([reads[node, number] for node, number in new.values()])
+            has = np.stack([self.distinct.reads(row, node, number) for node, number in new.values()])
             sources = np.flatnonzero(has.any(0))
             blocks.append(Block(self.plan.put(self.outputs[circuit, sources]), self.plan.put(has[:, sources])))
         return tuple(blocks), place_of

@@ -70,7 +70,7 @@ class Walk:
         sums = []
         for block in blocks:
             has = self._at(block.has).to(base.dtype).expand(len(base), -1, -1)
-            sums.append(torch.baddbmm(base, has, written[:, self._at(block.outputs)]))
+            sums.append(torch.baddbmm(base, has, _picked(written, self._at(block.outputs))))
         return torch.cat(sums, dim=1)
 
     def _heads(self, layer: int, steps: Layer, ablated: AblatedLayer) -> None:
@@ -98,7 +98,7 @@ class Walk:
             normed = model.head_norm(layer)(self._sums(steps.head_sums, ablated.resid_pre, nodes))
             for (weight, bias), projections, out in zip(weights, steps.projections, made, strict=True):
                 for projection in projections:
-                    read = normed[:, self._at(projection.sums)]
+                    read = _picked(normed, self._at(projection.sums))
                     out[nodes, projection.made] = read @ weight[projection.head] + bias[projection.head]
         q, k = model.rotate(made[0][None], made[1][None], self.ablated.positions)
         pairs = ((ablated.q, q[0]), (ablated.k, k[0]), (ablated.v, made[2]))
@@ -120,9 +120,9 @@ class Walk:
         z = []
         for start in range(0, len(head_of), size):
             here = slice(start, start + size)
-            q = qkv[0][:, made_from[0, here]][attending.queries]
+            q = _picked(qkv[0], made_from[0, here])[attending.queries]
             k, v = (
-                torch.cat([old[:, kv_head_of[here]], new[:, which[here]]])[attending.keys]
+                torch.cat([_picked(old, kv_head_of[here]), _picked(new, which[here])])[attending.keys]
                 for old, new, which in zip(cached, qkv[1:], made_from[1:], strict=True)
             )
             z.append(attend(model, layer, q, k, v, mask).flatten(0, 1)[attending.back])
@@ -133,3 +133,10 @@ class Walk:
         for nodes in self._chunks(steps.mlp_sums):
             out = self.model.mlp_out(layer, self._sums(steps.mlp_sums, ablated.mlp_in, nodes))
             self.written[nodes, outputs] = out - ablated.mlp_out[nodes, None]
+
+
+def _picked(
+    values: Float[Tensor, "node _any width"], which: Int[Tensor, " picked"]
+) -> Float[Tensor, "node picked width"]:
+    """Some of the sums or outputs at each node. On a CPU three times as fast as an index."""
+    return values.index_select(1, which)

@@ -51,10 +51,15 @@ def edges(
         files = {"folder": str(folder), "report": str(measured.report)}
         print_json({**files, "strongest": strongest.to_dicts(), "agreement": agreement})
         return
-    print_table(strongest.columns, [(row[0], *(f"{value:+.4f}" for value in row[1:])) for row in strongest.rows()])
+    print_table(strongest.columns, [[_text(value, "+.4f") for value in row] for row in strongest.rows()])
     if agreement:
-        print("Each score against exact:\n")
-        print_table(list(agreement[0]), [list(map(_text, row.values())) for row in agreement])
+        print("Each score against exact: rank correlations, what the largest have in common, seconds\n")
+        misses = {row["by"]: row.pop("worst misses") for row in agreement}
+        names_of = ["score", "signed", *(name.removeprefix("in ") for name in list(agreement[0])[2:])]
+        print_table(names_of, [[_text(value, ".3f") for value in row.values()] for row in agreement])
+        for by, missed in misses.items():
+            if missed:
+                print(f"The worst misses of {by}: {', '.join(missed)}")
     for name in asked:
         if sentence := EXPERIMENTS[name].summary(measured.tables(EXPERIMENTS[name])):
             print(sentence)
@@ -62,14 +67,8 @@ def edges(
     print(f"The report: {measured.report}")
 
 
-def _text(value: object) -> str:
-    """A cell of the agreement table."""
-    match value:
-        case None:
-            return "-"
-        case float():
-            return f"{value:.3f}"
-        case list():
-            return ", ".join(value)
-        case _:
-            return str(value)
+def _text(value: object, digits: str) -> str:
+    """A cell of a table."""
+    if value is None:
+        return "-"
+    return format(value, digits) if isinstance(value, float) else str(value)

@@ -1,6 +1,7 @@
 """Every edge of a model scored at once by gradients: EAP, EAP-IG over inputs and over activations, RelP."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -98,8 +99,9 @@ def by_activations(case: Case, steps: int) -> Float[Tensor, "edge prompt"]:
                 leaving += part.run(layer, resid, z=z + (1 - weight) * z_change)
                 leaving += part.run(layer, resid, mlp_out=mlp_out + (1 - weight) * mlp_change)
             arriving = leaving
-        for weight in weights:
-            part.run(0, part.embed + (1 - weight) * part.change[0])
+        with part.input_constant():
+            for weight in weights:
+                part.run(0, part.embed + (1 - weight) * part.change[0])
 
     return _scores(case, GRADIENT, passes, (2 * n_layers + 1) * steps)
 
@@ -200,6 +202,22 @@ class _Part:
         at_final, at_start = self._add(value, None, final, start, blocks)
         self.at_logits += at_final[0]
         return at_start[0]
+
+    @contextmanager
+    def input_constant(self) -> Iterator[None]:
+        """Meanwhile no gradients are added for what reads the input alone, where that is the token's embedding alone.
+
+        In EAP-IG's code a constant in its place has none. Where positions are embedded, they stand beside it and have.
+        """
+        model = self.columns.model
+        if model.pos_embed(self.columns.places.position) is not None:
+            yield
+            return
+        sums = [self.at_heads, self.by_scale, *([self.at_mlp] if model.parallel else [])]
+        before = [layers[0].clone() for layers in sums]
+        yield
+        for layers, value in zip(sums, before, strict=True):
+            layers[0] = value
 
     def through(
         self, layer: int, resid: Float[Tensor, "stream d_model"], arriving: Float[Tensor, "stream d_model"]

@@ -38,7 +38,7 @@ READINGS: Mapping[ScoreName, str] = {
     "relp": f"{_ESTIMATE}a gradient that holds attention, the norms' denominators and the gates constant (RelP).",
     "flow": "Each bar is one edge: the share of what its reader reads that comes from its source (information flow "
     "routes); it asks for no metric, and has no sign.",
-    "random": "Each bar is one edge with a number drawn for it: the floor under every other score.",
+    "random": "A number drawn for each edge: the floor under every other score.",
 }
 WITHOUT_METRIC: tuple[ScoreName, ...] = ("flow", "random")
 """Scores that are no effect on the metric: only their order says something."""
@@ -61,8 +61,16 @@ def edge_scores(tables: Tables, name: ScoreName) -> Float[np.ndarray, " edge"]:
     """
     table = tables[SCORE_TABLES[name]]
     score = -pl.col(f"{edge_metric(tables)}_change") if name == "exact" else pl.col("score")
-    means = table.group_by(EDGE, maintain_order=True).agg(score.cast(pl.Float64).mean().alias("mean"))
-    return means["mean"].to_numpy()
+    return _means(table, score)["score"].to_numpy()
+
+
+def _means(table: pl.DataFrame, score: pl.Expr) -> pl.DataFrame:
+    """source, target, input, score: means over prompts, in the graph's order."""
+    return table.group_by(EDGE, maintain_order=True).agg(score.cast(pl.Float64).mean().alias("score"))
+
+
+def _largest_first(scores: pl.DataFrame) -> pl.DataFrame:
+    return scores.sort(pl.col(scores.columns[-1]).abs(), descending=True, maintain_order=True)
 
 
 def _experiment(name: ScoreName, table: str) -> Experiment:
@@ -76,17 +84,26 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
         return {table: rows.with_columns(score=pl.Series(scores))}
 
     def by_edge(tables: Tables) -> pl.DataFrame:
-        """edge, score: means over prompts, the largest first."""
-        means = tables[table].group_by(EDGE, maintain_order=True).agg(pl.col("score").mean())
-        return means.sort(pl.col("score").abs(), descending=True, maintain_order=True).select(EDGE_NAME, "score")
+        """edge, score: the largest first."""
+        return _largest_first(_means(tables[table], pl.col("score")).select(EDGE_NAME, "score"))
+
+    def numbers(tables: Tables) -> pl.DataFrame:
+        """The edges and, beside them, the nodes of the largest scores: a node's is the sum of the edges out of it."""
+        out_of = _means(tables[table], pl.col("score")).group_by("source", maintain_order=True)
+        nodes = out_of.agg(pl.col("score").sum()).select(
+            pl.col("source").alias("node"), pl.col("score").alias("sum of its edges")
+        )
+        return pl.concat([by_edge(tables).head(N_SHOWN), _largest_first(nodes).head(N_SHOWN)], how="horizontal")
 
     def figures(tables: Tables) -> dict[str, Figure]:
-        edges, metric = by_edge(tables), QUANTITIES[edge_metric(tables)]
+        metric = QUANTITIES[edge_metric(tables)]
+        if name == "random":
+            return {}
         if name in WITHOUT_METRIC:
-            axis, what, sense = "score", f"{name}", "of whatever the metric."
+            axis, what, sense = "share", "share of what their readers read", "whatever the metric."
         else:
             axis, what, sense = f"score ({metric.unit})", f"{name} of {metric.words}", "positive: the edge helps."
-        return {table: strongest_edges(edges, {"score": name}, axis, what, sense)}
+        return {table: strongest_edges(by_edge(tables), {"score": name}, axis, what, sense)}
 
     def summary(tables: Tables) -> str:
         edges, metric = by_edge(tables), QUANTITIES[edge_metric(tables)]
@@ -106,7 +123,7 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
         tables=(table,),
         run=run,
         figures=figures,
-        numbers=lambda tables: by_edge(tables).head(N_SHOWN),
+        numbers=numbers,
         summary=(lambda tables: "") if name == "random" else summary,
         needs=(PROMPTS,),
     )

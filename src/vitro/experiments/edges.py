@@ -94,12 +94,14 @@ def by_edge(table: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 
 def edge_metric(tables: Tables) -> str:
-    """What edges are ranked by: the study's metric, or the logit difference where that is no logit.
+    """What edges are ranked by: the study's metric, or a logit where that is none: if it can be, the logit difference.
 
     A single edge among thousands moves a probability by less than the rounding error.
     """
     spoken = said(tables)
-    return spoken.metric if spoken.unit == "nats" else "logit_diff"
+    if spoken.unit == "nats":
+        return spoken.metric
+    return "logit_diff" if all(tables["questions"]["wrong"]) else "answer_logit"
 
 
 def size(column: str) -> pl.Expr:

@@ -48,9 +48,9 @@ def overlap(first: Float[np.ndarray, " edge"], second: Float[np.ndarray, " edge"
 
 
 def agreement(table: pl.DataFrame) -> pl.DataFrame:
-    """A row for each score: by, rank correlation, of sizes, in top 10, in top 100, in top 1000, worst misses.
+    """A row for each score: by, rank correlation, by size, in top 10, in top 100, in top 1000, worst misses.
 
-    rank correlation: Spearman's, of scores and exact effects. of sizes: the same without signs. in top k: see
+    rank correlation: Spearman's, of scores and exact effects. by size: the same without signs. in top k: see
     `overlap`. worst misses: the edges whose scores are furthest from the exact effects. Where a score is no effect on
     the metric, it has no sign and misses nothing: null.
     """
@@ -64,7 +64,7 @@ def _row(name: str, edges: pl.DataFrame) -> dict[str, object]:
     return {
         "by": name,
         "rank correlation": edges.select(pl.corr("exact", "score", method="spearman")).item() if effect else None,
-        "of sizes": edges.select(pl.corr(pl.col("exact").abs(), pl.col("score").abs(), method="spearman")).item(),
+        "by size": edges.select(pl.corr(pl.col("exact").abs(), pl.col("score").abs(), method="spearman")).item(),
         **{f"in top {top}": overlap(exact, score, top) for top in TOP},
         "worst misses": edges[far].select(EDGE_NAME)["edge"].to_list() if effect else None,
     }
@@ -84,13 +84,13 @@ def numbers(tables: Tables) -> pl.DataFrame:
 def summary(tables: Tables) -> str:
     """How well each score ranks the edges."""
     rows = agreement(tables["edges_agreement"])
-    ranks = [f"{name} {rank:.3f}" for name, rank in rows.select("by", "of sizes").iter_rows()] if len(rows) else []
+    ranks = [f"{name} {rank:.3f}" for name, rank in rows.select("by", "by size").iter_rows()] if len(rows) else []
     return f"Rank correlation of scores with exact effects, by size: {', '.join(ranks)}." if ranks else ""
 
 
 def figures(tables: Tables) -> dict[str, Figure]:
-    """A panel for each score; none where exact effects stand alone."""
-    table = tables["edges_agreement"]
+    """A panel for each score that is not drawn by chance; no figure where there is none."""
+    table = tables["edges_agreement"].filter(pl.col("by") != "random")
     if table.is_empty():
         return {}
     return {"edges_agreement": edge_agreement(table, agreement(table), WITHOUT_METRIC, edge_metric(tables))}
@@ -99,9 +99,9 @@ def figures(tables: Tables) -> dict[str, Figure]:
 EDGES_AGREEMENT = Experiment(
     name="edges_agreement",
     title="Every edge, exact against scored",
-    reading="Each point is one edge: on the diagonal its score tells what cutting it does, far from it it does not. "
-    "The numbers: rank correlations over all edges, and the share of the exact effects' top 10, 100 and 1,000, by "
-    "size, that the score's have in common with it; where a score is no effect, sizes alone are compared.",
+    reading="Each point is one edge: on the diagonal its score tells what cutting it does. The numbers: rank correlations "
+    "of all edges, and the share of the 10, 100 and 1,000 largest, by size, that exact and score have in common. A score "
+    "that is no effect on the metric is compared by size alone.",
     python='vitro.EXPERIMENTS["edges_agreement"].measure(model, task)',
     tables=("edges_agreement",),
     run=run,

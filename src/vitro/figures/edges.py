@@ -13,7 +13,7 @@ from vitro.tables.quantities import QUANTITIES
 EDGE_NAME = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null("")).alias("edge")
 """An edge as EAP-IG writes it: `m0->a9.h1<v>`."""
 
-_SHOWN = 40
+_SHOWN = 20
 _ROW = 15
 _STRONGEST = 150
 _OTHERS = 200
@@ -58,19 +58,19 @@ def edge_agreement(
 ) -> alt.ConcatChart:
     """Exact effects across, scores up, a panel for each score; with the diagonal where both are effects.
 
-    table: by, source, target, input, exact, score. agreement: by, rank correlation, of sizes. unsigned: the scores that
+    table: by, source, target, input, exact, score. agreement: by, rank correlation, by size. unsigned: the scores that
     are no effects, whose panels show the sizes of effects. metric: what the effects are on.
     """
     panels = []
-    for name, rank, of_sizes in agreement.select("by", "rank correlation", "of sizes").iter_rows():
+    for name, rank, of_sizes in agreement.select("by", "rank correlation", "by size").iter_rows():
         edges = _thinned(table.filter(by=name).select(EDGE_NAME, "exact", "score"))
         across, up = (_reach(edges[axis]) for axis in ("exact", "score"))
         if name in unsigned:
             sizes = edges.with_columns(pl.col("exact", "score").abs())
-            panels.append(_points(sizes, name, f"{name}: {of_sizes:.3f}, of sizes", across, up, 0))
+            panels.append(_points(sizes, name, f"{name}: {of_sizes:.3f} by size", across, up, 0))
         else:
             reach = max(across, up)
-            panels.append(_points(edges, name, f"{name}: {rank:.3f}, of sizes {of_sizes:.3f}", reach, reach, -1))
+            panels.append(_points(edges, name, f"{name}: {rank:.3f}, by size {of_sizes:.3f}", reach, reach, -1))
     return dress(
         alt.concat(*panels, columns=3),
         "What scores say of the edges, against what cutting them does",
