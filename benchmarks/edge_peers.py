@@ -16,6 +16,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -105,26 +106,29 @@ def _add_step(
     streams: list[Tensor] = []
     gradients: dict[tuple[str, int], Tensor] = {}
 
-    def own(_: Any, args: tuple[Tensor], name: str, layer: int) -> tuple[Tensor]:
+    def keep(name: str, layer: int, gradient: Tensor) -> None:
+        gradients[name, layer] = gradient
+
+    def own(name: str, layer: int, _: Any, args: tuple[Tensor]) -> tuple[Tensor]:
         """A reader's input as a tensor of its own, whose gradient is kept."""
         read = args[0].clone()
-        read.register_hook(lambda gradient: gradients.__setitem__((name, layer), gradient))
+        read.register_hook(partial(keep, name, layer))
         return (read,)
 
     def keep_stream(_: Any, args: tuple[Tensor]) -> None:
         streams.append(args[0].detach())
 
-    def keep_gradient(_: Any, args: tuple[Tensor], out: Tensor, layer: int) -> None:
-        out.register_hook(lambda gradient: gradients.__setitem__(("qkv", layer), gradient))
+    def keep_qkv(layer: int, _: Any, args: Any, out: Tensor) -> None:
+        out.register_hook(partial(keep, "qkv", layer))
 
     handles = []
     for layer, block in enumerate(plain.body.h):
         handles += [
             block.ln_1.register_forward_pre_hook(keep_stream),
-            block.attn.c_attn.register_forward_hook(lambda *a, layer=layer: keep_gradient(*a, layer)),
-            block.ln_2.register_forward_pre_hook(lambda *a, layer=layer: own(*a, "mlp", layer)),
+            block.attn.c_attn.register_forward_hook(partial(keep_qkv, layer)),
+            block.ln_2.register_forward_pre_hook(partial(own, "mlp", layer)),
         ]
-    handles.append(plain.body.ln_f.register_forward_pre_hook(lambda *a: own(*a, "logits", 0)))
+    handles.append(plain.body.ln_f.register_forward_pre_hook(partial(own, "logits", 0)))
     with hooked(handles), torch.enable_grad():
         final = plain.model(inputs_embeds=embedded, **passed).logits[:, -1]
         rows = torch.arange(len(answers))
@@ -150,7 +154,7 @@ def _of_streams(plain: Plain, layer: int, streams: list[Tensor], gradients: dict
     stream, norm = streams[layer], block.ln_1
     scale = (stream.var(-1, unbiased=False, keepdim=True) + norm.eps).rsqrt()
     normed = (stream - stream.mean(-1, keepdim=True)) * scale
-    gradient = (at_qkv.flatten(1, 2) @ weight).view(len(weight), *stream.shape).mul_(norm.weight)
+    gradient: Tensor = (at_qkv.flatten(1, 2) @ weight).view(len(weight), *stream.shape).mul_(norm.weight)
     gradient -= gradient.mean(-1, keepdim=True) + normed * (gradient * normed).mean(-1, keepdim=True)
     return gradient.mul_(scale)
 
@@ -199,7 +203,8 @@ def _run_circuit(plain: Plain, passed: dict[str, Any], tokens: Tensor, other: Te
             norm = block.ln_1
             read = layer_norm(changed(streams[-1], n, qkv), (plain.width,), norm.weight, norm.bias, norm.eps)
             weight = module.weight.unflatten(1, (3 * plain.n_heads, -1))
-            return torch.einsum("pird,drk->pirk", read, weight).flatten(-2) + module.bias
+            made: Tensor = torch.einsum("pird,drk->pirk", read, weight).flatten(-2) + module.bias
+            return made
 
         def read_mlp(_: Any, args: tuple[Tensor], n: int = heads.stop, mlp: slice = mlp) -> tuple[Tensor]:
             return (changed(args[0], n, mlp)[:, :, 0],) if absent[:n, mlp].any() else args
@@ -241,7 +246,8 @@ def eap_ig(model: Any, kind: str) -> Work:
         batches = [(job.tokens[part], job.counterfactuals[part], job.answers[part]) for part in parts]
         if kind == "scores":
             attribute(lens, graph, batches, loss, "EAP-IG-inputs", ig_steps=STEPS, quiet=True)
-            return graph.scores[source, reader][None]
+            scores: Tensor = graph.scores[source, reader][None]
+            return scores
         found = []
         for (circuit,) in job.variants[chosen].tolist():
             graph.reset()
