@@ -10,10 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from vitro.circuits import Graph, to_circuit_file, to_importances
 from vitro.cli import main
 from vitro.cli.tasks import ROW, TEMPLATE
+from vitro.discovery import SIZES, select
 from vitro.errors import VitroError
 from vitro.models import Model, find, load_tokenizer
 from vitro.options import Options
@@ -167,10 +170,13 @@ def test_rows_that_are_left_out_are_told_of_before_anything_is_run(
     assert "row 2" in shown.out
 
 
-def test_every_option_of_a_study_is_one_of_its_edges_too(vitro: Vitro) -> None:
-    flags = [set(re.findall(r"--[a-z-]+", vitro(command, "--help").out)) for command in ("study", "edges")]
-    assert flags[1] - flags[0] == {"--scores"}
-    assert flags[0] - flags[1] == {"--also"}
+def test_every_option_of_a_study_is_one_of_its_edges_and_curves_too(vitro: Vitro) -> None:
+    study, edges, curve = (
+        set(re.findall(r"--[a-z-]+", vitro(command, "--help").out)) for command in ("study", "edges", "curve")
+    )
+    assert edges - study == {"--scores"}
+    assert curve - study == {"--scores", "--file", "--vary", "--figure"}
+    assert study - edges == study - curve == {"--also"}
 
 
 @pytest.mark.parametrize(
@@ -193,6 +199,8 @@ def test_every_option_of_a_study_is_one_of_its_edges_too(vitro: Vitro) -> None:
         (["study", "days", "--model", "MODEL", "--value-bias", "x"], "excluded or included"),
         (["study", "numbers", "--model", "MODEL"], "task 'numbers-10'"),
         (["edges", "days", "--model", "MODEL", "--scores", "eapig"], "one or more of exact, eap, eap-ig"),
+        (["curve", "days", "--model", "MODEL", "--scores", "eapig"], "one or more of exact, eap, eap-ig"),
+        (["curve", "days", "--model", "MODEL", "--file", "none.json"], "none.json: cannot be read"),
         (["report", "OUT"], "holds no study"),
         (["tasks", "dayz"], "did you mean days?"),
         (["tasks", "--model", "smollm2"], "no task is named; what works: vitro tasks ioi --model smollm2"),
@@ -312,3 +320,89 @@ def test_a_circuit_is_written_to_files_and_read_back(
     )
     assert pinned.code == 2
     assert not (tmp_path / "no.json").exists()
+
+
+def test_a_curve_is_printed_with_both_areas_and_their_rankings(
+    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    command = ("curve", "days", "--model", str(planted_folder), "--samples", "4", "--out", str(tmp_path / "study"))
+    done = vitro(*command, "--figure", str(tmp_path / "curve.svg"))
+    assert done.code == 0, done.err
+    assert re.search(r"^100 % +262 +262 +1\.000 +262 +1\.000", done.out, re.MULTILINE)
+    assert re.search(r"^CPR \d\.\d+ .* by signed score$", done.out, re.MULTILINE)
+    assert re.search(r"^CMD \d\.\d+ .* by absolute score$", done.out, re.MULTILINE)
+    assert (tmp_path / "curve.svg").read_text().startswith("<svg")
+    # Scores are kept; those that are asked for are shown.
+    again = json.loads(vitro(*command, "--scores", "random,eap", "--json").out)
+    assert {row["score"] for row in again["rankings"]} == {"random", "eap"}
+    first = again["rankings"][0]
+    assert (first["sizes"][0], first["edges"][-1], first["faithfulness"][-1]) == (0.001, 262, 1.0)
+    assert {"cpr", "cmd", "metric_model", "metric_empty", "ranking", "selection", "n", "seconds"} <= set(first)
+    assert "edges_eap_ig" in {path.stem for path in (tmp_path / "study" / "tables").iterdir()}
+
+
+def test_a_curve_of_files_is_that_of_the_scores_in_them_and_touches_no_folder(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    graph = Graph.of(planted_model)
+    scores = np.random.default_rng(0).normal(size=len(graph))
+    Path("scores.json").write_text(json.dumps(to_importances(graph, scores, 64)))
+    Path("circuits").mkdir()
+    for size, mask in zip(SIZES[:9], select(graph, scores, "signed", "top").masks, strict=False):
+        Path("circuits", f"{100 * size:g}.json").write_text(json.dumps(to_circuit_file(graph, mask, 64)))
+    command = ("curve", "days", "--model", str(planted_folder), "--samples", "4", "--file", "scores.json")
+    printed = json.loads(vitro(*command, "--file", "circuits", "--json").out)["rankings"]
+    named = {(row["score"], row["ranking"], row["selection"]): row for row in printed}
+    assert list(named) == [
+        *(("scores.json", ranking, way) for ranking in ("signed", "absolute") for way in ("top", "greedy")),
+        ("circuits", None, None),
+    ]
+    assert named["circuits", None, None]["cpr"] == named["scores.json", "signed", "top"]["cpr"]
+    assert {path.name for path in tmp_path.iterdir()} == {"scores.json", "circuits"}
+    both = vitro(*command, "--scores", "random", "--out", "study")
+    assert both.code == 0, both.err
+    assert "random\n" in both.out
+    assert "scores.json\n" in both.out
+    assert "the best of 2" in both.out
+
+
+def test_a_file_that_no_curve_can_be_had_of_is_told_in_one_line(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
+) -> None:
+    graph = Graph.of(planted_model)
+    good = to_importances(graph, np.arange(len(graph)), 64)
+    other = Graph(2, 4, parallel=False)
+    missing, nan = ({**good, "edges": dict(good["edges"])} for _ in range(2))
+    del missing["edges"]["m0->m1"]
+    nan["edges"]["m0->m1"] = {"score": float("nan"), "in_graph": False}
+    (tmp_path / "two").mkdir()
+    files = {
+        "other.json": (to_importances(other, np.arange(len(other)), 64), "it is of another model"),
+        "missing.json": (missing, "m0->m1"),
+        "nan.json": (nan, "m0->m1"),
+        "two": (None, "there are 2 circuits; what works: 9"),
+    }
+    for name in ("two/a.json", "two/b.json"):
+        (tmp_path / name).write_text(json.dumps(good))
+    (tmp_path / "good.json").write_text(json.dumps(good))
+    for name, (content, says) in files.items():
+        if content is not None:
+            (tmp_path / name).write_text(json.dumps(content))
+        paths = ("--file", str(tmp_path / "good.json"), "--file", str(tmp_path / name))
+        done = vitro("curve", "days", "--model", str(planted_folder), *paths)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done.err
+        assert says in done.err
+        assert name in done.err
+
+
+def test_ablations_and_metrics_are_varied_where_that_is_asked_for(
+    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    command = ("curve", "days", "--model", str(planted_folder), "--samples", "4", "--out", str(tmp_path / "study"))
+    varied = (*command, "--scores", "eap,random", "--ablations", "mean", "--vary")
+    done = vitro(*varied)
+    assert done.code == 0, done.err
+    assert "Of 4 choices of ablation and metric: CPR by signed score is best of eap" in done.out
+    choices = json.loads(vitro(*varied, "--json").out)["choices"]
+    assert {(row["method"], row["by"]) for row in choices} == {("mean", "eap"), ("mean", "random")}

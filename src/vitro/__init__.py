@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vitro.experiments import answer_tables as answer_tables
     from vitro.experiments import attention as attention
     from vitro.experiments import clean_run as clean_run
+    from vitro.experiments import compare_scores as compare_scores
     from vitro.experiments import curve as curve
     from vitro.experiments import direct_attribution as direct_attribution
     from vitro.experiments import head_lens as head_lens
@@ -64,6 +65,7 @@ _HOME = {
     "answer_tables": "vitro.experiments",
     "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
+    "compare_scores": "vitro.experiments",
     "curve": "vitro.experiments",
     "direct_attribution": "vitro.experiments",
     "head_lens": "vitro.experiments",

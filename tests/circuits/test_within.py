@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuits.slow_within import SlowWithin
+from circuits.slow_within import SlowWithin, slow_pruned
 from slow import slow_logits
 from small_models import hf_model, random_model
 from vitro.circuits import CircuitError, Constants, Edge, Graph, counterfactual, node, resampled, run_within
@@ -129,6 +129,20 @@ def test_a_set_of_nodes_is_the_model_with_the_outputs_of_all_others_edited(name:
     edited = sweep(model, PROMPTS, [variant, ()], final_logits)["logits"]
     torch.testing.assert_close(within[0], edited[0], atol=1e-5, rtol=1e-6)
     assert (edited[0] - edited[1]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_pruned_circuits_have_the_edges_on_a_way_from_the_input_to_the_logits(parallel: bool) -> None:
+    graph = Graph(n_layers=3, n_heads=2, parallel=parallel)
+    masks = random_masks(graph, 40)
+    pruned = graph.pruned(masks)
+    n_dropped = 0
+    for mask, kept in zip(masks, pruned, strict=True):
+        expected = slow_pruned([graph.edges[number] for number in np.flatnonzero(mask)])
+        assert {graph.edges[number] for number in np.flatnonzero(kept)} == expected
+        assert np.array_equal(graph.pruned(mask), kept)
+        n_dropped += 0 < kept.sum() < mask.sum()
+    assert n_dropped > 10
 
 
 def test_an_edge_without_effect_changes_nothing_bit_for_bit() -> None:

@@ -36,7 +36,7 @@ def test_a_schema_says_who_writes_its_table() -> None:
     assert written == {schema.name: schema.measurement for schema in SCHEMAS.values()}
     for measurement in EXPERIMENTS.values():
         assert {SCHEMAS[name].command for name in measurement.tables} == {measurement.command}
-    minutes = {"patching", *SCORE_TABLES.values(), "edges_agreement", "successor"}
+    minutes = {"patching", *SCORE_TABLES.values(), "edges_agreement", "curve", "curve_choices", "successor"}
     assert set(EXPERIMENTS) - set(EVERY_STUDY) == minutes
 
 

@@ -61,7 +61,7 @@ def test_a_shared_column_is_of_one_type_wherever_it_stands() -> None:
     assert all(column.dtype == shared.get(column.name, column.dtype) for column in columns)
     assert {shared[name] for name in ("prompt", "layer", "head", "position")} == {pl.Int64}
     # What is measured is Float32; what is asked for is as it was given.
-    assert {column.name for column in columns if column.dtype == pl.Float64} == {"alpha"}
+    assert {column.name for column in columns if column.dtype == pl.Float64} == {"alpha", "size"}
 
 
 def test_a_metric_may_be_null_exactly_where_a_task_may_lack_what_it_needs() -> None:

@@ -167,7 +167,7 @@ class Graph:
     def pruned(self, masks: Bool[np.ndarray, "*circuit edge"]) -> Bool[np.ndarray, "*circuit edge"]:
         """Without the edges of nodes with no way from the input or to the logits (docs/method.md, section 10.2).
 
-        A head has a way in where any of its q, k and v has.
+        A head has a way in where any of its q, k and v has. masks: of a circuit, or of any number of them.
 
         >>> graph = Graph.of(model)
         >>> graph.pruned(graph.mask(graph.edges[:3])).any()

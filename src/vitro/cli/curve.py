@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 @takes_options
-@resumable()
 def curve(
     task: TaskArgument,
     model: ModelOption,
@@ -73,7 +72,10 @@ def curve(
     if names:
         folder = out or default_folder(chosen.name, model)
         asked = [*(SCORE_EXPERIMENTS[name].name for name in names), shown.name, *([choices.name] if vary else [])]
-        study = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
+        with resumable():
+            study = run_study(
+                chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype
+            )
         kept = study.tables(shown)
         # The folder may hold more scores than are asked for now.
         parts.insert(0, {**kept, **{name: kept[name].filter(pl.col("by").is_in(names)) for name in shown.tables}})
@@ -134,4 +136,5 @@ def _areas(areas: "pl.DataFrame") -> str:
 
 
 def _cell(value: float) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+    # What rounds to -0.000 is 0.
+    return f"{round(value, 3) + 0.0:.3f}" if isinstance(value, float) else f"{value:,}"

@@ -13,7 +13,7 @@ from vitro.experiments.datasets import DATASETS
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION, direct_attribution
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores, score_edges
 from vitro.experiments.edges import ablate_edges
-from vitro.experiments.edges_agreement import EDGES_AGREEMENT
+from vitro.experiments.edges_agreement import EDGES_AGREEMENT, compare_scores
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
 from vitro.experiments.head_lens import HEAD_LENS, head_lens
@@ -87,6 +87,7 @@ __all__ = [
     "attention",
     "cast",
     "clean_run",
+    "compare_scores",
     "curve",
     "direct_attribution",
     "edge_case",

@@ -158,8 +158,8 @@ def by_size(table: pl.DataFrame, by: str) -> pl.DataFrame:
     rows = points(table).filter(pl.col("selection").is_null() | (pl.col("selection") == "top"), by=by)
     wide = rows.select("size", "n").unique(maintain_order=True)
     for (ranking,), part in rows.group_by("ranking", maintain_order=True):
-        columns = part.select("edges", "f").rename(lambda name: f"{name} {ranking}" if ranking else name)
-        wide = wide.hstack(columns)
+        named = {name: f"{name} {ranking}" if ranking else name for name in ("edges", "f")}
+        wide = wide.hstack(part.select(*named).rename(named))
     return wide
 
 
@@ -272,6 +272,7 @@ def curve(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measu
     Raises `OptionError` where an option does not fit the task or the model, `TaskError` where the task does not fit
     the tokenizer, and `CurveError` where the model's metric and the empty circuit's are the same.
 
-    >>> vitro.experiments.curve(model, task).numbers["CPR"].round(2).to_list()
+    >>> round(vitro.curve(model, task).tables["curve_areas"]["cpr"][0], 2)
+    2.87
     """
     return CURVE.measure(model, task, options)

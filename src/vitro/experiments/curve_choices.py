@@ -1,13 +1,16 @@
 """MIB's curve under every ablation and metric: whether the choice of either decides which score is the best."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import polars as pl
 
 from vitro.discovery import RANKINGS, Curve, Nested, Ranking, run_curves, score_edges, select
+from vitro.engine import NotFiniteError
 from vitro.experiments.curve import AREA, SIGN, USUAL, Area, best
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case
 from vitro.experiments.experiment import Experiment
@@ -58,30 +61,31 @@ def _under(setup: Setup, kind: Ablation, names: Sequence[ScoreName]) -> Tables:
     for metric in metrics:
         scoring = replace(case, metric=own.metric if metric.name == "kl" else metric)
         for name in names:
-            scores = score_edges(scoring, name).double().mean(1).numpy()
-            circuits |= {(metric.name, name, way): select(case.graph, scores, way, "top") for way in RANKINGS}
+            # Gradients may leave the number format: of a norm at a stream of zeros, layer after layer.
+            with suppress(NotFiniteError):
+                scores = score_edges(scoring, name).double().mean(1).numpy()
+                circuits |= {(metric.name, name, way): select(case.graph, scores, way, "top") for way in RANKINGS}
     with bar(f"curves under {kind} ablation") as progress:
-        curves = run_curves(case, list(circuits.values()), metrics, progress=progress)
-    place = {key: number for number, key in enumerate(circuits)}
+        measured = run_curves(case, list(circuits.values()), metrics, progress=progress)
+    curves = {key: measured[key[0]][number] for number, key in enumerate(circuits)}
     rows = []
-    for metric in metrics:
-        for ranking in RANKINGS:
-            rivals: dict[str, Curve] = {name: curves[metric.name][place[metric.name, name, ranking]] for name in names}
-            spans = rivals[names[0]].has_span
-            first, stays = best(rivals, AREA[ranking]) if spans else ("", False)
-            rows += [
-                {
-                    "method": kind,
-                    "metric": metric.name,
-                    "own": kind == setup.edge_ablation and metric.name == own.metric.name,
-                    "by": name,
-                    "ranking": ranking,
-                    "cpr": curve.cpr if spans else None,
-                    "cmd": curve.cmd if spans else None,
-                    "leads": stays and name == first,
-                }
-                for name, curve in rivals.items()
-            ]
+    for metric, ranking in product(metrics, RANKINGS):
+        of: dict[str, Curve] = {name: curves[key] for name in names if (key := (metric.name, name, ranking)) in curves}
+        rivals = {name: curve for name, curve in of.items() if curve.has_span}
+        first, stays = best(rivals, AREA[ranking]) if rivals else ("", False)
+        rows += [
+            {
+                "method": kind,
+                "metric": metric.name,
+                "own": kind == setup.edge_ablation and metric.name == own.metric.name,
+                "by": name,
+                "ranking": ranking,
+                "cpr": rivals[name].cpr if name in rivals else None,
+                "cmd": rivals[name].cmd if name in rivals else None,
+                "leads": stays and name == first,
+            }
+            for name in names
+        ]
     return {"curve_choices": SCHEMAS["curve_choices"].cast(pl.DataFrame(rows, infer_schema_length=None))}
 
 
@@ -119,7 +123,8 @@ def _turns(table: pl.DataFrame, ranking: Ranking) -> str:
     named = ", ".join(clear[:NAMED]) + (f" and {len(clear) - NAMED} more" if len(clear) > NAMED else "")
     reordered = sum(rows["by"].to_list() != order for rows in others)
     return (
-        f"{by} is best of {first} by the study's own ({_choice(own.row(0, named=True))}), of another score in "
+        f"{by} is best of {first}{'' if own['leads'][0] else ', not beyond the spread of the prompts,'} by the study's "
+        f"own ({_choice(own.row(0, named=True))}), of another score in "
         f"{len(turned)} of the {len(others)} others{f', beyond the spread of the prompts {named}' if clear else ''}; "
         f"the order of the scores changes in {reordered}"
     )

@@ -38,7 +38,7 @@ READINGS: Mapping[ScoreName, str] = {
     "relp": f"{_ESTIMATE}a gradient that holds attention, the norms' denominators and the gates constant (RelP).",
     "flow": "Each bar is one edge: the share of what its reader reads that comes from its source (information flow "
     "routes); it asks for no metric, and has no sign.",
-    "random": "A number drawn for each edge: the floor under every other score.",
+    "random": "Each bar is one edge with a number drawn for it: the floor under every other score.",
 }
 WITHOUT_METRIC: tuple[ScoreName, ...] = ("flow", "random")
 """Scores that are no effect on the metric: only their order says something."""
@@ -97,10 +97,8 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
 
     def figures(tables: Tables) -> dict[str, Figure]:
         metric = QUANTITIES[edge_metric(tables)]
-        if name == "random":
-            return {}
         if name in WITHOUT_METRIC:
-            axis, what, sense = "share", "share of what their readers read", "whatever the metric."
+            axis, what, sense = "score", f"scores by {name}", "whatever the metric."
         else:
             axis, what, sense = f"score ({metric.unit})", f"{name} of {metric.words}", "positive: the edge helps."
         return {table: strongest_edges(by_edge(tables), {"score": name}, axis, what, sense)}
@@ -135,6 +133,13 @@ SCORE_EXPERIMENTS: Mapping[ScoreName, Experiment] = {
 """The experiment of each score. `exact` is that of the edges cut, which writes how every metric changes."""
 
 
+def experiment_of(name: ScoreName) -> Experiment:
+    """The experiment of a score; OptionError where there is none of that name."""
+    if name not in SCORE_EXPERIMENTS:
+        raise OptionError(f"there is no score {name!r}; there are {', '.join(SCORE_EXPERIMENTS)}")
+    return SCORE_EXPERIMENTS[name]
+
+
 def score_edges(model: Model, task: Task, name: ScoreName, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """A score of every edge of a model: what it is worth to the metric, prompt by prompt (docs/method.md, section 9).
 
@@ -148,6 +153,4 @@ def score_edges(model: Model, task: Task, name: ScoreName, options: Options = DE
     >>> vitro.score_edges(model, task, "eap-ig").numbers["edge"].to_list()[:2]
     ['input->a1.h1<v>', 'a1.h1->logits']
     """
-    if name not in SCORE_EXPERIMENTS:
-        raise OptionError(f"there is no score {name!r}; there are {', '.join(SCORE_EXPERIMENTS)}")
-    return SCORE_EXPERIMENTS[name].measure(model, task, options)
+    return experiment_of(name).measure(model, task, options)

@@ -1,16 +1,21 @@
 """Exact against scored: how well each score of edges ranks them, and where it is wrong."""
 
+from collections.abc import Collection
+
 import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, WITHOUT_METRIC, edge_scores
+from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, WITHOUT_METRIC, edge_scores, experiment_of
 from vitro.experiments.edges import EDGE, EDGES, edge_metric
-from vitro.experiments.experiment import Experiment
+from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import EDGE_NAME, Figure, edge_agreement
+from vitro.models import Model
+from vitro.options import DEFAULT_OPTIONS, Options, ScoreName
 from vitro.tables import SCHEMAS, SCORE_TABLES, Tables
+from vitro.tasks import Task
 
 N_MISSES = 3
 TOP = (10, 100, 1000)
@@ -99,10 +104,10 @@ def figures(tables: Tables) -> dict[str, Figure]:
 EDGES_AGREEMENT = Experiment(
     name="edges_agreement",
     title="Every edge, exact against scored",
-    reading="Each point is one edge: on the diagonal its score tells what cutting it does. The numbers: rank correlations "
-    "of all edges, and the share of the 10, 100 and 1,000 largest, by size, that exact and score have in common. A score "
-    "that is no effect on the metric is compared by size alone.",
-    python='vitro.EXPERIMENTS["edges_agreement"].measure(model, task)',
+    reading="Each point is one edge: on the diagonal its score tells what cutting it does. The numbers: rank "
+    "correlations of all edges, and the share of the 10, 100 and 1,000 largest, by size, that exact and score have in "
+    "common. A score that is no effect on the metric is compared by size alone.",
+    python="vitro.compare_scores(model, task)",
     tables=("edges_agreement",),
     run=run,
     figures=figures,
@@ -111,3 +116,23 @@ EDGES_AGREEMENT = Experiment(
     needs=(PROMPTS, EDGES),
     beside=tuple(BESIDE.values()),
 )
+
+
+def compare_scores(
+    model: Model, task: Task, scores: Collection[ScoreName] = ("eap", "eap-ig"), options: Options = DEFAULT_OPTIONS
+) -> Measurement:
+    """Scores of every edge (see `score_edges`) beside the exact effects, which take minutes on GPT-2 small.
+
+    Table `edges_agreement` has a row per score and edge with both means over prompts; `numbers` are rank correlations,
+    what the largest by size have in common, and what each took.
+
+    Raises what `score_edges` does.
+
+    >>> vitro.compare_scores(model, task, ["eap", "random"], vitro.Options(sweep_prompts=2)).numbers["by"].to_list()
+    ['exact', 'eap', 'random']
+    """
+    setup = Setup(model, task, options)
+    setup.check()
+    for experiment in [experiment_of(name) for name in scores]:
+        setup.tables(experiment)
+    return Measurement(EDGES_AGREEMENT, EDGES_AGREEMENT.shown(setup))

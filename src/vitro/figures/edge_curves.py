@@ -11,7 +11,7 @@ from vitro.options import SCORES
 from vitro.tables.quantities import QUANTITIES
 
 _WIDTH, _HEIGHT = 410, 280
-_LOWEST, _HIGHEST = -1.0, 2.0
+_LOWEST, _HIGHEST = -3.0, 6.0
 """f is drawn between these: a single circuit far beyond would press all others together."""
 _PANELS = {"signed": ("cpr", "CPR", "Signed scores"), "absolute": ("cmd", "CMD", "Absolute scores")}
 _COLORS: Mapping[str, str] = dict(zip(SCORES, (*HEAD_COLORS[: len(SCORES) - 1], HEAD_COLORS[-1]), strict=True))
@@ -57,7 +57,7 @@ def _panel(points: pl.DataFrame, areas: pl.DataFrame, ranking: str, scores: list
     key = alt.Legend(orient="top", title=None, columns=1, symbolType="stroke", symbolStrokeWidth=3, offset=8)
     share = alt.Scale(type="log", domain=[0.001, 1])
     # A margin, so that dots at 0 and 1 are whole.
-    lowest, highest = max(_LOWEST, min(0.0, *points["f"])) - 0.05, min(_HIGHEST, max(1.0, *points["f"])) + 0.05
+    lowest, highest = max(_LOWEST, min(0.0, *rows["f"])) - 0.05, min(_HIGHEST, max(1.0, *rows["f"])) + 0.05
     span = alt.Scale(domain=[lowest, highest], nice=False)
     base = alt.Chart(values(rows)).encode(
         x=alt.X("size:Q", title="share of all edges", scale=share).axis(

@@ -61,7 +61,11 @@ SCHEMAS = (
             truth("own", "whether these are the study's own ablation and metric"),
             BY,
             text("ranking", "signed or absolute scores"),
-            value("cpr", "as in `curve_areas`; null where the model's metric is the empty circuit's", nullable=True),
+            value(
+                "cpr",
+                "as in `curve_areas`; null where scores come to infinity or there is nothing to explain",
+                nullable=True,
+            ),
             value("cmd", "as in `curve_areas`; null where CPR is", nullable=True),
             truth(
                 "leads",

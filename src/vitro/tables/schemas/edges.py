@@ -7,9 +7,7 @@ from vitro.tables.columns import CHANGE_COLUMNS, INPUT, METHOD, PROMPT, SCORE, S
 from vitro.tables.schema import Schema, text, value
 
 SCORE_TABLES: Mapping[ScoreName, str] = {
-    name: "edges" if name == "exact" else f"edges_{name.replace('-', '_')}"
-    for name in SCORES
-    if name not in ("eap-ig-activations", "relp", "flow")
+    name: "edges" if name == "exact" else f"edges_{name.replace('-', '_')}" for name in SCORES
 }
 """The table of each score of edges."""
 
