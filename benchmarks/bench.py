@@ -8,7 +8,15 @@ Each row is a sweep: Vitro runs it whole, the median of some runs; each peer (be
 its own) runs variants drawn from it at random, and its time is its seconds per variant times their number. Answer
 logits are compared one by one with the plain loop's. `rate` is the multiply-adds that Vitro does, counted, over its
 time, as a share of the machine's own float32 matrix product, measured in the same run. `memory` is Vitro's peak above
-the loaded model. The last rows have no peer: edges by their gradients, and the whole day study (benchmarks/study.py).
+the loaded model. Rows without a peer are work that none does: two approximations at once, exact edges of many prompts,
+and the whole day study (benchmarks/study.py).
+
+EAP-IG's own code needs TransformerLens 3 and so an environment of its own; without one its column is left empty:
+
+    python -m venv .venv-eap-ig
+    .venv-eap-ig/bin/pip install torch==2.13.0
+    .venv-eap-ig/bin/pip install transformers==5.23.0 'transformer-lens==3.9.*'
+    .venv-eap-ig/bin/pip install git+https://github.com/hannamw/EAP-IG
 
 Exits with 1 where a row's ratio to the fastest plain peer is below its target, its time above its limit, its memory
 above 1.5 GB, or a difference over 1e-4.
@@ -21,8 +29,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +42,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import vitro
+from edge_peers import OTHER
 from head_sweep import DRAWN, ablation, day_prompts, number_prompts, timed
 from study import study
-from vitro.circuits import Constants, Edge, Graph, cut_edges
+from vitro.circuits import (
+    Constants,
+    Edge,
+    Graph,
+    counterfactual,
+    cut_edges,
+    run_within,
+)
 from vitro.circuits.nodes import INPUTS, Kind
 from vitro.discovery import Case, score_edges
+from vitro.discovery.scores import STEPS
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
 from vitro.metrics import METRICS
 from vitro.models import Model
@@ -52,11 +69,18 @@ PEERS = {
     "hf": ("hf", "all"),
     "TransformerLens": ("transformer_lens", "all"),
     "nnsight": ("nnsight", "all"),
+    "EAP-IG": ("eap_ig", "all"),
     "hf, final position unembedded": ("hf", "final"),
 }
-"""Column -> peer and what it unembeds. The first three are the calls of each library's guide."""
+"""Column -> peer and what it unembeds. The first four are the calls of each library's guide."""
+ON_EDGES = ("hf", "EAP-IG", "hf, final position unembedded")
+ON_SWEEPS = ("hf", "TransformerLens", "nnsight", "hf, final position unembedded")
 SUBJECT = 4
 """Where the days differ."""
+IOI = 100
+"""IOI prompts whose edges are scored and in which circuits run."""
+SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""The shares of all edges on MIB's curve."""
 DAYS_IN_GPT2 = [3321, 3431, 3583, 3635, 3217, 3909, 3502]
 
 
@@ -68,11 +92,11 @@ class Row:
     model: Model
     prompts: list[list[int]]
     kind: str
-    """What peers call it: heads, mlps, pins or edges."""
+    """What peers call it: heads, mlps, pins, edges, scores or circuits."""
     keys: list[tuple[int, ...]]
     """What tells peers each variant (see peers.py)."""
     run: Callable[[], Tensor]
-    """Vitro's sweep: the answers' logits [variant, prompt]."""
+    """Vitro's sweep: the answers' logits [variant, prompt], or scores [1, edge]."""
     values: list[Tensor]
     positions: list[tuple[int, ...] | None]
     target: float | None = None
@@ -81,10 +105,14 @@ class Row:
     """Seconds that it should not take longer than."""
     timed: int | None = None
     """Variants that a peer runs, where it is not the option's number."""
-    peers: tuple[str, ...] = tuple(PEERS)
+    peers: tuple[str, ...] = ON_SWEEPS
     repeats: int | None = None
     """Timed runs of Vitro's, where it is not the option's number."""
     prompts_per_pass: int = 100
+    more: dict[str, Tensor] = field(default_factory=dict)
+    """What else peers are told of the row, by its name in peers.py or edge_peers.py."""
+    passes: int = 1
+    """Full passes over the prompts that a variant takes in a loop, a backward pass among them."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +122,7 @@ class Alone:
     name: str
     run: Callable[[], object]
     limit: float | None
+    repeats: int | None = None
 
 
 def reading(prompts: Sequence[Sequence[int]]) -> Read:
@@ -163,19 +192,28 @@ def pin_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
 def edge_row(name: str, model: Model, prompts: list[list[int]]) -> Row:
     """Every edge cut alone, its source taken to write its mean over the prompts, from the subject on."""
     means = mean_activations(model, prompts)
-    constants, layers = Constants.of(means, since=SUBJECT), range(model.shape.n_layers + 1)
-    keys = [_key(model, edge) for layer in layers for edge in Graph.of(model).edges_into(layer)]
-
-    def run() -> Tensor:
-        read = reading(prompts)
-        blocks = [cut_edges(model, prompts, layer, constants, read)["logit"] for layer in layers]
-        return torch.cat(blocks)
-
+    constants, keys = Constants.of(means, since=SUBJECT), [_key(model, edge) for edge in Graph.of(model).edges]
     at = tuple(range(SUBJECT, len(prompts[0])))
-    values = [means.embed[None], means.z, means.mlp_out]
+    values, run = [means.embed[None], means.z, means.mlp_out], cut(model, prompts, constants)
     return Row(
         name, model, prompts, "edges", keys, run, values, [at] * 3, 8.0, limit=600, timed=200, peers=("hf",), repeats=1
     )
+
+
+def ioi_edge_row(name: str, model: Model, number: int) -> Row:
+    """Every edge cut alone, its source taken to write what it does on the counterfactual."""
+    prompts, partners = ioi_prompts(number)
+    keys = [_key(model, edge) for edge in Graph.of(model).edges]
+    run, more = (
+        cut(model, prompts, counterfactual(model, prompts, partners)),
+        {"counterfactuals": torch.tensor(partners)},
+    )
+    return Row(name, model, prompts, "edges", keys, run, [], [], None, timed=200, peers=("hf",), repeats=1, more=more)
+
+
+def cut(model: Model, prompts: list[list[int]], constants: Constants) -> Callable[[], Tensor]:
+    layers, read = range(model.shape.n_layers + 1), reading(prompts)
+    return lambda: torch.cat([cut_edges(model, prompts, layer, constants, read)["logit"] for layer in layers])
 
 
 def _key(model: Model, edge: Edge) -> tuple[int, ...]:
@@ -186,21 +224,118 @@ def _key(model: Model, edge: Edge) -> tuple[int, ...]:
     return (*reader, *which, *source)
 
 
-def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
-    """The two approximations of `vitro edges --scores eap,eap-ig`, of a difference of logits."""
-    n = len(prompts)
-    names = tuple(map(str, range(n)))
+def ioi_prompts(number: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts as in the IOI task and their counterfactuals: 16 tokens of ten templates, whose second subject, at
+    position 10, is another name in the counterfactual. All words are random tokens."""
+    draw = torch.Generator().manual_seed(4)
+    templates = torch.randint(1000, 30000, (10, 16), generator=draw).tolist()
+    prompts, partners = [], []
+    for row in range(number):
+        to, subject, other = (5000 + torch.randperm(100, generator=draw)[:3]).tolist()
+        words = list(templates[row % 10])
+        words[0], words[3], words[5], words[10] = 50256, to, subject, subject
+        prompts.append(words)
+        partners.append([*words[:10], other, *words[11:]])
+    return prompts, partners
+
+
+def case_of(model: Model, prompts: list[list[int]], constants: Constants) -> Case:
+    """Scores and circuits by the difference of the answer's logit and that of a token 100 after."""
+    names, answers = tuple(map(str, range(len(prompts)))), range(500, 500 + len(prompts))
     questions = Questions(
         tokens=tuple(map(tuple, prompts)),
         labels=names,
-        right=tuple((500 + number,) for number in range(n)),
-        wrong=tuple((600 + number,) for number in range(n)),
+        right=tuple((answer,) for answer in answers),
+        wrong=tuple((answer + OTHER,) for answer in answers),
         answers=names,
         others=names,
         marks={},
     )
-    constants = Constants.of(mean_activations(model, prompts), since=SUBJECT)
-    case = Case(model, questions, METRICS["logit_diff"], constants)
+    return Case(model, questions, METRICS["logit_diff"], constants)
+
+
+def peers_edges(graph: Graph) -> Tensor:
+    """The edges as edge_peers.py numbers them."""
+    n_heads = graph.n_heads
+    columns = [
+        edge.reader.layer * (3 * n_heads + 1)
+        + (INPUTS.index(edge.input) * n_heads + edge.reader.head if edge.input else 3 * n_heads)
+        if edge.reader.kind is not Kind.logits
+        else graph.n_layers * (3 * n_heads + 1)
+        for edge in graph.edges
+    ]
+    return torch.stack([torch.from_numpy(graph.source_of), torch.tensor(columns)], dim=1)
+
+
+def score_row(name: str, model: Model) -> Row:
+    """EAP-IG's scores of all edges."""
+    prompts, partners = ioi_prompts(IOI)
+    more = {"counterfactuals": torch.tensor(partners), "edges": peers_edges(Graph.of(model))}
+
+    def run() -> Tensor:
+        # The counterfactual run is part of the work, as it is of a peer's.
+        case = case_of(model, prompts, counterfactual(model, prompts, partners))
+        return score_edges(case, "eap-ig").mean(1)[None]
+
+    # A clean and a counterfactual pass, and for each step one forward and one backward.
+    passes = 2 + 2 * STEPS
+    return Row(
+        name,
+        model,
+        prompts,
+        "scores",
+        [(0,)],
+        run,
+        [],
+        [],
+        3.0,
+        60,
+        peers=ON_EDGES,
+        more=more,
+        passes=passes,
+        prompts_per_pass=20,
+    )
+
+
+def curve_row(name: str, model: Model) -> Row:
+    """What MIB's curve runs: the empty circuit and those of ten sizes, chosen by scores and pruned."""
+    prompts, partners = ioi_prompts(IOI)
+    graph = Graph.of(model)
+    case = case_of(model, prompts, counterfactual(model, prompts, partners))
+    scores = score_edges(case, "eap-ig").mean(1).abs().numpy()
+    masks = np.stack([graph.pruned(graph.top(scores, int(share * len(graph)))) for share in (0, *SIZES)])
+    more = {
+        "counterfactuals": torch.tensor(partners),
+        "edges": peers_edges(graph),
+        "masks": torch.from_numpy(masks),
+    }
+
+    def run() -> Tensor:
+        constants = counterfactual(model, prompts, partners)
+        return run_within(model, prompts, masks, constants, reading(prompts))["logit"]
+
+    keys = [(number,) for number in range(len(masks))]
+    return Row(
+        name,
+        model,
+        prompts,
+        "circuits",
+        [*keys],
+        run,
+        [],
+        [],
+        None,
+        90,
+        timed=len(keys),
+        peers=ON_EDGES,
+        more=more,
+        prompts_per_pass=20,
+    )
+
+
+def attribution(model: Model, prompts: list[list[int]]) -> Callable[[], object]:
+    """The two approximations of `vitro edges --scores eap,eap-ig`, of a difference of logits."""
+    case = case_of(model, prompts, Constants.of(mean_activations(model, prompts), since=SUBJECT))
     return lambda: [score_edges(case, name) for name in ("eap", "eap-ig")]
 
 
@@ -226,6 +361,12 @@ def rows(only: str) -> Iterator[Row | Alone]:
         "pins of every head to every stream, 7 days": lambda name: pin_row(name, gpt2, day_prompts()),
         "heads of SmolLM2-135M, 7 days": smollm2_row,
         "every edge, 7 days": lambda name: edge_row(name, gpt2, day_prompts()),
+        "every edge, 7 IOI prompts and their counterfactuals": lambda name: ioi_edge_row(name, gpt2, 7),
+        "every edge, 50 IOI prompts and their counterfactuals": lambda name: Alone(
+            name, ioi_edge_row(name, gpt2, 50).run, None, repeats=1
+        ),
+        "every edge by EAP-IG, 100 IOI prompts": lambda name: score_row(name, gpt2),
+        "MIB's curve, 100 IOI prompts": lambda name: curve_row(name, gpt2),
         "every edge by EAP and EAP-IG, 7 days": lambda name: Alone(name, attribution(gpt2, day_prompts()), 5.0),
         "the whole day study, in vitro included": lambda name: Alone(name, lambda: study(samples=256), None),
     }
@@ -257,6 +398,7 @@ def peer_run(
                 f"values.{number}": value.expand(-1, len(row.prompts[0]), *value.shape[2:]).contiguous()
                 for number, value in enumerate(row.values)
             },
+            **row.more,
         }
         save_file(tensors, job / "job.safetensors")
         command = [python, str(HERE / "peers.py"), peer, name, "--repeats", str(repeats), "--unembed", unembed]
@@ -278,7 +420,8 @@ def machine_rate() -> float:
     return best
 
 
-def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dict[str, Any]:
+def measure(row: Row, pythons: Mapping[str, str], limit: int, repeats: int, rate: float) -> dict[str, Any]:
+    """pythons: peer -> the Python of its environment, where that is not the one of `hf`."""
     n_variants = len(row.keys)
     # As many runs of a prompt in every row, so that a row of many prompts does not take an hour.
     limit = row.timed or max(2, min(n_variants, limit * 7 // len(row.prompts)))
@@ -286,8 +429,13 @@ def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dic
     seconds, _, ours = timed(row.run, row.repeats or repeats)
     median = float(np.median(seconds))
     peers, difference = {}, 0.0
+    # Scores have no unit of their own: the largest is theirs.
+    unit = float(ours.abs().max()) if row.kind == "scores" else 1.0
     for column in row.peers:
         peer, unembed = PEERS[column]
+        python = pythons.get(peer, pythons["hf"])
+        if not Path(python).exists():
+            continue
         said, found = peer_run(row, peer, unembed, python, limit, repeats)
         peers[column] = {
             "seconds": float(np.median(said["seconds_per_variant"])) * n_variants,
@@ -295,9 +443,9 @@ def measure(row: Row, python: str, limit: int, repeats: int, rate: float) -> dic
             "variants_timed": said["variants_timed"],
         }
         if peer == "hf":
-            difference = max(difference, float((ours[found["variants"]] - found["logits"]).abs().max()))
-        versions = said["versions"]
-    plain = min(peers[column]["seconds"] for column in row.peers if PEERS[column][1] == "all")
+            difference = max(difference, float((ours[found["variants"]] - found["logits"]).abs().max()) / unit)
+            versions = said["versions"]
+    plain = min(peers[column]["seconds"] for column in peers if PEERS[column][1] == "all")
     return {
         "row": row.name,
         "variants": n_variants,
@@ -331,11 +479,11 @@ def loop_multiply_adds(row: Row) -> float:
     with FlopCounterMode(display=False) as counter:
         row.model.hf(tokens, use_cache=False)
     once: float = counter.get_total_flops() / 2
-    return once * len(row.keys) * len(row.prompts) / len(tokens)
+    return once * row.passes * len(row.keys) * len(row.prompts) / len(tokens)
 
 
 def measure_alone(row: Alone, repeats: int) -> dict[str, Any]:
-    seconds, megabytes, _ = timed(row.run, repeats)
+    seconds, megabytes, _ = timed(row.run, row.repeats or repeats)
     return {
         "row": row.name,
         "seconds": float(np.median(seconds)),
@@ -433,6 +581,7 @@ def _seconds(measured: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=".venv-peers/bin/python", help="the Python of the peers' environment")
+    parser.add_argument("--eap-ig", default=".venv-eap-ig/bin/python", help="that of EAP-IG's; none: not run")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each; the median counts")
     parser.add_argument("--variants", type=int, default=36, help="variants that each peer runs of a row")
     parser.add_argument("--only", default="", help="rows whose name holds this")
@@ -443,6 +592,7 @@ def main() -> int:
     if arguments.render:
         render(json.loads(RESULT.read_text()))
         return 0
+    pythons = {"hf": arguments.peers, "eap_ig": arguments.eap_ig}
     rate = machine_rate()
     machine = {
         "system": f"{platform.system()} {platform.machine()}",
@@ -456,7 +606,7 @@ def main() -> int:
         result["rows"].append(
             measure_alone(row, arguments.repeats)
             if isinstance(row, Alone)
-            else measure(row, arguments.peers, arguments.variants, arguments.repeats, rate)
+            else measure(row, pythons, arguments.variants, arguments.repeats, rate)
         )
         print(row.name, f"{result['rows'][-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
     print(report(result))

@@ -2,18 +2,19 @@
 
     python benchmarks/peers.py PEER JOB --repeats 3 [--unembed final] [--limit-variants 24] [--prompts-per-pass 100]
 
-PEER is hf (transformers with hooks), transformer_lens (`run_with_hooks`) or nnsight (`trace`). It imports nothing of
-Vitro's and needs only the environment of benchmarks/peers.txt. JOB is a folder:
+PEER is hf (transformers with hooks), transformer_lens (`run_with_hooks`), nnsight (`trace`) or eap_ig. It imports
+nothing of Vitro's and needs only the environment of benchmarks/peers.txt, or eap_ig's own. JOB is a folder:
 
-- `job.json`: {"kind": KIND, "model": FOLDER, "positions": [[4, 5, 6, 7] | null, ...]}. KIND is heads, mlps, pins or
-  edges. The model's folder is as `save_pretrained` leaves it, relative to JOB. One entry of `positions` for each
-  method: the positions at which it replaces anything; null: all. Pins have none.
+- `job.json`: {"kind": KIND, "model": FOLDER, "positions": [[4, 5, 6, 7] | null, ...]}. KIND is heads, mlps, pins,
+  edges, or one of edge_peers.py. The model's folder is as `save_pretrained` leaves it, relative to JOB. One entry of
+  `positions` for each method: the positions at which it replaces anything; null: all. Pins have none.
 - `job.safetensors`: `tokens` int64 [prompt, position], `answers` int64 [prompt], `variants` int64 [variant, 3]: layer,
   head (ignored for mlps), and which method's values (heads, mlps) or which position k is looked at (pins); `values.0`,
   `values.1`, ... one for each method: z [layer, position, head, d_head] (heads), or mlp_out [layer, position, d_model].
   Edges (GPT-2 by hf alone): `variants` int64 [variant, 5]: the reader's layer (n_layers: the logits), its head (-1: the
-  MLP), which of its inputs (0 q, 1 k, 2 v), the source's layer (-1: the input) and head (-1: the MLP); three values,
-  what a cut source is taken to write: the embedding [1, position, d_model], z, and mlp_out.
+  MLP), which of its inputs (0 q, 1 k, 2 v), the source's layer (-1: the input) and head (-1: the MLP); a cut source is
+  taken to write what it does on `counterfactuals` int64 [prompt, position], or, without them, one of three values: the
+  embedding [1, position, d_model], z, and mlp_out.
 
 It writes `result-PEER.safetensors` into JOB: `logits` float32 [variant, prompt], each prompt's answer logit at the
 final position, and `variants` int64, the rows of the job's `variants` that they are of; and `result-PEER.json`.
@@ -39,6 +40,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from edge_peers import OF_EDGES, Work
+
 # Nothing here may wait for a model hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -56,6 +59,9 @@ class Job:
     positions: list[Tensor | slice]
     passed: dict[str, Any]
     """Arguments of transformers' forward, which TransformerLens and nnsight hand on."""
+    counterfactuals: Tensor | None
+    edges: Tensor | None
+    masks: Tensor | None
 
 
 def hf(model: Any, job: Job) -> Run:
@@ -109,12 +115,13 @@ def hf(model: Any, job: Job) -> Run:
             handle.remove()
         return logits
 
-    streams = Streams(model, job) if job.kind == "edges" else None
+    streams = Streams(model, job.tokens) if job.kind == "edges" else None
+    other = None if job.counterfactuals is None else Streams(model, job.counterfactuals)
 
     def edges(tokens: Tensor, variant: tuple[int, ...]) -> Tensor:
         layer, head, which, *source = variant
         assert streams is not None
-        change = streams.change(*source)
+        change = streams.change(job, *source) if other is None else other.out(*source) - streams.out(*source)
         body = model.transformer
         if layer == len(body.h):
             handle = body.ln_f.register_forward_pre_hook(lambda module, args: (args[0] + change,))
@@ -137,11 +144,11 @@ def hf(model: Any, job: Job) -> Run:
 
 
 class Streams:
-    """A plain pass of GPT-2 over all prompts, remembered, and what a source would write differently."""
+    """A plain pass of GPT-2 over all prompts, remembered, and what a source writes or would write differently."""
 
     @torch.inference_mode()
-    def __init__(self, model: Any, job: Job) -> None:
-        self.job, self.parts = job, Parts(model)
+    def __init__(self, model: Any, tokens: Tensor) -> None:
+        self.parts = Parts(model)
         self.pre: list[Tensor] = []
         self.mid: list[Tensor] = []
         self.z: list[Tensor] = []
@@ -153,13 +160,23 @@ class Streams:
                     module.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0].clone()))
                 )
             handles.append(block.mlp.register_forward_hook(lambda _, args, out: self.mlp.append(out.clone())))
-        model(job.tokens, use_cache=False)
+        model(tokens, use_cache=False)
         for handle in handles:
             handle.remove()
 
-    def change(self, layer: int, head: int) -> Tensor:
-        """[prompt, position, d_model]: new minus old."""
-        embed, z, mlp = self.job.values
+    def out(self, layer: int, head: int) -> Tensor:
+        """[prompt, position, d_model]; a head's without the bias."""
+        if layer < 0:
+            return self.pre[0]
+        if head < 0:
+            return self.mlp[layer]
+        mine = self.parts.head(head)
+        out: Tensor = self.z[layer][..., mine] @ self.parts.out(layer).weight[mine]
+        return out
+
+    def change(self, job: Job, layer: int, head: int) -> Tensor:
+        """[prompt, position, d_model]: the job's value minus what is written."""
+        embed, z, mlp = job.values
         if layer < 0:
             change = embed[0] - self.pre[0]
         elif head < 0:
@@ -168,7 +185,7 @@ class Streams:
             mine = self.parts.head(head)
             change = (z[layer, :, head] - self.z[layer][..., mine]) @ self.parts.out(layer).weight[mine]
         kept = torch.zeros_like(change)
-        kept[:, self.job.positions[0]] = change[:, self.job.positions[0]]
+        kept[:, job.positions[0]] = change[:, job.positions[0]]
         return kept
 
 
@@ -320,6 +337,9 @@ def read_job(folder: Path, unembed: str) -> tuple[Path, Job]:
         # Positions that are a run are a slice: plain strides, no gathering.
         positions=[as_index(at) for at in positions],
         passed={"use_cache": False, "logits_to_keep": 1 if unembed == "final" else 0},
+        counterfactuals=found.get("counterfactuals"),
+        edges=found.get("edges"),
+        masks=found.get("masks"),
     )
     return folder / said["model"], job
 
@@ -342,6 +362,13 @@ def sweep(run: Run, job: Job, chosen: Tensor, prompts_per_pass: int) -> Tensor:
     return logits
 
 
+def work_of(peer: str, model: Any, job: Job) -> Work:
+    if (peer, job.kind) in OF_EDGES:
+        return OF_EDGES[peer, job.kind](model)
+    run = PEERS[peer](model, job)
+    return lambda job, chosen, per_pass: sweep(run, job, chosen, per_pass)
+
+
 def memory(field: str) -> float:
     """VmRSS (resident now) or VmHWM (its peak since `forget_peak`), in MB; NaN where the system does not say."""
     status = Path("/proc/self/status")
@@ -356,7 +383,7 @@ def forget_peak() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("peer", choices=list(PEERS))
+    parser.add_argument("peer", choices=[*PEERS, "eap_ig"])
     parser.add_argument("job", type=Path)
     parser.add_argument("--repeats", type=int, default=3, help="timed runs")
     parser.add_argument("--limit-variants", type=int, help="time this many variants, drawn uniformly (default: all)")
@@ -379,17 +406,17 @@ def main() -> int:
     per_pass = arguments.prompts_per_pass or len(job.tokens)
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
-    run = PEERS[arguments.peer](model, job)
+    work = work_of(arguments.peer, model, job)
     # Weights are mapped from the file: read each once, or the first pass would seem to need their memory.
     for weight in model.parameters():
         weight.sum()
     before = memory("VmRSS")
     forget_peak()
-    sweep(run, job, chosen[:1], per_pass)
+    work(job, chosen[:1], per_pass)
     seconds = []
     for _ in range(arguments.repeats):
         start = time.perf_counter()
-        logits = sweep(run, job, chosen, per_pass)
+        logits = work(job, chosen, per_pass)
         seconds.append(time.perf_counter() - start)
     peak = memory("VmHWM")
 
@@ -417,7 +444,7 @@ def main() -> int:
 
 
 def version(package: str) -> str | None:
-    """None where it is not installed: `hf` runs without the other two."""
+    """None where it is not installed: `hf` runs without the others."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -39,13 +39,14 @@ PROMPTS = {
     "equal": [[0, 5, 9, 3, 7, 21, 2], [0, 5, 9, 4, 7, 33, 2], [0, 8, 9, 17, 7, 21, 6], [0, 8, 40, 17, 7, 50, 6]],
     "unequal": [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7, 33, 2], [0, 8, 11, 17, 7, 41]],
 }
+# One differs at its prompt's end: else some edges would score 0 alike, and MIB's sort does not say which comes first.
 COUNTERFACTUALS = {
-    "equal": [[0, 5, 30, 3, 7, 21, 2], [0, 5, 9, 4, 45, 12, 2], [0, 8, 9, 17, 58, 21, 6], [0, 8, 9, 17, 7, 13, 6]],
+    "equal": [[0, 5, 30, 3, 7, 21, 2], [0, 5, 9, 4, 45, 12, 2], [0, 8, 9, 17, 58, 21, 44], [0, 8, 9, 17, 7, 13, 6]],
     "unequal": [[0, 5, 9, 29, 7], [0, 5, 30, 4, 7, 12, 2], [0, 8, 11, 17, 58, 41]],
 }
 RIGHT, WRONG = [3, 17, 22, 40], [9, 31, 4, 55]
 SIZES = (5, 20, 60, 150)
-RANKINGS = ("absolute", "signed", "greedy absolute", "greedy signed")
+RANKINGS = ("top absolute", "top signed", "greedy absolute", "greedy signed")
 GRAPHS = ("edges", "circuit", "nodes", "neurons")
 IN_CIRCUIT = [
     *("input->m0", "input->a1.h1<q>", "input->a1.h1<k>", "m0->a1.h1<q>", "m0->a1.h1<k>", "m0->a1.h1<v>"),

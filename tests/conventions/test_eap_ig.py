@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,22 @@ from torch import Tensor
 
 from conventions.make_eap_ig import COUNTERFACTUALS, IN_CIRCUIT, MODELS, OUT, PROMPTS, RIGHT, SIZES, WRONG
 from small_models import random_model
-from vitro.circuits import Circuit, Constants, Graph, Mask, counterfactual, to_mib
-from vitro.discovery import Case, flow, score_edges
-from vitro.engine import Clean, mean_activations
-from vitro.metrics import METRICS
+from vitro.circuits import (
+    Circuit,
+    CircuitError,
+    Constants,
+    Edge,
+    Graph,
+    Kind,
+    Mask,
+    counterfactual,
+    read_mib,
+    run_within,
+    to_mib,
+)
+from vitro.discovery import RANKINGS, SELECTIONS, Case, flow, run_curves, score_edges, select
+from vitro.engine import Clean, Finals, mean_activations
+from vitro.metrics import METRICS, Asked
 from vitro.models import Model
 from vitro.options import IgEndpoints, ScoreName
 from vitro.tasks import Questions
@@ -76,6 +89,10 @@ def assert_same(scores: Tensor, theirs: Any) -> None:
     assert apart <= 1e-5, f"{apart:.1e} of the largest apart"
 
 
+def edge(name: str) -> Edge:
+    return next(edge for edge in Graph.of(stored_model("gpt2")).edges if str(edge) == name)
+
+
 def mask(bits: str) -> Mask:
     row: Mask = np.array(list(bits)) == "1"
     return row
@@ -91,6 +108,20 @@ def test_edges_stand_in_eap_igs_order(name: str) -> None:
 @pytest.mark.parametrize(("score", "method"), SCORES)
 def test_scores_of_edges_are_eap_igs(name: str, which: str, score: ScoreName, method: str) -> None:
     assert_same(score_edges(case(name, which), score).mean(1), stored(name)["scores"][f"{method} {which}"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("score", "method"), SCORES[:2])
+def test_the_scores_of_a_nodes_outgoing_edges_add_up_to_eap_igs_score_of_the_node(
+    name: str, score: ScoreName, method: str
+) -> None:
+    # The code that scores nodes has the endpoints of the paper.
+    asked = case(name, "equal", endpoints="paper")
+    sums = torch.zeros(len(asked.graph.sources))
+    sums.index_add_(0, torch.from_numpy(asked.graph.source_of), score_edges(asked, score).mean(1))
+    # Of an MLP, EAP-IG's code multiplies the change of its output with the gradient at its input, which is no score.
+    right = torch.tensor([node.kind is not Kind.mlp for node in asked.graph.sources])
+    assert_same(sums[right], torch.tensor(stored(name)["node_scores"][f"{method} equal"])[right])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -144,6 +175,59 @@ def test_a_pruned_circuit_has_the_edges_that_eap_ig_leaves_in_it(name: str) -> N
     for circuit, bits in record["circuits"].items():
         pruned = graph.pruned(mask(bits))
         np.testing.assert_array_equal(pruned, mask(record["pruned"][circuit]), err_msg=circuit)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("setting", ["equal patching", "equal zero", "equal mean-positional", "unequal patching"])
+def test_a_circuit_within_the_model_has_the_metric_that_eap_ig_evaluates(name: str, setting: str) -> None:
+    model, record, (which, kind) = stored_model(name), stored(name), setting.split()
+    asked = Asked.of(questions(which), model.device)
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        return {"metric": METRICS["logit_diff"].of(asked[finals.prompts].of_logits(finals))}
+
+    masks = np.stack([mask(bits) for bits in record["circuits"].values()])
+    values = run_within(model, PROMPTS[which], masks, constants(model, which, kind), read)["metric"]
+    expected = torch.tensor([record["metric"][setting][circuit] for circuit in record["circuits"]])
+    torch.testing.assert_close(values, expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["patching", "zero", "mean-positional"])
+def test_the_curve_and_its_areas_are_those_of_mibs_code(name: str, kind: str) -> None:
+    record, asked = stored(name), case(name, "equal", kind)
+    scores = np.array(record["scores"]["EAP-IG-inputs 5 equal"])
+    expected = {
+        (ranking, selection): record["curves"][f"{selection} {ranking} {kind}"]
+        for ranking, selection in product(RANKINGS, SELECTIONS)
+    }
+    circuits = [select(asked.graph, scores, *chosen) for chosen in expected]
+    for curve, theirs in zip(run_curves(asked, circuits, [asked.metric])["logit_diff"], expected.values(), strict=True):
+        assert curve.edges.tolist() == theirs["weighted_edge_counts"]
+        np.testing.assert_allclose(curve.faithfulness, theirs["faithfulnesses"], atol=1e-4, rtol=2e-5)
+        np.testing.assert_allclose(
+            (curve.cpr, curve.cmd), (theirs["area_under"], theirs["area_from_1"]), atol=1e-4, rtol=2e-5
+        )
+
+
+def test_graphs_that_eap_ig_has_written_are_read() -> None:
+    graph, record = Graph.of(stored_model("gpt2")), stored("gpt2")
+    scores = np.array(record["scores"]["EAP-IG-inputs 5 equal"], dtype=np.float32)
+    chosen = graph.pruned(graph.top(np.abs(scores), 60))
+    for file in ("edges.json", "edges.pt", "nodes.pt"):
+        content = read_mib(OUT / file, graph)
+        np.testing.assert_array_equal(content.scores, scores, err_msg=file)
+        np.testing.assert_array_equal(content.mask, chosen, err_msg=file)
+    np.testing.assert_array_equal(
+        read_mib(OUT / "nodes.pt").node_scores, np.array(record["node_scores"]["EAP-IG-inputs 5 equal"], np.float32)
+    )
+    for file in ("circuit.json", "circuit.pt"):
+        np.testing.assert_array_equal(read_mib(OUT / file).mask, graph.mask(map(edge, IN_CIRCUIT)), err_msg=file)
+
+
+def test_a_graph_of_eap_ig_without_all_neurons_of_a_node_is_refused() -> None:
+    with pytest.raises(CircuitError, match="neuron"):
+        read_mib(OUT / "neurons.pt")
 
 
 def test_an_exported_circuit_is_the_file_that_eap_ig_writes() -> None:
