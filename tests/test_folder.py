@@ -69,6 +69,7 @@ def test_nobody_comes_in_before_the_lock_of_the_last_is_unlinked(
 
 WRITE = """
 import os, sys, time
+from collections import defaultdict
 from pathlib import Path
 import polars as pl
 from vitro import identity, study
@@ -82,8 +83,8 @@ class Checkpoint:
     weights_hash = tokenizer_hash = lambda self: "0" * 64
 
 class Setup:
-    def __init__(self, *given):
-        self.task, self.measured = days(), given[3] if len(given) > 3 else {}
+    def __init__(self, *given, **options):
+        self.task, self.measured, self.seconds = days(), given[3] if len(given) > 3 else {}, defaultdict(float)
     def check(self): pass
     def tables(self, one):
         return {name: pl.DataFrame({"of": [one.name]}) for name in one.tables}

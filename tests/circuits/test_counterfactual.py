@@ -1,6 +1,5 @@
 """Ablation by each prompt's counterfactual, for prompts of unequal lengths: plain hooks, prompt by prompt."""
 
-
 import pytest
 import torch
 from torch import Tensor

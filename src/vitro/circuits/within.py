@@ -59,7 +59,7 @@ def run_within(
     Raises PromptError for prompts that the model cannot be run on, CircuitError for masks of another graph and
     constants that do not fit, NotFiniteError where a run comes to NaN or infinity, MemoryBudgetError where not even a
     single circuit on a single prompt fits.
-    Source: docs/method.md, sections 10.1 and 10.2.
+    Source: docs/method.md, section 10.
 
     >>> absent = vitro.circuits.resampled(model, prompts, seed=0)
     >>> graph = Graph.of(model)

@@ -93,7 +93,8 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
         nodes = out_of.agg(pl.col("score").sum()).select(
             pl.col("source").alias("node"), pl.col("score").alias("sum of its edges")
         )
-        return pl.concat([by_edge(tables).head(N_SHOWN), _largest_first(nodes).head(N_SHOWN)], how="horizontal")
+        edges, nodes = (rows.head(N_SHOWN).with_row_index("row") for rows in (by_edge(tables), _largest_first(nodes)))
+        return edges.join(nodes, on="row", how="left", maintain_order="left").drop("row")
 
     def figures(tables: Tables) -> dict[str, Figure]:
         metric = QUANTITIES[edge_metric(tables)]
