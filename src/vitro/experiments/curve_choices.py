@@ -114,14 +114,16 @@ def _turns(table: pl.DataFrame, ranking: Ranking) -> str:
     ordered = table.filter(ranking=ranking).sort(pl.col(area) * -SIGN[area], maintain_order=True)
     own = ordered.filter("own")
     if len(own) < 2:
-        worst, best = ordered.row(-1, named=True), ordered.row(0, named=True)
-        return f"{by} goes from {_value(worst, area)} to {_value(best, area)}"
-    others = ordered.filter(~pl.col("own")).partition_by("method", "metric", maintain_order=True)
+        ends = (_value(ordered.row(place, named=True), area) for place in (-1, 0))
+        return f"{by} goes from {' to '.join(ends)}"
     first, order = own["by"][0], own["by"].to_list()
+    choices = ordered.filter(~pl.col("own")).partition_by("method", "metric", maintain_order=True)
+    # Where the study's best score cannot be had, nothing is turned.
+    others = [rows for rows in choices if first in rows["by"]]
     turned = [rows.row(0, named=True) for rows in others if rows["by"][0] != first]
     clear = [f"{row['by']} ({_choice(row)})" for row in turned if row["leads"]]
     named = ", ".join(clear[:NAMED]) + (f" and {len(clear) - NAMED} more" if len(clear) > NAMED else "")
-    reordered = sum(rows["by"].to_list() != order for rows in others)
+    reordered = sum(rows["by"].to_list() != [name for name in order if name in rows["by"]] for rows in others)
     return (
         f"{by} is best of {first}{'' if own['leads'][0] else ', not beyond the spread of the prompts,'} by the study's "
         f"own ({_choice(own.row(0, named=True))}), of another score in "
