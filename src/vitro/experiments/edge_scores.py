@@ -54,7 +54,7 @@ def edge_case(setup: Setup) -> Case:
 def edge_scores(tables: Tables, name: ScoreName) -> Float[np.ndarray, " edge"]:
     """The mean score of every edge over prompts, in the graph's order; of `exact`: what the metric loses by the cut.
 
-    tables: that of the score and, for `exact`, table `task`.
+    tables: that of the score and, for `exact`, those of the prompts.
 
     >>> edge_scores(vitro.score_edges(model, task, "eap").tables, "eap").shape
     (262,)

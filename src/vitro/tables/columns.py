@@ -61,7 +61,9 @@ SOURCE = text("source", "the node that writes: `input`, `a9.h1`, `m9`")
 TARGET = text("target", "the node that reads")
 INPUT = text("input", "by which of its inputs a head reads: q, k or v; null for MLPs and logits", nullable=True)
 SCORE = value(
-    "score", "what the edge is worth, by the score that the table is named after; positive: it helps the metric"
+    "score",
+    "what the edge is worth, by the score that the table is named after; positive: it helps the metric (not said by "
+    "`flow` and `random`)",
 )
 LEVELS = levels()
 MODEL_LEVELS = levels("model_", "the same of the model: {}")
