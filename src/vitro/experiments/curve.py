@@ -81,8 +81,8 @@ def ranked(graph: Graph, scores: Mapping[Any, Float[np.ndarray, " edge"]]) -> di
 def curves_of_files(setup: Setup, paths: Sequence[Path]) -> Tables:
     """The tables of files with scores, by every ranking and selection, and of folders with circuits; and `seconds`.
 
-    They are named after their files, or by their paths where files are called the same or as a score. Raises what `read_ranking`
-    does, before anything is run.
+    They are named after their files, or by their paths where files are called the same or as a score. Raises what
+    `read_ranking` does, before anything is run.
     """
     alike = len({path.name for path in paths}) < len(paths) or any(path.name in SCORE_EXPERIMENTS for path in paths)
     circuits: dict[Ranked, Nested] = {}
