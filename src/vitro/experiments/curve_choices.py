@@ -58,20 +58,20 @@ def _under(setup: Setup, kind: Ablation, names: Sequence[ScoreName]) -> Tables:
     case = replace(own, constants=setup.swept.constants(kind))
     metrics = [metric for metric in fitting(case.questions) if metric.name in {*VARIED, own.metric.name}]
     circuits: dict[tuple[str, str, Ranking], Nested] = {}
-    for metric in metrics:
-        scoring = replace(case, metric=own.metric if metric.name == "kl" else metric)
-        for name in names:
-            # Gradients may leave the number format: of a norm at a stream of zeros, layer after layer.
-            with suppress(NotFiniteError):
-                scores = score_edges(scoring, name).double().mean(1).numpy()
-                circuits |= {(metric.name, name, way): select(case.graph, scores, way, "top") for way in RANKINGS}
+    for metric, name in product((metric for metric in metrics if metric.name != "kl"), names):
+        # Gradients may leave the number format: of a norm at a stream of zeros, layer after layer.
+        with suppress(NotFiniteError):
+            scores = score_edges(replace(case, metric=metric), name).double().mean(1).numpy()
+            circuits |= {(metric.name, name, way): select(case.graph, scores, way, "top") for way in RANKINGS}
     with bar(f"curves under {kind} ablation") as progress:
         measured = run_curves(case, list(circuits.values()), metrics, progress=progress)
-    curves = {key: measured[key[0]][number] for number, key in enumerate(circuits)}
+    place = {key: number for number, key in enumerate(circuits)}
     rows = []
     for metric, ranking in product(metrics, RANKINGS):
-        of: dict[str, Curve] = {name: curves[key] for name in names if (key := (metric.name, name, ranking)) in curves}
-        rivals = {name: curve for name, curve in of.items() if curve.has_span}
+        scored_by = own.metric.name if metric.name == "kl" else metric.name
+        places = {name: place[key] for name in names if (key := (scored_by, name, ranking)) in place}
+        of = {name: measured[metric.name][number] for name, number in places.items()}
+        rivals: dict[str, Curve] = {name: curve for name, curve in of.items() if curve.has_span}
         first, stays = best(rivals, AREA[ranking]) if rivals else ("", False)
         rows += [
             {
