@@ -16,7 +16,7 @@ from vitro.tables import SCORE_TABLES
 from vitro.tasks import days
 
 OPTIONS = Options(samples=8, heads=(SUCCESSOR, COPY))
-BY_ITS_NUMBERS = ("successor",)
+BY_ITS_NUMBERS = ("curve", "successor")
 """What looks at numbers on its way, once, and not batch by batch: a device without numbers cannot stand for a GPU."""
 NEAR = {
     "clean": "answer_prob",

@@ -79,12 +79,13 @@ def curve(
         kept = study.tables(shown)
         # The folder may hold more scores than are asked for now.
         parts.insert(0, {**kept, **{name: kept[name].filter(pl.col("by").is_in(names)) for name in shown.tables}})
+    seconds = sum(dict(part["seconds"].rows())[shown.name] for part in parts)
     tables = {**parts[0], **{name: pl.concat(part[name] for part in parts) for name in shown.tables}}
     if figure is not None:
         write_file(figure, to_svg(shown.figures(tables)["curve"]).encode())
     if as_json:
         facts = tables["curve_areas"].select("metric", ablation="method").row(0, named=True)
-        said: dict[str, Any] = {**facts, "rankings": records(tables)}
+        said: dict[str, Any] = {**facts, "seconds": seconds, "rankings": records(tables)}
         if vary:
             said["choices"] = study.table(choices.name).to_dicts()
         if names:
@@ -99,6 +100,7 @@ def curve(
         )
         print(_areas(tables["curve_areas"].filter(by=by)), end="\n\n")
     print(shown.summary(tables))
+    print(f"Running the circuits took {seconds:.1f} s.")
     if names:
         if vary:
             print(choices.summary(study.tables(choices)))

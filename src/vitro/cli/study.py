@@ -22,7 +22,7 @@ def study(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="<name>", help="Another measurement too, one that takes minutes: patching, edges, successor."
+            metavar="<name>", help="Another measurement too, one that takes minutes: patching, edges, curve, successor."
         ),
     ] = None,
     as_json: Json = False,

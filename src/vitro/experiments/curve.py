@@ -1,5 +1,6 @@
 """MIB's curve: how much of the model its best edges carry, by every score of the edges that is measured."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,21 +79,24 @@ def ranked(graph: Graph, scores: Mapping[Any, Float[np.ndarray, " edge"]]) -> di
 
 
 def curves_of_files(setup: Setup, paths: Sequence[Path]) -> Tables:
-    """The tables of files with scores, by every ranking and selection, and of folders with circuits.
+    """The tables of files with scores, by every ranking and selection, and of folders with circuits; and `seconds`.
 
-    They are named after their files, or by their paths where files are called the same. Raises what `read_ranking`
-    does, before anything is run.
+    They are named after their files, or by their paths where files are called the same or as a score. Raises what
+    `read_ranking` does, before anything is run.
     """
-    alike = len({path.name for path in paths}) < len(paths)
+    alike = len({path.name for path in paths}) < len(paths) or any(path.name in SCORE_EXPERIMENTS for path in paths)
     circuits: dict[Ranked, Nested] = {}
     for path in paths:
-        name = str(path) if alike else path.name
+        name = str(path.absolute()) if alike else path.name
         content = read_ranking(path, setup.model)
         if isinstance(content, Nested):
             circuits[Ranked(name)] = content
         else:
             circuits |= ranked(Graph.of(setup.model), {name: content})
-    return curve_tables(setup, circuits)
+    start = time.perf_counter()
+    tables = curve_tables(setup, circuits)
+    seconds = {"experiment": ["curve"], "seconds": [round(time.perf_counter() - start, 3)]}
+    return {**tables, "seconds": pl.DataFrame(seconds)}
 
 
 def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
@@ -128,7 +132,7 @@ def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
 
 
 def curves_of(table: pl.DataFrame) -> dict[Ranked, Curve]:
-    """The curves of table `curve`, without those that cannot be had."""
+    """The curves of table `curve`."""
     curves = {}
     for (by, ranking, selection), rows in table.group_by(KEY, maintain_order=True):
         sizes = rows.group_by("size", maintain_order=True).agg(pl.first("n", "edges"))
@@ -164,8 +168,8 @@ def by_size(table: pl.DataFrame, by: str) -> pl.DataFrame:
 
 
 def records(tables: Tables) -> list[dict[str, Any]]:
-    """Each ranking's curve as JSON values. seconds: what the score of its edges took, where table `seconds` tells."""
-    taken = dict(tables["seconds"].rows()) if "seconds" in tables else {}
+    """Each ranking's curve as JSON values. seconds: what the score of its edges took; None of a file."""
+    taken = dict(tables["seconds"].rows())
     seconds: dict[str, float] = {
         name: taken[experiment.name] for name, experiment in SCORE_EXPERIMENTS.items() if experiment.name in taken
     }

@@ -58,20 +58,20 @@ def _under(setup: Setup, kind: Ablation, names: Sequence[ScoreName]) -> Tables:
     case = replace(own, constants=setup.swept.constants(kind))
     metrics = [metric for metric in fitting(case.questions) if metric.name in {*VARIED, own.metric.name}]
     circuits: dict[tuple[str, str, Ranking], Nested] = {}
-    for metric in metrics:
-        scoring = replace(case, metric=own.metric if metric.name == "kl" else metric)
-        for name in names:
-            # Gradients may leave the number format: of a norm at a stream of zeros, layer after layer.
-            with suppress(NotFiniteError):
-                scores = score_edges(scoring, name).double().mean(1).numpy()
-                circuits |= {(metric.name, name, way): select(case.graph, scores, way, "top") for way in RANKINGS}
+    for metric, name in product((metric for metric in metrics if metric.name != "kl"), names):
+        # Gradients may leave the number format: of a norm at a stream of zeros, layer after layer.
+        with suppress(NotFiniteError):
+            scores = score_edges(replace(case, metric=metric), name).double().mean(1).numpy()
+            circuits |= {(metric.name, name, way): select(case.graph, scores, way, "top") for way in RANKINGS}
     with bar(f"curves under {kind} ablation") as progress:
         measured = run_curves(case, list(circuits.values()), metrics, progress=progress)
-    curves = {key: measured[key[0]][number] for number, key in enumerate(circuits)}
+    place = {key: number for number, key in enumerate(circuits)}
     rows = []
     for metric, ranking in product(metrics, RANKINGS):
-        of: dict[str, Curve] = {name: curves[key] for name in names if (key := (metric.name, name, ranking)) in curves}
-        rivals = {name: curve for name, curve in of.items() if curve.has_span}
+        scored_by = own.metric.name if metric.name == "kl" else metric.name
+        places = {name: place[key] for name in names if (key := (scored_by, name, ranking)) in place}
+        of = {name: measured[metric.name][number] for name, number in places.items()}
+        rivals: dict[str, Curve] = {name: curve for name, curve in of.items() if curve.has_span}
         first, stays = best(rivals, AREA[ranking]) if rivals else ("", False)
         rows += [
             {
@@ -114,14 +114,16 @@ def _turns(table: pl.DataFrame, ranking: Ranking) -> str:
     ordered = table.filter(ranking=ranking).sort(pl.col(area) * -SIGN[area], maintain_order=True)
     own = ordered.filter("own")
     if len(own) < 2:
-        worst, best = ordered.row(-1, named=True), ordered.row(0, named=True)
-        return f"{by} goes from {_value(worst, area)} to {_value(best, area)}"
-    others = ordered.filter(~pl.col("own")).partition_by("method", "metric", maintain_order=True)
+        ends = (_value(ordered.row(place, named=True), area) for place in (-1, 0))
+        return f"{by} goes from {' to '.join(ends)}"
     first, order = own["by"][0], own["by"].to_list()
+    choices = ordered.filter(~pl.col("own")).partition_by("method", "metric", maintain_order=True)
+    # Where the study's best score cannot be had, nothing is turned.
+    others = [rows for rows in choices if first in rows["by"]]
     turned = [rows.row(0, named=True) for rows in others if rows["by"][0] != first]
     clear = [f"{row['by']} ({_choice(row)})" for row in turned if row["leads"]]
     named = ", ".join(clear[:NAMED]) + (f" and {len(clear) - NAMED} more" if len(clear) > NAMED else "")
-    reordered = sum(rows["by"].to_list() != order for rows in others)
+    reordered = sum(rows["by"].to_list() != [name for name in order if name in rows["by"]] for rows in others)
     return (
         f"{by} is best of {first}{'' if own['leads'][0] else ', not beyond the spread of the prompts,'} by the study's "
         f"own ({_choice(own.row(0, named=True))}), of another score in "

@@ -9,8 +9,8 @@ from vitro.figures.quantities import in_order
 
 _WIDTH, _ROW = 190, 26
 _AREAS = {
-    "signed": ("cpr", "CPR, signed scores", 1.0, (-0.5, 1.5)),
-    "absolute": ("cmd", "CMD, absolute scores", 0.0, (0.0, 1.5)),
+    "signed": ("cpr", "CPR, signed scores", 1.0, (-1.0, 4.0)),
+    "absolute": ("cmd", "CMD, absolute scores", 0.0, (0.0, 2.0)),
 }
 """Each ranking's area, the model's own, and between which values it is drawn: dots beyond stand at the end."""
 
@@ -48,7 +48,7 @@ def _panel(
     drawn = table.drop_nulls(column).with_columns(pl.col(column).clip(low, high).alias("drawn"))
     ends = [min(0.0, *drawn["drawn"]), max(1.0, *drawn["drawn"])]
     y = alt.Y("method:N", title=title if first else None, scale=alt.Scale(domain=kinds)).axis(
-        ticks=False, domain=False, grid=True, labels=first, labelPadding=6
+        ticks=False, domain=False, labels=first, labelPadding=14
     )
     x = alt.X("drawn:Q", title=None, scale=alt.Scale(domain=ends, nice=True)).axis(tickCount=4, domain=False)
     key = alt.Legend(orient="top", title=None, columns=len(scores), symbolOpacity=1)
