@@ -54,7 +54,7 @@ from vitro.circuits import (
     run_within,
 )
 from vitro.circuits.nodes import INPUTS, Kind
-from vitro.discovery import Case, score_edges
+from vitro.discovery import SIZES, Case, score_edges
 from vitro.discovery.scores import STEPS
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
 from vitro.metrics import METRICS
@@ -79,8 +79,6 @@ SUBJECT = 4
 """Where the days differ."""
 IOI = 100
 """IOI prompts whose edges are scored and in which circuits run."""
-SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""The shares of all edges on MIB's curve."""
 DAYS_IN_GPT2 = [3321, 3431, 3583, 3635, 3217, 3909, 3502]
 
 
