@@ -30,7 +30,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import vitro
@@ -464,10 +464,14 @@ def measure(row: Row, pythons: Mapping[str, str], limit: int, repeats: int, rate
     }
 
 
-class Untracked(nullcontext[None]):
+class Untracked(ModuleTracker):
     """Which module is at work, for the counter: none is followed, as `torch.autograd.grad` does not bear that."""
 
-    parents = frozenset({"Global"})
+    def __enter__(self) -> "Untracked":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
 
 def counted(row: Row) -> tuple[float, float]:
