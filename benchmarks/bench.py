@@ -39,6 +39,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import vitro
@@ -54,7 +55,7 @@ from vitro.circuits import (
     run_within,
 )
 from vitro.circuits.nodes import INPUTS, Kind
-from vitro.discovery import Case, score_edges
+from vitro.discovery import SIZES, Case, score_edges
 from vitro.discovery.scores import STEPS
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
 from vitro.metrics import METRICS
@@ -79,8 +80,6 @@ SUBJECT = 4
 """Where the days differ."""
 IOI = 100
 """IOI prompts whose edges are scored and in which circuits run."""
-SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""The shares of all edges on MIB's curve."""
 DAYS_IN_GPT2 = [3321, 3431, 3583, 3635, 3217, 3909, 3502]
 
 
@@ -465,9 +464,21 @@ def measure(row: Row, pythons: Mapping[str, str], limit: int, repeats: int, rate
     }
 
 
+class Untracked(ModuleTracker):
+    """Which module is at work, for the counter: none is followed, as `torch.autograd.grad` does not bear that."""
+
+    def __enter__(self) -> "Untracked":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
 def counted(row: Row) -> tuple[float, float]:
     """Multiply-adds of Vitro's sweep, and its peak memory above the loaded model in MB: of the row's first run."""
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = Untracked()
+    with counter:
         _, megabytes, _ = timed(row.run, 1)
     return counter.get_total_flops() / 2, megabytes
 
