@@ -10,7 +10,7 @@ import pytest
 
 from vitro.circuits import Graph, read_mib
 from vitro.folder import FolderError
-from vitro.submission import RECORD, SIZES, circuits, importances, submission_name, write_submission
+from vitro.submission import RECORD, SHARES, circuits, importances, submission_name, write_submission
 
 GRAPH = Graph(3, 4, parallel=False)
 SCORES = np.random.default_rng(0).standard_normal(len(GRAPH))
@@ -39,7 +39,7 @@ def test_nine_circuits_hold_the_edges_of_the_largest_absolute_scores_pruned() ->
     files = circuits(GRAPH, SCORES, 32)
     assert list(files) == [f"{size}.json" for size in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50")]
     order = sorted(range(len(GRAPH)), key=lambda edge: -abs(SCORES[edge]))
-    for (size, share), content in zip(SIZES.items(), files.values(), strict=True):
+    for (size, share), content in zip(SHARES.items(), files.values(), strict=True):
         assert float(size) == pytest.approx(100 * share)
         mask = np.zeros(len(GRAPH), bool)
         mask[order[: int(share * len(GRAPH))]] = True

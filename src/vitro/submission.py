@@ -16,12 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from vitro.circuits import Graph, to_circuit_file, to_importances
+from vitro.discovery import SIZES
 from vitro.folder import FolderError, remove_unfinished, sole_writer, write_file, write_folder
 
-SIZES = {
-    **{"0.1": 0.001, "0.2": 0.002, "0.5": 0.005, "1": 0.01, "2": 0.02},
-    **{"5": 0.05, "10": 0.1, "20": 0.2, "50": 0.5},
-}
+SHARES = {f"{100 * size:g}": size for size in SIZES if size < 1}
 """The circuits' sizes: per cent, and the share of all edges."""
 TASKS = {"copycolors-mcqa": "mcqa"}
 """MIB's names of tasks, where a slug of Vitro's is not the same."""
@@ -70,7 +68,7 @@ def circuits(graph: Graph, scores: Float[np.ndarray, " edge"], d_model: int) -> 
     ['0.1.json', '0.2.json', '0.5.json']
     """
     size = np.abs(scores)
-    masks = {name: graph.top(size, int(share * len(graph))) for name, share in SIZES.items()}
+    masks = {name: graph.top(size, int(share * len(graph))) for name, share in SHARES.items()}
     return {f"{name}.json": _json(to_circuit_file(graph, mask, d_model)) for name, mask in masks.items()}
 
 

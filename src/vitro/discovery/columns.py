@@ -110,7 +110,7 @@ def run_block(
     model = columns.model
     group = model.shape.n_heads // model.shape.n_kv_heads
     q, *shared = model.project(layer, rules.norm(model, model.head_norm(layer), resid))
-    k, v = (one.repeat_interleave(group, dim=2) for one in shared)
+    k, v = (of_heads.repeat_interleave(group, dim=2) for of_heads in shared)
     mixed = _attend(columns, layer, q, k, v, rules) if z is None else z
     mid = resid + model.attn_out(layer, mixed)
     mlp_in = (resid if model.parallel else mid).clone()
