@@ -62,7 +62,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
 
 def test_a_study_prints_what_it_found_and_where_the_report_is(
-    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path
+    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "study"
     done = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4")
@@ -71,9 +71,13 @@ def test_a_study_prints_what_it_found_and_where_the_report_is(
     assert "mean ablation of a1.h1 lowers the answer's probability most" in done.out
     assert str(out / "report.html") in done.out
     assert done.err == ""
+    drawn = []
+    # Once is enough to see that it can be drawn.
+    monkeypatch.setattr("vitro.study._show", lambda folder, record: drawn.append(folder))
     again = vitro("study", "days", "--model", str(planted_folder), "--out", str(out), "--samples", "4", "--json")
     assert json.loads(again.out)["report"] == str(out / "report.html")
     assert vitro("report", str(out)).code == 0
+    assert drawn == [out, out]
 
 
 def test_a_study_with_options_of_its_own_gets_edges_by_the_command_that_its_report_prints(

@@ -17,7 +17,7 @@ from vitro.errors import VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
 from vitro.experiments.prompts import PROMPTS, asked
-from vitro.figures import to_svg
+from vitro.figures import to_spec, to_svg
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
 from vitro.models import find, load_checkpoint
@@ -387,7 +387,7 @@ def _show(folder: Path, record: Record) -> None:
     with bar("drawing the report") as progress:
         for number, experiment in enumerate(done):
             tables = study.tables(experiment)
-            figures = experiment.figures(tables)
+            figures = {name: to_spec(figure) for name, figure in experiment.figures(tables).items()}
             for name, figure in figures.items():
                 write_file(folder / "figures" / f"{name}.svg", to_svg(figure).encode())
             sections.append(

@@ -77,7 +77,7 @@ def test_while_circuits_run_nothing_is_sent_to_the_device(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_edges_are_cut_where_the_model_is(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setitem(BATCH_NODES, "meta", 64)
+    monkeypatch.setitem(BATCH_NODES, "meta", 256)
     model = there(name)
     n_edges = 0
     with elsewhere() as crossings:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from elsewhere import elsewhere
+from experiments.every import every
 from planted import COPY, SUCCESSOR
 from vitro.engine.budget import BATCH_NODES
-from vitro.experiments import EXPERIMENTS, Options, Setup, Tables
+from vitro.experiments import EXPERIMENTS, Options, Tables
 from vitro.models import Model, load
 from vitro.tables import SCORE_TABLES
 from vitro.tasks import days
@@ -36,9 +37,12 @@ differences decide."""
 
 
 def measured(model: Model, besides: Collection[str] = ()) -> Tables:
-    setup = Setup(model, days(), OPTIONS)
-    wanted = [experiment for name, experiment in EXPERIMENTS.items() if name not in besides]
-    return {name: table for experiment in wanted for name, table in setup.tables(experiment).items()}
+    return {
+        name: table
+        for experiment, setup in every(model, days(), OPTIONS)
+        if experiment.name not in besides
+        for name, table in setup.tables(experiment).items()
+    }
 
 
 @pytest.fixture(scope="module")

@@ -194,5 +194,6 @@ def test_a_section_stands_alone_and_shows_its_figures_and_numbers_in_a_notebook(
     html = measurement._repr_html_()
     assert html.count("<svg") == len(measurement.figures) >= 1
     assert experiment.title in html
+    assert experiment.title in repr(measurement)
     assert measurement.table.height > 0
     assert measurement.numbers.height > 0

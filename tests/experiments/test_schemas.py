@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import vitro.experiments
-from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options, Setup
+from experiments.every import every
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options
 from vitro.models import Model
 from vitro.tables import SCHEMAS, SCORE_TABLES, checked
 from vitro.tasks import Pair, Pairs, Task, days
@@ -23,8 +24,7 @@ PAIRS = Pairs(
 
 @pytest.mark.parametrize("task", [days(), PAIRS], ids=["days", "pairs"])
 def test_every_measurement_writes_its_tables_as_their_schemas_say(planted_model: Model, task: Task) -> None:
-    setup = Setup(planted_model, task, Options(samples=8))
-    for measurement in EXPERIMENTS.values():
+    for measurement, setup in every(planted_model, task, Options(samples=8)):
         if not measurement.lacks(setup):
             tables = checked(setup.tables(measurement))
             assert set(tables) == set(measurement.tables)

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from vitro.experiments import EXPERIMENTS, Measurement, OptionError, Options, Setup
+from vitro.experiments import EXPERIMENTS, OptionError, Options
 from vitro.models import Model
 from vitro.tasks import days
 
@@ -48,12 +48,11 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_others(planted_mod
     assert once.filter(method="zero").equals(other.filter(method="zero"))
 
 
-def test_a_measurement_shows_itself_in_a_notebook(planted_model: Model) -> None:
-    setup = Setup(planted_model, days(), Options(samples=8))
-    for experiment in EXPERIMENTS.values():
-        shown = Measurement(experiment, experiment.shown(setup))
-        html = shown._repr_html_()
-        assert experiment.title in html
-        assert html.count("<svg") == len(shown.figures)
-        assert experiment.title in repr(shown)
-        assert isinstance(shown.numbers, pl.DataFrame)
+@pytest.mark.parametrize("name", ["prompts", "datasets"])
+def test_what_has_no_figure_shows_itself_in_a_notebook_too(planted_model: Model, name: str) -> None:
+    shown = EXPERIMENTS[name].measure(planted_model, days(), Options(samples=8))
+    html = shown._repr_html_()
+    assert EXPERIMENTS[name].title in html
+    assert html.count("<svg") == len(shown.figures)
+    assert EXPERIMENTS[name].title in repr(shown)
+    assert isinstance(shown.numbers, pl.DataFrame)

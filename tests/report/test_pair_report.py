@@ -41,6 +41,7 @@ def report(study: Study) -> str:
     return unescape(re.sub(r"<[^>]+>", "\n", html))
 
 
+@pytest.fixture(scope="module")
 def specs(study: Study) -> dict[str, Any]:
     return {
         name: to_spec(figure)
@@ -66,11 +67,11 @@ def test_what_it_cannot_answer_is_named_with_the_reason_in_one_line(report: str,
     assert set(study.record.left_out) | set(study.record.experiments) == set(EVERY_STUDY)
 
 
-def test_no_figure_has_a_row_for_each_of_many_prompts_and_none_has_a_hole(study: Study) -> None:
-    for name, spec in specs(study).items():
+def test_no_figure_has_a_row_for_each_of_many_prompts_and_none_has_a_hole(specs: dict[str, Any]) -> None:
+    for name, spec in specs.items():
         for rows in spec["datasets"].values():
             assert not [row for row in rows if None in row.values()], name
-    lines = max(specs(study)["clean"]["datasets"].values(), key=len)
+    lines = max(specs["clean"]["datasets"].values(), key=len)
     assert [row["label"] for row in lines] == [f"{order} {n}" for order in ("ABBA", "BABA") for n in range(1, 16)]
 
 
