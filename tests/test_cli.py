@@ -485,7 +485,9 @@ def test_a_file_that_no_curve_can_be_had_of_is_told_in_one_line(
         done = vitro("curve", "days", "--model", str(planted_folder), *paths)
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done.err
         assert says in done.err
-        assert name in done.err
+        assert done.err.count(name) == 1, done.err
+    empty = vitro("curve", "days", "--model", str(planted_folder), "--scores", "")
+    assert (empty.code, empty.err.count("\n")) == (2, 1)
 
 
 def test_ablations_and_metrics_are_varied_where_that_is_asked_for(

@@ -56,7 +56,7 @@ def curve(
 
     The scores are kept in a study's folder. Of files alone nothing is kept.
     """
-    names = scores_of(scores) if scores else () if file and not vary else ("eap-ig",)
+    names = scores_of(scores) if scores is not None else () if file and not vary else ("eap-ig",)
     chosen = task_of(task, options, task_options)
 
     import polars as pl

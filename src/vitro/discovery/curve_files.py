@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from vitro.circuits import CircuitError, Graph, Mask, read_mib
+from vitro.circuits import Graph, Mask, read_mib
 from vitro.discovery.curve import SIZES, CurveError, Nested
 from vitro.models import Model
 
@@ -20,10 +20,12 @@ def read_ranking(path: Path, model: Model) -> Float[np.ndarray, " edge"] | Neste
     graph, d_model = Graph.of(model), model.shape.d_model
     paths = sorted(file for file in path.iterdir() if file.suffix in (".json", ".pt")) if path.is_dir() else [path]
     files = [read_mib(file, graph, d_model) for file in paths]
+    if len(files) == 1:
+        return files[0].ranking()
     try:
-        return files[0].ranking() if len(files) == 1 else given(graph, [file.mask for file in files])
-    except (CircuitError, CurveError) as error:
-        raise type(error)(f"{path}: {error}") from None
+        return given(graph, [file.mask for file in files])
+    except CurveError as error:
+        raise CurveError(f"{path}: {error}") from None
 
 
 def given(graph: Graph, masks: Sequence[Mask]) -> Nested:

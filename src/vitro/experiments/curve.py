@@ -236,7 +236,8 @@ def summary(tables: Tables) -> str:
     words = QUANTITIES[areas["metric"]].short
     curves = {of: curve for of, curve in curves_of(tables["curve"]).items() if of.selection != "greedy"}
     said = "; ".join(_best_said(curves, ranking) for ranking in RANKINGS)
-    return f"MIB's curve of the {words}, absent edges at their {areas['method']} ablation: {said}."
+    over = f"over {tables['curve']['prompt'].n_unique()} prompts"
+    return f"MIB's curve of the {words} {over}, absent edges at their {areas['method']} ablation: {said}."
 
 
 def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:
