@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import altair as alt
 import pytest
 
 import vitro.experiments
@@ -23,12 +24,16 @@ PAIRS = Pairs(
 
 
 @pytest.mark.parametrize("task", [days(), PAIRS], ids=["days", "pairs"])
-def test_every_measurement_writes_its_tables_as_their_schemas_say(planted_model: Model, task: Task) -> None:
+def test_every_measurement_writes_its_tables_and_figures_as_their_schemas_say(planted_model: Model, task: Task) -> None:
     for measurement, setup in every(planted_model, task, Options(samples=8)):
         if not measurement.lacks(setup):
             tables = checked(setup.tables(measurement))
             assert set(tables) == set(measurement.tables)
             assert not any(table.is_empty() for table in tables.values())
+            # A study draws without this check: altair takes longer for it than to make the figure.
+            for figure in measurement.figures(measurement.shown(setup)).values():
+                assert isinstance(figure, alt.TopLevelMixin)
+                assert figure.to_dict(validate=True)
 
 
 def test_a_schema_says_who_writes_its_table() -> None:
