@@ -269,12 +269,12 @@ class Payload:
         return (open, (str(self.path), "w"))
 
 
-@pytest.mark.parametrize("form", ["zip", "legacy", "bare"])
+@pytest.mark.parametrize("form", ["zip", "legacy", "bare", "bare today"])
 def test_a_file_that_would_run_something_is_refused_and_runs_nothing(tmp_path: Path, form: str) -> None:
     trap, path = tmp_path / "trap", tmp_path / "graph.pt"
     content = tensor_file(cfg=Payload(trap))
-    if form == "bare":
-        path.write_bytes(pickle.dumps(Payload(trap), protocol=2))
+    if form.startswith("bare"):
+        path.write_bytes(pickle.dumps(Payload(trap), protocol=2 if form == "bare" else 5))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
     with pytest.raises(CircuitError, match=r"graph.pt: it is ") as told:
@@ -282,8 +282,13 @@ def test_a_file_that_would_run_something_is_refused_and_runs_nothing(tmp_path: P
     assert "\n" not in str(told.value)
     assert not trap.exists()
     # The trap is a real one.
-    torch.load(path, weights_only=False) if form != "bare" else pickle.loads(path.read_bytes())
+    torch.load(path, weights_only=False) if not form.startswith("bare") else pickle.loads(path.read_bytes())
     assert trap.exists()
+
+
+def test_the_largest_numbers_rank_without_a_warning() -> None:
+    scores = np.linspace(-1, 1, len(GRAPH)) * np.finfo(float).max
+    np.testing.assert_array_equal(read_mib(to_importances(GRAPH, scores, WIDTH)).ranking(), scores)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.9])

@@ -3,6 +3,7 @@
 import json
 import pickle
 import stat
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,12 @@ def file_bytes(path: Path) -> bytes:
 
 
 def is_tensors(content: bytes) -> bool:
-    """Whether this is a .pt file, in today's form (a zip archive) or the older one (a pickle).
+    """Whether this is a .pt file, in today's form (a zip archive) or the older one (a pickle, of any protocol).
 
     >>> is_tensors(b"{}")
     False
     """
-    return content.startswith((_ARCHIVE, b"\x80\x02"))
+    return content.startswith((_ARCHIVE, b"\x80"))
 
 
 def parsed(content: bytes) -> Any:
@@ -70,7 +71,10 @@ def _loaded(content: bytes) -> Any:
     try:
         unpacked = ZipFile(BytesIO(content)).infolist() if content.startswith(_ARCHIVE) else []
         if (size := sum(part.file_size for part in unpacked)) <= LARGEST:
-            return torch.load(BytesIO(content), weights_only=True, map_location="cpu")
+            with warnings.catch_warnings():
+                # torch warns of pickles of today's protocol, which it reads or refuses like all others.
+                warnings.simplefilter("ignore")
+                return torch.load(BytesIO(content), weights_only=True, map_location="cpu")
     except pickle.UnpicklingError:
         raise CircuitError("it is no graph of EAP-IG: it holds more than tensors, numbers and texts") from None
     except Exception:

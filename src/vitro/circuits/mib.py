@@ -64,7 +64,7 @@ class MibFile:
             edge, score = self.graph.edges[int(finite.argmin())], scores[finite.argmin()]
             says = f"the score of {edge} is {score}" if np.isinf(score) else f"it has no score, or NaN, of {edge}"
             raise CircuitError(f"{self.name}: {says}; a ranking needs a number for every edge")
-        if np.ptp(scores) == 0:
+        if scores.min() == scores.max():
             raise CircuitError(f"{self.name}: all its scores are {scores[0]:g}, which ranks nothing")
         return scores
 
