@@ -372,6 +372,9 @@ def test_scores_and_circuits_are_exported_for_mib_and_can_be_run(
     circuits = vitro("export", *words, "--scores", "eap", "--circuits", "--json")
     printed = json.loads(circuits.out)
     assert printed["files"][-1] == "50.json"
+    given = vitro("curve", "days", "--model", str(planted_folder), "--file", printed["folder"])
+    assert "(days_planted); CMD" in given.out, given.err
+    assert "score" not in given.out
     half = Path(printed["folder"]) / "50.json"
     run = vitro("circuit", str(half), "days", "--model", str(planted_folder), "--absent", "counterfactual")
     assert "absent edges counterfactual: 7 of 7 right" in run.out, run.err
@@ -380,6 +383,7 @@ def test_scores_and_circuits_are_exported_for_mib_and_can_be_run(
     refused = vitro("export", *words, "--scores", "eap", "--name", "ioi_gpt2")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "is not as vitro wrote it" in refused.err
+    assert vitro("export", *words, "--scores", "eap", "--name", "").code == 2
 
 
 def test_one_score_is_exported(vitro: Vitro, tmp_path: Path) -> None:

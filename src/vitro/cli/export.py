@@ -57,7 +57,7 @@ def export(
     from vitro.study import run_study
 
     check_writable(mib)
-    called = name or submission.submission_name(chosen.name, model)
+    called = submission.submission_name(chosen.name, model) if name is None else name
     experiment = SCORE_EXPERIMENTS[names[0]]
     study = run_study(
         chosen, model, folder, options, experiments=[experiment.name], device=machine.device, dtype=machine.dtype

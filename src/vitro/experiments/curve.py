@@ -244,7 +244,9 @@ def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:
     area = AREA[ranking]
     rivals = {of.by: curve for of, curve in curves.items() if of.ranking in (ranking, None)}
     first, stays = best(rivals, area)
-    value = f"{area.upper()} {getattr(rivals[first], area):.3g} ({first}, by {ranking} score"
+    # Circuits that were given have no ranking.
+    ranked = any(of.by == first and of.ranking for of in curves)
+    value = f"{area.upper()} {getattr(rivals[first], area):.3g} ({first}{f', by {ranking} score' if ranked else ''}"
     if len(rivals) == 1:
         return f"{value})"
     n_prompts = len(rivals[first].model)
