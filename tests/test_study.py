@@ -21,7 +21,7 @@ from vitro.errors import VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Options
 from vitro.folder import FolderError, write_file
 from vitro.models import ModelError, load_checkpoint
-from vitro.study import Study, StudyError, open_study, run_study, summary, write_report
+from vitro.study import FORMAT, Study, StudyError, open_study, run_study, summary, write_report
 from vitro.tasks import TaskError, days, months, numbers
 
 OPTIONS = Options(samples=8)
@@ -248,7 +248,7 @@ def test_a_damaged_record_and_a_missing_study_are_told(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(StudyError, match="damaged"):
         open_study(tmp_path)
-    for number, whose in ((1, "an older"), (99, "a newer")):
+    for number, whose in ((1, "an older"), (FORMAT - 1, "an older"), (99, "a newer")):
         (tmp_path / "study.json").write_text(json.dumps({"format": number}))
         with pytest.raises(StudyError, match=rf"has format {number}, of {whose} vitro.*remove .* to measure anew"):
             open_study(tmp_path)

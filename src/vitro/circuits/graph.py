@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from heapq import heappop, heappush
 
 import numpy as np
@@ -32,12 +32,12 @@ class Graph:
 
     @classmethod
     def of(cls, model: Model) -> "Graph":
-        """The graph of a model.
+        """The graph of a model; of one size it is made once, since its edges take a while to list.
 
         >>> Graph.of(model).sources[0]
         Node(layer=-1, kind=<Kind.input: 0>, head=-1)
         """
-        return cls(model.shape.n_layers, model.shape.n_heads, model.parallel)
+        return _of_size(model.shape.n_layers, model.shape.n_heads, model.parallel)
 
     def __len__(self) -> int:
         """How many edges it has: 32,491 in GPT-2 small."""
@@ -223,3 +223,8 @@ class Graph:
                 for below in into.get(source, ()):
                     heappush(candidates, (-scores[below], below))
         return mask
+
+
+@lru_cache(maxsize=8)
+def _of_size(n_layers: int, n_heads: int, parallel: bool) -> Graph:
+    return Graph(n_layers, n_heads, parallel)
