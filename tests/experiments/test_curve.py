@@ -47,6 +47,15 @@ def test_those_scores_are_compared_that_are_measured_and_eap_ig_where_none_is(pl
         assert areas[of]["cpr_low"] <= areas[of]["cpr"] <= areas[of]["cpr_high"]
 
 
+def test_the_summary_says_of_which_metric_and_on_how_many_prompts_the_curve_is(planted_model: Model) -> None:
+    own = measured(planted_model, "random")
+    assert "of the logit difference, not the answer's probability, for" in CURVE.summary(own.tables)
+    assert "over 7 prompts" in CURVE.summary(own.tables)
+    fewer = measured(planted_model, "random", options=Options(samples=8, metric="margin", sweep_prompts=5))
+    assert "over 5 of 7 prompts" in CURVE.summary(fewer.tables)
+    assert ", not the " not in CURVE.summary(fewer.tables)
+
+
 def curve(values: np.ndarray) -> Curve:
     """Of sizes 0 and 1, with prompts of which the model's metric is 1 and the empty circuit's 0."""
     n = np.zeros(2, dtype=int)

@@ -54,7 +54,8 @@ def curve(
 ) -> None:
     """Run circuits of a model's best edges, from .1 % of them to all: how faithful they are (MIB's CPR and CMD).
 
-    The scores are kept in a study's folder. Of files alone nothing is kept.
+    Edges are ranked, and circuits judged, by the study's metric where it is in nats, else by the logit difference;
+    --vary judges by probabilities too. The scores are kept in a study's folder. Of files alone nothing is kept.
     """
     names = scores_of(scores) if scores is not None else () if file and not vary else ("eap-ig",)
     chosen = task_of(task, options, task_options)

@@ -32,7 +32,7 @@ from vitro.figures import edge_curves
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options, ScoreName
 from vitro.progress import bar
-from vitro.tables import FEWEST, FLOOR, RARE, SCHEMAS, Tables, resampled_means
+from vitro.tables import FEWEST, FLOOR, RARE, SCHEMAS, Tables, resampled_means, said
 from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
@@ -235,9 +235,12 @@ def summary(tables: Tables) -> str:
     areas = tables["curve_areas"].row(0, named=True)
     words = QUANTITIES[areas["metric"]].short
     curves = {of: curve for of, curve in curves_of(tables["curve"]).items() if of.selection != "greedy"}
-    said = "; ".join(_best_said(curves, ranking) for ranking in RANKINGS)
-    over = f"over {tables['curve']['prompt'].n_unique()} prompts"
-    return f"MIB's curve of the {words} {over}, absent edges at their {areas['method']} ablation: {said}."
+    best_areas = "; ".join(_best_said(curves, ranking) for ranking in RANKINGS)
+    spoken, n_prompts = said(tables), tables["curve"]["prompt"].n_unique()
+    over = f"over {n_prompts} {f'of {spoken.n_prompts} ' if n_prompts < spoken.n_prompts else ''}prompts"
+    if spoken.metric != areas["metric"]:
+        words += f", not the {spoken.quantity.short}, for edges are ranked by logits"
+    return f"MIB's curve of the {words}, {over}, absent edges at their {areas['method']} ablation: {best_areas}."
 
 
 def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:

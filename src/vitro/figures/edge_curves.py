@@ -41,7 +41,7 @@ def edge_curves(points: pl.DataFrame, areas: pl.DataFrame) -> alt.HConcatChart:
     return dress(
         alt.HConcatChart(hconcat=panels, spacing=40, resolve=OWN_COLORS),
         f"What the best edges keep of {QUANTITIES[of['metric']].words}",
-        f"f: 0 as with every edge at its {of['method']} ablation, 1 as the whole model (dashed line). "
+        f"f: 0 as with every edge at its {of['method']} ablation, 1 as the whole model (gray line). "
         "Solid: the best edges of all; dashed: greedy, from the logits down.",
         *(notes if len(beyond) else []),
     )
@@ -83,7 +83,7 @@ def _panel(points: pl.DataFrame, areas: pl.DataFrame, ranking: str, scores: list
     dots = base.mark_point(filled=True, size=30, opacity=1, stroke="white", strokeWidth=0.8, clip=True).encode(
         tooltip=names, strokeDash=alt.value([1, 0])
     )
-    model = alt.Chart(alt.InlineData([{"f": 1.0}])).mark_rule(color=FAINT, strokeDash=[4, 3]).encode(y="f:Q")
+    model = alt.Chart(alt.InlineData([{"f": 1.0}])).mark_rule(color=FAINT).encode(y="f:Q")
     return alt.LayerChart(layer=[model, line, dots]).properties(
         width=_WIDTH, height=_HEIGHT, title=panel_title(f"{title}: {area}")
     )
