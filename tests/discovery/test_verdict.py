@@ -23,29 +23,29 @@ from vitro.tables.schemas.find import SCHEMAS
 
 TAU = 0.8
 GOOD = (
-    does_task(right=7, prompts=7, by_chance=1 / 7, model=4.0, empty=0.1),
-    is_minimal(True),
+    does_task(right=7, prompts=7, by_chance=1 / 7, model=4.0, empty=0.1, tau=TAU),
+    is_minimal(True, TAU),
     is_faithful(0.82, TAU),
     holds_out(0.7, 0.55, 0.84, TAU, "56 prompts in 8 other sentences"),
-    beats_random(Chance(1e-7, 0.001, True, 2900), 3000),
+    beats_random(Chance(1e-7, 0.001, True, 2900), 3000, TAU),
     fails_without(0.1, TAU),
-    is_stable([0.6, 0.7, 0.5]),
+    is_stable([0.6, 0.7, 0.5], [0.7, 0.9], TAU),
     is_alone(nodes=20, tau=TAU, other=40, shared=3, f=0.81),
     transfer("months", -0.1, right=1, model_right=11, prompts=12),
 )
 BAD = (
-    does_task(right=3, prompts=7, by_chance=1 / 7, model=4.0, empty=0.1),
-    does_task(right=7, prompts=7, by_chance=1 / 7, model=0.1, empty=0.1),
-    is_minimal(False),
+    does_task(right=3, prompts=7, by_chance=1 / 7, model=4.0, empty=0.1, tau=TAU),
+    does_task(right=7, prompts=7, by_chance=1 / 7, model=0.1, empty=0.1, tau=TAU),
+    is_minimal(False, TAU),
     is_faithful(0.79, TAU),
     holds_out(0.6, 0.5, 0.7, TAU, "56 prompts in 8 other sentences"),
     holds_out(0.7, 0.4, 0.9, TAU, "56 prompts in 8 other sentences"),
     holds_out(0.7, -np.inf, np.inf, TAU, "7 prompts"),
-    beats_random(Chance(1e-4, 0.2, False, 2900), 3000),
+    beats_random(Chance(1e-4, 0.2, False, 2900), 3000, TAU),
     fails_without(0.4, TAU),
-    is_stable([0.4, 0.5]),
+    is_stable([0.4, 0.5], [], TAU),
     is_alone(nodes=20, tau=TAU, other=25, shared=10, f=0.8),
-    not_measured("stability", "an overlap of at least 0.5", "the time was up"),
+    not_measured("stability", TAU, "the time was up"),
 )
 
 
@@ -95,7 +95,7 @@ def test_what_is_no_second_circuit(other: int, shared: int, f: float) -> None:
 def test_guessing_is_told_from_knowing_by_the_number_of_right_answers() -> None:
     # Of 7 days: 3 or more right by chance with p = 0.065, 4 or more with 0.01; of 7 pairs 6 or more with 0.06.
     held = [
-        does_task(right, 7, by_chance, 1.0, 0.0).holds
+        does_task(right, 7, by_chance, 1.0, 0.0, TAU).holds
         for right, by_chance in ((3, 1 / 7), (4, 1 / 7), (6, 0.5), (7, 0.5))
     ]
     assert held == [False, True, False, True]
@@ -141,17 +141,17 @@ def judged(seed: int) -> Verdict:
         again = search(np.zeros(NODES, dtype=bool), table[:, random.integers(PROMPTS, size=PROMPTS)])
         overlaps.append(float((inside & again).sum() / (inside | again).sum()))
     conditions = [
-        does_task(right, PROMPTS, 1 / PROMPTS, float(table.sum(0).mean()), 0.0),
-        is_minimal(True),
+        does_task(right, PROMPTS, 1 / PROMPTS, float(table.sum(0).mean()), 0.0, TAU),
+        is_minimal(True, TAU),
         is_faithful(float(f(inside)), TAU),
         holds_out(float((inside @ held_out).mean() / held_out.sum(0).mean()), float(low), float(high), TAU, "others"),
         fails_without(float(f(~inside)), TAU),
-        is_stable(overlaps),
+        is_stable(overlaps, [], TAU),
         is_alone(int(inside.sum()), TAU, int(other.sum()), int((inside & other).sum()), float(f(other))),
     ]
     if all(condition.holds for condition in conditions):
         chance = chance_of(f, inside, np.zeros(NODES, dtype=int), float(f(inside)), SEARCHED, seed)
-        conditions.append(beats_random(chance, SEARCHED))
+        conditions.append(beats_random(chance, SEARCHED, TAU))
     return Verdict(tuple(conditions))
 
 

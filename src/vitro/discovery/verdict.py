@@ -21,6 +21,24 @@ SHARED = 0.5
 """The largest share of a circuit's nodes in another one that is another, and no variation of it."""
 
 
+def wanted(condition: str, tau: float) -> str:
+    """What a condition asks for, in words. tau: the least faithfulness of a circuit.
+
+    >>> wanted("held_out", 0.8)
+    'an interval that reaches 0.8 and is above 0.4'
+    """
+    return {
+        "task": f"p <= {RARE}, and a metric above the empty circuit's",
+        "minimal": "every single removal tried, and none possible",
+        "faithful": f"at least {tau}",
+        "held_out": f"an interval that reaches {tau} and is above {HALF * tau:.2g}",
+        "random": f"p <= {RARE}",
+        "complement": f"less than {HALF * tau:.2g}",
+        "stability": f"at least {OVERLAP} on average",
+        "second": f"no other of at most {LARGER} times as many nodes with at most {SHARED:.0%} of its nodes",
+    }[condition]
+
+
 @dataclass(frozen=True)
 class Condition:
     """What was measured, what it must be, and whether it is. Its fields are the columns of table `verdict`.
@@ -71,24 +89,24 @@ class Verdict:
         return [condition for condition in self.conditions if condition.holds is False]
 
 
-def not_measured(name: str, wanted: str, reason: str) -> Condition:
+def not_measured(condition: str, tau: float, reason: str) -> Condition:
     """A condition that does not hold, for it was not measured.
 
-    >>> not_measured("stability", "an overlap of at least 0.5", "the time was up").reading
+    >>> not_measured("stability", 0.8, "the time was up").reading
     'Stability was not measured: the time was up.'
     """
-    said = name.replace("_", "-")
-    return Condition(name, None, None, None, wanted, False, f"{said[0].upper()}{said[1:]} was not measured: {reason}.")
+    name = condition.replace("_", "-").capitalize()
+    return Condition(condition, None, None, None, wanted(condition, tau), False, f"{name} was not measured: {reason}.")
 
 
-def does_task(right: int, prompts: int, by_chance: float, model: float, empty: float) -> Condition:
+def does_task(right: int, prompts: int, by_chance: float, model: float, empty: float, tau: float) -> Condition:
     """The model itself does the task: nobody finds a circuit of what is not there.
 
     By chance it answers so many right (exact binomial test) with a probability of at most 0.05, and its metric is
     above the empty circuit's. by_chance: the chance of one prompt's right answer: 1 over the answers of the closed
     list, or a half. model, empty: the mean metric, of which more is better.
 
-    >>> does_task(right=3, prompts=7, by_chance=1 / 7, model=1.0, empty=0.2).reading
+    >>> does_task(right=3, prompts=7, by_chance=1 / 7, model=1.0, empty=0.2, tau=0.8).reading
     'The model answers 3 of 7 prompts right, as guessing does with p = 0.065.'
     """
     p = luck(right, prompts, by_chance)
@@ -99,14 +117,13 @@ def does_task(right: int, prompts: int, by_chance: float, model: float, empty: f
         reading = f"{answers}, but its metric ({model:.3g}) is not above that of the empty circuit ({empty:.3g})."
     else:
         reading = f"{answers}; guessing does so with p = {p:.2g}."
-    wanted = f"p <= {RARE}, and a metric above the empty circuit's"
-    return Condition("task", p, None, None, wanted, p <= RARE and model > empty, reading)
+    return Condition("task", p, None, None, wanted("task", tau), p <= RARE and model > empty, reading)
 
 
-def is_minimal(proved: bool) -> Condition:
+def is_minimal(proved: bool, tau: float) -> Condition:
     """No single node or edge can go: a fact that the search has tried, or has not.
 
-    >>> is_minimal(True).holds
+    >>> is_minimal(True, 0.8).holds
     True
     """
     reading = (
@@ -114,7 +131,7 @@ def is_minimal(proved: bool) -> Condition:
         if proved
         else "It is not proved that it needs all of its components: the search ended before each was left out alone."
     )
-    return Condition("minimal", None, None, None, "every single removal tried, and none possible", proved, reading)
+    return Condition("minimal", None, None, None, wanted("minimal", tau), proved, reading)
 
 
 def is_faithful(f: float, tau: float) -> Condition:
@@ -126,7 +143,7 @@ def is_faithful(f: float, tau: float) -> Condition:
     reading = (
         f"On the prompts that were searched its faithfulness is {f:.2f}{'' if f >= tau else f', less than {tau}'}."
     )
-    return Condition("faithful", f, None, None, f"at least {tau}", f >= tau, reading)
+    return Condition("faithful", f, None, None, wanted("faithful", tau), f >= tau, reading)
 
 
 def holds_out(f: float, low: float, high: float, tau: float, measured_on: str) -> Condition:
@@ -142,15 +159,14 @@ def holds_out(f: float, low: float, high: float, tau: float, measured_on: str) -
         reading += f", which does not reach {tau}"
     elif low <= HALF * tau:
         reading += f", which may be {HALF * tau:.2g} or less"
-    wanted = f"an interval that reaches {tau} and is above {HALF * tau:.2g}"
     holds = high >= tau and low > HALF * tau
-    return Condition("held_out", f, _end(low), _end(high), wanted, holds, f"{reading}.")
+    return Condition("held_out", f, _end(low), _end(high), wanted("held_out", tau), holds, f"{reading}.")
 
 
-def beats_random(chance: Chance, searched: int) -> Condition:
+def beats_random(chance: Chance, searched: int, tau: float) -> Condition:
     """A search as long that only guesses comes to a circuit as faithful with a probability of at most 0.05.
 
-    >>> beats_random(Chance(1e-5, 0.03, False, 2000), searched=3000).reading
+    >>> beats_random(Chance(1e-5, 0.03, False, 2000), searched=3000, tau=0.8).reading
     'A random circuit of as many heads and MLPs is as faithful with p = 1e-05, the best of 3000 with p = 0.03.'
     """
     sign = "<=" if chance.at_most else "="
@@ -158,7 +174,7 @@ def beats_random(chance: Chance, searched: int) -> Condition:
         f"A random circuit of as many heads and MLPs is as faithful with p {sign} {chance.single:.2g}, "
         f"the best of {searched} with p {sign} {chance.best:.2g}."
     )
-    return Condition("random", chance.best, None, None, f"p <= {RARE}", chance.best <= RARE, reading)
+    return Condition("random", chance.best, None, None, wanted("random", tau), chance.best <= RARE, reading)
 
 
 def fails_without(f: float, tau: float) -> Condition:
@@ -169,23 +185,27 @@ def fails_without(f: float, tau: float) -> Condition:
     """
     holds = f < HALF * tau
     reading = f"Without its nodes the model {'' if holds else 'still '}has a faithfulness of {f:.2f}."
-    return Condition("complement", f, None, None, f"less than {HALF * tau:.2g}", holds, reading)
+    return Condition("complement", f, None, None, wanted("complement", tau), holds, reading)
 
 
-def is_stable(overlaps: Sequence[float]) -> Condition:
+def is_stable(overlaps: Sequence[float], left_out: Sequence[float], tau: float) -> Condition:
     """Searches on resampled prompts come to circuits that overlap with this one.
 
-    overlaps: |both| / |either| of their nodes, of each search; at least one.
+    overlaps: |both| / |either| of their nodes, of each search; at least one. left_out: their faithfulness on the
+    prompts that were not drawn, which is only told.
 
-    >>> is_stable([0.7, 0.5, 0.6]).reading
-    'Circuits searched on resampled prompts overlap with it by 0.60 on average (0.50 to 0.70 in 3 searches).'
+    >>> is_stable([0.7, 0.5, 0.6], [0.9, 0.7, 0.6], 0.8).reading
+    'Circuits searched on resampled prompts overlap with it by 0.60 on average (0.50 to 0.70 in 3 searches); on the
+    prompts left out their median faithfulness is 0.70.'
     """
     mean = float(np.mean(overlaps))
     reading = (
         f"Circuits searched on resampled prompts overlap with it by {'' if mean >= OVERLAP else 'only '}{mean:.2f} on "
-        f"average ({min(overlaps):.2f} to {max(overlaps):.2f} in {len(overlaps)} searches)."
+        f"average ({min(overlaps):.2f} to {max(overlaps):.2f} in {len(overlaps)} searches)"
     )
-    return Condition("stability", mean, None, None, f"at least {OVERLAP} on average", mean >= OVERLAP, reading)
+    if left_out:
+        reading += f"; on the prompts left out their median faithfulness is {np.median(left_out):.2f}"
+    return Condition("stability", mean, None, None, wanted("stability", tau), mean >= OVERLAP, f"{reading}.")
 
 
 def is_alone(nodes: int, tau: float, other: int, shared: int, f: float) -> Condition:
@@ -207,20 +227,19 @@ def is_alone(nodes: int, tau: float, other: int, shared: int, f: float) -> Condi
     else:
         reading = "A search that avoided its nodes came to another circuit as good"
     reading += f": {other} nodes, {shared} of them its own, faithfulness {f:.2f}."
-    wanted = f"no other of at most {LARGER} times as many nodes with at most {SHARED:.0%} of its nodes"
-    return Condition("second", share, None, None, wanted, holds, reading)
+    return Condition("second", share, None, None, wanted("second", tau), holds, reading)
 
 
-def transfer(task: str, f: float, right: int, model_right: int, prompts: int) -> Condition:
+def transfer(task: str, f: float | None, right: int, model_right: int, prompts: int) -> Condition:
     """What the circuit does on another task; only reported, for it need not do others.
+
+    f: None where the model is no better there than the wholly ablated run.
 
     >>> transfer("months", 0.9, right=10, model_right=11, prompts=12).reading
     'On months its faithfulness is 0.90, and it answers 10 of 12 prompts right; the model 11.'
     """
-    reading = (
-        f"On {task} its faithfulness is {f:.2f}, and it answers {right} of {prompts} prompts right; "
-        f"the model {model_right}."
-    )
+    worth = "there is nothing to be faithful to" if f is None else f"its faithfulness is {f:.2f}"
+    reading = f"On {task} {worth}, and it answers {right} of {prompts} prompts right; the model {model_right}."
     return Condition(f"transfer to {task}", f, None, None, "", None, reading)
 
 
