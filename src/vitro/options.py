@@ -29,6 +29,10 @@ ScoreName = Literal["exact", "eap", "eap-ig", "eap-ig-activations", "relp", "flo
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 """How edges can be scored (docs/method.md, section 9)."""
 
+Level = Literal["node", "edge"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""How far a circuit is searched: to its heads and MLPs, or on to the edges between them."""
+
 ValueBias = Literal["excluded", "included"]
 UnembedDirection = Literal["folded", "raw"]
 SteerPositions = Literal["final", "all"]

@@ -14,21 +14,36 @@ from vitro.discovery.curve import (
     select,
 )
 from vitro.discovery.curve_files import read_ranking
+from vitro.discovery.find import Finder, Found
 from vitro.discovery.scores import score_edges, score_nodes
+from vitro.discovery.search import Aim, Outcome, OutOfTimeError, Step, Worth, search
+from vitro.discovery.trial import Ends, Measured, NothingToFindError, Trials
 
 __all__ = [
     "RANKINGS",
     "SELECTIONS",
     "SIZES",
+    "Aim",
     "Case",
     "Curve",
     "CurveError",
+    "Ends",
+    "Finder",
+    "Found",
+    "Measured",
     "Nested",
+    "NothingToFindError",
+    "OutOfTimeError",
+    "Outcome",
     "Ranking",
     "Selection",
+    "Step",
+    "Trials",
+    "Worth",
     "read_ranking",
     "run_curves",
     "score_edges",
     "score_nodes",
+    "search",
     "select",
 ]
