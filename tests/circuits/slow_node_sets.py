@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from slow import parts_of, value_bias_of
 from vitro.models import Model
+from vitro.tasks import Questions
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,25 @@ def slow_node_sets(
     return logits.reshape(n_sets, n_prompts, -1)
 
 
+def slow_answers(
+    questions: Questions, logits: Float[Tensor, "set prompt d_vocab"]
+) -> tuple[Float[Tensor, " set"], Int[Tensor, " set"]]:
+    """Of each set, the mean logit of the right answer above the others (`margin`, or `logit_diff` where there is no
+    list), and how many prompts it answers right.
+    """
+    values, leads = [], []
+    for row, ((right,), wrong) in enumerate(zip(questions.right, questions.wrong, strict=True)):
+        others = [token for token in (questions.among or wrong) if token != right]
+        values.append(logits[:, row, right] - logits[:, row, others].mean(1))
+        leads.append(logits[:, row, right] > logits[:, row, others].amax(1))
+    return torch.stack(values).mean(0), torch.stack(leads).sum(0)
+
+
 def _final_logits(model: Model, tokens: Tensor, handles: Sequence[Any]) -> Tensor:
     """Of one pass, after which the hooks are removed."""
     try:
         with torch.no_grad():
-            logits: Tensor = model.hf(tokens).logits[:, -1]
+            logits: Tensor = model.hf(tokens, logits_to_keep=1).logits[:, -1]
             return logits
     finally:
         for handle in handles:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool
 
-from circuits.slow_node_sets import Outputs, slow_mean, slow_node_sets, slow_outputs, slow_zero
+from circuits.slow_node_sets import Outputs, slow_answers, slow_mean, slow_node_sets, slow_outputs, slow_zero
 from discovery.gallery import GALLERY, TAU, Planted
 from vitro.circuits import Circuit, Constant, Graph, run_within
 from vitro.experiments import Setup
@@ -33,16 +32,6 @@ def absent_outputs(planted: Planted, kind: Constant) -> Outputs:
         assert questions.partner is not None
         return slow_outputs(model, questions.partner)
     return slow_mean(model, planted.task.sentences(questions, model.tokenizer, 200, seed=0)["mean"].tolist())
-
-
-def judged(planted: Planted, logits: Float[Tensor, "set prompt d_vocab"]) -> tuple[Tensor, Tensor]:
-    """Of each set, the mean of the planted metric, and how many prompts are answered right."""
-    questions, values, leads = questions_of(planted), [], []
-    for row, ((right,), wrong) in enumerate(zip(questions.right, questions.wrong, strict=True)):
-        others = [token for token in (questions.among or wrong) if token != right]
-        values.append(logits[:, row, right] - logits[:, row, others].mean(1))
-        leads.append(logits[:, row, right] > logits[:, row, others].amax(1))
-    return torch.stack(values).mean(0), torch.stack(leads).sum(0)
 
 
 def in_company(circuits: Sequence[Bool[np.ndarray, " part"]]) -> Bool[np.ndarray, "set part"]:
@@ -84,7 +73,7 @@ def test_nodes_are_faithful_where_a_planted_circuit_is_among_them_and_nowhere_el
         logits = slow_node_sets(
             planted.model, questions_of(planted).tokens, torch.from_numpy(sets), absent_outputs(planted, kind)
         )
-        values, right = judged(planted, logits)
+        values, right = slow_answers(questions_of(planted), logits)
         f = (values - values[0]) / (values[1] - values[0])
         contain = contain_a_circuit(sets, nodes)
         assert ((f >= TAU).numpy() == contain).all()
@@ -111,7 +100,7 @@ def test_edges_are_faithful_where_a_planted_circuit_is_among_them_and_nowhere_el
                 setup.constants(kind),
                 lambda finals: {"logits": finals.logits},
             )
-            values, _ = judged(planted, results["logits"])
+            values, _ = slow_answers(questions_of(planted), results["logits"])
             f = (values - values[0]) / (values[1] - values[0])
             assert ((f >= TAU).numpy() == contain_a_circuit(sets, edges)).all()
 
@@ -122,5 +111,5 @@ def test_a_model_that_does_not_do_the_task_answers_next_to_nothing_right(seed: i
     clean = torch.ones(1, len(Graph.of(planted.model).sources), dtype=torch.bool)
     questions = questions_of(planted)
     logits = slow_node_sets(planted.model, questions.tokens, clean, absent_outputs(planted, "mean"))
-    _, right = judged(planted, logits)
+    _, right = slow_answers(questions, logits)
     assert int(right) <= len(questions) / 3
