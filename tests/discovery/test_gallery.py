@@ -35,20 +35,15 @@ def absent_outputs(planted: Planted, kind: Constant) -> Outputs:
 
 
 def in_company(circuits: Sequence[Bool[np.ndarray, " part"]]) -> Bool[np.ndarray, "set part"]:
-    """Nothing; all; each circuit in the company of no other part, of all, of all but one and of some drawn at random;
-    and in each company the circuit without each of its parts.
+    """Nothing; all; all but one part; each circuit alone, with all others, and with some drawn at random; and in each
+    of these companies the circuit without each of its parts.
     """
     n = len(circuits[0])
-    drawn = np.random.default_rng(0).random((RANDOM, n)) < 0.5
-    companies = np.array([np.zeros(n, bool), np.ones(n, bool), *~np.eye(n, dtype=bool), *drawn])
-    sets = [company | circuit for circuit in circuits for company in companies]
-    short = [
-        (company | circuit) & (np.arange(n) != part)
-        for circuit in circuits
-        for company in companies
-        for part in np.flatnonzero(circuit)
-    ]
-    return np.array([companies[0], companies[1], *sets, *short])
+    nothing, every, single = np.zeros(n, bool), np.ones(n, bool), np.eye(n, dtype=bool)
+    companies = [nothing, every, *(np.random.default_rng(0).random((RANDOM, n)) < 0.5)]
+    together = [(circuit, company | circuit) for circuit in circuits for company in companies]
+    short = [chosen & ~part for circuit, chosen in together for part in single[circuit]]
+    return np.array([nothing, every, *~single, *(chosen for _, chosen in together), *short])
 
 
 def contain_a_circuit(
