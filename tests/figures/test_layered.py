@@ -71,7 +71,7 @@ def test_every_arrow_goes_from_its_source_to_its_readers_port(drawn: tuple[Page,
     layout, arrows = drawn
     assert [arrow for arrow, _ in layout.tips] == arrows
     for arrow, tip in layout.tips:
-        curves = [points for source, points in layout.curves if source == arrow.source]
+        curves = [points for taken_by, points in layout.curves if arrow in taken_by]
         (x, y), (x_, y_) = layout.middles[arrow.source], layout.middles[arrow.reader]
         assert x < x_
         assert near(tip, (x_ - layout.sizes[arrow.reader].width / 2, y_ + arrow.port))

@@ -7,6 +7,7 @@ import altair as alt
 import polars as pl
 import pytest
 
+from figures import found_tables as found
 from figures import living_tables as living
 from figures.ablation_tables import DAYS_SAID, IOI_SAID, clean, head_ablation, mlp_ablation, questions
 from figures.living_tables import DAYS, PROMPT
@@ -19,6 +20,7 @@ from vitro.figures import (
     circuit_drawing,
     clean_answers,
     final_attention,
+    found_circuit,
     head_effects,
     head_lens,
     head_top_tokens,
@@ -75,6 +77,12 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "mlp local": lambda: mlp_local(living.mlp_local_table()),
     "circuit": lambda: circuit_drawing(*circuit_tables(*((*ends, "") for ends in CIRCUIT)), "The final circuit"),
+    **{
+        f"found circuit, {name}": lambda tables=tables: found_circuit(  # type: ignore[misc]
+            tables["find"], tables["find_nodes"], tables["find_edges"]
+        )
+        for name, tables in found.SEARCHES.items()
+    },
 }
 every_figure = pytest.mark.parametrize("name", FIGURES)
 

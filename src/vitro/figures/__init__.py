@@ -11,6 +11,7 @@ from vitro.figures.direct import direct_heads, direct_layers
 from vitro.figures.edge_curves import edge_curves
 from vitro.figures.edges import EDGE_NAME, edge_agreement, strongest_edges
 from vitro.figures.final_attention import circuit_attention, final_attention
+from vitro.figures.found_circuit import found_circuit
 from vitro.figures.head_effects import head_effects
 from vitro.figures.head_lens import head_lens
 from vitro.figures.layer_lens import layer_lens
@@ -42,6 +43,7 @@ __all__ = [
     "edge_curves",
     "eigenvalue_figure",
     "final_attention",
+    "found_circuit",
     "head_effects",
     "head_lens",
     "head_top_tokens",

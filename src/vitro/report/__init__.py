@@ -1,6 +1,17 @@
 """The report: one HTML page that works offline, made from tables and figures, never from a model."""
 
 from vitro.report.numbers import number, table
-from vitro.report.page import GENERATOR, Page, Section, render
+from vitro.report.page import GENERATOR, Condition, Head, Number, Page, Section, Sentence, render
 
-__all__ = ["GENERATOR", "Page", "Section", "number", "render", "table"]
+__all__ = [
+    "GENERATOR",
+    "Condition",
+    "Head",
+    "Number",
+    "Page",
+    "Section",
+    "Sentence",
+    "number",
+    "render",
+    "table",
+]
