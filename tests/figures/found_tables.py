@@ -72,8 +72,8 @@ def search(nodes: int, edges: int, level: str, prompts: int) -> pl.DataFrame:
 VERDICT = table(
     "verdict",
     [
-        ("faithful", 0.84, 0.79, 0.88, "at least 0.80", True, "On 21 prompts held out it keeps 0.84 (0.79 to 0.88)."),
-        ("random", 0.002, None, None, "p below 0.05", True, "None of 200 random circuits does as well: p = 0.002."),
+        ("held out", 0.84, 0.79, 0.88, "at least 0.80", True, "On 21 prompts held out it keeps 0.84 (0.79 to 0.88)."),
+        ("random", 0.002, None, None, "at most 0.05", True, "None of 200 random circuits does as well: p = 0.002."),
         ("complement", 0.04, 0.01, 0.09, "below 0.2", True, "Without it the model keeps 0.04 and answers 0 of 7."),
         ("stable", 0.81, 0.74, 0.9, "at least 0.5", True, "Searches on resampled prompts share 0.81 of its nodes."),
         ("second", 0.42, None, None, "no other below 0.3", False, "A second circuit does as well with 0.42 shared."),
@@ -184,5 +184,31 @@ def among(nodes: Sequence[Node]) -> list[Edge]:
 
 NODES_ALONE = tables(_DEEP, among(_DEEP))
 """A search that stopped at nodes."""
+
+
+def wirings(searched: Tables) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Boxes and arrows of the rungs: each lacks three more of the components, and the lowest read the input."""
+    names = ["input", *searched["find_nodes"]["node"], "logits"]
+    ends = [tuple(row) for row in searched["find_edges"].select("source", "reader").iter_rows()]
+    boxes, arrows = [], []
+    kinds = {"i": "input", "a": "head", "m": "mlp", "l": "logits"}
+    for rung in range(len(RUNGS)):
+        left = [name for at, name in enumerate(names) if at == 0 or name == "logits" or at > 3 * rung]
+        boxes += [(rung, name, kinds[name[0]], "what it is", "", False) for name in left]
+        inner = [(source, reader) for source, reader in ends if source in left[1:] and reader in left]
+        firsts = [("input", name) for name in left[1:] if name not in {reader for _, reader in inner}]
+        arrows += [(rung, source, reader, "") for source, reader in dict.fromkeys([*firsts, *inner])]
+    schema = ["name", "kind", "note", "fixed", "constant"]
+    return (
+        pl.DataFrame(boxes, schema=["rung", *schema], orient="row"),
+        pl.DataFrame(arrows, schema=["rung", "source", "reader", "input"], orient="row"),
+    )
+
+
+def questions(searched: Tables) -> pl.DataFrame:
+    """The columns of table `questions` that figures name prompts by."""
+    prompts = searched["ladder_answers"]["prompt"].unique(maintain_order=True)
+    return pl.DataFrame({"prompt": prompts, "label": [f"l{prompt}" for prompt in prompts], "answer": " x"})
+
 
 SEARCHES = {"planted": PLANTED, "deep": DEEP, "IOI": IOI, "nodes alone": NODES_ALONE}

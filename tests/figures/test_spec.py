@@ -2,6 +2,7 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from functools import cache
+from typing import cast
 
 import altair as alt
 import polars as pl
@@ -24,22 +25,37 @@ from vitro.figures import (
     head_effects,
     head_lens,
     head_top_tokens,
+    ladder_rungs,
+    ladder_wirings,
     layer_lens,
     layer_top_tokens,
     mlp_effects,
     mlp_local,
     pins,
+    search_steps,
     steering,
     stream_top_tokens,
     to_json,
     to_spec,
     to_svg,
 )
+from vitro.tables import Tables
 
 CIRCUIT = [
     *(("input", "m0"), ("input", "a9.h1"), ("m0", "a9.h1"), ("input", "a10.h3"), ("m0", "a10.h3"), ("a9.h1", "m9")),
     *(("a10.h3", "m9"), ("a9.h1", "logits"), ("a10.h3", "logits"), ("m9", "logits")),
 ]
+
+
+def of_search(tables: Tables) -> list[tuple[str, Callable[[], Figure]]]:
+    """The figures of a search."""
+    return [
+        ("circuit", lambda: found_circuit(tables["find"], tables["find_nodes"], tables["find_edges"])),
+        ("steps", lambda: search_steps(tables["find"], tables["search"])),
+        ("rungs", lambda: ladder_rungs(tables["ladder"], tables["ladder_answers"], found.questions(tables))),
+        ("wirings", lambda: cast(Figure, ladder_wirings(tables["ladder"], *found.wirings(tables)))),
+    ]
+
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "clean": lambda: clean_answers(clean([" a", " b"]), questions([" a", " b"]), DAYS_SAID),
@@ -77,12 +93,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "mlp local": lambda: mlp_local(living.mlp_local_table()),
     "circuit": lambda: circuit_drawing(*circuit_tables(*((*ends, "") for ends in CIRCUIT)), "The final circuit"),
-    **{
-        f"found circuit, {name}": lambda tables=tables: found_circuit(  # type: ignore[misc]
-            tables["find"], tables["find_nodes"], tables["find_edges"]
-        )
-        for name, tables in found.SEARCHES.items()
-    },
+    **{f"{name}, {task}": figure for task, tables in found.SEARCHES.items() for name, figure in of_search(tables)},
 }
 every_figure = pytest.mark.parametrize("name", FIGURES)
 

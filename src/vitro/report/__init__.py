@@ -1,5 +1,6 @@
 """The report: one HTML page that works offline, made from tables and figures, never from a model."""
 
+from vitro.report.found import found_head
 from vitro.report.numbers import number, table
 from vitro.report.page import GENERATOR, Condition, Head, Number, Page, Section, Sentence, render
 
@@ -11,6 +12,7 @@ __all__ = [
     "Page",
     "Section",
     "Sentence",
+    "found_head",
     "number",
     "render",
     "table",
