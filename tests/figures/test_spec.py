@@ -39,23 +39,11 @@ from vitro.figures import (
     to_spec,
     to_svg,
 )
-from vitro.tables import Tables
 
 CIRCUIT = [
     *(("input", "m0"), ("input", "a9.h1"), ("m0", "a9.h1"), ("input", "a10.h3"), ("m0", "a10.h3"), ("a9.h1", "m9")),
     *(("a10.h3", "m9"), ("a9.h1", "logits"), ("a10.h3", "logits"), ("m9", "logits")),
 ]
-
-
-def of_search(tables: Tables) -> list[tuple[str, Callable[[], Figure]]]:
-    """The figures of a search."""
-    return [
-        ("circuit", lambda: found_circuit(tables["find"], tables["find_nodes"], tables["find_edges"])),
-        ("steps", lambda: search_steps(tables["find"], tables["search"])),
-        ("rungs", lambda: ladder_rungs(tables["ladder"], tables["ladder_answers"], found.questions(tables))),
-        ("wirings", lambda: cast(Figure, ladder_wirings(tables["ladder"], *found.wirings(tables)))),
-    ]
-
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "clean": lambda: clean_answers(clean([" a", " b"]), questions([" a", " b"]), DAYS_SAID),
@@ -93,7 +81,15 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "mlp local": lambda: mlp_local(living.mlp_local_table()),
     "circuit": lambda: circuit_drawing(*circuit_tables(*((*ends, "") for ends in CIRCUIT)), "The final circuit"),
-    **{f"{name}, {task}": figure for task, tables in found.SEARCHES.items() for name, figure in of_search(tables)},
+    **{
+        f"circuit, {task}": lambda tables=tables: found_circuit(  # type: ignore[misc]
+            tables["find"], tables["find_nodes"], tables["find_edges"]
+        )
+        for task, tables in found.SEARCHES.items()
+    },
+    "search steps": lambda: search_steps(found.DEEP["find"], found.DEEP["search"]),
+    "rungs": lambda: ladder_rungs(found.DEEP["ladder"], found.DEEP["ladder_answers"], found.questions(found.DEEP)),
+    "wirings": lambda: cast(Figure, ladder_wirings(found.DEEP["ladder"], *found.wirings(found.DEEP))),
 }
 every_figure = pytest.mark.parametrize("name", FIGURES)
 

@@ -8,9 +8,9 @@ import polars as pl
 from vitro.figures.look import WIDTH, dress
 from vitro.figures.rising import Box, rising
 
-LARGEST = 16
-"""Components, the input and the logits among them, of the largest wiring that is drawn: the first rung is drawn whole
-elsewhere (`found_circuit`), and those that follow are much like it."""
+LARGEST, MOST_EDGES = 16, 40
+"""Components, the input and the logits among them, and edges of the largest wiring that is drawn: the first rung is
+drawn whole elsewhere (`found_circuit`), and those that follow it are much like it."""
 
 _ROW, _GAP = 330.0, 40
 """Pixels that the boxes of a row may take together, and between two drawings."""
@@ -27,8 +27,10 @@ def ladder_wirings(ladder: pl.DataFrame, boxes: pl.DataFrame, arrows: pl.DataFra
     a column `rung` beside; a rung without boxes is not drawn.
     """
     kept = ladder.filter("kept").sort("rung")
-    sizes = boxes.group_by("rung").len("components")
-    small = (pl.col("components") <= LARGEST) | pl.col("rung").is_in(kept["rung"].tail(1).to_list())
+    sizes = boxes.group_by("rung").len("components").join(arrows.group_by("rung").len("arrows"), on="rung", how="left")
+    small = ((pl.col("components") <= LARGEST) & (pl.col("arrows").fill_null(0) <= MOST_EDGES)) | pl.col("rung").is_in(
+        kept["rung"].tail(1).to_list()
+    )
     drawn = kept.join(sizes, on="rung", maintain_order="left").filter(small)
     if drawn.is_empty():
         return None
