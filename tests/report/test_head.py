@@ -53,7 +53,7 @@ def test_the_top_is_question_answer_drawing_numbers_conditions_ladder_and_findin
     head = top(render(page(PLANTED)))
     parts = [
         "What is asked?",
-        "2 heads and MLPs do it",
+        "Found: 2 heads and MLPs.",
         'id="figure-found_circuit"',
         'class="numerals"',
         "How sure that is",
@@ -78,7 +78,7 @@ def test_how_it_was_made_ends_the_page() -> None:
 
 
 def test_a_failed_condition_is_said_first_and_marked() -> None:
-    assert found_head(PLANTED).answer.startswith("2 heads and MLPs do it")
+    assert found_head(PLANTED).answer.startswith("Found: 2 heads and MLPs.")
     head = found_head(IOI)
     assert head.answer.startswith("No circuit was found that can be vouched for: the complement still answers 3 of 7.")
     assert [condition.holds for condition in head.conditions] == IOI["verdict"]["holds"].to_list()

@@ -30,7 +30,8 @@ def _answer(tables: Tables) -> str:
     search = tables["find"].row(0, named=True)
     parts = "1 head or MLP" if search["nodes"] == 1 else f"{search['nodes']} heads and MLPs"
     if search["found"]:
-        return f"{parts} do it: within the model, all else ablated ({search['method']}), they answer as it does."
+        right = f"{search['right_circuit']} of {search['searched']} prompts right, the model {search['right_model']}"
+        return f"Found: {parts}. With all else in the model ablated ({search['method']}) they answer {right}."
     if search["nodes"] == 0:
         return f"No circuit was found: {search['why']}."
     return f"No circuit was found that can be vouched for: {search['why']}. The search came to {parts}."
