@@ -8,7 +8,7 @@ import pytest
 from figures import found_tables as found
 from figures.found_tables import DEEP, IOI, NODES_ALONE, PLANTED, RUNGS
 from vitro.figures import Figure, found_circuit, ladder_rungs, ladder_wirings, search_steps, to_spec
-from vitro.figures.found_circuit import MOST_EDGES
+from vitro.figures.found_circuit import MOST_EDGES, MOST_NODES
 from vitro.figures.look import WIDTH
 from vitro.tables import Tables
 
@@ -90,6 +90,15 @@ def test_the_costliest_edge_is_the_thickest_line() -> None:
 def test_edges_that_were_not_searched_are_not_drawn_and_the_figure_says_so() -> None:
     assert not rows(drawn(NODES_ALONE), "readers")
     assert "they were not searched" in " ".join(drawn(NODES_ALONE)["title"]["subtitle"])
+
+
+def test_of_a_circuit_too_large_to_read_the_components_that_it_can_spare_least_are_drawn() -> None:
+    names = [f"a{layer}.h{number}" for layer in range(12) for number in range(6)]
+    large = found.tables([(name, 0.01, None) for name in names], found.drawn_at_random(names, 200))
+    costliest = large["find_nodes"].sort("cost", descending=True)["node"].head(MOST_NODES)
+    assert set(boxes(large)) == {"input", *costliest, "logits"}
+    assert "Drawn: the 60 components" in drawn(large)["title"]["subtitle"][0]
+    assert "Drawn: the" not in str(drawn(DEEP)["title"])
 
 
 def test_a_search_that_found_nothing_can_be_drawn() -> None:

@@ -10,8 +10,8 @@ from vitro.figures.look import dress
 from vitro.figures.rising import Box, rising
 from vitro.tables.quantities import QUANTITIES
 
-MOST_EDGES = 40
-"""Edges that are drawn, beside those that tie each component to the others: of more, none can be followed."""
+MOST_NODES, MOST_EDGES = 60, 40
+"""Components that are drawn, and edges beside those that tie each of them to the others: of more, none can be read."""
 
 _ROW = 780.0
 """Pixels that the boxes of a row may take together: the lines that pass them need the rest."""
@@ -26,15 +26,18 @@ def found_circuit(find: pl.DataFrame, nodes: pl.DataFrame, edges: pl.DataFrame) 
 
     A row of boxes holds components of neighbouring layers that do not read each other. Lines are edges, thicker the
     more faithfulness the circuit loses without them: of each component those in and out that it can spare least, and
-    of the others the costliest, until there are MOST_EDGES. Edges that were not searched are not drawn.
+    of the others the costliest, until there are MOST_EDGES. Edges that were not searched are not drawn. Of more than
+    MOST_NODES components those are drawn that the circuit can spare least.
     """
-    components = nodes.sort("layer", "head", nulls_last=True).to_dicts()
+    costliest = nodes.sort("cost", descending=True, maintain_order=True).head(MOST_NODES)
+    components = costliest.sort("layer", "head", nulls_last=True).to_dicts()
     most = max([_LEAST, *(abs(row["direct"] or 0.0) for row in components)])
     boxes = [Box("input"), *(_box(row, most) for row in components), Box("logits")]
-    drawn = _drawn(edges)
+    named = [box.name for box in boxes]
+    drawn = _drawn(edges.filter(pl.col("source").is_in(named) & pl.col("reader").is_in(named)))
     figure = rising(boxes, drawn, _ROW, {row["node"]: row["layer"] for row in components})
     said = any(box.beside for box in boxes)
-    return dress(figure, *_titles(find.row(0, named=True), len(edges), len(drawn), said))
+    return dress(figure, *_titles(find.row(0, named=True), len(components), len(edges), len(drawn), said))
 
 
 def _box(row: Mapping[str, Any], most: float) -> Box:
@@ -66,13 +69,18 @@ def _drawn(edges: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _titles(search: Mapping[str, Any], edges: int, drawn: int, said: bool) -> list[str]:
-    """The title and the lines of the subtitle. said: whether any box says what it does to the answer."""
+def _titles(search: Mapping[str, Any], nodes: int, edges: int, drawn: int, said: bool) -> list[str]:
+    """The title and the lines of the subtitle. nodes, drawn: components and edges that are drawn, of `edges` edges.
+
+    said: whether any box says what its component does to the answer.
+    """
     quantity, count = QUANTITIES[search["metric"]], search["nodes"]
     components = "1 component keeps" if count == 1 else f"{count} components keep"
     lines = [f"Upwards from the input to the logits; what is not in the circuit is ablated ({search['method']})."]
+    if nodes < count:
+        lines[0] += f" Drawn: the {nodes} components that it can spare least."
     if drawn == 0:
-        lines[0] += " Its edges, all of those among its components, are not drawn: they were not searched."
+        lines.append("Its edges are not drawn: they were not searched, and are all of those among its components.")
     else:
         which = "" if drawn == edges else f" Drawn: {drawn} of {edges}, the costliest."
         lines.append(f"Lines: edges, thicker the more faithfulness the circuit loses without them.{which}")

@@ -82,7 +82,7 @@ def rising(
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[left, right], nice=False, zero=False))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[height - _MARGIN, -_MARGIN], nice=False, zero=False))
     lines = (
-        alt.Chart(_pieces(page, arrows))
+        alt.Chart(_pieces(page, arrows, scale))
         .transform_flatten(["point", "x", "y"])
         .mark_line(strokeCap="round")
         .encode(
@@ -162,7 +162,7 @@ def _layer_names(rows: Mapping[str, int], layers: Mapping[str, int]) -> dict[str
     return names
 
 
-def _pieces(page: Page, edges: Mapping[Arrow, tuple[float, str]]) -> alt.InlineData:
+def _pieces(page: Page, edges: Mapping[Arrow, tuple[float, str]], scale: float) -> alt.InlineData:
     """The points of each piece of a line, as thick as the weightiest edge that takes it."""
 
     def weight_of(arrows: Sequence[Arrow]) -> float:
@@ -178,7 +178,7 @@ def _pieces(page: Page, edges: Mapping[Arrow, tuple[float, str]]) -> alt.InlineD
                 "point": list(range(len(points))),
                 "x": [x for x, _ in points],
                 "y": [y for _, y in points],
-                "width": 1.2 + 4.8 * weight,
+                "width": (1.2 + 4.8 * weight) * scale,
                 "color": _mixed(*_LINES, weight**0.5),
                 "source": arrows[0].source,
                 "readers": ", ".join(edges[arrow][1] for arrow in arrows),
