@@ -35,7 +35,7 @@ def tables(
     random = np.random.default_rng(0)
     costs = np.sort(random.gamma(0.7, 0.12, len(nodes)))[::-1]
     text = "absent: mean\n" + "\n".join(f"{source} -> {reader}" for source, reader, _, _ in edges)
-    why = None if found else "the complement still answers 3 of 7"
+    why = None if found else "A search that avoided its nodes came to another as good."
     level = "edge" if any(cost is not None for *_, cost in edges) else "node"
     row = (found, why, metric, "mean", 0.85, level, text, len(nodes), len(edges))
     return {
@@ -45,7 +45,7 @@ def tables(
         ),
         "find_edges": table("find_edges", edges),
         "search": search(len(nodes), len(edges), level, prompts),
-        "verdict": VERDICT,
+        "verdict": VERDICT.with_columns(pl.when(pl.col("holds").is_not_null()).then(pl.col("holds") | found)),
         "ladder": ladder(prompts, len(nodes), len(edges)),
         "ladder_answers": ladder_answers(prompts),
     }
@@ -72,12 +72,12 @@ def search(nodes: int, edges: int, level: str, prompts: int) -> pl.DataFrame:
 VERDICT = table(
     "verdict",
     [
-        ("held out", 0.84, 0.79, 0.88, "at least 0.80", True, "On 21 prompts held out it keeps 0.84 (0.79 to 0.88)."),
-        ("random", 0.002, None, None, "at most 0.05", True, "None of 200 random circuits does as well: p = 0.002."),
-        ("complement", 0.04, 0.01, 0.09, "below 0.2", True, "Without it the model keeps 0.04 and answers 0 of 7."),
-        ("stable", 0.81, 0.74, 0.9, "at least 0.5", True, "Searches on resampled prompts share 0.81 of its nodes."),
-        ("second", 0.42, None, None, "no other below 0.3", False, "A second circuit does as well with 0.42 shared."),
-        ("transfer", 0.71, 0.6, 0.8, "", None, "On months it keeps 0.71, on numbers 0.55."),
+        ("task", 1e-6, None, None, "p <= 0.05", True, "The model answers 7 of 7 prompts right; guessing does not."),
+        ("faithful", 0.86, None, None, "at least 0.85", True, "On the prompts searched its faithfulness is 0.86."),
+        ("held_out", 0.84, 0.79, 0.88, "reaches 0.85", True, "On 56 prompts its faithfulness is 0.84 [0.79, 0.88]."),
+        ("random", 0.002, None, None, "p <= 0.05", True, "A random circuit is as faithful with p = 0.002."),
+        ("second", 0.2, None, None, "no other", False, "A search that avoided its nodes came to another as good."),
+        ("transfer to months", 0.71, None, None, "", None, "On months its faithfulness is 0.71."),
     ],
 )
 

@@ -80,7 +80,10 @@ def test_how_it_was_made_ends_the_page() -> None:
 def test_a_failed_condition_is_said_first_and_marked() -> None:
     assert found_head(PLANTED).answer.startswith("Found: 2 heads and MLPs.")
     head = found_head(IOI)
-    assert head.answer.startswith("No circuit was found that can be vouched for: the complement still answers 3 of 7.")
+    assert head.answer == (
+        "Not found: the search came to 24 heads and MLPs, but 1 of 5 conditions fails. "
+        "A search that avoided its nodes came to another as good."
+    )
     assert [condition.holds for condition in head.conditions] == IOI["verdict"]["holds"].to_list()
     html = render(page(IOI))
     assert [len(re.findall(f'<span class="{mark}">', html)) for mark in ("holds", "fails", "reported")] == [4, 1, 1]
@@ -122,3 +125,9 @@ def test_what_leads_nowhere_is_refused() -> None:
         render(
             replace(page(PLANTED), sections=[section("find", {}, pl.DataFrame()), section("heads", {}, pl.DataFrame())])
         )
+
+
+def test_where_nothing_is_left_to_judge_the_answer_says_why() -> None:
+    why = "The model does not do the task."
+    nothing = {**IOI, "find": IOI["find"].with_columns(nodes=pl.lit(0), why=pl.lit(why))}
+    assert found_head(nothing).answer == f"Not found. {why}"

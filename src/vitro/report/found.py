@@ -1,12 +1,14 @@
 """The head of a study's page: what its search found, in words."""
 
+import polars as pl
+
 from vitro.report.page import Condition, Head, Number, Sentence
 from vitro.tables import Tables
 from vitro.tables.quantities import QUANTITIES
 
 SECTION = "find"
 """The section of the search, with the figures `found_circuit`, `search_steps` and `ladder`."""
-HELD_OUT = "held out"
+HELD_OUT = "held_out"
 """The condition of table `verdict` that is faithfulness on held-out prompts."""
 
 
@@ -32,9 +34,12 @@ def _answer(tables: Tables) -> str:
     if search["found"]:
         right = f"{search['right_circuit']} of {search['searched']} prompts right, the model {search['right_model']}"
         return f"Found: {parts}. With all else in the model ablated ({search['method']}) they answer {right}."
-    if search["nodes"] == 0:
-        return f"No circuit was found: {search['why']}."
-    return f"No circuit was found that can be vouched for: {search['why']}. The search came to {parts}."
+    wanted = tables["verdict"].drop_nulls("holds")
+    failing = wanted.filter(~pl.col("holds"))["reading"].to_list()
+    if search["nodes"] == 0 or not failing:
+        return f"Not found. {search['why'] or ''}".strip()
+    fail = f"{len(failing)} of {len(wanted)} conditions {'fails' if len(failing) == 1 else 'fail'}"
+    return f"Not found: the search came to {parts}, but {fail}. {failing[0]}"
 
 
 def _numbers(tables: Tables) -> list[Number]:
