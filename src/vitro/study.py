@@ -25,7 +25,7 @@ from vitro.models.checkpoint import Checkpoint
 from vitro.options import Machine, Options, command_line, options_of
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
-from vitro.report import GENERATOR, Page, Section, render
+from vitro.report import GENERATOR, Page, Section, Sentence, render
 from vitro.tables import checked
 from vitro.tasks import Task
 
@@ -443,7 +443,7 @@ def _threads(record: Record) -> str:
     return "1 thread" if n == 1 else f"{n} threads"
 
 
-def summary(study: Study) -> list[str]:
+def summary(study: Study) -> list[Sentence]:
     """A study's findings: a sentence for each measurement that has one."""
     done = _done(study.record)
     tables = {name: study.table(name) for experiment in done for name in experiment.tables}

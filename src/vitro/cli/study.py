@@ -37,11 +37,12 @@ def study(
     asked = [*EVERY_STUDY, *(also or [])]
     measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
     left_out = measured.record.left_out
+    sentences = [sentence.text for sentence in summary(measured)]
     if as_json:
-        said = {"folder": str(folder), "report": str(measured.report), "summary": summary(measured)}
+        said = {"folder": str(folder), "report": str(measured.report), "summary": sentences}
         print_json({**said, "left_out": left_out})
         return
-    for sentence in summary(measured):
+    for sentence in sentences:
         print(sentence)
     for name in also or []:
         if name in left_out:
