@@ -121,8 +121,8 @@ def test_searches_that_time_cut_short_say_nothing_of_stability() -> None:
 @pytest.mark.parametrize("redundant", [True, False])
 def test_a_second_circuit_is_seen_where_there_is_one(redundant: bool) -> None:
     def worth(sets: Sets) -> Measured:
-        values = sets[:, :2].all(1) | (redundant & sets[:, 2:4].all(1))
-        return Measured(np.repeat(values[:, None], PROMPTS, axis=1).astype(float), np.ones((len(sets), PROMPTS), bool))
+        does = sets[:, :2].all(1) | (sets[:, 2:4].all(1) if redundant else False)
+        return Measured(np.outer(does, np.ones(PROMPTS)), np.ones((len(sets), PROMPTS), dtype=bool))
 
     ends = Ends(np.ones(PROMPTS), np.zeros(PROMPTS), np.ones(PROMPTS, dtype=bool))
 
