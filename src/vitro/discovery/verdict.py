@@ -167,13 +167,19 @@ def beats_random(chance: Chance, searched: int, tau: float) -> Condition:
     """A search as long that only guesses comes to a circuit as faithful with a probability of at most 0.05.
 
     >>> beats_random(Chance(1e-5, 0.03, False, 2000), searched=3000, tau=0.8).reading
-    'A random circuit of as many heads and MLPs is as faithful with p = 1e-05, the best of 3000 with p = 0.03.'
+    'A random circuit of as many heads and MLPs is as faithful with p = 1e-05, the best of 3000 random ones
+    with p = 0.03.'
     """
     sign = "<=" if chance.at_most else "="
-    reading = (
-        f"A random circuit of as many heads and MLPs is as faithful with p {sign} {chance.single:.2g}, "
-        f"the best of {searched} with p {sign} {chance.best:.2g}."
-    )
+    make = "as many heads and MLPs"
+    if chance.every:
+        as_good = round(chance.single * chance.measured)
+        reading = (
+            f"Of all {chance.measured} circuits of {make}, {as_good} {'is' if as_good == 1 else 'are'} as faithful"
+        )
+    else:
+        reading = f"A random circuit of {make} is as faithful with p {sign} {chance.single:.2g}"
+    reading += f", the best of {searched} random ones with p {sign} {chance.best:.2g}."
     return Condition("random", chance.best, None, None, wanted("random", tau), chance.best <= RARE, reading)
 
 
