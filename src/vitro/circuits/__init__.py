@@ -8,6 +8,7 @@ from vitro.circuits.export import from_mib, to_circuit_file, to_importances, to_
 from vitro.circuits.files import from_text, read_circuit
 from vitro.circuits.graph import Graph, Mask
 from vitro.circuits.mib import MibFile, read_mib
+from vitro.circuits.node_sets import run_node_sets
 from vitro.circuits.nodes import CONSTANTS, INPUT, LOGITS, CircuitError, Constant, Edge, Kind, Node, Pin, node, stream
 from vitro.circuits.presets import POST, WORDS, Cast, setups
 from vitro.circuits.recast import recast
@@ -45,6 +46,7 @@ __all__ = [
     "recast",
     "resampled",
     "run_circuits",
+    "run_node_sets",
     "run_within",
     "setups",
     "stream",

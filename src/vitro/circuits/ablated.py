@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
-from vitro.engine import Clean, Tree
+from vitro.engine import Clean, Tree, attend
 from vitro.models import Model
 
 
@@ -137,3 +137,41 @@ class Ablated:
             prompts=prompts.to(device),
             final_of=final_of.to(device),
         )
+
+    def mixed(
+        self,
+        layer: int,
+        head_of: Int[Tensor, " output"],
+        q: Float[Tensor, "node output d_head"],
+        k: Float[Tensor, "node output d_head"],
+        v: Float[Tensor, "node output d_head"],
+    ) -> Float[Tensor, "out output d_head"]:
+        """z of some outputs of a layer's heads, from their queries, keys and values, at the nodes that leave it.
+
+        head_of: which head each is of. Where nothing changes, keys and values are the clean run's.
+        """
+        model, clean = self.model, self.clean
+        attending = self.attending[layer == len(self.layers) - 1]
+        kv_head_of = head_of // (model.shape.n_heads // model.shape.n_kv_heads)
+        k, v = (
+            torch.cat([old.index_select(1, kv_head_of), new])[attending.keys]
+            for old, new in ((clean.layers[layer].k, k), (clean.layers[layer].v, v))
+        )
+        mask = attending.mask(model.window(layer))
+        return attend(model, layer, q[attending.queries], k, v, mask).flatten(0, 1)[attending.back]
+
+    def outputs_at_once(self, streams: int) -> int:
+        """How many outputs of heads to mix at once, where so many streams are worked on.
+
+        Heads are narrower than streams, and have each node once for every prompt that passes.
+        """
+        n_keys = self.attending[0].keys.numel() + len(self.clean.tree.tokens)
+        return max(1, streams // (n_keys * self.model.shape.d_head // self.model.shape.d_model + 1))
+
+    def finals_of(
+        self, streams: Float[Tensor, "final stream d_model"], stream_of: Int[Tensor, " circuit"]
+    ) -> Float[Tensor, "circuit prompt d_model"]:
+        """What each circuit's logits read, prompt by prompt, from the distinct streams after the last block."""
+        resid = self.clean.resid_final[self.clean.there.finals].repeat(len(stream_of), 1, 1)
+        resid[:, self.prompts] = streams[:, stream_of][self.final_of].transpose(0, 1)
+        return resid

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from vitro.circuits.ablated import Ablated, AblatedLayer
 from vitro.circuits.within_plan import Block, Layer, Piece, Plan, n_sums
-from vitro.engine import attend
 
 
 class Walk:
@@ -43,14 +42,10 @@ class Walk:
 
     def finals(self) -> Float[Tensor, "circuit prompt d_model"]:
         """The stream after the last block, at each prompt's final node."""
-        ablated, clean = self.ablated, self.ablated.clean
-        base = ablated.resid_final
+        base = self.ablated.resid_final
         sums = [self._sums(self.plan.final_sums, base, nodes) for nodes in self._chunks(self.plan.final_sums)]
         streams = torch.cat([base[:, None], torch.cat(sums)], dim=1) if sums else base[:, None]
-        streams = streams[:, self._at(self.plan.final_of)]
-        resid = clean.resid_final[clean.there.finals].repeat(streams.shape[1], 1, 1)
-        resid[:, ablated.prompts] = streams[ablated.final_of].transpose(0, 1)
-        return resid
+        return self.ablated.finals_of(streams, self._at(self.plan.final_of))
 
     def _at(self, piece: Piece) -> Int[Tensor, "..."]:
         return piece.of(self.sent)
@@ -81,7 +76,7 @@ class Walk:
             self.written = self.written[self.ablated.finals]
         if not steps.head_outputs:
             return
-        z = self._mixed(layer, steps, (q, k, v), last)
+        z = self._mixed(layer, steps, (q, k, v))
         first, w_out = steps.head_outputs[0][1].start, self.model.w_out(layer)
         for head, outputs in steps.head_outputs:
             change = z[:, outputs.start - first : outputs.stop - first] - ablated.z[:, head, None]
@@ -105,27 +100,16 @@ class Walk:
         return [torch.cat(pair, dim=1) for pair in pairs]
 
     def _mixed(
-        self, layer: int, steps: Layer, qkv: Sequence[Float[Tensor, "node _made d_head"]], last: bool
+        self, layer: int, steps: Layer, qkv: Sequence[Float[Tensor, "node _made d_head"]]
     ) -> Float[Tensor, "out output d_head"]:
         """z of every output of the layer's heads, at the nodes that leave it."""
-        model, clean = self.model, self.ablated.clean
-        attending = self.ablated.attending[last]
-        mask = attending.mask(model.window(layer))
         made_from, head_of = self._at(steps.made_from), self._at(steps.head_of)
-        kv_head_of = head_of // (model.shape.n_heads // model.shape.n_kv_heads)
-        cached = (clean.layers[layer].k, clean.layers[layer].v)
-        # Heads are narrower than streams, and have each node once for every prompt that passes.
-        per_output = (attending.keys.numel() + len(clean.tree.tokens)) * model.shape.d_head // model.shape.d_model + 1
-        size = max(1, self.streams // per_output)
+        size = self.ablated.outputs_at_once(self.streams)
         z = []
         for start in range(0, len(head_of), size):
             here = slice(start, start + size)
-            q = _picked(qkv[0], made_from[0, here])[attending.queries]
-            k, v = (
-                torch.cat([_picked(old, kv_head_of[here]), _picked(new, which[here])])[attending.keys]
-                for old, new, which in zip(cached, qkv[1:], made_from[1:], strict=True)
-            )
-            z.append(attend(model, layer, q, k, v, mask).flatten(0, 1)[attending.back])
+            q, k, v = (_picked(part, which[here]) for part, which in zip(qkv, made_from, strict=True))
+            z.append(self.ablated.mixed(layer, head_of[here], q, k, v))
         return torch.cat(z, dim=1)
 
     def _mlps(self, layer: int, steps: Layer, ablated: AblatedLayer) -> None:

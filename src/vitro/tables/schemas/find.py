@@ -1,6 +1,6 @@
 """Tables of a search: the circuit that was found, how it was found, and how sure that is."""
 
-from vitro.tables.columns import HEAD, LAYER, PROMPT
+from vitro.tables.columns import PROMPT
 from vitro.tables.schema import Schema, text, truth, value, whole
 
 COMMAND = "find"
