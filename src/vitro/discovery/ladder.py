@@ -11,13 +11,15 @@ from vitro.circuits import INPUT, Circuit, CircuitError, Constant, Constants, No
 from vitro.circuits.nodes import stream
 from vitro.discovery.case import Case
 from vitro.discovery.cuts import FIRST_MLP, Among, by_itself, others_at, pin, upper
-from vitro.discovery.smallest import size, smallest
+from vitro.discovery.smallest import mended, size, smallest
 from vitro.discovery.trial import Answered, Stopped, Trial
 from vitro.tables import Tables
 
 MILDEST_FIRST: tuple[Constant, ...] = ("counterfactual", "mean", "resample", "random", "zero")
 """Ablations, from the one that leaves most of the model's own activations to the one that leaves nothing."""
 AMONG: tuple[Among, ...] = get_args(Among)
+STARTS = 3
+"""Circuits out of the model from which the smallest wiring is searched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +40,13 @@ class Ladder:
     """The rungs, the circuit as it was found first.
 
     model: what the model itself answers. need: the prompts that a rung must answer right to be kept. finished: whether
-    all was tried; False where the trial was stopped. minimal: whether the last rung is a smallest wiring, of which it
-    was proved that no single component, pin or edge can go.
+    all was tried; False where it was stopped. Then a smallest wiring is not proved to be one: parts of it could go.
     """
 
     rungs: tuple[Rung, ...]
     model: Answered
     need: int
     finished: bool
-    minimal: bool
 
     def tables(self, n_heads: int, prompts: Sequence[int]) -> Tables:
         """Tables `ladder`, a row for each rung, and `ladder_answers`, for each rung and prompt.
@@ -73,7 +73,10 @@ class Ladder:
                 prompts, rung.answered.values.tolist(), rung.answered.ranks.tolist(), strict=True
             )
         ]
-        return {"ladder": pl.DataFrame(rungs), "ladder_answers": pl.DataFrame(answers)}
+        return {
+            "ladder": pl.DataFrame(rungs),
+            "ladder_answers": pl.DataFrame(answers, schema_overrides={"value": pl.Float32}),
+        }
 
 
 def ladder(
@@ -101,7 +104,8 @@ def ladder(
     4. below, all but the circuit's own components are ablated, the harshest that answers;
     5. the embedding and the first MLP take the stream's place;
     6. the circuit's own edges, and absent ones carry nothing;
-    7. the smallest wiring among the parts of the last two, or, where neither answers, of the lowest rung in vitro.
+    7. where neither of these answers, the best of them without the components and pins that harm them;
+    8. the smallest wiring among the parts of 5 to 7, or, where none answers, of the last rung kept on a stream.
 
     CircuitError for a circuit in vitro, or one that the model cannot run.
 
@@ -114,18 +118,19 @@ def ladder(
     if circuit.absent is None:
         raise CircuitError("the ladder begins within the model: the circuit's text must begin with absent: and a kind")
     circuit.check(case.model)
-    trial = Trial(case, {**others, circuit.absent: case.constants}, value_bias, stop)
+    trial = Trial(case, {**others, circuit.absent: case.constants}, value_bias)
     model, looks_at = trial.clean(circuit.heads)
     (answered,) = trial.run([circuit])
+    # From here on: the circuit itself is always measured.
+    trial.stop = stop
     climb = _Climb(trial, circuit, looks_at, need=min(answered.right, model.right))
     rungs = [Rung(f"as found, absent edges carry {circuit.absent}", circuit, answered, climb.need > 0)]
-    finished = True
     try:
-        for rung in climb.rungs():
+        for rung in climb.rungs() if climb.need else ():
             rungs.append(rung)
     except Stopped:
-        finished = False
-    return Ladder(tuple(rungs), model, climb.need, finished, climb.minimal)
+        pass
+    return Ladder(tuple(rungs), model, climb.need, finished=not trial.stopped)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,35 +144,38 @@ class _Candidate:
 
 @dataclass(eq=False)
 class _Climb:
-    """The way down from one circuit. minimal: whether the smallest wiring is reached and proved to be minimal."""
+    """The way down from one circuit."""
 
     trial: Trial
     circuit: Circuit
     looks_at: Mapping[Node, str]
     need: int
-    minimal: bool = False
 
     def rungs(self) -> Iterator[Rung]:
         """Every rung under the circuit as it was found, when it is measured."""
-        if not self.need:
-            return
         yield from self._within()
         on_stream: list[Rung] = []
-        for step in (self._cut, self._pinned, self._ablated_below):
-            if (rung := self._rung(step(on_stream[-1] if on_stream else None))) is not None:
+        for cut in (self._cut, self._pinned, self._ablated_below):
+            if (rung := self._rung(list(cut(on_stream[-1] if on_stream else None)))) is not None:
                 yield rung
                 on_stream += [rung] if rung.kept else []
-        alone: list[Rung] = []
-        for candidates in (self._replaced(), self._carrying_nothing()):
+        alone: list[Circuit] = []
+        for wiring in (self._replaced, self._carrying_nothing, self._mended):
+            candidates = list(wiring(alone))
             if (rung := self._rung(candidates)) is not None:
                 yield rung
-                alone += [rung] if rung.kept else []
-        if starts := alone or on_stream[-1:]:
-            yield self._smallest([rung.circuit for rung in starts])
+                alone += [candidate.circuit for candidate in candidates]
+        starts = sorted(self._that_answer(alone), key=self._size)[:STARTS]
+        if starts or on_stream:
+            yield self._smallest(starts or [on_stream[-1].circuit])
 
-    def _rung(self, candidates: Iterable[_Candidate]) -> Rung | None:
+    def _that_answer(self, circuits: Iterable[Circuit]) -> list[Circuit]:
+        distinct = list(dict.fromkeys(circuits))
+        answered = zip(distinct, self.trial.run(distinct), strict=True)
+        return [circuit for circuit, answers in answered if answers.right >= self.need]
+
+    def _rung(self, candidates: Sequence[_Candidate]) -> Rung | None:
         """The candidate in the lowest place of those that answer; where none does, the one that answers best."""
-        candidates = list(candidates)
         if not candidates:
             return None
         pairs = list(zip(candidates, self.trial.run([candidate.circuit for candidate in candidates]), strict=True))
@@ -223,22 +231,37 @@ class _Climb:
             circuit = others_at(self.trial.case.model, above.circuit, self.circuit.order, kind)
             yield _Candidate(f"below the cut, all but the circuit at {kind}", circuit, (-number,))
 
-    def _replaced(self) -> Iterator[_Candidate]:
+    def _replaced(self, alone: Sequence[Circuit]) -> Iterator[_Candidate]:
         for after, among in product(range(self.trial.case.model.shape.n_layers - 1), AMONG):
             if (circuit := upper(self.circuit, after, among, [INPUT, FIRST_MLP])) is not None:
-                for choice in dict.fromkeys([circuit, pin(circuit, self.looks_at)]):
-                    yield _Candidate("embedding and first MLP below", choice, self._size(choice))
+                yield from self._pinned_or_not("embedding and first MLP below", circuit)
 
-    def _carrying_nothing(self) -> Iterator[_Candidate]:
+    def _carrying_nothing(self, alone: Sequence[Circuit]) -> Iterator[_Candidate]:
         if (circuit := by_itself(self.trial.case.model, self.circuit)) is not None:
-            for choice in dict.fromkeys([circuit, pin(circuit, self.looks_at)]):
-                yield _Candidate("absent edges carry nothing", choice, self._size(choice))
+            yield from self._pinned_or_not("absent edges carry nothing", circuit)
+
+    def _pinned_or_not(self, name: str, circuit: Circuit) -> Iterator[_Candidate]:
+        for choice in dict.fromkeys([circuit, pin(circuit, self.looks_at)]):
+            yield _Candidate(name, choice, self._size(choice))
+
+    def _mended(self, alone: Sequence[Circuit]) -> Iterator[_Candidate]:
+        """The best of the circuits out of the model, without what harms them; none where some answer as they are."""
+        if self._that_answer(alone):
+            return
+        distinct = list(dict.fromkeys(alone))
+        answered = dict(zip(distinct, self.trial.run(distinct), strict=True))
+        best = sorted(distinct, key=lambda circuit: answered[circuit].order, reverse=True)[:STARTS]
+        for circuit in self.trial.together([mended(start, self.need, self._n_heads) for start in best]):
+            yield _Candidate("out of the model, what harms left out", circuit, self._size(circuit))
 
     def _smallest(self, starts: Sequence[Circuit]) -> Rung:
-        found = [smallest(self.trial, start, self.need) for start in starts]
-        circuit, _ = min(found, key=lambda pair: self._size(pair[0]))
-        self.minimal = all(proved for _, proved in found)
+        wirings = self.trial.together([smallest(start, self.need, self._n_heads) for start in starts])
+        circuit = min(wirings, key=self._size)
         return Rung("smallest wiring", circuit, self.trial.known[circuit], kept=True)
 
+    @property
+    def _n_heads(self) -> int:
+        return self.trial.case.model.shape.n_heads
+
     def _size(self, circuit: Circuit) -> tuple[int, int, int]:
-        return size(circuit, self.trial.case.model.shape.n_heads)
+        return size(circuit, self._n_heads)

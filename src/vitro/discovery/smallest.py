@@ -1,11 +1,15 @@
-"""The smallest wiring: parts of a circuit in vitro are taken away for as long as it still answers."""
+"""Parts of a circuit in vitro are taken away: what harms, until it answers, and then all that it can do without.
 
-from collections.abc import Iterator, Sequence
+Searches are generators: each yields the circuits that it has to know about, and is sent what they answer
+(`Trial.together`), so that several go on side by side, a list of circuits for all of them.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vitro.circuits import Circuit, CircuitError, Edge, Node, Pin
 from vitro.discovery.cuts import less
-from vitro.discovery.trial import Stopped, Trial
+from vitro.discovery.trial import Search, Stopped
 
 Removal = Node | Edge | tuple[Node, Pin]
 """What can be taken away: a component, an edge, or a pin."""
@@ -20,49 +24,61 @@ def size(circuit: Circuit, n_heads: int) -> tuple[int, int, int]:
     return len(circuit.components(n_heads)), len(circuit.pins), len(circuit.edges)
 
 
-def smallest(trial: Trial, circuit: Circuit, need: int) -> tuple[Circuit, bool]:
+def mended(circuit: Circuit, need: int, n_heads: int) -> Search:
+    """The circuit without the components and pins that harm it, taken away one by one until it answers `need` prompts.
+
+    Each time the removal is made after which it answers best (`Answered.order`); where none makes it better it is left
+    as it is. So it may not answer in the end either.
+    """
+    (answered,) = yield [circuit]
+    while answered.right < need:
+        components, pins, _ = _parts(circuit, n_heads)
+        single = [smaller for part in (*components, *pins) if (smaller := _without(circuit, [part])) is not None]
+        tried = yield single
+        best = max(range(len(single)), key=lambda number: tried[number].order, default=None)
+        if best is None or tried[best].order <= answered.order:
+            break
+        circuit, answered = single[best], tried[best]
+    return circuit
+
+
+def smallest(circuit: Circuit, need: int, n_heads: int) -> Search:
     """A part of a circuit that still answers `need` prompts, of which no single component, pin or edge can go.
 
     In rounds every single removal is run, of components, then, where none can go, of pins, then of edges. Of those
-    after which it still answers, the most harmless are made together: as many as can be, by doubling. So each round
-    makes `size` smaller. Returns the circuit, and whether it was proved that nothing can go; False where the trial was
-    stopped.
+    after which it still answers, the most harmless are made together, as many as can be: two, four, ..., or all. So
+    each round makes `size` smaller. Stopped, it is the smallest by then.
     """
     try:
-        while (smaller := _round(trial, circuit, need)) is not None:
+        while (smaller := (yield from _round(circuit, need, n_heads))) != circuit:
             circuit = smaller
     except Stopped:
-        return circuit, False
-    return circuit, True
+        pass
+    return circuit
 
 
-def _round(trial: Trial, circuit: Circuit, need: int) -> Circuit | None:
-    for parts in _parts(circuit, trial.case.model.shape.n_heads):
-        single = {part: smaller for part in parts if (smaller := _removed(circuit, [part])) is not None}
-        answered = dict(zip(single, trial.run(list(single.values())), strict=True))
-        can_go = [part for part in single if answered[part].right >= need]
-        if can_go:
-            harmless = sorted(can_go, key=lambda part: answered[part].order, reverse=True)
-            return _most_of(trial, circuit, harmless, need)
-    return None
+def _round(circuit: Circuit, need: int, n_heads: int) -> Search:
+    for parts in _parts(circuit, n_heads):
+        single = {part: smaller for part in parts if (smaller := _without(circuit, [part])) is not None}
+        answered = dict(zip(single, (yield list(single.values())), strict=True))
+        harmless = [part for part in single if answered[part].right >= need]
+        if not harmless:
+            continue
+        harmless.sort(key=lambda part: answered[part].order, reverse=True)
+        numbers = sorted({*(2**power for power in range(1, len(harmless).bit_length())), len(harmless)})
+        several = [smaller for n in numbers if (smaller := _without(circuit, harmless[:n])) is not None]
+        answers = yield several
+        fit = [smaller for smaller, its in zip(several, answers, strict=True) if its.right >= need]
+        return fit[-1] if fit else single[harmless[0]]
+    return circuit
 
 
-def _parts(circuit: Circuit, n_heads: int) -> Iterator[Sequence[Removal]]:
-    yield circuit.components(n_heads)
-    yield sorted(circuit.pins, key=str)
-    yield sorted(circuit.edges)
+def _parts(circuit: Circuit, n_heads: int) -> tuple[Sequence[Removal], ...]:
+    """Its components, pins and edges."""
+    return circuit.components(n_heads), sorted(circuit.pins, key=str), sorted(circuit.edges)
 
 
-def _most_of(trial: Trial, circuit: Circuit, parts: Sequence[Removal], need: int) -> Circuit:
-    """Without as many of the first parts as can go together: one, two, four, ..., or all; the first can."""
-    numbers = sorted({*(2**power for power in range(len(parts).bit_length())), len(parts)})
-    smaller = [less_many for n in numbers if (less_many := _removed(circuit, parts[:n])) is not None]
-    return [
-        candidate for candidate, answered in zip(smaller, trial.run(smaller), strict=True) if answered.right >= need
-    ][-1]
-
-
-def _removed(circuit: Circuit, parts: Sequence[Removal]) -> Circuit | None:
+def _without(circuit: Circuit, parts: Sequence[Removal]) -> Circuit | None:
     """The circuit without some of its parts; None where it could not be run."""
     unpinned = {part[0] for part in parts if isinstance(part, tuple)}
     try:

@@ -1,6 +1,6 @@
 """Circuits asked the questions of a case: the metric, and the rank of the right answer, prompt by prompt."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +44,10 @@ class Answered:
         return self.right, -np.inf if np.isnan(mean) else mean
 
 
+Search = Generator[Sequence[Circuit], Sequence[Answered], Circuit]
+"""Yields circuits, is sent what they answer, and returns the circuit that it comes to."""
+
+
 @dataclass(eq=False)
 class Trial:
     """Runs circuits on the prompts of a case; none is run twice.
@@ -55,14 +59,16 @@ class Trial:
     case: Case
     constants: Mapping[Constant, Constants]
     value_bias: Literal["excluded", "included"]
-    stop: Callable[[], bool]
+    stop: Callable[[], bool] = lambda: False
     known: dict[Circuit, Answered] = field(default_factory=dict)
+    stopped: bool = False
 
     def run(self, circuits: Sequence[Circuit]) -> list[Answered]:
         """What each of them answers; those that are new are run in lists, in which what they share is run once."""
         new = [circuit for circuit in dict.fromkeys(circuits) if circuit not in self.known]
         for first in range(0, len(new), LIST):
             if self.stop():
+                self.stopped = True
                 raise Stopped
             together = new[first : first + LIST]
             read = run_circuits(
@@ -78,6 +84,31 @@ class Trial:
             answers = zip(read["value"].double().numpy(), read["rank"].numpy(), strict=True)
             self.known.update(zip(together, (Answered(*answer) for answer in answers), strict=True))
         return [self.known[circuit] for circuit in circuits]
+
+    def together(self, searches: Sequence[Search]) -> list[Circuit]:
+        """What searches come to that go on side by side: what they ask about is run in one list.
+
+        Stopped, each is thrown so, and may return what it has by then.
+        """
+        asked = {search: next(search) for search in searches}
+        results: dict[Search, Circuit] = {}
+        while asked:
+            try:
+                self.run([circuit for circuits in asked.values() for circuit in circuits])
+            except Stopped as stopped:
+                for search in asked:
+                    try:
+                        search.throw(stopped)
+                    except StopIteration as end:
+                        results[search] = end.value
+                break
+            for search, circuits in list(asked.items()):
+                try:
+                    asked[search] = search.send([self.known[circuit] for circuit in circuits])
+                except StopIteration as end:
+                    results[search] = end.value
+                    del asked[search]
+        return [results[search] for search in searches]
 
     def clean(self, heads: Sequence[Node]) -> tuple[Answered, dict[Node, str]]:
         """What the model itself answers, and the mark that each head attends to most from the final streams.
