@@ -7,6 +7,7 @@ from typing import Literal
 from vitro.circuits import INPUT, LOGITS, Circuit, CircuitError, Constant, Edge, Graph, Kind, Node, Pin
 from vitro.circuits.nodes import INPUTS, head, mlp
 from vitro.models import Model
+from vitro.tasks import FINAL
 
 FIRST_MLP = mlp(0)
 Among = Literal["chained", "alone"]
@@ -90,34 +91,33 @@ def pin(circuit: Circuit, marks: Mapping[Node, Pin]) -> Circuit:
     >>> [str(node) for node, _ in pin(circuit, {head(0, 2): "subject", head(1, 1): "subject"}).pins]
     ['a1.h1']
     """
-    last = read_at_the_end(circuit)
-    return replace(circuit, pins=frozenset((node, mark) for node, mark in marks.items() if node in last))
+    pinned = replace(circuit, pins=frozenset((node, mark) for node, mark in marks.items() if node in circuit.heads))
+    at_the_end, _ = read_where(pinned)
+    return replace(circuit, pins=frozenset((node, mark) for node, mark in pinned.pins if node in at_the_end))
 
 
-def read_at_the_end(circuit: Circuit) -> frozenset[Node]:
-    """What is read at the final stream: the logits' sources, and those of MLPs among them.
+def read_where(circuit: Circuit) -> tuple[frozenset[Node], frozenset[Node]]:
+    """What is read at the final stream, and what is read at others: a node may be in both.
+
+    There a pinned head reads at its pin alone, by v; beside the final stream its pin says nothing. An MLP works on each
+    position for itself.
 
     >>> circuit = Circuit.wire("input -> m0; m0 -> a1.h1; a1.h1 -> m1; m1 -> logits")
-    >>> [str(node) for node in sorted(read_at_the_end(circuit))]
-    ['a1.h1', 'm1']
+    >>> [[str(node) for node in sorted(nodes)] for nodes in read_where(circuit)]
+    [['a1.h1', 'm1'], ['input', 'm0']]
     """
-    return _behind(circuit, [LOGITS])
-
-
-def read_elsewhere(circuit: Circuit) -> frozenset[Node]:
-    """What heads read, so that it is needed at other positions too: their sources, and those of MLPs among them."""
-    return _behind(circuit, circuit.heads)
-
-
-def _behind(circuit: Circuit, readers: Iterable[Node]) -> frozenset[Node]:
-    """The sources of some readers, and of every MLP among these, which works on each position for itself."""
-    left, behind = list(readers), set[Node]()
-    while left:
-        reader = left.pop()
-        sources = {node for name in (*INPUTS, None) for node in circuit.sources.get((reader, name), ())} - behind
-        behind |= sources
-        left += [node for node in sources if node.kind is Kind.mlp]
-    return frozenset(behind)
+    at_the_end, elsewhere = set[Node](), set[Node]()
+    for reader in reversed(circuit.order):
+        pinned = circuit.pin_of.get(reader)
+        by = {name: circuit.sources.get((reader, name), ()) for name in (*INPUTS, None)}
+        if reader == LOGITS or reader in at_the_end:
+            if reader.kind is not Kind.head or pinned == FINAL:
+                at_the_end |= {*(by[None] if pinned is None else by["v"])}
+            else:
+                elsewhere |= {*by["v"]} if pinned is not None else {*by["q"], *by["k"], *by["v"]}
+        if reader in elsewhere:
+            elsewhere |= {node for nodes in by.values() for node in nodes}
+    return frozenset(at_the_end), frozenset(elsewhere)
 
 
 def less(circuit: Circuit, *left_out: Node | Edge) -> Circuit | None:
@@ -131,7 +131,7 @@ def less(circuit: Circuit, *left_out: Node | Edge) -> Circuit | None:
     except CircuitError:
         return None
     # Beside the final stream a pinned head makes its own attention, of queries and keys.
-    elsewhere = read_elsewhere(smaller)
+    _, elsewhere = read_where(smaller)
     for node in elsewhere.intersection(smaller.pin_of):
         if any((node, name) not in smaller.sources for name in INPUTS):
             return None
