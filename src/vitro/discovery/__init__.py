@@ -18,6 +18,7 @@ from vitro.discovery.curve_files import read_ranking
 from vitro.discovery.evidence import judged
 from vitro.discovery.find import Finder, Found
 from vitro.discovery.intervals import faithfulness_interval
+from vitro.discovery.ladder import Ladder, ladder
 from vitro.discovery.scores import score_edges, score_nodes
 from vitro.discovery.search import Aim, Outcome, OutOfTimeError, Step, Worth, search
 from vitro.discovery.trial import Ends, Measured, NothingToFindError, Trials
@@ -36,6 +37,7 @@ __all__ = [
     "Ends",
     "Finder",
     "Found",
+    "Ladder",
     "Measured",
     "Nested",
     "NothingToFindError",
@@ -51,6 +53,7 @@ __all__ = [
     "does_task",
     "faithfulness_interval",
     "judged",
+    "ladder",
     "read_ranking",
     "run_curves",
     "score_edges",
