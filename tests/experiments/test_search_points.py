@@ -52,7 +52,10 @@ def test_each_circuit_of_the_search_is_replayed_and_has_the_faithfulness_that_th
 
 def test_the_point_of_the_search_is_its_circuit(setups: tuple[Setup, Setup]) -> None:
     setup, _ = setups
-    found, row = setup.tables(FIND)["find"], comparison(setup.tables(CURVE)["curve"]).filter(by="find")
+    found, row = (
+        setup.tables(FIND)["find"],
+        comparison(setup.tables(CURVE)["curve"]).filter(by="find", ranking="signed"),
+    )
     assert row["n"].to_list() == found["edges"].to_list()
     assert row["f"].item() == pytest.approx(found["faithfulness"].item(), abs=1e-5)
     assert "a{}.h{}".format(*SUCCESSOR) in found["circuit"].item()
@@ -122,23 +125,33 @@ def constructed() -> pl.DataFrame:
             *(rows("find", None, 0.003, 0.85), rows("search", None, 0.02, 0.9), rows("search", None, 0.3, 1.4)),
             *(rows("eap", "signed", 0.003, 0.41), rows("relp", "absolute", 0.003, 2.0)),
             *(rows("eap", "signed", 0.02, 0.95, spread=3.0), rows("relp", "absolute", 0.02, 0.2)),
-            *(rows("eap", "signed", 0.3, 0.7), rows("relp", "absolute", 0.3, 1.5)),
+            *(rows("eap", "signed", 0.3, 0.7), rows("relp", "absolute", 0.3, 1.3)),
             # Of another size than any circuit of the search.
             rows("eap", "signed", 0.001, 1.0),
         ]
     )
 
 
-def test_the_more_faithful_at_a_size_is_the_one_whose_f_is_closer_to_one() -> None:
+def test_by_signed_score_the_higher_f_is_better_and_by_absolute_score_the_one_closer_to_one() -> None:
     compared = comparison(constructed())
-    assert compared.select("by", "n", "score", "closer", "beyond").rows() == [
-        ("search", 300, "eap", False, True),
-        # The ranking's mean is closer, and its prompts are far apart.
-        ("search", 20, "eap", False, False),
-        ("find", 3, "eap", True, True),
+    assert compared.select("by", "n", "ranking", "score", "better", "beyond").rows() == [
+        ("search", 300, "signed", "eap", True, True),
+        ("search", 300, "absolute", "relp", False, True),
+        # The mean of this ranking is higher, and its prompts are far apart.
+        ("search", 20, "signed", "eap", False, False),
+        ("search", 20, "absolute", "relp", True, True),
+        ("find", 3, "signed", "eap", True, True),
+        ("find", 3, "absolute", "relp", True, True),
     ]
-    assert compared["ranked_f"].to_list() == pytest.approx([0.7, 0.95, 0.41])
+    assert compared["ranked_f"].to_list() == pytest.approx([0.7, 1.3, 0.95, 0.2, 0.41, 2.0])
     assert comparison(constructed().filter(~pl.col("by").is_in(["find", "search"]))).height == 0
+
+
+def test_of_several_scores_the_best_is_named_and_an_equal_circuit_is_not_better() -> None:
+    table = pl.concat([constructed(), rows("flow", "signed", 0.003, 0.85), rows("flow", "absolute", 0.003, 0.3)])
+    signed, absolute = comparison(table).filter(by="find").rows(named=True)
+    assert (signed["score"], signed["rivals"], signed["better"], signed["beyond"]) == ("flow", 2, False, False)
+    assert (absolute["score"], absolute["better"], absolute["ranked_f"]) == ("flow", True, pytest.approx(0.3))
 
 
 def test_the_sentence_names_both_and_another_metric_of_the_search() -> None:
@@ -146,8 +159,9 @@ def test_the_sentence_names_both_and_another_metric_of_the_search() -> None:
     tables = {"curve": constructed(), "curve_areas": areas, "find": pl.DataFrame({"metric": ["margin"]})}
     assert said(tables) == (
         "With 3 edges (0.3 %) the circuit of the search, searched for the margin over the other answers, has f 0.85, "
-        "and of 2 rankings the closest to 1 has 0.41 (eap, signed, greedy). Of 3 circuits of the search 1 is closer to "
-        "1 than that of any ranking with as many edges."
+        "the highest by signed score 0.41 (eap, greedy) and the closest to 1 by absolute score 2.00 (relp, greedy). "
+        "The search's circuits are higher than any by signed score at 2 of 3 sizes, and closer to 1 than any by "
+        "absolute score at 2."
     )
 
 

@@ -106,12 +106,18 @@ def curve(
         )
         print(_areas(tables["curve_areas"].filter(by=by)), end="\n\n")
     if compared.height:
-        print("circuits of the search, and the ranking that is closest to f = 1 with as many edges\n")
+        print(
+            "circuits of the search, and the best of as many edges: f by signed score, the f closest to 1 by absolute\n"
+        )
+        of_circuit = [rows.to_dicts() for rows in compared.partition_by("n", "by", maintain_order=True)]
         print_table(
-            ["share", "n", "f", "ranking's f", ""],
+            ["share", "n", "f", *(f"f {row['ranking']}" for row in of_circuit[0])],
             [
-                (f"{100 * row['size']:.3g} %", f"{row['n']:,}", _cell(row["f"]), _cell(row["ranked_f"]), _ranking(row))
-                for row in compared.to_dicts()
+                (
+                    *(f"{100 * rows[0]['size']:.3g} %", f"{rows[0]['n']:,}", _cell(rows[0]["f"])),
+                    *(f"{_cell(row['ranked_f'])} ({row['score']}, {row['selection']})" for row in rows),
+                )
+                for rows in of_circuit
             ],
         )
     print(shown.summary(tables))
@@ -135,10 +141,6 @@ def _of_files(task: "Task", model: str, files: list[Path], options: Options, mac
         setup = Setup(load(model, device=machine.device, dtype=machine.dtype), task, options)
     setup.check()
     return {**setup.tables(PROMPTS), **curves_of_files(setup, files)}
-
-
-def _ranking(row: dict[str, Any]) -> str:
-    return f"{row['score']}, {row['ranking']}, {row['selection']}"
 
 
 def _areas(areas: "pl.DataFrame") -> str:

@@ -16,7 +16,7 @@ def replayed(graph: Graph, search: pl.DataFrame) -> Bool[np.ndarray, "step edge"
 
     >>> search = pl.DataFrame({"step": [0], "level": ["node"], "action": ["dropped"], "component": ["m2"]})
     >>> replayed(Graph.of(model), search).sum(1).tolist()
-    [247]
+    [246]
     """
     node_of = {str(node): node for node in graph.nodes}
     number_of = {str(edge): number for number, edge in enumerate(graph.edges)}
@@ -40,7 +40,7 @@ def on_the_way(graph: Graph, search: pl.DataFrame) -> Bool[np.ndarray, "circuit 
 
     >>> search = pl.DataFrame({"step": [0], "level": ["node"], "action": ["dropped"], "component": ["m2"]})
     >>> on_the_way(Graph.of(model), search).sum(1).tolist()
-    [247]
+    [246]
     """
     masks = replayed(graph, search)
     latest = {int(number): step for step, number in enumerate(masks.sum(1)) if number}

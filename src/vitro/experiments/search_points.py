@@ -1,5 +1,6 @@
-"""Circuits of a search beside those of ranked edges: at each size, which is more faithful."""
+"""Circuits of a search beside those of ranked edges: at each of their sizes, which is more faithful."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,39 +40,38 @@ def other_numbers(circuits: dict[str, Nested]) -> list[int]:
 
 
 def comparison(curve: pl.DataFrame) -> pl.DataFrame:
-    """Each circuit of a search, and the ranking that is most faithful with as many edges: whose f is closest to 1.
+    """Each circuit of a search, and beside it the best circuit of as many edges by each ranking.
 
-    curve: table `curve`. Columns: by, n, size, f; of the ranking score, ranking, selection, ranked_f; rankings, how
-    many were run; closer, whether the search's circuit is more faithful; beyond, whether whichever is so stays so in
-    95 % of bootstrap samples of the prompts. No rows where nothing was searched.
+    By signed score the best has the highest f, as CPR takes it, and by absolute score the f closest to 1, as CMD does.
+    curve: table `curve`. Columns: by, n, size, f; ranking, score, selection, ranked_f; rivals, of how many it is the
+    best; better, whether the search's circuit is better still; beyond, whether the better of the two stays so in 95 %
+    of bootstrap samples of the prompts. No rows where nothing was searched.
     """
     rows: list[dict[str, Any]] = []
     for (by, n, size), circuit in curve.filter(OF_SEARCH).group_by("by", "n", "size", maintain_order=True):
-        rivals = curve.filter(pl.col("ranking").is_in(RANKINGS), size=size)
-        names = rivals.select("by", "ranking", "selection").unique(maintain_order=True).rows()
-        values = [circuit, *(rivals.filter(by=rival, ranking=way, selection=how) for rival, way, how in names)]
-        measured = np.array([rows["value"] for rows in values] + [circuit["model"], circuit["empty"]], dtype=float)
-        f, drawn = _f(measured.mean(1)), _f(resampled_means(measured))
-        away, drawn_away = np.abs(1 - f), np.abs(1 - drawn)
-        best = 1 + int(away[1:].argmin())
-        closer = bool(away[0] + FLOOR < away[best])
-        first = 0 if closer else best
-        others = np.delete(drawn_away, first, axis=0) if closer else drawn_away[:1]
-        stays = (drawn_away[first] + FLOOR < others).all(0).mean() >= 1 - RARE
-        rows.append(
-            {
-                "by": by,
-                "n": n,
-                "size": size,
-                "f": f[0],
-                **dict(zip(("score", "ranking", "selection"), names[best - 1], strict=True)),
-                "ranked_f": f[best],
-                "rankings": len(names),
-                "closer": closer,
-                "beyond": bool(stays) and measured.shape[1] >= FEWEST,
-            }
-        )
-    return pl.DataFrame(rows).sort("n", descending=True) if rows else NO_SEARCH
+        for ranking in RANKINGS:
+            rivals = curve.filter(size=size, ranking=ranking).partition_by("by", "selection", maintain_order=True)
+            measured = np.array(
+                [*(rows["value"] for rows in (circuit, *rivals)), circuit["model"], circuit["empty"]], dtype=float
+            )
+            f, drawn = _f(measured.mean(1)), _f(resampled_means(measured))
+            worth, of_draws = (values if ranking == "signed" else -np.abs(1 - values) for values in (f, drawn))
+            best = 1 + int(worth[1:].argmax())
+            better = bool(worth[0] > worth[best] + FLOOR)
+            # Differences below FLOOR are rounding.
+            stays = (of_draws[:1] > of_draws[1:] + FLOOR) if better else (of_draws[[best]] > of_draws[:1] + FLOOR)
+            rows.append(
+                {
+                    **{"by": by, "n": n, "size": size, "f": f[0], "ranking": ranking},
+                    **{
+                        name: rivals[best - 1][column][0]
+                        for name, column in (("score", "by"), ("selection", "selection"))
+                    },
+                    **{"ranked_f": f[best], "rivals": len(rivals), "better": better},
+                    "beyond": measured.shape[1] >= FEWEST and bool(stays.all(0).mean() >= 1 - RARE),
+                }
+            )
+    return pl.DataFrame(rows).sort("n", descending=True, maintain_order=True) if rows else NO_SEARCH
 
 
 def _f(means: np.ndarray) -> np.ndarray:
@@ -83,18 +83,23 @@ def _f(means: np.ndarray) -> np.ndarray:
 
 
 def said(tables: Tables) -> str:
-    """Who is more faithful at the size of the circuit that the search ended with, in a sentence; empty without one."""
+    """How faithful the circuit that the search ended with is, beside those of as many edges; empty without one."""
     compared = comparison(tables["curve"])
     if compared.is_empty():
         return ""
-    row = compared.row(by_predicate=pl.col("by") == CIRCUIT, named=True)
+    last = compared.filter(by=CIRCUIT).rows(named=True)
     search, areas = tables["find"].row(0, named=True), tables["curve_areas"].row(0, named=True)
     other = "" if search["metric"] == areas["metric"] else f", searched for the {QUANTITIES[search['metric']].short},"
-    doubt = "" if row["beyond"] else ", not beyond the spread of the prompts"
-    closer, share = compared["closer"].sum(), f"{100 * row['size']:.2g}"
+    beside = " and ".join(_best_said(row) for row in last)
+    higher, closer = (int(compared.filter(ranking=ranking)["better"].sum()) for ranking in RANKINGS)
     return (
-        f"With {row['n']} edges ({share} %) the circuit of the search{other} has f {row['f']:.2f}, and of "
-        f"{row['rankings']} rankings the closest to 1 has {row['ranked_f']:.2f} ({row['score']}, {row['ranking']}, "
-        f"{row['selection']}){doubt}. Of {len(compared)} circuits of the search {closer} "
-        f"{'is' if closer == 1 else 'are'} closer to 1 than that of any ranking with as many edges."
+        f"With {last[0]['n']} edges ({100 * last[0]['size']:.2g} %) the circuit of the search{other} has f "
+        f"{last[0]['f']:.2f}, {beside}. The search's circuits are higher than any by signed score at {higher} of "
+        f"{compared['n'].n_unique()} sizes, and closer to 1 than any by absolute score at {closer}."
     )
+
+
+def _best_said(row: Mapping[str, Any]) -> str:
+    what = "the highest" if row["ranking"] == "signed" else "the closest to 1"
+    doubt = "" if row["beyond"] else ", not beyond the spread of the prompts"
+    return f"{what} by {row['ranking']} score {row['ranked_f']:.2f} ({row['score']}, {row['selection']}{doubt})"

@@ -40,11 +40,11 @@ def edge_curves(points: pl.DataFrame, areas: pl.DataFrame, search: pl.DataFrame 
 
     points: by, ranking, selection, size, n, edges, f; circuits without a ranking are in both panels. areas: table
     `curve_areas`; each panel's legend has the area that MIB takes from its ranking. search: by, n, size and f of a
-    search's circuits, `find` being the one that it ended with, and the ranking that is best with as many edges; they
-    are diamonds in both panels.
+    search's circuits, `find` being the one that it ended with, and for each ranking the best of as many edges; they are
+    diamonds in both panels.
     """
     scores = areas["by"].unique(maintain_order=True).to_list()
-    panels = [_panel(points, areas, ranking, scores, search) for ranking in _PANELS]
+    panels = [_panel(points, areas, ranking, scores, search.filter(ranking=ranking)) for ranking in _PANELS]
     of = areas.row(0, named=True)
     f = pl.concat([points["f"], search["f"]])
     beyond = f.filter(~f.is_between(_LOWEST, _HIGHEST))
@@ -76,7 +76,9 @@ def _panel(
     share = alt.Scale(type="log", domain=[min([0.001, *(0.8 * search["size"])]), 1])
     # A margin, so that dots at 0 and 1 are whole.
     f = [*rows["f"], *search["f"]]
-    lowest, highest = max(_LOWEST, min(0.0, *f)) - 0.05, min(_HIGHEST, max(1.0, *f)) + 0.05
+    lowest, highest = max(_LOWEST, min(0.0, *f)), min(_HIGHEST, max(1.0, *f))
+    margin = 0.04 * (highest - lowest) if search.height else 0.05
+    lowest, highest = lowest - margin, highest + margin
     span = alt.Scale(domain=[lowest, highest], nice=False)
     base = alt.Chart(values(rows)).encode(
         x=alt.X("size:Q", title="share of all edges", scale=share).axis(
@@ -109,14 +111,14 @@ def _panel(
 
 def _diamonds(search: pl.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """The circuits of a search, joined, and how many edges are left at its end."""
-    beside = pl.format("{} ({}, {}, {})", pl.col("ranked_f").round(3), "score", "ranking", "selection")
+    beside = pl.format("{} ({}, {})", pl.col("ranked_f").round(3), "score", "selection")
     base = alt.Chart(values(search.with_columns(beside.alias("beside")))).encode(x=x, y=y)
     last = "datum.by === 'find'"
     names = [
         alt.Tooltip("size:Q", title="share of all edges", format="~%"),
         alt.Tooltip("n:Q", title="edges", format=","),
         alt.Tooltip("f:Q", format=".4g"),
-        alt.Tooltip("beside:N", title="the best ranking's f"),
+        alt.Tooltip("beside:N", title="the best of as many edges"),
     ]
     line = base.mark_line(strokeWidth=1, color=INK, clip=True)
     dots = base.mark_point(
