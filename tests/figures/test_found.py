@@ -148,3 +148,8 @@ def test_the_wirings_that_are_small_enough_are_drawn_and_the_last_whatever_its_s
 
 def test_where_no_rung_holds_there_are_no_wirings() -> None:
     assert ladder_wirings(DEEP["ladder"].with_columns(kept=pl.lit(False)), *found.wirings(DEEP)) is None
+
+
+def test_a_rung_that_is_too_large_to_have_boxes_is_not_drawn() -> None:
+    of_first, arrows = (frame.filter(pl.col("rung") > 0) for frame in found.wirings(DEEP))
+    assert ladder_wirings(DEEP["ladder"].head(1), of_first, arrows) is None

@@ -28,10 +28,9 @@ def ladder_wirings(ladder: pl.DataFrame, boxes: pl.DataFrame, arrows: pl.DataFra
     """
     kept = ladder.filter("kept").sort("rung")
     sizes = boxes.group_by("rung").len("components").join(arrows.group_by("rung").len("arrows"), on="rung", how="left")
-    small = ((pl.col("components") <= LARGEST) & (pl.col("arrows").fill_null(0) <= MOST_EDGES)) | pl.col("rung").is_in(
-        kept["rung"].tail(1).to_list()
-    )
-    drawn = kept.join(sizes, on="rung", maintain_order="left").filter(small)
+    small = (pl.col("components") <= LARGEST) & (pl.col("arrows").fill_null(0) <= MOST_EDGES)
+    last = pl.col("rung").is_in(kept["rung"].tail(1).to_list())
+    drawn = kept.join(sizes, on="rung", maintain_order="left").filter(small | last)
     if drawn.is_empty():
         return None
     panels = []

@@ -39,13 +39,13 @@ def search_steps(find: pl.DataFrame, search: pl.DataFrame) -> alt.VConcatChart:
     steps = search.select("step", "level", "action", "component", "cost", "left", "faithfulness", "right", "measured")
     dropped = [f"{count} {name}s" for name in _COLORS if (count := len(steps.filter(level=name, action="dropped")))]
     back = len(steps.filter(action="added"))
+    triangles = (
+        f" Triangles: {'a component was' if back == 1 else f'{back} components were'} taken back." if back else ""
+    )
     return dress(
         alt.VConcatChart(vconcat=panels, data=values(steps), spacing=18),
         f"The search dropped {' and '.join(dropped) or 'nothing'}, running {outcome['measured']:,} circuits",
-        f"Dashed: the least faithfulness, {outcome['tau']:.2g}, that a circuit may have. "
-        f"Triangles: {f'the {back} steps' if back != 1 else 'the step'} at which a component was taken back."
-        if back
-        else f"Dashed: the least faithfulness, {outcome['tau']:.2g}, that a circuit may have.",
+        f"Dashed: the least faithfulness, {outcome['tau']:.2g}, that a circuit may have.{triangles}",
     )
 
 

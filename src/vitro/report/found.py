@@ -46,6 +46,7 @@ def _numbers(tables: Tables) -> list[Number]:
     """How small, how faithful and how right the circuit is."""
     search = tables["find"].row(0, named=True)
     quantity = QUANTITIES[search["metric"]].short
+    parts = "head or MLP" if search["nodes"] == 1 else "heads and MLPs"
     proved = ", of which none can go" if search["minimal"] else ", not proved to be the fewest"
     held_out = tables["verdict"].filter(condition=HELD_OUT).drop_nulls("value").to_dicts()
     value, where, at = search["faithfulness"], f"the {search['searched']} prompts searched on", "figure-search_steps"
@@ -54,7 +55,7 @@ def _numbers(tables: Tables) -> list[Number]:
         if held_out[0]["low"] is not None:
             where += f" ({held_out[0]['low']:.2f} to {held_out[0]['high']:.2f})"
     return [
-        Number(str(search["nodes"]), f"heads and MLPs with {search['edges']} edges{proved}", "figure-search_steps"),
+        Number(str(search["nodes"]), f"{parts} with {search['edges']} edges{proved}", "figure-search_steps"),
         Number(f"{value:.2f}", f"of the model's {quantity} kept on {where}", at),
         Number(
             f"{search['right_circuit']} of {search['searched']}",
