@@ -1,5 +1,6 @@
 """The circuit that a search found, in one drawing: from the input up to the logits."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,13 +50,15 @@ def _box(row: Mapping[str, Any], most: float) -> Box:
         mark = row["attends_to"]
         mark = mark if len(mark) <= _MARK else f"{mark[: _MARK - 1]}…"
         below = f"attends to {mark} {row['attention']:.2f}"
-    costs = f"the circuit loses {row['cost']:.3f} without it"
+    costs = "" if math.isnan(row["cost"]) else f"the circuit loses {row['cost']:.3f} without it"
     return Box(row["node"], beside, below, direct / most, ", ".join(filter(None, (beside, below, costs))))
 
 
 def _drawn(edges: pl.DataFrame) -> pl.DataFrame:
     """The edges that are drawn, the costliest first, as `rising` draws them."""
-    searched = edges.drop_nulls("cost").sort("cost", descending=True, maintain_order=True)
+    searched = edges.filter(pl.col("cost").is_not_null() & pl.col("cost").is_not_nan()).sort(
+        "cost", descending=True, maintain_order=True
+    )
     first_out, first_in = (pl.int_range(pl.len()).over(side) == 0 for side in ("source", "reader"))
     kept = searched.filter(first_out | first_in | (pl.int_range(pl.len()) < MOST_EDGES))
     reader = pl.format("{}<{}>", "reader", "input").fill_null(pl.col("reader"))

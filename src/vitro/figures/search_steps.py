@@ -3,17 +3,17 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.look import FAINT, HEAD_COLORS, dress, values
+from vitro.figures.look import FAINT, GRAY, HEAD_COLORS, dress, values
 
 _WIDTH, _HEIGHT = 860, 150
 _COLORS = {"node": HEAD_COLORS[0], "edge": HEAD_COLORS[1]}
 
 
 def search_steps(find: pl.DataFrame, search: pl.DataFrame) -> alt.VConcatChart:
-    """Faithfulness and the number of components left over the steps of table `search`, nodes first, then edges.
+    """Faithfulness and the number of components left over the steps of table `search`.
 
-    The dashed line is the least faithfulness, of table `find`. Hovering over a step shows what was dropped or taken
-    back, what it cost, and how many circuits had been run by then.
+    A step is coloured by what it dropped or took back, a node or an edge. The dashed line is the least faithfulness, of
+    table `find`. Hovering over a step shows what it was, what it cost, and how many circuits had been run by then.
     """
     outcome = find.row(0, named=True)
     base = alt.Chart().encode(
@@ -28,14 +28,17 @@ def search_steps(find: pl.DataFrame, search: pl.DataFrame) -> alt.VConcatChart:
     faithfulness = alt.Y("faithfulness:Q", title="faithfulness", axis=level, scale=alt.Scale(zero=False, nice=5))
     left = alt.Y("left:Q", title="components left", axis=level, scale=alt.Scale(zero=True, nice=5))
     least = alt.Chart(alt.InlineData([{"tau": outcome["tau"]}])).mark_rule(color=FAINT, strokeDash=[4, 3])
-    panels = [
-        alt.LayerChart(layer=[least.encode(y="tau:Q"), *_line(base, faithfulness)], width=_WIDTH, height=_HEIGHT),
-        alt.LayerChart(
-            layer=_line(base.encode(x=alt.X("step:Q", title="step").axis(grid=False, tickMinStep=1)), left),
-            width=_WIDTH,
-            height=_HEIGHT,
-        ),
+    upper = [
+        least.encode(y="tau:Q"),
+        base.mark_line(interpolate="step-after", strokeWidth=1.4).encode(y=faithfulness, color=alt.value(GRAY)),
+        _points(base).encode(y=faithfulness),
     ]
+    below = base.encode(x=alt.X("step:Q", title="step").axis(grid=False, tickMinStep=1))
+    lower = [
+        below.mark_line(interpolate="step-after", strokeWidth=1.4).encode(y=left),
+        _points(below).encode(y=left),
+    ]
+    panels = [alt.LayerChart(layer=layers, width=_WIDTH, height=_HEIGHT) for layers in (upper, lower)]
     steps = search.select("step", "level", "action", "component", "cost", "left", "faithfulness", "right", "measured")
     dropped = [f"{count} {name}s" for name in _COLORS if (count := len(steps.filter(level=name, action="dropped")))]
     back = len(steps.filter(action="added"))
@@ -49,10 +52,9 @@ def search_steps(find: pl.DataFrame, search: pl.DataFrame) -> alt.VConcatChart:
     )
 
 
-def _line(base: alt.Chart, y: alt.Y) -> list[alt.Chart]:
-    """A staircase, and a point for each step to hover over."""
-    points = base.mark_point(filled=True, opacity=1).encode(
-        y=y,
+def _points(base: alt.Chart) -> alt.Chart:
+    """A point for each step to hover over."""
+    points: alt.Chart = base.mark_point(filled=True, opacity=1).encode(
         shape=alt.when("datum.action === 'added'").then(alt.value("triangle-up")).otherwise(alt.value("circle")),
         size=alt.when("datum.action === 'added'").then(alt.value(70)).otherwise(alt.value(10)),
         tooltip=[
@@ -66,4 +68,4 @@ def _line(base: alt.Chart, y: alt.Y) -> list[alt.Chart]:
             alt.Tooltip("measured:Q", title="circuits run by then"),
         ],
     )
-    return [base.mark_line(interpolate="step-after", strokeWidth=1.6).encode(y=y), points]
+    return points
