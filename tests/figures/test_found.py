@@ -77,7 +77,7 @@ def test_of_many_edges_the_costliest_are_drawn_and_no_component_is_cut_off() -> 
     assert sources == set(edges["source"])
     assert readers == set(edges["reader"])
     subtitle = " ".join(drawn(IOI)["title"]["subtitle"])
-    assert f" of {len(edges)}, the costliest." in subtitle
+    assert f" of {len(edges)} edges, the costliest." in subtitle
 
 
 def test_the_costliest_edge_is_the_thickest_line() -> None:
@@ -85,6 +85,20 @@ def test_the_costliest_edge_is_the_thickest_line() -> None:
     thinnest = min(rows(drawn(PLANTED), "readers"), key=lambda row: row["width"])
     assert "1.0" in thickest["readers"]
     assert "<q>" in thinnest["readers"]
+
+
+def test_the_component_that_the_circuit_can_spare_least_has_the_thickest_rim() -> None:
+    rims = {name: box["width"] for name, box in boxes(DEEP).items()}
+    costliest = DEEP["find_nodes"].sort("cost", descending=True)["node"][0]
+    assert rims[costliest] == max(rims.values()) > rims["input"] == min(rims.values())
+
+
+def test_costs_that_were_not_measured_make_no_rim_and_no_line() -> None:
+    nan = pl.lit(float("nan"), pl.Float32)
+    stopped = {**DEEP, **{name: DEEP[name].with_columns(cost=nan) for name in ("find_nodes", "find_edges")}}
+    assert not rows(drawn(stopped), "readers")
+    assert len({box["width"] for box in boxes(stopped).values()}) == 1
+    assert "nan" not in str(rows(drawn(stopped), "hover"))
 
 
 def test_edges_that_were_not_searched_are_not_drawn_and_the_figure_says_so() -> None:
