@@ -124,9 +124,17 @@ def test_the_steps_count_what_was_dropped_and_mark_what_was_taken_back() -> None
     spec = to_spec(search_steps(DEEP["find"], DEEP["search"]))
     counts = [len(DEEP["search"].filter(level=level, action="dropped")) for level in ("node", "edge")]
     assert f"dropped {counts[0]} nodes and {counts[1]} edges" in spec["title"]["text"]
-    assert len(rows(spec, "step", "component", "cost", "left", "right", "measured")) == len(DEEP["search"])
+    assert len(rows(spec, "step", "components", "cost", "left", "right", "measured")) == len(DEEP["search"])
     assert "Triangles" in spec["title"]["subtitle"][0]
     assert "Triangles" not in str(to_spec(search_steps(DEEP["find"], DEEP["search"].filter(action="dropped")))["title"])
+
+
+def test_components_that_were_dropped_together_are_one_step_and_the_first_of_them_are_named() -> None:
+    together = DEEP["search"].head(30).with_columns(step=pl.lit(0, pl.Int64))
+    (step,) = rows(to_spec(search_steps(DEEP["find"], together)), "step")
+    assert step["components"].startswith(together["component"][0] + ", ")
+    assert step["components"].endswith(" and 18 more")
+    assert step["cost"] == pytest.approx(max(together["cost"]), rel=1e-3)
 
 
 def rungs(tables: Tables) -> dict[str, Any]:

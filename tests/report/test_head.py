@@ -81,7 +81,7 @@ def test_a_failed_condition_is_said_first_and_marked() -> None:
     assert found_head(PLANTED).answer.startswith("Found: 2 heads and MLPs.")
     head = found_head(IOI)
     assert head.answer == (
-        "Not found: the search came to 24 heads and MLPs, but 1 of 5 conditions fails. "
+        "Not found: the search came to 24 heads and MLPs, but 1 of 5 conditions does not hold. "
         "A search that avoided its nodes came to another as good."
     )
     assert [condition.holds for condition in head.conditions] == IOI["verdict"]["holds"].to_list()
@@ -131,3 +131,16 @@ def test_where_nothing_is_left_to_judge_the_answer_says_why() -> None:
     why = "The model does not do the task."
     nothing = {**IOI, "find": IOI["find"].with_columns(nodes=pl.lit(0), why=pl.lit(why))}
     assert found_head(nothing).answer == f"Not found. {why}"
+
+
+def test_where_nothing_was_searched_there_is_nothing_to_draw_or_to_count() -> None:
+    nothing = {name: table.clear() for name, table in IOI.items()} | {
+        "find": IOI["find"].with_columns(nodes=pl.lit(0), why=pl.lit("The model does not do the task.")),
+        "verdict": IOI["verdict"].head(1),
+    }
+    sections = [section("find", {}, nothing["verdict"]), section("heads", {}, pl.DataFrame())]
+    head = top(render(replace(page(IOI), head=found_head(nothing), sections=sections)))
+    assert "Not found. The model does not do the task." in head
+    assert "<figure" not in head
+    assert "numerals" not in head
+    assert "How sure that is" in head

@@ -5,6 +5,9 @@ import polars as pl
 
 from vitro.figures.look import FAINT, GRAY, HEAD_COLORS, dress, values
 
+NAMED = 12
+"""Components of a step that are named; of more, their number is told."""
+
 _WIDTH, _HEIGHT = 860, 150
 _COLORS = {"node": HEAD_COLORS[0], "edge": HEAD_COLORS[1]}
 
@@ -39,16 +42,25 @@ def search_steps(find: pl.DataFrame, search: pl.DataFrame) -> alt.VConcatChart:
         _points(below).encode(y=left),
     ]
     panels = [alt.LayerChart(layer=layers, width=_WIDTH, height=_HEIGHT) for layers in (upper, lower)]
-    steps = search.select("step", "level", "action", "component", "cost", "left", "faithfulness", "right", "measured")
-    dropped = [f"{count} {name}s" for name in _COLORS if (count := len(steps.filter(level=name, action="dropped")))]
-    back = len(steps.filter(action="added"))
+    dropped = [f"{count} {name}s" for name in _COLORS if (count := len(search.filter(level=name, action="dropped")))]
+    back = len(search.filter(action="added"))
     triangles = (
         f" Triangles: {'a component was' if back == 1 else f'{back} components were'} taken back." if back else ""
     )
     return dress(
-        alt.VConcatChart(vconcat=panels, data=values(steps), spacing=18),
+        alt.VConcatChart(vconcat=panels, data=values(_by_step(search)), spacing=18),
         f"The search dropped {' and '.join(dropped) or 'nothing'}, running {outcome['measured']:,} circuits",
         f"Dashed: the least faithfulness, {outcome['tau']:.2g}, that a circuit may have.{triangles}",
+    )
+
+
+def _by_step(search: pl.DataFrame) -> pl.DataFrame:
+    """A row a step: components can be dropped together."""
+    more = pl.when(pl.len() > NAMED).then(pl.format(" and {} more", pl.len() - NAMED)).otherwise(pl.lit(""))
+    return search.group_by("step", maintain_order=True).agg(
+        pl.col("level", "action", "left", "faithfulness", "right", "measured").first(),
+        pl.col("cost").max(),
+        components=pl.col("component").head(NAMED).str.join(", ") + more,
     )
 
 
@@ -60,8 +72,8 @@ def _points(base: alt.Chart) -> alt.Chart:
         tooltip=[
             alt.Tooltip("step:Q"),
             alt.Tooltip("action:N"),
-            alt.Tooltip("component:N"),
-            alt.Tooltip("cost:Q", title="cost, alone", format=".3f"),
+            alt.Tooltip("components:N"),
+            alt.Tooltip("cost:Q", title="the most that one costs alone", format=".3f"),
             alt.Tooltip("faithfulness:Q", title="faithfulness after it", format=".3f"),
             alt.Tooltip("left:Q", title="left of this kind"),
             alt.Tooltip("right:Q", title="prompts right"),

@@ -7,7 +7,7 @@ from vitro.tables import Tables
 from vitro.tables.quantities import QUANTITIES
 
 SECTION = "find"
-"""The section of the search, with the figures `found_circuit`, `search_steps` and `ladder`."""
+"""The section of the search, with the figures `found_circuit`, `search_steps` and `ladder`, as far as it has them."""
 HELD_OUT = "held_out"
 """The condition of table `verdict` that is faithfulness on held-out prompts."""
 
@@ -15,12 +15,13 @@ HELD_OUT = "held_out"
 def found_head(tables: Tables) -> Head:
     """Question answered, or not: the tables `find`, `verdict` and `ladder` in the words that open a page.
 
-    Where a condition fails, the answer says so first.
+    Where a condition does not hold, the answer says so first; where nothing was searched, nothing is drawn and counted.
     """
+    searched = tables["find_nodes"].height > 0
     return Head(
         answer=_answer(tables),
-        figure="found_circuit",
-        numbers=_numbers(tables),
+        figure="found_circuit" if searched else "",
+        numbers=_numbers(tables) if searched else (),
         conditions=[
             Condition(row["reading"], row["holds"], SECTION) for row in tables["verdict"].iter_rows(named=True)
         ],
@@ -38,8 +39,9 @@ def _answer(tables: Tables) -> str:
     failing = wanted.filter(~pl.col("holds"))["reading"].to_list()
     if search["nodes"] == 0 or not failing:
         return f"Not found. {search['why'] or ''}".strip()
-    fail = f"{len(failing)} of {len(wanted)} conditions {'fails' if len(failing) == 1 else 'fail'}"
-    return f"Not found: the search came to {parts}, but {fail}. {failing[0]}"
+    do_not = "does not" if len(failing) == 1 else "do not"
+    conditions = f"{len(failing)} of {len(wanted)} conditions {do_not} hold"
+    return f"Not found: the search came to {parts}, but {conditions}. {failing[0]}"
 
 
 def _numbers(tables: Tables) -> list[Number]:
@@ -48,14 +50,15 @@ def _numbers(tables: Tables) -> list[Number]:
     quantity = QUANTITIES[search["metric"]].short
     parts = "head or MLP" if search["nodes"] == 1 else "heads and MLPs"
     proved = ", of which none can go" if search["minimal"] else ", not proved to be the fewest"
+    steps = "figure-search_steps" if tables["search"].height else SECTION
     held_out = tables["verdict"].filter(condition=HELD_OUT).drop_nulls("value").to_dicts()
-    value, where, at = search["faithfulness"], f"the {search['searched']} prompts searched on", "figure-search_steps"
+    value, where, at = search["faithfulness"], f"the {search['searched']} prompts searched on", steps
     if held_out:
         value, where, at = held_out[0]["value"], "prompts held out", SECTION
         if held_out[0]["low"] is not None:
             where += f" ({held_out[0]['low']:.2f} to {held_out[0]['high']:.2f})"
     return [
-        Number(str(search["nodes"]), f"{parts} with {search['edges']} edges{proved}", "figure-search_steps"),
+        Number(str(search["nodes"]), f"{parts} with {search['edges']} edges{proved}", steps),
         Number(f"{value:.2f}", f"of the model's {quantity} kept on {where}", at),
         Number(
             f"{search['right_circuit']} of {search['searched']}",
