@@ -168,6 +168,18 @@ def test_the_wirings_that_are_small_enough_are_drawn_and_the_last_whatever_its_s
     assert "larger" not in str(to_spec(alone)["title"])
 
 
+def test_of_rungs_that_look_the_same_the_last_is_drawn() -> None:
+    boxes, arrows = (frame.filter(rung=0).drop("rung") for frame in found.wirings(PLANTED))
+    twice = [
+        pl.concat([frame.select(pl.lit(rung).alias("rung"), pl.all()) for rung in (0, 1)]) for frame in (boxes, arrows)
+    ]
+    figure = ladder_wirings(PLANTED["ladder"].head(2), *twice)
+    assert figure is not None
+    (line,) = to_spec(figure)["vconcat"]
+    (panel,) = line["hconcat"]
+    assert " ".join(panel["title"]["text"]).startswith("1  at its counterfactual")
+
+
 def test_where_no_rung_holds_there_are_no_wirings() -> None:
     assert ladder_wirings(DEEP["ladder"].with_columns(kept=pl.lit(False)), *found.wirings(DEEP)) is None
 

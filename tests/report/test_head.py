@@ -53,7 +53,7 @@ def test_the_top_is_question_answer_drawing_numbers_conditions_ladder_and_findin
     head = top(render(page(PLANTED)))
     parts = [
         "What is asked?",
-        "Found: 2 heads and MLPs.",
+        "Found: 1 head and 1 MLP.",
         'id="figure-found_circuit"',
         'class="numerals"',
         "How sure that is",
@@ -78,10 +78,10 @@ def test_how_it_was_made_ends_the_page() -> None:
 
 
 def test_a_failed_condition_is_said_first_and_marked() -> None:
-    assert found_head(PLANTED).answer.startswith("Found: 2 heads and MLPs.")
+    assert found_head(PLANTED).answer.startswith("Found: 1 head and 1 MLP.")
     head = found_head(IOI)
     assert head.answer == (
-        "Not found: the search came to 24 heads and MLPs, but 1 of 5 conditions does not hold. "
+        "Not found: the search came to 21 heads and 3 MLPs, but 1 of 5 conditions does not hold. "
         "A search that avoided its nodes came to another as good."
     )
     assert [condition.holds for condition in head.conditions] == IOI["verdict"]["holds"].to_list()
@@ -107,7 +107,9 @@ def test_what_was_not_proved_minimal_is_not_called_so() -> None:
 def test_the_ladder_is_told_by_its_last_rung_that_holds() -> None:
     depth = found_head(DEEP).depth
     assert depth is not None
-    assert depth.text.startswith("5 of 7 rungs hold. The last of them, the smallest wiring of these parts, answers 6")
+    assert depth.text.startswith(
+        "5 of 7 rungs hold. The last of them (\u201cthe smallest wiring of these parts\u201d) answers 6"
+    )
     assert found_head({**DEEP, "ladder": DEEP["ladder"].with_columns(kept=pl.lit(False))}).depth is None
 
 

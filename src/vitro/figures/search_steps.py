@@ -8,6 +8,8 @@ from vitro.figures.look import FAINT, GRAY, HEAD_COLORS, dress, values
 NAMED = 12
 """Components of a step that are named; of more, their number is told."""
 
+_FEW = 80
+"""Up to this many steps have larger dots."""
 _WIDTH, _HEIGHT = 860, 150
 _COLORS = {"node": HEAD_COLORS[0], "edge": HEAD_COLORS[1]}
 
@@ -31,15 +33,17 @@ def search_steps(find: pl.DataFrame, search: pl.DataFrame) -> alt.VConcatChart:
     faithfulness = alt.Y("faithfulness:Q", title="faithfulness", axis=level, scale=alt.Scale(zero=False, nice=5))
     left = alt.Y("left:Q", title="components left", axis=level, scale=alt.Scale(zero=True, nice=5))
     least = alt.Chart(alt.InlineData([{"tau": outcome["tau"]}])).mark_rule(color=FAINT, strokeDash=[4, 3])
+    steps = _by_step(search)
+    dot = 40 if len(steps) <= _FEW else 10
     upper = [
         least.encode(y="tau:Q"),
         base.mark_line(interpolate="step-after", strokeWidth=1.4).encode(y=faithfulness, color=alt.value(GRAY)),
-        _points(base).encode(y=faithfulness),
+        _points(base, dot).encode(y=faithfulness),
     ]
     below = base.encode(x=alt.X("step:Q", title="step").axis(grid=False, tickMinStep=1))
     lower = [
         below.mark_line(interpolate="step-after", strokeWidth=1.4).encode(y=left),
-        _points(below).encode(y=left),
+        _points(below, dot).encode(y=left),
     ]
     panels = [alt.LayerChart(layer=layers, width=_WIDTH, height=_HEIGHT) for layers in (upper, lower)]
     dropped = [f"{count} {name}s" for name in _COLORS if (count := len(search.filter(level=name, action="dropped")))]
@@ -48,7 +52,7 @@ def search_steps(find: pl.DataFrame, search: pl.DataFrame) -> alt.VConcatChart:
         f" Triangles: {'a component was' if back == 1 else f'{back} components were'} taken back." if back else ""
     )
     return dress(
-        alt.VConcatChart(vconcat=panels, data=values(_by_step(search)), spacing=18),
+        alt.VConcatChart(vconcat=panels, data=values(steps), spacing=18),
         f"The search dropped {' and '.join(dropped) or 'nothing'}, running {outcome['measured']:,} circuits",
         f"Dashed: the least faithfulness, {outcome['tau']:.2g}, that a circuit may have.{triangles}",
     )
@@ -64,11 +68,11 @@ def _by_step(search: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _points(base: alt.Chart) -> alt.Chart:
-    """A point for each step to hover over."""
+def _points(base: alt.Chart, dot: int) -> alt.Chart:
+    """A point for each step to hover over. dot: its area in pixels."""
     points: alt.Chart = base.mark_point(filled=True, opacity=1).encode(
         shape=alt.when("datum.action === 'added'").then(alt.value("triangle-up")).otherwise(alt.value("circle")),
-        size=alt.when("datum.action === 'added'").then(alt.value(70)).otherwise(alt.value(10)),
+        size=alt.when("datum.action === 'added'").then(alt.value(70)).otherwise(alt.value(dot)),
         tooltip=[
             alt.Tooltip("step:Q"),
             alt.Tooltip("action:N"),
