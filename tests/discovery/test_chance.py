@@ -103,7 +103,7 @@ def searched_by_guessing(measure: Measure, kind: np.ndarray, inside: np.ndarray,
 
 
 def test_a_search_that_only_guesses_is_rarely_said_to_be_better_than_guessing() -> None:
-    searched, searches = 200, 400
+    searched, searches = 3000, 250
     kind, inside = np.repeat([0, 1], [36, 4]), np.isin(np.arange(40), [*range(6), 36, 37])
     chances = []
     for seed in range(searches):

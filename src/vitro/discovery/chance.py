@@ -13,12 +13,12 @@ Measure = Callable[[Bool[np.ndarray, "set item"]], Float[np.ndarray, " set"]]
 
 ALL = 2000
 """Where there are no more circuits of a make than this, all are run, and nothing is left to chance."""
-CIRCUITS = 400
+CIRCUITS = 300
 """Random circuits of each level: the first are drawn plainly."""
 SHARE = 0.1
 """The share of them that is above the next level."""
-SWAPS = (2, 4, 8)
-"""How many items a random circuit swaps to become the next: few are often accepted, many go far."""
+SWAPPED = 1 / 3
+"""The most of a random circuit's items that are swapped to make the next: few often do as well, many go far."""
 LEAST = 0.001
 """A probability so small that it is not followed further."""
 CAUTION = 2.0
@@ -156,8 +156,9 @@ def _swapped(
     sets: Bool[np.ndarray, "set item"], kind: Int[np.ndarray, " item"], random: np.random.Generator
 ) -> Bool[np.ndarray, "set item"]:
     """Sets with some of their items replaced by others of the same kind: as likely forth as back."""
-    sets, number = sets.copy(), random.choice(SWAPS, size=len(sets))
-    for turn in range(max(SWAPS)):
+    most = max(1, int(SWAPPED * sets[0].sum()))
+    sets, number = sets.copy(), random.integers(1, most + 1, size=len(sets))
+    for turn in range(most):
         rows = np.flatnonzero(number > turn)
         leaves = (sets[rows] * random.random((len(rows), len(kind)))).argmax(axis=1)
         free = ~sets[rows] & (kind == kind[leaves][:, None])
