@@ -1,9 +1,11 @@
 """What speaks for a circuit, on tables by hand and on a planted model by plain runs of circuits."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from jaxtyping import Bool, Int
 
@@ -17,6 +19,7 @@ from vitro.discovery.evidence import (
     judged,
     overlap,
     repeats,
+    run_asked,
     second,
     stability,
 )
@@ -196,6 +199,21 @@ def test_a_circuit_of_a_model_is_judged_by_what_plain_runs_give(finder: Finder) 
     assert by_name["faithful"].holds
     # In a model of so few nodes guessing finds it too.
     assert by_name["random"].value > 0.05  # type: ignore[operator]
+
+
+def test_what_is_kept_of_a_circuit_on_other_prompts_is_kept_under_that_circuit(finder: Finder) -> None:
+    found, kept = finder.find("node"), dict[str, Mapping[str, pl.DataFrame]]()
+
+    def keep(name: str, make: Callable[[], Mapping[str, pl.DataFrame]]) -> Mapping[str, pl.DataFrame]:
+        if name not in kept:
+            kept[name] = make()
+        return kept[name]
+
+    keeping = replace(finder, keep=keep)
+    moved = replace(found, mask=np.roll(found.mask, 1))
+    fresh = [run_asked(circuit, finder.case, finder, "other").f for circuit in (found, moved)]
+    assert [run_asked(circuit, finder.case, keeping, "other").f for circuit in (found, moved)] == fresh
+    assert len(kept) == 2
 
 
 def test_what_time_does_not_suffice_for_is_said_and_does_not_hold(planted_model: Model) -> None:
