@@ -9,8 +9,12 @@ from jaxtyping import Bool
 
 from circuits.slow_node_sets import Outputs, slow_answers, slow_mean, slow_node_sets, slow_outputs, slow_zero
 from discovery.gallery import GALLERY, TAU, Planted
+from discovery.sketch import N_HEADS
 from vitro.circuits import Circuit, Constant, Graph, run_within
+from vitro.discovery import Case
+from vitro.discovery.find import Finder
 from vitro.experiments import Setup
+from vitro.metrics import METRICS
 from vitro.tasks import Questions
 
 SEEDS = range(10)
@@ -21,6 +25,12 @@ RANDOM = 6
 
 def questions_of(planted: Planted) -> Questions:
     return planted.task.questions(planted.model.tokenizer, None)
+
+
+def in_turn(planted: Planted, seed: int) -> Constant:
+    """One of the ablations that the model allows; ten seeds come to all of them."""
+    kinds = list(planted.circuits)
+    return kinds[seed // 2 % len(kinds)]
 
 
 def absent_outputs(planted: Planted, kind: Constant) -> Outputs:
@@ -79,25 +89,20 @@ def test_nodes_are_faithful_where_a_planted_circuit_is_among_them_and_nowhere_el
 @pytest.mark.parametrize("name", DOING)
 def test_edges_are_faithful_where_a_planted_circuit_is_among_them_and_nowhere_else(name: str, seed: int) -> None:
     planted = GALLERY[name](seed)
-    graph, setup = Graph.of(planted.model), Setup(planted.model, planted.task)
-    for kind, circuits in planted.circuits.items():
-        for circuit in circuits:
-            among = np.flatnonzero(graph.among(circuit.order))
-            edges = [graph.mask(circuit.edges)[among]]
-            sets = in_company(edges)
-            masks = np.zeros((len(sets), len(graph)), dtype=bool)
-            masks[:, among] = sets
-            masks[1] = True
-            results = run_within(
-                planted.model,
-                questions_of(planted).tokens,
-                masks,
-                setup.constants(kind),
-                lambda finals: {"logits": finals.logits},
-            )
-            values, _ = slow_answers(questions_of(planted), results["logits"])
-            f = (values - values[0]) / (values[1] - values[0])
-            assert ((f >= TAU).numpy() == contain_a_circuit(sets, edges)).all()
+    graph, kind = Graph.of(planted.model), in_turn(planted, seed)
+    constants = Setup(planted.model, planted.task).constants(kind)
+    for circuit in planted.circuits[kind]:
+        among = np.flatnonzero(graph.among(circuit.order))
+        edges = [graph.mask(circuit.edges)[among]]
+        sets = in_company(edges)
+        masks = np.zeros((len(sets), len(graph)), dtype=bool)
+        masks[:, among] = sets
+        masks[1] = True
+        prompts = questions_of(planted).tokens
+        results = run_within(planted.model, prompts, masks, constants, lambda finals: {"logits": finals.logits})
+        values, _ = slow_answers(questions_of(planted), results["logits"])
+        f = (values - values[0]) / (values[1] - values[0])
+        assert ((f >= TAU).numpy() == contain_a_circuit(sets, edges)).all()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -108,3 +113,18 @@ def test_a_model_that_does_not_do_the_task_answers_next_to_nothing_right(seed: i
     logits = slow_node_sets(planted.model, questions.tokens, clean, absent_outputs(planted, "mean"))
     _, right = slow_answers(questions, logits)
     assert int(right) <= len(questions) / 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", DOING)
+def test_a_search_gives_a_planted_circuit(name: str, seed: int) -> None:
+    planted = GALLERY[name](seed)
+    kind = in_turn(planted, seed)
+    setup = Setup(planted.model, planted.task)
+    finder = Finder(Case(planted.model, setup.questions, METRICS[planted.metric], setup.constants(kind)), TAU)
+    by_nodes, by_edges = finder.find("node"), finder.find("edge")
+    (circuit,) = (circuit for circuit in planted.circuits[kind] if circuit.components(N_HEADS) == by_nodes.nodes)
+    assert by_edges.nodes == by_nodes.nodes
+    assert Circuit.of(finder.case.graph, by_edges.mask, kind) == circuit
+    assert by_nodes.minimal
+    assert by_edges.minimal
