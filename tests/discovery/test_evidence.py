@@ -1,6 +1,7 @@
 """What speaks for a circuit, on tables by hand and on a planted model by plain runs of circuits."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ from jaxtyping import Bool, Int
 
 from vitro.circuits import INPUT, LOGITS, resampled, run_within
 from vitro.discovery import Case
-from vitro.discovery.evidence import Asked, complement, held_out, judged, overlap, repeats, second, stability
+from vitro.discovery.evidence import (
+    Asked,
+    by_guessing,
+    complement,
+    held_out,
+    judged,
+    overlap,
+    repeats,
+    second,
+    stability,
+)
 from vitro.discovery.find import Finder
 from vitro.discovery.intervals import faithfulness_interval
 from vitro.discovery.search import Aim, Outcome, OutOfTimeError, Sets, search
@@ -69,8 +80,15 @@ def test_of_few_wordings_each_prompt_is_taken_by_itself_and_that_is_said() -> No
     assert condition.reading.startswith("On 14 held-out prompts of 2 wordings, each taken by itself, its faithfulness")
     single = held_out([asked()], TAU)
     assert single.reading.startswith("On 7 held-out prompts its faithfulness")
-    by_subject = held_out([asked()], TAU, [np.arange(7)])
-    assert (by_subject.low, by_subject.high) == (single.low, single.high)
+
+
+def test_prompts_of_several_kinds_are_grouped_by_them() -> None:
+    part = replace(asked(n=10), kinds=tuple("aabbccddee"))
+    condition = held_out([part], TAU)
+    ends = part.circuit.metric[0], part.ends.model, part.ends.empty
+    low, high = faithfulness_interval(*ends, np.repeat(np.arange(5), 2))
+    assert (condition.low, condition.high) == (float(low), float(high))
+    assert condition.reading.startswith("On 10 held-out prompts of 5 kinds its faithfulness")
 
 
 def test_where_the_model_does_not_do_the_held_out_prompts_nothing_is_measured() -> None:
@@ -121,8 +139,8 @@ def test_searches_that_time_cut_short_say_nothing_of_stability() -> None:
 @pytest.mark.parametrize("redundant", [True, False])
 def test_a_second_circuit_is_seen_where_there_is_one(redundant: bool) -> None:
     def worth(sets: Sets) -> Measured:
-        values = sets[:, :2].all(1) | (redundant & sets[:, 2:4].all(1))
-        return Measured(np.repeat(values[:, None], PROMPTS, axis=1).astype(float), np.ones((len(sets), PROMPTS), bool))
+        does = sets[:, :2].all(1) | (sets[:, 2:4].all(1) if redundant else False)
+        return Measured(np.outer(does, np.ones(PROMPTS)), np.ones((len(sets), PROMPTS), dtype=bool))
 
     ends = Ends(np.ones(PROMPTS), np.zeros(PROMPTS), np.ones(PROMPTS, dtype=bool))
 
@@ -133,6 +151,15 @@ def test_a_second_circuit_is_seen_where_there_is_one(redundant: bool) -> None:
     condition = second(searching, inside, TAU)
     assert condition.holds is not redundant
     assert condition.value == (0 if redundant else 1)
+
+
+def test_guessing_is_right_as_often_as_right_tokens_are_among_those_they_are_ranked_with(planted_model: Model) -> None:
+    questions = days().questions(planted_model.tokenizer, None)
+    assert by_guessing(questions) == pytest.approx(1 / 7)
+    # As of years that follow one: of seven prompts the last is hard to answer wrong.
+    years = replace(questions, among=(), right=((1,),) * 6 + ((1, 2, 3),), wrong=((2, 3, 4),) * 6 + ((4,),))
+    assert by_guessing(years) == pytest.approx((6 * 1 / 4 + 3 / 4) / 7)
+    assert by_guessing(replace(years, wrong=((),) * 7)) == 1
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,13 @@ def test_readings_are_sentences_and_rows_fit_their_table() -> None:
         assert list(row) == [column.name for column in schema.columns]
 
 
+def test_where_all_circuits_of_a_make_were_run_the_reading_counts_them() -> None:
+    reading = beats_random(Chance(1 / 16, 0.9, False, 16, every=True), 40, TAU).reading
+    assert reading == (
+        "Of all 16 circuits of as many heads and MLPs, 1 is as faithful, the best of 40 random ones with p = 0.9."
+    )
+
+
 def test_an_interval_without_an_end_has_none_in_the_table() -> None:
     assert (BAD[6].low, BAD[6].high) == (None, None)
 

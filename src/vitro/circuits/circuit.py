@@ -189,22 +189,27 @@ class Circuit:
         """The kind of constant that each component at a constant puts out."""
         return dict(self.constants)
 
-    def without(self, *left_out: Node) -> "Circuit":
-        """The circuit with some of its nodes left out, with their edges and whatever then reads nothing.
+    def without(self, *left_out: Node | Edge) -> "Circuit":
+        """The circuit with some of its nodes or edges left out, and whatever then reads nothing or is not read.
 
         A component that it keeps of a stream (`kept`) goes to the constant that others of its kind there are at.
         Within the model only their edges are left out: what then has no way from the input or to the logits says
         nothing when it is run (docs/method.md, section 10.2).
-        CircuitError where in vitro nothing reaches the logits any more, and for a component of a stream that has no
-        such others.
+        CircuitError where in vitro nothing reaches the logits any more or a head lacks an input, and for a component of
+        a stream that has no such others.
+
+        >>> circuit = Circuit.wire("input -> m0, a1.h1; m0 -> a1.h1<v>; a1.h1 -> logits")
+        >>> print(circuit.without(Edge(parse_node("m0"), parse_node("a1.h1"), "v")))
+        input -> a1.h1
+        a1.h1 -> logits
         """
-        gone = set(left_out)
+        gone = {part for part in left_out if isinstance(part, Node)}
+        edges = set(self.edges.difference(left_out))
         if self.absent is not None:
-            kept = frozenset(edge for edge in self.edges if edge.source not in gone and edge.reader not in gone)
+            kept = frozenset(edge for edge in edges if edge.source not in gone and edge.reader not in gone)
             return Circuit(kept, absent=self.absent)
-        within = [node for node in left_out if node.constant_kind and node.layer <= self.until]
+        within = [node for node in sorted(gone) if node.constant_kind and node.layer <= self.until]
         constants = {*self.constants, *((node, self._beside(node)) for node in within if node not in self.constant_of)}
-        edges = set(self.edges)
         while True:
             edges = {edge for edge in edges if edge.source not in gone and edge.reader not in gone}
             reading = {(edge.reader, edge.input) for edge in edges} | {(edge.reader, None) for edge in edges}

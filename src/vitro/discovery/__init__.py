@@ -1,6 +1,7 @@
 """Which circuit does it: scores of edges, and circuits chosen by them. Knows circuits and metrics."""
 
 from vitro.discovery.case import Case
+from vitro.discovery.chance import Chance, chance_of
 from vitro.discovery.curve import (
     RANKINGS,
     SELECTIONS,
@@ -14,10 +15,14 @@ from vitro.discovery.curve import (
     select,
 )
 from vitro.discovery.curve_files import read_ranking
+from vitro.discovery.evidence import judged
 from vitro.discovery.find import Finder, Found
+from vitro.discovery.intervals import faithfulness_interval
+from vitro.discovery.ladder import Ladder, ladder
 from vitro.discovery.scores import score_edges, score_nodes
 from vitro.discovery.search import Aim, Outcome, OutOfTimeError, Step, Worth, search
 from vitro.discovery.trial import Ends, Measured, NothingToFindError, Trials
+from vitro.discovery.verdict import Condition, Verdict, does_task
 
 __all__ = [
     "RANKINGS",
@@ -25,11 +30,14 @@ __all__ = [
     "SIZES",
     "Aim",
     "Case",
+    "Chance",
+    "Condition",
     "Curve",
     "CurveError",
     "Ends",
     "Finder",
     "Found",
+    "Ladder",
     "Measured",
     "Nested",
     "NothingToFindError",
@@ -39,7 +47,13 @@ __all__ = [
     "Selection",
     "Step",
     "Trials",
+    "Verdict",
     "Worth",
+    "chance_of",
+    "does_task",
+    "faithfulness_interval",
+    "judged",
+    "ladder",
     "read_ranking",
     "run_curves",
     "score_edges",

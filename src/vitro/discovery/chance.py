@@ -33,12 +33,14 @@ class Chance:
 
     single: the probability that one random circuit does. best: that the best of as many as the search measured does.
     at_most: whether both are upper bounds, for they are too small to be worth following. measured: random circuits.
+    every: whether these are all that there are.
     """
 
     single: float
     best: float
     at_most: bool
     measured: int
+    every: bool = False
 
 
 def chance_of(
@@ -73,7 +75,7 @@ def chance_of(
     if prod(comb(len(items), int(inside[items].sum())) for items in kinds) <= ALL:
         f = measure(_all_like(inside, kinds))
         single = float((f >= goal).mean())
-        return Chance(single, _best_of(searched, single), False, len(f))
+        return Chance(single, _best_of(searched, single), False, len(f), every=True)
     random = np.random.default_rng(seed)
     sets = _drawn(inside, kinds, random)
     f, single, measured = measure(sets), 1.0, CIRCUITS

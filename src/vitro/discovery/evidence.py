@@ -1,6 +1,7 @@
 """What speaks for a circuit: each condition of the verdict, measured."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from vitro.discovery.verdict import (
     not_measured,
     transfer,
 )
+from vitro.tasks import Questions
 
 REPEATS = 4
 """Searches on resampled prompts: each takes about as long as the search itself."""
@@ -40,16 +42,25 @@ Search = Callable[[Int[np.ndarray, " drawn"] | None, Bool[np.ndarray, " node"] |
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A circuit, the model and the wholly ablated run on prompts. circuit: measured, and nothing else."""
+    """A circuit, the model and the wholly ablated run on prompts.
+
+    circuit: measured, and nothing else. kinds: of prompts; empty where all are of one kind.
+    """
 
     ends: Ends
     circuit: Measured
+    kinds: tuple[str, ...] = ()
 
     @property
     def f(self) -> float | None:
         """The circuit's faithfulness; None where the model's metric is not above the wholly ablated run's."""
         has_span = self.ends.model.mean() > self.ends.empty.mean()
         return float(self.ends.worth(self.circuit).f[0]) if has_span else None
+
+    @property
+    def n_prompts(self) -> int:
+        """How many prompts there are."""
+        return len(self.ends.model)
 
 
 def run_asked(found: Found, case: Case, finder: Finder, name: str) -> Asked:
@@ -61,33 +72,49 @@ def run_asked(found: Found, case: Case, finder: Finder, name: str) -> Asked:
     True
     """
     trials = Trials(Edges(case, np.flatnonzero(found.mask)), name, finder.keep, finder.until)
-    return Asked(Ends.of(case), trials(np.ones((1, int(found.mask.sum())), dtype=bool)))
+    circuit = trials(np.ones((1, int(found.mask.sum())), dtype=bool))
+    return Asked(Ends.of(case), circuit, case.questions.groups)
 
 
-def held_out(
-    asked: Sequence[Asked], tau: float, groups: Sequence[Int[np.ndarray, " prompt"]] | None = None
-) -> Condition:
+def by_guessing(questions: Questions) -> float:
+    """How often a prompt is answered right by guessing: right tokens as a share of those that they are ranked among.
+
+    The mean over prompts. With it, a binomial test is too careful rather than too bold (Hoeffding 1956, "On the
+    distribution of the number of successes in independent trials").
+
+    >>> round(1 / by_guessing(case.questions))
+    7
+    """
+    if questions.among:
+        shares = [len({*right} & {*questions.among}) / len(questions.among) for right in questions.right]
+    else:
+        shares = [
+            len(right) / (len(right) + len(wrong))
+            for right, wrong in zip(questions.right, questions.wrong, strict=True)
+        ]
+    return float(np.mean(shares))
+
+
+def held_out(asked: Sequence[Asked], tau: float) -> Condition:
     """Faithfulness on prompts that the search has not seen, of one case or of several, with its interval.
 
-    groups: of each case, which of its prompts belong together; None: each case is a group, where there are several. Of
-    fewer than FEWEST_GROUPS, each prompt is taken by itself, and the reading says so.
+    Prompts of one kind of one case are a group. Of fewer groups than FEWEST_GROUPS, each prompt is taken by itself, and
+    the reading says so.
     """
     circuit, model, empty = (
         np.concatenate(parts)
         for parts in zip(*((part.circuit.metric[0], part.ends.model, part.ends.empty) for part in asked), strict=True)
     )
-    groups = groups or [np.zeros(len(part.ends.model), dtype=int) for part in asked]
-    named = np.column_stack([np.repeat(np.arange(len(groups)), list(map(len, groups))), np.concatenate(groups)])
-    group = np.unique(named, axis=0, return_inverse=True)[1].reshape(-1)
-    n_groups = int(group.max()) + 1
+    kinds = [f"{number} {kind}" for number, part in enumerate(asked) for kind in part.kinds or [""] * part.n_prompts]
+    names, group = np.unique(kinds, return_inverse=True)
     where = f"{len(model)} held-out prompts"
-    if n_groups > 1:
-        where += f" of {n_groups} wordings"
-    if 1 < n_groups < FEWEST_GROUPS:
+    if len(names) > 1:
+        where += f" of {len(names)} {'kinds' if len(asked) == 1 else 'wordings'}"
+    if 1 < len(names) < FEWEST_GROUPS:
         where += ", each taken by itself,"
     if model.mean() <= empty.mean():
         return not_measured("held_out", tau, f"on {where} the model is no better than the wholly ablated run")
-    low, high = faithfulness_interval(circuit, model, empty, group if n_groups >= FEWEST_GROUPS else None)
+    low, high = faithfulness_interval(circuit, model, empty, group if len(names) >= FEWEST_GROUPS else None)
     f = (circuit.mean() - empty.mean()) / (model.mean() - empty.mean())
     return holds_out(float(f), float(low), float(high), tau, where)
 
@@ -173,7 +200,7 @@ def second(search: Search, inside: Bool[np.ndarray, " node"], tau: float) -> Con
 
 def carried(task: str, asked: Asked) -> Condition:
     """What the circuit does on another task."""
-    return transfer(task, asked.f, int(asked.circuit.right.sum()), int(asked.ends.right.sum()), len(asked.ends.right))
+    return transfer(task, asked.f, int(asked.circuit.right.sum()), int(asked.ends.right.sum()), asked.n_prompts)
 
 
 def judged(
@@ -182,11 +209,10 @@ def judged(
     held: Sequence[Case],
     others: Mapping[str, Case],
     seed: int,
-    groups: Sequence[Int[np.ndarray, " prompt"]] | None = None,
 ) -> Verdict:
     """All conditions of a circuit, those that take longest last; those that time does not suffice for fail.
 
-    held: prompts that the search has not seen. others: other tasks, by their names. groups: see `held_out`.
+    held: prompts that the search has not seen. others: other tasks, by their names.
 
     >>> finder = Finder(case, 0.8)
     >>> verdict = judged(finder, finder.find("node"), [case], {}, seed=0)
@@ -194,10 +220,8 @@ def judged(
     ['task', 'minimal', 'faithful', 'held_out']
     """
     ends, tau, measure, graph = found.ends, found.aim.tau, finder.node_trials, finder.case.graph
-    nodes = graph.sources[1:]
-    inside = np.array([node in found.nodes for node in nodes])
-    kind = np.array([node.kind is Kind.mlp for node in nodes], dtype=int)
-    listed = len(finder.case.questions.among)
+    inside = np.array([node in found.nodes for node in graph.sources[1:]])
+    kind = np.array([node.kind is Kind.mlp for node in graph.sources[1:]], dtype=int)
 
     def timely(condition: str, make: Callable[[], Condition]) -> Condition:
         try:
@@ -205,28 +229,27 @@ def judged(
         except OutOfTimeError:
             return not_measured(condition, tau, TIME_UP)
 
+    def on_held_out() -> Condition:
+        if not held:
+            return not_measured("held_out", tau, "there are no other prompts")
+        return held_out([run_asked(found, case, finder, f"held-{n}") for n, case in enumerate(held)], tau)
+
+    right, metrics = ends.right, (float(ends.model.mean()), float(ends.empty.mean()))
     conditions = [
-        does_task(
-            int(ends.right.sum()), len(ends.right), 1 / listed if listed else 0.5,
-            float(ends.model.mean()), float(ends.empty.mean()), tau,
-        ),
+        does_task(int(right.sum()), len(right), by_guessing(finder.case.questions), *metrics, tau),
         is_minimal(found.minimal, tau),
         is_faithful(found.f, tau),
-        timely(
-            "held_out",
-            lambda: held_out([run_asked(found, case, finder, f"held-{n}") for n, case in enumerate(held)], tau, groups),
-        )
-        if held
-        else not_measured("held_out", tau, "there are no other prompts"),
+        timely("held_out", on_held_out),
         timely("complement", lambda: complement(measure, ends, inside, tau)),
+    ]
+    reported = []
+    # What is only reported may be missing.
+    with suppress(OutOfTimeError):
+        for name, case in others.items():
+            reported.append(carried(name, run_asked(found, case, finder, f"transfer-{name}")))
+    conditions += [
         timely("random", lambda: random(measure, ends, inside, kind, found.f, found.measured, tau, seed)),
         timely("second", lambda: second(finder.nodes, inside, tau)),
         timely("stability", lambda: stability(repeats(finder.nodes, measure, ends, inside, seed), tau)),
-    ]  # fmt: skip
-    try:
-        for name, case in others.items():
-            conditions.append(carried(name, run_asked(found, case, finder, f"transfer-{name}")))
-    except OutOfTimeError:
-        # These are only reported.
-        pass
-    return Verdict(tuple(conditions))
+    ]
+    return Verdict((*conditions, *reported))

@@ -103,8 +103,8 @@ def does_task(right: int, prompts: int, by_chance: float, model: float, empty: f
     """The model itself does the task: nobody finds a circuit of what is not there.
 
     By chance it answers so many right (exact binomial test) with a probability of at most 0.05, and its metric is
-    above the empty circuit's. by_chance: the chance of one prompt's right answer: 1 over the answers of the closed
-    list, or a half. model, empty: the mean metric, of which more is better.
+    above the empty circuit's. by_chance: how often guessing answers a prompt right, such as 1 over the answers of the
+    closed list. model, empty: the mean metric, of which more is better.
 
     >>> does_task(right=3, prompts=7, by_chance=1 / 7, model=1.0, empty=0.2, tau=0.8).reading
     'The model answers 3 of 7 prompts right, as guessing does with p = 0.065.'
@@ -167,13 +167,19 @@ def beats_random(chance: Chance, searched: int, tau: float) -> Condition:
     """A search as long that only guesses comes to a circuit as faithful with a probability of at most 0.05.
 
     >>> beats_random(Chance(1e-5, 0.03, False, 2000), searched=3000, tau=0.8).reading
-    'A random circuit of as many heads and MLPs is as faithful with p = 1e-05, the best of 3000 with p = 0.03.'
+    'A random circuit of as many heads and MLPs is as faithful with p = 1e-05, the best of 3000 random ones
+    with p = 0.03.'
     """
     sign = "<=" if chance.at_most else "="
-    reading = (
-        f"A random circuit of as many heads and MLPs is as faithful with p {sign} {chance.single:.2g}, "
-        f"the best of {searched} with p {sign} {chance.best:.2g}."
-    )
+    make = "as many heads and MLPs"
+    if chance.every:
+        as_good = round(chance.single * chance.measured)
+        reading = (
+            f"Of all {chance.measured} circuits of {make}, {as_good} {'is' if as_good == 1 else 'are'} as faithful"
+        )
+    else:
+        reading = f"A random circuit of {make} is as faithful with p {sign} {chance.single:.2g}"
+    reading += f", the best of {searched} random ones with p {sign} {chance.best:.2g}."
     return Condition("random", chance.best, None, None, wanted("random", tau), chance.best <= RARE, reading)
 
 
@@ -198,10 +204,10 @@ def is_stable(overlaps: Sequence[float], left_out: Sequence[float], tau: float) 
     'Circuits searched on resampled prompts overlap with it by 0.60 on average (0.50 to 0.70 in 3 searches); on the
     prompts left out their median faithfulness is 0.70.'
     """
-    mean = float(np.mean(overlaps))
+    mean, searches = float(np.mean(overlaps)), "search" if len(overlaps) == 1 else "searches"
     reading = (
         f"Circuits searched on resampled prompts overlap with it by {'' if mean >= OVERLAP else 'only '}{mean:.2f} on "
-        f"average ({min(overlaps):.2f} to {max(overlaps):.2f} in {len(overlaps)} searches)"
+        f"average ({min(overlaps):.2f} to {max(overlaps):.2f} in {len(overlaps)} {searches})"
     )
     if left_out:
         reading += f"; on the prompts left out their median faithfulness is {np.median(left_out):.2f}"
