@@ -1,16 +1,19 @@
 """The gallery of known answers: what is said to be planted is true by plain means, and it is what a search gives."""
 
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 import pytest
 import torch
 from jaxtyping import Bool
 
+from circuits.slow_edge_sets import SlowEdgeSets
 from circuits.slow_node_sets import Outputs, slow_answers, slow_mean, slow_node_sets, slow_outputs, slow_zero
+from circuits.slow_within import slow_pruned
 from discovery.gallery import GALLERY, N_WORDS, TAU, Planted
 from discovery.sketch import N_HEADS
-from vitro.circuits import Circuit, Constant, Graph, run_within
+from vitro.circuits import Circuit, Constant, Graph
 from vitro.discovery import Case
 from vitro.discovery.evidence import judged, second
 from vitro.discovery.find import Finder
@@ -89,19 +92,18 @@ def test_nodes_are_faithful_where_a_planted_circuit_is_among_them_and_nowhere_el
 @pytest.mark.parametrize("name", DOING)
 def test_edges_are_faithful_where_a_planted_circuit_is_among_them_and_nowhere_else(name: str, seed: int) -> None:
     planted = GALLERY[name](seed)
-    graph, kind = Graph.of(planted.model), in_turn(planted, seed)
-    constants = Setup(planted.model, planted.task).constants(kind)
+    graph, kind, questions = Graph.of(planted.model), in_turn(planted, seed), questions_of(planted)
+    absent = absent_outputs(planted, kind)
+    ends = torch.tensor([[False], [True]]).expand(2, len(graph.sources))
+    (empty, full), _ = slow_answers(questions, slow_node_sets(planted.model, questions.tokens, ends, absent))
+    slow = SlowEdgeSets(planted.model, questions.tokens, absent)
     for circuit in planted.circuits[kind]:
-        among = np.flatnonzero(graph.among(circuit.order))
-        edges = [graph.mask(circuit.edges)[among]]
+        among = list(compress(graph.edges, graph.among(circuit.order)))
+        edges = [np.array([edge in circuit.edges for edge in among])]
         sets = in_company(edges)
-        masks = np.zeros((len(sets), len(graph)), dtype=bool)
-        masks[:, among] = sets
-        masks[1] = True
-        prompts = questions_of(planted).tokens
-        results = run_within(planted.model, prompts, masks, constants, lambda finals: {"logits": finals.logits})
-        values, _ = slow_answers(questions_of(planted), results["logits"])
-        f = (values - values[0]) / (values[1] - values[0])
+        logits = torch.stack([slow.logits(slow_pruned(list(compress(among, chosen)))) for chosen in sets])
+        values, _ = slow_answers(questions, logits)
+        f = (values - empty) / (full - empty)
         assert ((f >= TAU).numpy() == contain_a_circuit(sets, edges)).all()
 
 
