@@ -15,14 +15,14 @@ from vitro.discovery.curve import (
     select,
 )
 from vitro.discovery.curve_files import read_ranking
-from vitro.discovery.evidence import judged
+from vitro.discovery.evidence import judged, of_task
 from vitro.discovery.find import Finder, Found
 from vitro.discovery.intervals import faithfulness_interval
 from vitro.discovery.ladder import Ladder, ladder
 from vitro.discovery.scores import score_edges, score_nodes
 from vitro.discovery.search import Aim, Outcome, OutOfTimeError, Step, Worth, search
-from vitro.discovery.trial import Ends, Measured, NothingToFindError, Trials
-from vitro.discovery.verdict import Condition, Verdict, does_task
+from vitro.discovery.trial import Ends, Measured, Trials
+from vitro.discovery.verdict import Condition, Verdict, not_measured
 
 __all__ = [
     "RANKINGS",
@@ -40,7 +40,6 @@ __all__ = [
     "Ladder",
     "Measured",
     "Nested",
-    "NothingToFindError",
     "OutOfTimeError",
     "Outcome",
     "Ranking",
@@ -50,10 +49,11 @@ __all__ = [
     "Verdict",
     "Worth",
     "chance_of",
-    "does_task",
     "faithfulness_interval",
     "judged",
     "ladder",
+    "not_measured",
+    "of_task",
     "read_ranking",
     "run_curves",
     "score_edges",

@@ -203,6 +203,20 @@ def carried(task: str, asked: Asked) -> Condition:
     return transfer(task, asked.f, int(asked.circuit.right.sum()), int(asked.ends.right.sum()), asked.n_prompts)
 
 
+def of_task(finder: Finder) -> Condition:
+    """Whether the model does the task at all, which is known before a search.
+
+    >>> of_task(Finder(case, 0.8)).condition
+    'task'
+    """
+    ends = finder.ends
+    model, empty = float(ends.model.mean()), float(ends.empty.mean())
+    # What differs by rounding alone does not differ.
+    model = model if ends.differ else empty
+    guessing = by_guessing(finder.case.questions)
+    return does_task(int(ends.right.sum()), len(ends.right), guessing, model, empty, finder.tau)
+
+
 def judged(
     finder: Finder,
     found: Found,
@@ -234,9 +248,8 @@ def judged(
             return not_measured("held_out", tau, "there are no other prompts")
         return held_out([run_asked(found, case, finder, f"held-{n}") for n, case in enumerate(held)], tau)
 
-    right, metrics = ends.right, (float(ends.model.mean()), float(ends.empty.mean()))
     conditions = [
-        does_task(int(right.sum()), len(right), by_guessing(finder.case.questions), *metrics, tau),
+        of_task(finder),
         is_minimal(found.minimal, tau),
         is_faithful(found.f, tau),
         timely("held_out", on_held_out),

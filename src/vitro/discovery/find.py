@@ -63,7 +63,6 @@ class Finder:
 
     def __post_init__(self) -> None:
         self.ends = Ends.of(self.case)
-        self.ends.check()
         self.node_trials = Trials(Nodes(self.case), "nodes", self.keep, self.until)
 
     def aim(self, prompts: Int[np.ndarray, " drawn"] | None = None) -> Aim:
@@ -92,6 +91,8 @@ class Finder:
     def find(self, level: Level = "edge") -> Found:
         """The circuit, down to nodes or to edges.
 
+        The model's mean metric must be above the wholly ablated run's: else nothing is faithful to it.
+
         >>> found = Finder(case, 0.8).find("node")
         >>> found.f >= 0.8, found.minimal
         (True, True)
@@ -106,10 +107,10 @@ class Finder:
             self.case, self.ends, aim, "node", mask, nodes, outcome.f, outcome.right, costs,
             np.full(int(mask.sum()), np.nan), outcome.minimal, steps, len(self.node_trials.known),
         )  # fmt: skip
-        return self._edges(found) if level == "edge" and outcome.minimal else found
+        return self.edges(found) if level == "edge" and outcome.minimal else found
 
-    def _edges(self, found: Found) -> Found:
-        """The same with as few of its edges as can be; a node that then can go goes with all its edges."""
+    def edges(self, found: Found) -> Found:
+        """The same circuit with as few of its edges as can be; a node that then can go goes with all its edges."""
         graph = self.case.graph
         items = Edges(self.case, np.flatnonzero(found.mask))
         trials = Trials(items, "edges", self.keep, self.until)
@@ -146,14 +147,8 @@ class Finder:
                     return found
                 gone = int(np.where(can_go, worth.f, -np.inf).argmax())
                 start = without[gone]
-                dropped = Step(
-                    "dropped",
-                    (gone,),
-                    (float(found.node_costs[gone]),),
-                    len(nodes) - 1,
-                    worth.f[gone],
-                    worth.right[gone],
-                )
+                cost, f, right = float(found.node_costs[gone]), float(worth.f[gone]), int(worth.right[gone])
+                dropped = Step("dropped", (gone,), (cost,), len(nodes) - 1, f, right, len(trials.known))
                 found = replace(found, steps=(*found.steps, Named("node", (str(found.nodes[gone]),), dropped)))
         except OutOfTimeError:
             return found

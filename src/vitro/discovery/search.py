@@ -65,7 +65,10 @@ class Aim:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Items dropped or added together, and the circuit after that. costs: what each would have cost alone."""
+    """Items dropped or added together, and the circuit after that.
+
+    costs: what each would have cost alone; of one that was added, what it gave. tried: sets that were tried by then.
+    """
 
     action: Action
     items: tuple[int, ...]
@@ -73,6 +76,7 @@ class Step:
     left: int
     f: float
     right: int
+    tried: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +114,7 @@ class _Search:
     avoid: Bool[np.ndarray, " item"]
     watch: Watch
     work: float = 0.0
+    tried: int = 0
     steps: list[Step] = field(default_factory=list)
     best: _State | None = None
     n_steps: int = 0
@@ -119,7 +124,7 @@ class _Search:
 
     def run(self, start: Bool[np.ndarray, " item"]) -> None:
         """Make `best` as small as can be; on the way it is the smallest so far."""
-        worth = self._tried(start[None])
+        worth = self._worth(start[None])
         if not self.aim.met(worth)[0]:
             raise ValueError("the search starts from a circuit that does not meet its aim")
         state = _State(start, float(worth.f[0]), int(worth.right[0]))
@@ -130,7 +135,7 @@ class _Search:
         while (smaller := self._refined(state)) is not None:
             state = smaller
 
-    def _tried(self, sets: Sets, around: _State | None = None) -> Worth:
+    def _worth(self, sets: Sets, around: _State | None = None) -> Worth:
         """What sets are worth, with the work counted. around: the circuit as it stands, from which work is left."""
         if around is not None:
             left, n_items = int(around.inside.sum()), len(around.inside)
@@ -139,6 +144,7 @@ class _Search:
             return Worth(np.empty(0), np.empty(0, dtype=int))
         worth = self.trial(sets)
         self.work += float(sets.mean(1).sum())
+        self.tried += len(sets)
         return worth
 
     def _offer(self, state: _State, costs: Float[np.ndarray, " item"] | None = None) -> None:
@@ -152,7 +158,7 @@ class _Search:
         """Drop items until none of the droppable ones can go alone."""
         while True:
             items = np.flatnonzero(state.inside & droppable)
-            alone = self._tried(_without_each(state.inside, items), state)
+            alone = self._worth(_without_each(state.inside, items), state)
             can_go = self.aim.met(alone)
             if not can_go.any():
                 costs = np.full(len(state.inside), np.nan)
@@ -172,7 +178,7 @@ class _Search:
         sets = np.repeat(state.inside[None], len(sizes), axis=0)
         for row, size in enumerate(sizes):
             sets[row, items[:size]] = False
-        worth = self._tried(sets)
+        worth = self._worth(sets)
         row = int(np.flatnonzero(self.aim.met(worth))[-1])
         size = sizes[row]
         after = _State(sets[row], float(worth.f[row]), int(worth.right[row]))
@@ -187,7 +193,7 @@ class _Search:
             return None
         sets = np.repeat(state.inside[None], len(outside), axis=0)
         sets[np.arange(len(outside)), outside] = True
-        worth = self._tried(sets, state)
+        worth = self._worth(sets, state)
         for place in np.argsort(-worth.f, kind="stable")[:TAKEN_BACK]:
             if not worth.f[place] > state.f:
                 break
@@ -205,7 +211,9 @@ class _Search:
         self, action: Action, items: Int[np.ndarray, " item"], costs: Float[np.ndarray, " item"], after: _State
     ) -> None:
         left = int(after.inside.sum())
-        self.steps.append(Step(action, tuple(items.tolist()), tuple(costs.tolist()), left, after.f, after.right))
+        self.steps.append(
+            Step(action, tuple(items.tolist()), tuple(costs.tolist()), left, after.f, after.right, self.tried)
+        )
 
 
 def search(

@@ -15,7 +15,6 @@ from vitro.circuits import run_masks, run_node_sets
 from vitro.discovery.case import Case
 from vitro.discovery.search import OutOfTimeError, Sets, Worth
 from vitro.engine import Finals
-from vitro.errors import VitroError
 
 TOGETHER = 64
 """Circuits that are run at once: so often is the clock looked at, and what was measured kept."""
@@ -26,10 +25,6 @@ Keep = Callable[[str, Callable[[], Mapping[str, pl.DataFrame]]], Mapping[str, pl
 """Makes the tables of a name, or finds them where an earlier run left them."""
 Run = Callable[[Sets], Mapping[str, Tensor]]
 """Runs circuits, and reads `metric` and `right` of each prompt."""
-
-
-class NothingToFindError(VitroError):
-    """The metric is the same in the model and in the wholly ablated run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +68,11 @@ class Ends:
         )
         return cls(measured.metric[0], measured.metric[1], measured.right[0])
 
-    def check(self) -> None:
-        """NothingToFindError where there is nothing between the ends."""
+    @property
+    def differ(self) -> bool:
+        """Whether the mean metric differs between them by more than rounding: else nothing can be faithful."""
         model, empty = float(self.model.mean()), float(self.empty.mean())
-        if abs(model - empty) <= ROUNDING * max(abs(model), abs(empty)):
-            raise NothingToFindError(
-                f"there is nothing to find: the metric is {model:.4g} in the model and in the wholly ablated run "
-                "alike; what works: another --ablation or --metric"
-            )
+        return abs(model - empty) > ROUNDING * max(abs(model), abs(empty))
 
     def worth(self, measured: Measured, prompts: Int[np.ndarray, " drawn"] | None = None) -> Worth:
         """What circuits are worth on all prompts, or on some of them, each as often as it is named."""
