@@ -1,5 +1,6 @@
 """The gallery of known answers: what is said to be planted is true by plain means, and it is what a search gives."""
 
+import re
 from collections.abc import Sequence
 from itertools import compress
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from jaxtyping import Bool
 
+import vitro
 from circuits.slow_edge_sets import SlowEdgeSets
 from circuits.slow_node_sets import Outputs, slow_answers, slow_mean, slow_node_sets, slow_outputs, slow_zero
 from circuits.slow_within import slow_pruned
@@ -15,12 +17,12 @@ from discovery.gallery import GALLERY, N_WORDS, TAU, Planted
 from discovery.sketch import N_HEADS
 from vitro.circuits import Circuit, Constant, Graph
 from vitro.discovery import Case
-from vitro.discovery.evidence import judged, second
+from vitro.discovery.evidence import second
 from vitro.discovery.find import Finder
-from vitro.discovery.verdict import does_task
 from vitro.experiments import Setup
 from vitro.metrics import METRICS
-from vitro.tasks import Questions, Task
+from vitro.options import Options
+from vitro.tasks import Questions
 
 SEEDS = range(10)
 DOING = [name for name in GALLERY if name != "no_task"]
@@ -108,22 +110,18 @@ def test_edges_are_faithful_where_a_planted_circuit_is_among_them_and_nowhere_el
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_model_that_does_not_do_the_task_answers_next_to_nothing_right(seed: int) -> None:
+def test_a_model_that_does_not_do_the_task_answers_no_more_right_than_guessing_does(seed: int) -> None:
     planted = GALLERY["no_task"](seed)
-    clean = torch.ones(1, len(Graph.of(planted.model).sources), dtype=torch.bool)
-    questions = questions_of(planted)
-    logits = slow_node_sets(planted.model, questions.tokens, clean, absent_outputs(planted, "mean"))
+    questions, every = questions_of(planted), torch.ones(1, len(Graph.of(planted.model).sources), dtype=torch.bool)
+    logits = slow_node_sets(planted.model, questions.tokens, every, absent_outputs(planted, "mean"))
     _, right = slow_answers(questions, logits)
-    assert not does_task(int(right), len(questions), 1 / N_WORDS, model=1.0, empty=0.0, tau=TAU).holds
+    # Three of six come up in 6 of 100 guesses.
+    assert right <= 3
 
 
 def finder_of(planted: Planted, kind: Constant) -> Finder:
-    return Finder(case_of(planted, planted.task, kind), TAU)
-
-
-def case_of(planted: Planted, task: Task, kind: Constant) -> Case:
-    setup = Setup(planted.model, task)
-    return Case(planted.model, setup.questions, METRICS[planted.metric], setup.constants(kind))
+    setup = Setup(planted.model, planted.task)
+    return Finder(Case(planted.model, setup.questions, METRICS[planted.metric], setup.constants(kind)), TAU)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -149,23 +147,23 @@ def test_of_redundant_heads_a_search_that_avoids_the_first_gives_the_second(seed
     assert "another circuit as good: 1 nodes, 0 of them its own" in condition.reading
 
 
-FAILING = {name: {"random"} for name in GALLERY} | {
-    "redundant_heads": {"random", "second", "complement"},
-    "no_task": {"task", "random"},
-}
-"""Conditions that must fail. In a model of twelve heads no circuit is so rare that a search could not guess it."""
+@pytest.mark.parametrize("seed", SEEDS)
+def test_of_a_model_that_does_not_do_the_task_nothing_is_found_and_that_is_why(seed: int) -> None:
+    planted = GALLERY["no_task"](seed)
+    tables = vitro.find(planted.model, planted.task, Options(faithful=TAU, edge_ablation=in_turn(planted, seed))).tables
+    found = tables["find"].row(0, named=True)
+    assert not found["found"]
+    assert re.match(f"The model answers [0-3] of {N_WORDS} prompts right, as guessing does", found["why"])
+    assert found["nodes"] == found["edges"] == len(tables["search"]) == 0
 
 
 @pytest.mark.parametrize("seed", SEEDS[:2])
-@pytest.mark.parametrize("name", GALLERY)
+@pytest.mark.parametrize("name", DOING)
 def test_the_verdict_says_what_is_wrong_with_a_circuit_and_nothing_else(name: str, seed: int) -> None:
     planted = GALLERY[name](seed)
     kind = next(iter(planted.circuits))
-    finder = finder_of(planted, kind)
-    held = [case_of(planted, task, kind) for task in planted.task.paraphrased or [planted.task]]
-    verdict = judged(finder, finder.find("node"), held, {}, seed=0)
-    failing = {condition.condition for condition in verdict.conditions if condition.holds is False}
-    # What is found in noise may fail in other ways besides.
-    assert failing == FAILING[name] or (name == "no_task" and failing > FAILING[name])
-    if name == "no_task":
-        assert f"of {N_WORDS} prompts right, as guessing does" in verdict.why
+    tables = vitro.find(planted.model, planted.task, Options(faithful=TAU, edge_ablation=kind)).tables
+    assert Circuit.wire(tables["find"]["circuit"].item()) in planted.circuits[kind]
+    # In a model of twelve heads no circuit of one or two is so rare that a search could not guess it.
+    expected = {"random", "complement", "second"} if name == "redundant_heads" else {"random"}
+    assert set(tables["verdict"].filter(holds=False)["condition"]) == expected
