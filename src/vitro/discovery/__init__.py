@@ -1,4 +1,4 @@
-"""Which circuit does it: scores of edges, and circuits chosen by them. Knows circuits and metrics."""
+"""Which circuit does it: scores of edges, circuits chosen by them, the ladder. Knows circuits and metrics."""
 
 from vitro.discovery.case import Case
 from vitro.discovery.curve import (
@@ -14,6 +14,7 @@ from vitro.discovery.curve import (
     select,
 )
 from vitro.discovery.curve_files import read_ranking
+from vitro.discovery.ladder import Ladder, Rung, ladder
 from vitro.discovery.scores import score_edges, score_nodes
 
 __all__ = [
@@ -23,9 +24,12 @@ __all__ = [
     "Case",
     "Curve",
     "CurveError",
+    "Ladder",
     "Nested",
     "Ranking",
+    "Rung",
     "Selection",
+    "ladder",
     "read_ranking",
     "run_curves",
     "score_edges",
