@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vitro.experiments import compare_scores as compare_scores
     from vitro.experiments import curve as curve
     from vitro.experiments import direct_attribution as direct_attribution
+    from vitro.experiments import find as find
     from vitro.experiments import head_lens as head_lens
     from vitro.experiments import head_tokens as head_tokens
     from vitro.experiments import in_vitro as in_vitro
@@ -68,6 +69,7 @@ _HOME = {
     "compare_scores": "vitro.experiments",
     "curve": "vitro.experiments",
     "direct_attribution": "vitro.experiments",
+    "find": "vitro.experiments",
     "head_lens": "vitro.experiments",
     "head_tokens": "vitro.experiments",
     "in_vitro": "vitro.experiments",

@@ -12,10 +12,11 @@ from vitro.options import Options
 def identity(checkpoint: Checkpoint, options: Options, device: str, dtype: str) -> dict[str, Any]:
     """Everything but the task that the numbers depend on, as JSON values; made without loading the model.
 
-    The memory budget is left out: it decides how the work is split, not what is measured. Raises ModelError where the
+    Left out are the memory budget, which decides how the work is split, and the time, which decides how far a search
+    comes: not what is measured. Raises ModelError where the
     configuration cannot be read.
     """
-    chosen = {name: value for name, value in asdict(options).items() if name != "memory"}
+    chosen = {name: value for name, value in asdict(options).items() if name not in ("memory", "budget")}
     return {
         "model": checkpoint.name,
         "revision": checkpoint.revision,

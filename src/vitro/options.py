@@ -29,6 +29,10 @@ ScoreName = Literal["exact", "eap", "eap-ig", "eap-ig-activations", "relp", "flo
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 """How edges can be scored (docs/method.md, section 9)."""
 
+Level = Literal["node", "edge"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""How far a circuit is searched: to its heads and MLPs, or on to the edges between them."""
+
 ValueBias = Literal["excluded", "included"]
 UnembedDirection = Literal["folded", "raw"]
 SteerPositions = Literal["final", "all"]
@@ -106,6 +110,51 @@ class Size:
     def wanted(self, value: Any) -> str | None:
         """Whether it is positive."""
         return None if isinstance(value, int) and value >= 1 else "a positive number of bytes"
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A number of seconds."""
+
+    shown: str = "time"
+
+    def read(self, text: str) -> float:
+        """`90s`, `5m`, `1.5h` or plain seconds."""
+        match = re.fullmatch(r"(?P<number>\d{1,9}(\.\d{1,9})?)\s*(?P<unit>[smh]?)", text.strip().lower())
+        if match is None:
+            raise OptionError(f"{text!r} is not a time; what works: 90s, 5m, 1.5h")
+        return float(match["number"]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match["unit"]]
+
+    def write(self, value: float) -> str:
+        """Plain seconds."""
+        return repr(float(value)).removesuffix(".0")
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is positive."""
+        fine = isinstance(value, float | int) and not isinstance(value, bool) and value > 0
+        return None if fine else "a time of more than 0 seconds"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A number above 0, up to 1."""
+
+    shown: str = "x"
+
+    def read(self, text: str) -> float:
+        """`0.85`."""
+        try:
+            return float(text)
+        except ValueError as error:
+            raise OptionError(f"{text!r} is not a number; what works: 0.85") from error
+
+    def write(self, value: float) -> str:
+        """`0.85`."""
+        return repr(float(value)).removesuffix(".0")
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is a share."""
+        return None if _is_finite(value) and 0 < value <= 1 else "a number above 0, and 1 at most"
 
 
 class AsTyped:
@@ -333,8 +382,9 @@ def command_line(command: str, arguments: Collection[str], *options: Any, **more
     return shlex.join(words)
 
 
-SENTENCES, HEADS, ABLATION, CONVENTIONS, TASK, MACHINE = (
-    "Drawn sentences", "Heads and steering", "Ablation and metric", "Conventions", "Task", "Machine",
+SENTENCES, HEADS, ABLATION, FINDING, CONVENTIONS, TASK, MACHINE = (
+    "Drawn sentences", "Heads and steering", "Ablation and metric", "Finding the circuit", "Conventions", "Task",
+    "Machine",
 )  # fmt: skip
 
 
@@ -349,6 +399,9 @@ class Options:
     ablations: which are measured; None: the task's own.
     metric: the one that rankings and summaries go by; tables keep all. None: the task's own.
     edge_ablation: what a cut edge's source is taken to write; None: the ablation that the task's summaries go by.
+    faithful: the least faithfulness of the circuit that is searched, tau (docs/method.md, section 12).
+    level: how far it is searched: to its nodes (heads and MLPs), or on to its edges.
+    budget: seconds for finding it; what is reached by then is kept, and marked as not proved minimal.
     heads: the key heads, which the sections on single heads show; None: chosen by rule (see `key_heads`).
     steer_token, steer_layer, alphas: what is added to the stream at the end of which layer, times what; None: the
     task's own direction, and the layer before the first key head's.
@@ -391,6 +444,17 @@ class Options:
         ABLATION,
         f"What a cut edge's source is taken to write: {', '.join(ABLATIONS)}.",
         unset="the task's own",
+    )
+    faithful: float = option(
+        0.85, Share(), FINDING, "The least faithfulness of the circuit: the share of the metric that it has to keep."
+    )
+    level: Level = option("edge", Choice(LEVELS), FINDING, "How far it is searched: to its nodes, or on to its edges.")
+    budget: float | None = option(
+        None,
+        Duration(),
+        FINDING,
+        "Stop after this time (90s, 5m), with the best circuit so far.",
+        unset="none; in a study, a third of what the rest takes",
     )
     heads: tuple[tuple[int, int], ...] | None = option(
         None, Heads(), HEADS, "The key heads, as 9.1,10.3.", unset="by rule"

@@ -19,7 +19,7 @@ from vitro.figures import Figure
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
 from vitro.options import Options, SteerPositions, UnembedDirection, ValueBias
-from vitro.report import Page, Section, render
+from vitro.report import Page, Section, Sentence, render
 from vitro.tasks import TaskError, named
 
 HEADS = ((9, 1), (10, 3), (8, 1), (6, 9), (7, 10))
@@ -278,7 +278,7 @@ def page(reproduction: Reproduction, command: str) -> str:
     return render(
         Page(
             title="Mechanistically interpreting time in GPT-2 small: the claims",
-            lead=[reproduction.summary()],
+            lead=[Sentence(reproduction.summary())],
             facts=facts,
             sections=sections,
         )

@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from vitro.errors import VitroError
-from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Setup, Tables
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
 from vitro.experiments.prompts import PROMPTS, asked
 from vitro.figures import to_spec, to_svg
@@ -25,13 +25,13 @@ from vitro.models.checkpoint import Checkpoint
 from vitro.options import Machine, Options, command_line, options_of
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
-from vitro.report import GENERATOR, Page, Section, render
+from vitro.report import GENERATOR, Page, Section, Sentence, found_head, render
 from vitro.tables import checked
 from vitro.tasks import Task
 
 PARTS = "parts"
 """Where a long experiment keeps its finished parts until all are done."""
-FORMAT = 4
+FORMAT = 5
 """Of study.json; raised when older folders can no longer be continued."""
 
 
@@ -168,10 +168,13 @@ def run_study(
         remove_unfinished(folder)
         known = {**record.experiments, **record.left_out} if record else {}
         wanted = _with_needs(experiments) - set(known)
+        wanted |= _with_needs(_unfinished(folder, record, experiments))
         # What compares measurements is made anew when there is one more of them, even where it was stopped at that.
         done = record.experiments if record else {}
         wanted |= {name for name in done if done[name].compared != _beside(EXPERIMENTS[name], {*done, *wanted})}
         missing = [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]
+        # How long the search may take follows from how long the others took.
+        missing.sort(key=lambda experiment: experiment is FIND)
         if record is None or missing:
             record = _measured(folder, record, missing, checkpoint, task, options, settings)
         _write_record(folder, record)
@@ -197,7 +200,8 @@ def _measured(
     parts = Parts.of(folder / PARTS, settings.model_dump(mode="json"))
     with bar(f"loading {settings.model}"):
         loaded = load_checkpoint(checkpoint, device=settings.device, dtype=settings.dtype)
-        setup = Setup(loaded, task, options, measured, part=parts)
+        seconds = {} if record is None else {name: done.seconds for name, done in record.experiments.items()}
+        setup = Setup(loaded, task, options, measured, seconds, part=parts)
     setup.check()
     record = record or _new_record(settings, setup)
     lacks = {experiment.name: reason for experiment in missing if (reason := experiment.lacks(setup))}
@@ -214,7 +218,8 @@ def _measured(
         record = record.model_copy(update={"experiments": {**record.experiments, experiment.name: done}})
         # Last, so that everything the record calls finished is on disk.
         _write_record(folder, record)
-        parts.remove(experiment.name)
+        if experiment.finished(setup.tables(experiment)):
+            parts.remove(experiment.name)
     return record
 
 
@@ -222,6 +227,14 @@ def _with_needs(names: Collection[str]) -> set[str]:
     """Experiments by their names, and those whose tables they are shown with."""
     needed = {need.name for name in names for need in EXPERIMENTS[name].needs}
     return set(names) if needed <= set(names) else _with_needs(needed.union(names))
+
+
+def _unfinished(folder: Path, record: Record | None, names: Collection[str]) -> list[str]:
+    """Those of some experiments that are measured as far as there was time."""
+    if record is None:
+        return []
+    study, done = Study(folder, record), set(record.experiments)
+    return [name for name in names if name in done and not EXPERIMENTS[name].finished(study.tables(EXPERIMENTS[name]))]
 
 
 def _beside(experiment: Experiment, measured: Collection[str]) -> list[str]:
@@ -337,8 +350,8 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
             "study",
             [setup.task.typed],
             setup.task.named_with,
-            # The memory budget does not change the results.
-            replace(setup.options, memory=None),
+            # They do not change what is measured.
+            replace(setup.options, memory=None, budget=None),
             Machine(settings.device, settings.dtype),
             model=settings.model,
         ),
@@ -383,7 +396,7 @@ def _show(folder: Path, record: Record) -> None:
     """Draw every figure and the page from the tables of the finished experiments."""
     study = Study(folder, record)
     sections = []
-    done = _done(record)
+    done = sorted(_done(record), key=lambda experiment: experiment is not FIND)
     with bar("drawing the report") as progress:
         for number, experiment in enumerate(done):
             tables = study.tables(experiment)
@@ -408,6 +421,7 @@ def _show(folder: Path, record: Record) -> None:
             facts=_facts(record),
             sections=sections,
             asked=asked(study.tables(PROMPTS)) if PROMPTS.name in record.experiments else "",
+            head=found_head(study.tables(FIND)) if FIND in done else None,
             left_out=[f"{EXPERIMENTS[name].title} (needs {lacks})" for name, lacks in record.left_out.items()],
         )
         write_file(study.report, render(page).encode())
@@ -443,7 +457,7 @@ def _threads(record: Record) -> str:
     return "1 thread" if n == 1 else f"{n} threads"
 
 
-def summary(study: Study) -> list[str]:
+def summary(study: Study) -> list[Sentence]:
     """A study's findings: a sentence for each measurement that has one."""
     done = _done(study.record)
     tables = {name: study.table(name) for experiment in done for name in experiment.tables}

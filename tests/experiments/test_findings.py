@@ -21,6 +21,7 @@ from vitro.experiments.mlp_ablation import MLP_ABLATION
 from vitro.experiments.mlp_local import MLP_LOCAL
 from vitro.heads import Head
 from vitro.models import Model
+from vitro.report import Sentence
 from vitro.tables import copying_heads, leader, suppressing_heads
 from vitro.tasks import days
 
@@ -205,10 +206,11 @@ def test_a_model_that_always_says_one_answer_does_not_do_the_task() -> None:
 def test_of_a_task_that_the_model_does_not_do_that_is_all_that_is_said() -> None:
     tables = clean([9, 9, 9, 9])
     loud = [replace(experiment, summary=lambda tables: "It needs a0.h0 most.") for experiment in EXPERIMENTS.values()]
-    sentences = findings(loud, tables)
+    sentences = [sentence.text for sentence in findings(loud, tables)]
     assert sentences[0].startswith("The model does not do this task: its top token is the answer in 0 of 4 prompts")
     assert not any("a0.h0" in sentence for sentence in sentences)
-    assert "It needs a0.h0 most." in findings(loud, clean([0, 0, 0, 0]))
+    said = findings(loud, clean([0, 0, 0, 0]))
+    assert said == [Sentence("It needs a0.h0 most.", experiment.name) for experiment in loud]
 
 
 def test_c1_is_read_at_the_end_where_the_model_cannot_be_read_after_the_heads(planted_model: Model) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitro.figures.layered import Arrow, Page, Size, place
+from vitro.figures.layered import Arrow, Page, Size, place, upwards
 
 TIP = 8.0
 
@@ -71,7 +71,7 @@ def test_every_arrow_goes_from_its_source_to_its_readers_port(drawn: tuple[Page,
     layout, arrows = drawn
     assert [arrow for arrow, _ in layout.tips] == arrows
     for arrow, tip in layout.tips:
-        curves = [points for source, points in layout.curves if source == arrow.source]
+        curves = [points for taken_by, points in layout.curves if arrow in taken_by]
         (x, y), (x_, y_) = layout.middles[arrow.source], layout.middles[arrow.reader]
         assert x < x_
         assert near(tip, (x_ - layout.sizes[arrow.reader].width / 2, y_ + arrow.port))
@@ -99,3 +99,20 @@ def test_boxes_are_ordered_so_that_arrows_do_not_cross() -> None:
 def test_what_reads_nothing_stands_just_before_its_reader() -> None:
     drawn = page(("a", "b"), ("b", "c"), ("c", "d"), ("late", "d")).middles
     assert drawn["late"][0] == drawn["c"][0]
+
+
+def test_boxes_stand_in_the_columns_that_they_are_given() -> None:
+    column = {"a": 0, "b": 1, "c": 1, "d": 2}
+    arrows = [Arrow("a", "b"), Arrow("a", "d"), Arrow("c", "d")]
+    layout = place(dict.fromkeys(column, box()), arrows, column=column)
+    across = {name: x for name, (x, _) in layout.middles.items()}
+    assert across["a"] < across["b"] == across["c"] < across["d"]
+
+
+def test_a_page_turned_upwards_keeps_every_distance_and_its_arrows_rise() -> None:
+    layout = page(("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"))
+    turned = upwards(layout)
+    assert (turned.width, turned.height) == (layout.height, layout.width)
+    for name, (x, y) in layout.middles.items():
+        assert turned.middles[name] == (y, layout.width - x)
+    assert all(points[0][1] >= points[-1][1] for _, points in turned.curves)

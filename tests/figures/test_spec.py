@@ -2,11 +2,13 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from functools import cache
+from typing import cast
 
 import altair as alt
 import polars as pl
 import pytest
 
+from figures import found_tables as found
 from figures import living_tables as living
 from figures.ablation_tables import DAYS_SAID, IOI_SAID, clean, head_ablation, mlp_ablation, questions
 from figures.living_tables import DAYS, PROMPT
@@ -19,14 +21,18 @@ from vitro.figures import (
     circuit_drawing,
     clean_answers,
     final_attention,
+    found_circuit,
     head_effects,
     head_lens,
     head_top_tokens,
+    ladder_rungs,
+    ladder_wirings,
     layer_lens,
     layer_top_tokens,
     mlp_effects,
     mlp_local,
     pins,
+    search_steps,
     steering,
     stream_top_tokens,
     to_json,
@@ -75,6 +81,15 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "mlp local": lambda: mlp_local(living.mlp_local_table()),
     "circuit": lambda: circuit_drawing(*circuit_tables(*((*ends, "") for ends in CIRCUIT)), "The final circuit"),
+    **{
+        f"circuit, {task}": lambda tables=tables: found_circuit(  # type: ignore[misc]
+            tables["find"], tables["find_nodes"], tables["find_edges"]
+        )
+        for task, tables in found.SEARCHES.items()
+    },
+    "search steps": lambda: search_steps(found.DEEP["find"], found.DEEP["search"]),
+    "rungs": lambda: ladder_rungs(found.DEEP["ladder"], found.DEEP["ladder_answers"], found.questions(found.DEEP)),
+    "wirings": lambda: cast(Figure, ladder_wirings(found.DEEP["ladder"], *found.wirings(found.DEEP))),
 }
 every_figure = pytest.mark.parametrize("name", FIGURES)
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from figures.ablation_tables import DAYS_SAID, HOSTILE, clean, head_ablation, mlp_ablation, questions
 from vitro.figures import Figure, clean_answers, head_effects, mlp_effects
-from vitro.report import Page, Section
+from vitro.report import Page, Section, Sentence
 
 
 def section(name: str, figures: Mapping[str, Figure], numbers: pl.DataFrame) -> Section:
@@ -23,7 +23,7 @@ def section(name: str, figures: Mapping[str, Figure], numbers: pl.DataFrame) -> 
 
 PAGE = Page(
     title="A <b>page</b>",
-    lead=["What </script> came out.", "And more."],
+    lead=[Sentence("What </script> came out.", "heads"), Sentence("And more.")],
     facts=[("model", "tiny"), ("seed", "0")],
     sections=[
         section("clean", {"clean": clean_answers(clean(HOSTILE), questions(HOSTILE), DAYS_SAID)}, clean(HOSTILE)),

@@ -7,7 +7,7 @@ import pytest
 from figures.ablation_tables import DAYS_SAID, HOSTILE, clean, head_ablation, mlp_ablation, questions
 from report.sample import PAGE, section
 from vitro.figures import Figure, clean_answers, head_effects, mlp_effects, to_spec
-from vitro.report import Page, render
+from vitro.report import Page, Sentence, render
 
 
 class Elements(HTMLParser):
@@ -79,7 +79,7 @@ def test_a_specification_is_as_good_as_a_chart() -> None:
 
 
 def test_title_facts_reading_and_commands_are_printed_and_escaped() -> None:
-    html = render(Page("a < b", ["x & y"], [("seed", "<0>")], [section("s", {}, pl.DataFrame())]))
+    html = render(Page("a < b", [Sentence("x & y")], [("seed", "<0>")], [section("s", {}, pl.DataFrame())]))
     for words in ("a &lt; b", "x &amp; y", "&lt;0&gt;", "How to read s.", "vitro.s(model)", "vitro study --only s"):
         assert words in html
 

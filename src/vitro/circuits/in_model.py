@@ -1,7 +1,8 @@
 """Runs lists of circuits within a model, part by part of the prompts, from the wholly ablated run of each."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -49,58 +50,89 @@ class Runs(Protocol):
         """What one circuit changes: after the embedding, and after each layer."""
 
 
-def run_in_model(
-    model: Model,
-    prompts: Prompts,
-    runs: Runs,
-    absent: Constants,
-    read: Read,
-    called: Callable[[int], str],
-    memory: int | None,
-    progress: Progress | None,
-) -> dict[str, Tensor]:
-    """Run distinct circuits within the model, part by part of the prompts. called: what an error calls a circuit.
+@dataclass(frozen=True, eq=False)
+class InModel:
+    """Prompts, and what absent edges carry, ready for any number of lists of circuits within a model.
 
-    Raises what `run_within` does for prompts, constants, values and memory.
+    What all lists start from, the clean and the wholly ablated run, is kept between them where all prompts fit into
+    memory at once.
     """
-    prepared = Prepared.of(model, prompts, memory)
-    prepared = replace(prepared, budget=_with_outputs(model, prepared.budget))
-    absent.check(prepared.prompts)
-    results = Results(len(runs), len(prepared), progress)
-    for part in prepared.parts(lambda tree, _: absent.apart()):
-        ablated = Ablated.of(part.clean, absent, part.prompts.start)
-        most, streams = _sizes(prepared.budget, part, ablated)
-        n_read = prepared.budget.read_out(len(part.clean.tree.finals))
 
-        def work(
-            batch: Sequence[int],
-            part: Part = part,
-            ablated: Ablated | None = ablated,
-            streams: int = streams,
-            n_read: int = n_read,
-        ) -> Values:
-            if ablated is None:
-                resid = part.unedited.resid.repeat(len(batch), 1, 1)
-            else:
-                resid = runs.finals(ablated, batch, streams)
-            parts = [
-                read_checked(read, Finals.everywhere(rows, part.unedited, part.prompts, {}))
-                for rows in resid.split(n_read)
-            ]
-            return {name: torch.cat([values[name] for values in parts]) for name in parts[0]}
+    prepared: Prepared
+    absent: Constants
 
-        for together in runs.batches(most):
-            for batch, values in in_batches(together, len(together), work):
-                results.put(values, batch, part.prompts)
+    @classmethod
+    def of(cls, model: Model, prompts: Prompts, absent: Constants, memory: int | None = None) -> "InModel":
+        """PromptError for prompts that the model cannot be run on, CircuitError for constants that do not fit.
 
-    def begins(circuit: int, prompt: int) -> str | None:
-        clean = alone(model, prepared.prompts[prompt])
-        if (where := clean_begins(clean)) is not None:
-            return f"{where} of the model itself"
-        ablated = Ablated.of(clean, absent, prompt)
-        return None if ablated is None else _begins(ablated, runs, circuit)
+        memory: bytes, as for `sweep`.
 
-    return results.finished(model, begins, called)
+        >>> absent = vitro.circuits.resampled(model, prompts, seed=0)
+        >>> len(InModel.of(model, prompts, absent).prepared)
+        7
+        """
+        prepared = Prepared.of(model, prompts, memory)
+        absent.check(prepared.prompts)
+        return cls(replace(prepared, budget=_with_outputs(model, prepared.budget)), absent)
+
+    @cached_property
+    def _kept(self) -> list[tuple[Part, Ablated | None]]:
+        return []
+
+    def _parts(self) -> Iterator[tuple[Part, Ablated | None]]:
+        """Each part of the prompts with its ablated run; kept where one part is all."""
+        yield from self._kept
+        if self._kept:
+            return
+        for part in self.prepared.parts(lambda tree, _: self.absent.apart()):
+            ablated = Ablated.of(part.clean, self.absent, part.prompts.start)
+            if part.prompts == slice(0, len(self.prepared)):
+                self._kept.append((part, ablated))
+            yield part, ablated
+
+    @torch.inference_mode()
+    def run(
+        self, runs: Runs, read: Read, called: Callable[[int], str], progress: Progress | None = None
+    ) -> dict[str, Tensor]:
+        """Run distinct circuits, part by part of the prompts. called: what an error calls a circuit.
+
+        Raises NotFiniteError and MemoryBudgetError as `run_within` does.
+        """
+        model, prepared = self.prepared.model, self.prepared
+        results = Results(len(runs), len(prepared), progress)
+        for part, ablated in self._parts():
+            most, streams = _sizes(prepared.budget, part, ablated)
+            n_read = prepared.budget.read_out(len(part.clean.tree.finals))
+
+            def work(
+                batch: Sequence[int],
+                part: Part = part,
+                ablated: Ablated | None = ablated,
+                streams: int = streams,
+                n_read: int = n_read,
+            ) -> Values:
+                if ablated is None:
+                    resid = part.unedited.resid.repeat(len(batch), 1, 1)
+                else:
+                    resid = runs.finals(ablated, batch, streams)
+                parts = [
+                    read_checked(read, Finals.everywhere(rows, part.unedited, part.prompts, {}))
+                    for rows in resid.split(n_read)
+                ]
+                return {name: torch.cat([values[name] for values in parts]) for name in parts[0]}
+
+            for together in runs.batches(most):
+                for batch, values in in_batches(together, len(together), work):
+                    results.put(values, batch, part.prompts)
+
+        def begins(circuit: int, prompt: int) -> str | None:
+            clean = alone(model, prepared.prompts[prompt])
+            if (where := clean_begins(clean)) is not None:
+                return f"{where} of the model itself"
+            ablated = Ablated.of(clean, self.absent, prompt)
+            return None if ablated is None else _begins(ablated, runs, circuit)
+
+        return results.finished(model, begins, called)
 
 
 def _with_outputs(model: Model, budget: Budget) -> Budget:

@@ -13,49 +13,38 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitro.circuits.ablated import Ablated, AblatedLayer
-from vitro.circuits.constants import Constants
 from vitro.circuits.graph import Graph
-from vitro.circuits.in_model import run_in_model
+from vitro.circuits.in_model import InModel
 from vitro.circuits.nodes import CircuitError
-from vitro.engine import Progress, Prompts, Read
-from vitro.models import Model
+from vitro.engine import Progress, Read
 
 # How many streams a circuit has in memory at once: its own before and after a part of a block, and what its heads make.
 HELD = 8
 
 
-@torch.inference_mode()
 def run_node_sets(
-    model: Model,
-    prompts: Prompts,
-    inside: Bool[np.ndarray, "circuit source"],
-    absent: Constants,
-    read: Read,
-    *,
-    memory: int | None = None,
-    progress: Progress | None = None,
+    inside: InModel, sets: Bool[np.ndarray, "circuit source"], read: Read, progress: Progress | None = None
 ) -> dict[str, Tensor]:
     """Run circuits that are sets of nodes, with all edges among them, as `run_within` does, but faster.
 
-    inside: the nodes of each circuit, in the order of `Graph.of(model).sources`; the logits are in all of them. All
-    else is as for `run_within` with `Graph.among`, to rounding, and so are the errors.
+    sets: the nodes of each circuit, in the order of `Graph.of(model).sources`; the logits are in all of them. All else
+    is as for `run_within` with `Graph.among`, to rounding, and so are the errors.
     Source: docs/method.md, section 10.
 
-    >>> absent = vitro.circuits.resampled(model, prompts, seed=0)
-    >>> inside = ~np.eye(len(Graph.of(model).sources), dtype=bool)
-    >>> run_node_sets(model, prompts, inside, absent, lambda finals: {"kl": finals.kl})["kl"].shape
+    >>> inside = vitro.circuits.InModel.of(model, prompts, vitro.circuits.resampled(model, prompts, seed=0))
+    >>> sets = ~np.eye(len(Graph.of(model).sources), dtype=bool)
+    >>> run_node_sets(inside, sets, lambda finals: {"kl": finals.kl})["kl"].shape
     torch.Size([16, 7])
     """
-    sources = Graph.of(model).sources
-    if inside.ndim != 2 or inside.dtype != bool or inside.shape[1] != len(sources):
+    graph = Graph.of(inside.prepared.model)
+    if sets.ndim != 2 or sets.dtype != bool or sets.shape[1] != len(graph.sources):
         raise CircuitError(
-            f"sets of nodes are true or false for each of the model's {len(sources)} sources, [circuit, source]; "
-            f"these are {inside.dtype} of shape {inside.shape}"
+            f"sets of nodes are true or false for each of the model's {len(graph.sources)} sources, [circuit, source]; "
+            f"these are {sets.dtype} of shape {sets.shape}"
         )
     # Sorted by the first layers, so that neighbours share them.
-    _, first, number = np.unique(np.packbits(inside, axis=1), axis=0, return_index=True, return_inverse=True)
-    sets = NodeSets(Graph.of(model), inside[first])
-    rows = run_in_model(model, prompts, sets, absent, read, lambda row: f"circuit {first[row]}", memory, progress)
+    _, first, number = np.unique(np.packbits(sets, axis=1), axis=0, return_index=True, return_inverse=True)
+    rows = inside.run(NodeSets(graph, sets[first]), read, lambda row: f"circuit {first[row]}", progress)
     return {name: values[torch.from_numpy(number.reshape(-1))] for name, values in rows.items()}
 
 
@@ -64,10 +53,10 @@ class NodeSets:
     """Distinct sets of nodes, in an order in which neighbours share the first layers."""
 
     graph: Graph
-    inside: Bool[np.ndarray, "circuit source"]
+    sets: Bool[np.ndarray, "circuit source"]
 
     def __len__(self) -> int:
-        return len(self.inside)
+        return len(self.sets)
 
     def batches(self, most: int) -> Iterator[range]:
         """Consecutive circuits that have together at most so many streams, but at least one circuit."""
@@ -76,14 +65,14 @@ class NodeSets:
 
     def finals(self, ablated: Ablated, batch: Sequence[int], streams: int) -> Float[Tensor, "circuit prompt d_model"]:
         """What the logits of each circuit read."""
-        walk = _Walk(ablated, self.graph, self.inside[list(batch)], streams)
+        walk = _Walk(ablated, self.graph, self.sets[list(batch)], streams)
         for _ in walk.layers():
             pass
         return ablated.finals_of(ablated.resid_final[:, None] + walk.change, walk.sent(walk.stream_of))
 
     def layers(self, ablated: Ablated, circuit: int) -> Iterator[Tensor]:
         """What one circuit's streams differ by from the ablated ones: after the embedding, and after each layer."""
-        return _Walk(ablated, self.graph, self.inside[[circuit]], streams=1).layers()
+        return _Walk(ablated, self.graph, self.sets[[circuit]], streams=1).layers()
 
 
 class _Walk:

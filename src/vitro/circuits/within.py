@@ -12,7 +12,7 @@ from vitro.circuits.ablated import Ablated
 from vitro.circuits.constants import Constants
 from vitro.circuits.distinct import Distinct
 from vitro.circuits.graph import Graph
-from vitro.circuits.in_model import run_in_model
+from vitro.circuits.in_model import InModel
 from vitro.circuits.nodes import CircuitError
 from vitro.circuits.within_plan import Plan
 from vitro.circuits.within_walk import Walk
@@ -20,7 +20,6 @@ from vitro.engine import Progress, Prompts, Read
 from vitro.models import Model
 
 
-@torch.inference_mode()
 def run_within(
     model: Model,
     prompts: Prompts,
@@ -50,7 +49,19 @@ def run_within(
     >>> run_within(model, prompts, masks, absent, lambda finals: {"kl": finals.kl})["kl"].shape
     torch.Size([2, 7])
     """
-    graph = Graph.of(model)
+    return run_masks(InModel.of(model, prompts, absent, memory), masks, read, progress)
+
+
+def run_masks(
+    inside: InModel, masks: Bool[np.ndarray, "circuit edge"], read: Read, progress: Progress | None = None
+) -> dict[str, Tensor]:
+    """Run circuits within the model as `run_within` does, on prompts that are ready.
+
+    >>> inside = vitro.circuits.InModel.of(model, prompts, vitro.circuits.resampled(model, prompts, seed=0))
+    >>> run_masks(inside, Graph.of(model).mask([])[None], lambda finals: {"kl": finals.kl})["kl"].shape
+    torch.Size([1, 7])
+    """
+    graph = Graph.of(inside.prepared.model)
     if masks.ndim != 2 or masks.dtype != bool or masks.shape[1] != len(graph):
         raise CircuitError(
             f"masks of circuits are true or false for each of the model's {len(graph)} edges, [circuit, edge]; "
@@ -60,7 +71,7 @@ def run_within(
     # Sorted by the edges into the first layers, so that neighbours share what is computed there.
     _, first, number = np.unique(np.packbits(pruned, axis=1), axis=0, return_index=True, return_inverse=True)
     sets = EdgeSets(Distinct.of(graph, pruned[first]))
-    rows = run_in_model(model, prompts, sets, absent, read, lambda row: f"circuit {first[row]}", memory, progress)
+    rows = inside.run(sets, read, lambda row: f"circuit {first[row]}", progress)
     return {name: values[torch.from_numpy(number.reshape(-1))] for name, values in rows.items()}
 
 

@@ -1,11 +1,12 @@
 """The command line: one file a command, all of them thin. What is slow to import is imported where it is used."""
 
-from vitro.cli import circuit, curve, edges, export, models, report, reproduce, study, successor, tasks
+from vitro.cli import circuit, curve, edges, export, find, models, report, reproduce, study, successor, tasks
 from vitro.cli.start import app, main
 
 # In the order of the help.
 for command in (
     study.study,
+    find.find,
     edges.edges,
     curve.curve,
     export.export,

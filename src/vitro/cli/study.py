@@ -25,23 +25,27 @@ def study(
             metavar="<name>", help="Another measurement too, one that takes minutes: patching, edges, curve, successor."
         ),
     ] = None,
+    no_find: Annotated[
+        bool, typer.Option("--no-find", help="Do not search for the circuit that does the task.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure a task on a model: tables, figures and report.html in a folder. Stopped, it goes on where it was."""
     chosen = task_of(task, options, task_options)
     folder = out or default_folder(chosen.name, model)
 
-    from vitro.experiments import EVERY_STUDY
+    from vitro.experiments import EVERY_STUDY, FIND
     from vitro.study import run_study, summary
 
-    asked = [*EVERY_STUDY, *(also or [])]
+    asked = [*(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *(also or [])]
     measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
     left_out = measured.record.left_out
+    sentences = [sentence.text for sentence in summary(measured)]
     if as_json:
-        said = {"folder": str(folder), "report": str(measured.report), "summary": summary(measured)}
+        said = {"folder": str(folder), "report": str(measured.report), "summary": sentences}
         print_json({**said, "left_out": left_out})
         return
-    for sentence in summary(measured):
+    for sentence in sentences:
         print(sentence)
     for name in also or []:
         if name in left_out:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from vitro.circuits import Constants, Graph
+from vitro.circuits import Constants, Graph, InModel
 from vitro.metrics import Asked, Metric
 from vitro.models import Model
 from vitro.options import IgEndpoints
@@ -42,3 +42,8 @@ class Case:
     def asked(self) -> Asked:
         """What counts as right and wrong, on the model's device."""
         return Asked.of(self.questions, self.model.device)
+
+    @cached_property
+    def within(self) -> InModel:
+        """The prompts, ready for circuits within the model."""
+        return InModel.of(self.model, self.questions.tokens, self.constants, self.memory)

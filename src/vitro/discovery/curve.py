@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vitro.circuits import Graph, run_within
+from vitro.circuits import Graph, run_masks
 from vitro.discovery.case import Case
 from vitro.engine import Finals
 from vitro.errors import VitroError
@@ -156,8 +156,7 @@ def run_curves(
         answers = case.asked[finals.prompts].of_logits(finals)
         return {metric.name: metric.of(answers) for metric in metrics}
 
-    masks, prompts = np.concatenate([ends, *pruned]), case.questions.tokens
-    results = run_within(case.model, prompts, masks, case.constants, read, memory=case.memory, progress=progress)
+    results = run_masks(case.within, np.concatenate([ends, *pruned]), read, progress)
     firsts = np.cumsum([len(ends), *map(len, pruned)])
     curves = {}
     for metric in metrics:

@@ -9,10 +9,11 @@ import polars as pl
 
 from vitro.circuits import INPUT, Circuit, CircuitError, Constant, Constants, Node
 from vitro.circuits.nodes import stream
+from vitro.discovery.asked_circuits import Answered, AskedCircuits
 from vitro.discovery.case import Case
 from vitro.discovery.cuts import FIRST_MLP, Among, by_itself, others_at, pin, upper
+from vitro.discovery.search import OutOfTimeError
 from vitro.discovery.smallest import mended, size, smallest
-from vitro.discovery.trial import Answered, Stopped, Trial
 from vitro.tables import Tables
 
 MILDEST_FIRST: tuple[Constant, ...] = ("counterfactual", "mean", "resample", "random", "zero")
@@ -125,7 +126,7 @@ def ladder(
     if circuit.absent is None:
         raise CircuitError("the ladder begins within the model: the circuit's text must begin with absent: and a kind")
     circuit.check(case.model)
-    trial = Trial(case, {**others, circuit.absent: case.constants}, value_bias)
+    trial = AskedCircuits(case, {**others, circuit.absent: case.constants}, value_bias)
     model, looks_at = trial.clean(circuit.heads)
     (answered,) = trial.run([circuit])
     # From here on: the circuit itself is always measured.
@@ -135,7 +136,7 @@ def ladder(
     try:
         for rung in climb.rungs() if climb.need else ():
             rungs.append(rung)
-    except Stopped:
+    except OutOfTimeError:
         pass
     return Ladder(tuple(rungs), model, climb.need, finished=not trial.stopped)
 
@@ -153,7 +154,7 @@ class _Candidate:
 class _Climb:
     """The way down from one circuit."""
 
-    trial: Trial
+    trial: AskedCircuits
     circuit: Circuit
     looks_at: Mapping[Node, str]
     need: int

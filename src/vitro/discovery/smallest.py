@@ -1,7 +1,7 @@
 """Parts of a circuit in vitro are taken away: what harms, until it answers, and then all that it can do without.
 
 Searches are generators: each yields the circuits that it has to know about, and is sent what they answer
-(`Trial.together`), so that several go on side by side, a list of circuits for all of them.
+(`AskedCircuits.together`), so that several go on side by side, a list of circuits for all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +10,9 @@ from typing import Any
 
 from vitro.circuits import Circuit, Edge, Kind, Node, Pin
 from vitro.circuits.nodes import INPUTS
+from vitro.discovery.asked_circuits import Search
 from vitro.discovery.cuts import less
-from vitro.discovery.trial import Search, Stopped
+from vitro.discovery.search import OutOfTimeError
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def mended(circuit: Circuit, need: int, n_heads: int) -> Search:
     On this way they are taken from it one by one until nothing is left, each time the one without which it answers best
     (`Answered.order`), be it worse than before. Where no circuit on the way answers, it is the best of them.
 
-    >>> trial = vitro.discovery.trial.Trial(case, {}, "excluded")
+    >>> trial = vitro.discovery.asked_circuits.AskedCircuits(case, {}, "excluded")
     >>> circuit = Circuit.wire("input -> a0.h2, a1.h1; a0.h2, a1.h1 -> logits")
     >>> print(*trial.together([mended(circuit, need=7, n_heads=4)]))
     input -> a1.h1
@@ -109,9 +110,9 @@ def smallest(circuit: Circuit, need: int, n_heads: int) -> Search:
     No component can go either so that what read it reads what it read (`stepped_over`). In rounds every single removal
     is run: of components, then, where none can go, of pins, then of edges. Of those after which it still answers, the
     most harmless are made together, as many as can be: two, four, ..., or all. So each round makes `size` smaller.
-    Stopped, it is what is left by then.
+    Out of time, it is what is left by then.
 
-    >>> trial = vitro.discovery.trial.Trial(case, {}, "excluded")
+    >>> trial = vitro.discovery.asked_circuits.AskedCircuits(case, {}, "excluded")
     >>> circuit = Circuit.wire("input -> a0.h2, a1.h1[subject]; a0.h2, a1.h1 -> logits")
     >>> print(*trial.together([smallest(circuit, need=7, n_heads=4)]))
     input -> a1.h1
@@ -120,7 +121,7 @@ def smallest(circuit: Circuit, need: int, n_heads: int) -> Search:
     try:
         while (left := (yield from _round(circuit, need, n_heads))) != circuit:
             circuit = left
-    except Stopped:
+    except OutOfTimeError:
         pass
     return circuit
 

@@ -1,142 +1,179 @@
-"""Circuits asked the questions of a case: the metric, and the rank of the right answer, prompt by prompt."""
+"""What circuits within a model are worth. Each is measured once, however many searches ask for it."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from hashlib import sha256
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+import polars as pl
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vitro.circuits import Circuit, Constant, Constants, Node, run_circuits
+from vitro.circuits import run_masks, run_node_sets
 from vitro.discovery.case import Case
-from vitro.engine import Finals, pattern, sweep
-from vitro.metrics import Answers
+from vitro.discovery.search import OutOfTimeError, Sets, Worth
+from vitro.engine import Finals
 
-LIST = 200
-"""Circuits that are run together: between lists a trial can be stopped."""
+TOGETHER = 64
+"""Circuits that are run at once: so often is the clock looked at, and what was measured kept."""
+ROUNDING = 1e-6
+"""Differences of the metric below this share of it are rounding."""
 
-
-class Stopped(Exception):  # noqa: N818 (it is no error)
-    """The time is over; what has been measured stays."""
+Keep = Callable[[str, Callable[[], Mapping[str, pl.DataFrame]]], Mapping[str, pl.DataFrame]]
+"""Makes the tables of a name, or finds them where an earlier run left them."""
+Run = Callable[[Sets], Mapping[str, Tensor]]
+"""Runs circuits, and reads `metric` and `right` of each prompt."""
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
-    """What a circuit answers.
+class Measured:
+    """What was read of some circuits. right: whether the right answer leads the list, or else all wrong ones."""
 
-    values: the metric. ranks: how many wrong answers of the closed list the right one does not lead, or, where there is
-    no list, how many of the wrong tokens; 0 is right.
-    """
+    metric: Float[np.ndarray, "circuit prompt"]
+    right: Bool[np.ndarray, "circuit prompt"]
 
-    values: Float[np.ndarray, " prompt"]
-    ranks: Int[np.ndarray, " prompt"]
+
+def read_answers(case: Case) -> Callable[[Finals], dict[str, Tensor]]:
+    """Reads the case's metric and whether prompts are answered right (docs/method.md, section 12.1)."""
+
+    def read(finals: Finals) -> dict[str, Tensor]:
+        answers = case.asked[finals.prompts].of_logits(finals)
+        rank = answers.rank_listed() if case.questions.among else answers.rank_wrong()
+        return {"metric": case.metric.of(answers), "right": rank == 0}
+
+    return read
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """The whole model and the wholly ablated run, prompt by prompt: 1 and 0 of faithfulness."""
+
+    model: Float[np.ndarray, " prompt"]
+    empty: Float[np.ndarray, " prompt"]
+    right: Bool[np.ndarray, " prompt"]
+    """Whether the model answers right."""
+
+    @classmethod
+    def of(cls, case: Case) -> "Ends":
+        """Both ends of a case.
+
+        >>> Ends.of(case).model.shape
+        (7,)
+        """
+        graph = case.graph
+        measured = _numbers(
+            run_masks(case.within, np.stack([graph.among(graph.nodes), graph.mask([])]), read_answers(case))
+        )
+        return cls(measured.metric[0], measured.metric[1], measured.right[0])
 
     @property
-    def right(self) -> int:
-        """The number of prompts answered right."""
-        return int((self.ranks == 0).sum())
+    def differ(self) -> bool:
+        """Whether the mean metric differs between them by more than rounding: else nothing can be faithful."""
+        model, empty = float(self.model.mean()), float(self.empty.mean())
+        return abs(model - empty) > ROUNDING * max(abs(model), abs(empty))
+
+    def worth(self, measured: Measured, prompts: Int[np.ndarray, " drawn"] | None = None) -> Worth:
+        """What circuits are worth on all prompts, or on some of them, each as often as it is named."""
+        at = np.arange(len(self.model)) if prompts is None else prompts
+        model, empty = self.model[at].mean(), self.empty[at].mean()
+        f = (measured.metric[:, at].mean(1) - empty) / (model - empty)
+        return Worth(f, measured.right[:, at].sum(1))
+
+
+def _numbers(values: Mapping[str, Tensor]) -> Measured:
+    return Measured(values["metric"].double().numpy(), values["right"].numpy())
+
+
+class Items(Protocol):
+    """Circuits as sets of items: nodes, or edges."""
 
     @property
-    def order(self) -> tuple[int, float]:
-        """More prompts right are better, then a larger mean of the metric; NaN is worse than anything."""
-        mean = float(self.values.mean())
-        return self.right, -np.inf if np.isnan(mean) else mean
+    def names(self) -> tuple[str, ...]:
+        """What each item is called."""
+
+    def run(self, sets: Sets) -> Mapping[str, Tensor]:
+        """What `read_answers` reads of each set."""
 
 
-Search = Generator[Sequence[Circuit], Sequence[Answered], Circuit]
-"""Yields circuits, is sent what they answer, and returns the circuit that it comes to."""
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Heads and MLPs as items: all edges among those of a set, the input and the logits."""
+
+    case: Case
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order of the graph's sources, without the input."""
+        return tuple(map(str, self.case.graph.sources[1:]))
+
+    def run(self, sets: Sets) -> Mapping[str, Tensor]:
+        """What `read_answers` reads of each set."""
+        return run_node_sets(self.case.within, np.insert(sets, 0, True, axis=1), read_answers(self.case))
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Some of the graph's edges as items. numbers: which of them."""
+
+    case: Case
+    numbers: Int[np.ndarray, " item"]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the graph's order."""
+        return tuple(str(self.case.graph.edges[number]) for number in self.numbers)
+
+    def masks(self, sets: Sets) -> Bool[np.ndarray, "set edge"]:
+        """The sets as masks over all edges of the graph."""
+        masks = np.zeros((len(sets), len(self.case.graph)), dtype=bool)
+        masks[:, self.numbers] = sets
+        return masks
+
+    def run(self, sets: Sets) -> Mapping[str, Tensor]:
+        """What `read_answers` reads of each set."""
+        return run_masks(self.case.within, self.masks(sets), read_answers(self.case))
+
+
+def without_keeping(name: str, make: Callable[[], Mapping[str, pl.DataFrame]]) -> Mapping[str, pl.DataFrame]:
+    """Makes the tables and keeps nothing."""
+    return make()
 
 
 @dataclass(eq=False)
-class Trial:
-    """Runs circuits on the prompts of a case; none is run twice.
+class Trials:
+    """Measures sets of items, each once. until: a time of `time.monotonic` at which `OutOfTimeError` is raised.
 
-    constants: what components at a constant put out and absent edges carry, by kind. stop: asked before every list;
-    True ends the trial (`Stopped`).
+    keep: where results are kept between runs, under `name` and what was measured.
     """
 
-    case: Case
-    constants: Mapping[Constant, Constants]
-    value_bias: Literal["excluded", "included"]
-    stop: Callable[[], bool] = lambda: False
-    known: dict[Circuit, Answered] = field(default_factory=dict)
-    stopped: bool = False
+    items: Items
+    name: str = "trials"
+    keep: Keep = without_keeping
+    until: float = np.inf
+    known: dict[bytes, tuple[Float[np.ndarray, " prompt"], Bool[np.ndarray, " prompt"]]] = field(default_factory=dict)
 
-    def run(self, circuits: Sequence[Circuit]) -> list[Answered]:
-        """What each of them answers; those that are new are run in lists, in which what they share is run once."""
-        new = [circuit for circuit in dict.fromkeys(circuits) if circuit not in self.known]
-        for first in range(0, len(new), LIST):
-            if self.stop():
-                self.stopped = True
-                raise Stopped
-            together = new[first : first + LIST]
-            read = run_circuits(
-                self.case.model,
-                self.case.questions.tokens,
-                together,
-                self._read,
-                marks=self.case.questions.marks,
-                constants=self.constants,
-                value_bias=self.value_bias,
-                memory=self.case.memory,
-            )
-            answers = zip(read["value"].double().numpy(), read["rank"].numpy(), strict=True)
-            self.known.update(zip(together, (Answered(*answer) for answer in answers), strict=True))
-        return [self.known[circuit] for circuit in circuits]
+    def __call__(self, sets: Sets) -> Measured:
+        """What each set gives, prompt by prompt."""
+        keys = [row.tobytes() for row in np.packbits(sets, axis=1)]
+        # Sorted, so that circuits that begin alike are run together.
+        new = sorted({key: row for row, key in enumerate(keys) if key not in self.known}.items())
+        for start in range(0, len(new), TOGETHER):
+            chunk = new[start : start + TOGETHER]
+            measured = self._kept(sets[[row for _, row in chunk]])
+            rows = zip(measured.metric, measured.right, strict=True)
+            self.known |= {key: values for (key, _), values in zip(chunk, rows, strict=True)}
+        metric, right = zip(*(self.known[key] for key in keys), strict=True)
+        return Measured(np.stack(metric), np.stack(right))
 
-    def together(self, searches: Sequence[Search]) -> list[Circuit]:
-        """What searches come to that go on side by side: what they ask about is run in one list.
+    def _kept(self, sets: Sets) -> Measured:
+        def make() -> dict[str, pl.DataFrame]:
+            if time.monotonic() >= self.until:
+                raise OutOfTimeError
+            measured = _numbers(self.items.run(sets))
+            return {"metric": pl.DataFrame(measured.metric), "right": pl.DataFrame(measured.right)}
 
-        Stopped, each is thrown so, and may return what it has by then.
-        """
-        asked = {search: next(search) for search in searches}
-        results: dict[Search, Circuit] = {}
-        while asked:
-            try:
-                self.run([circuit for circuits in asked.values() for circuit in circuits])
-            except Stopped as stopped:
-                for search in asked:
-                    try:
-                        search.throw(stopped)
-                    except StopIteration as end:
-                        results[search] = end.value
-                break
-            for search, circuits in list(asked.items()):
-                try:
-                    asked[search] = search.send([self.known[circuit] for circuit in circuits])
-                except StopIteration as end:
-                    results[search] = end.value
-                    del asked[search]
-        return [results[search] for search in searches]
-
-    def clean(self, heads: Sequence[Node]) -> tuple[Answered, dict[Node, str]]:
-        """What the model itself answers, and the mark that each head attends to most from the final streams.
-
-        Of marks at the same place the first counts; the mean over prompts decides.
-        """
-        questions = self.case.questions
-        sites = {head: pattern(head.layer, head.head) for head in heads}
-
-        def read(finals: Finals) -> dict[str, Tensor]:
-            return self._read(finals) | {str(head): finals.attention[site] for head, site in sites.items()}
-
-        values = sweep(
-            self.case.model, questions.tokens, [()], read, watch=list(sites.values()), memory=self.case.memory
-        )
-        prompts, marked = np.arange(len(questions)), questions.marked
-        most = {}
-        for head in heads:
-            weights = values[str(head)][0].float().numpy()
-            most[head] = max(marked, key=lambda at: float(weights[prompts, np.array(at)].mean()))
-        answered = Answered(values["value"][0].double().numpy(), values["rank"][0].numpy())
-        return answered, {head: marked[at] for head, at in most.items()}
-
-    def _read(self, finals: Finals) -> dict[str, Tensor]:
-        answers = self.case.asked[finals.prompts].of_logits(finals)
-        return {"value": self.case.metric.of(answers), "rank": ranks(answers)}
-
-
-def ranks(answers: Answers) -> Int[Tensor, "*row prompt"]:
-    """How many of the answers listed, or else of the wrong tokens, the right one is not above; 0 is right."""
-    return answers.rank_listed() if len(answers.asked.listed) else answers.rank_wrong()
+        digest = sha256(np.packbits(sets, axis=1).tobytes()).hexdigest()[:24]
+        tables = self.keep(f"{self.name}-{digest}", make)
+        return Measured(tables["metric"].to_numpy(), tables["right"].to_numpy())

@@ -15,6 +15,7 @@ from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_sco
 from vitro.experiments.edges import ablate_edges
 from vitro.experiments.edges_agreement import EDGES_AGREEMENT, compare_scores
 from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.find import FIND, find
 from vitro.experiments.head_ablation import HEAD_ABLATION, ablate_heads
 from vitro.experiments.head_lens import HEAD_LENS, head_lens
 from vitro.experiments.judged_circuit import JUDGED_CIRCUIT, judge
@@ -53,6 +54,7 @@ EXPERIMENTS = {
         KEEP_CURVE,
         CIRCUITS,
         JUDGED_CIRCUIT,
+        FIND,
         PATCHING,
         *SCORE_EXPERIMENTS.values(),
         EDGES_AGREEMENT,
@@ -71,6 +73,7 @@ EVERY_STUDY = tuple(name for name, experiment in EXPERIMENTS.items() if experime
 __all__ = [
     "EVERY_STUDY",
     "EXPERIMENTS",
+    "FIND",
     "SCORE_EXPERIMENTS",
     "Experiment",
     "Measurement",
@@ -92,6 +95,7 @@ __all__ = [
     "direct_attribution",
     "edge_case",
     "edge_scores",
+    "find",
     "head_lens",
     "head_tokens",
     "in_vitro",

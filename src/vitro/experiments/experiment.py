@@ -63,6 +63,8 @@ class Experiment:
     beside: tuple["Experiment", ...] = ()
     """Those that it compares, as many of them as are measured; it is made anew when one more is. Its figures and
     numbers then also get the table `seconds` (experiment, seconds): what each took."""
+    finished: Callable[[Tables], bool] = lambda tables: True
+    """Whether there was time for all of it; else it goes on where it is asked for again."""
     asks: tuple[Asks, ...] = ()
     """What it requires of a task (see `LACKS`)."""
 

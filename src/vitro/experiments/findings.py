@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vitro.experiments.experiment import Experiment
+from vitro.report import Sentence
 from vitro.tables import RARE, Tables, luck, varies
 
 
@@ -21,8 +22,8 @@ def does_task(tables: Tables) -> bool:
     return len(clean) in (right, tops) or luck(right, len(clean), by_chance) <= RARE
 
 
-def findings(done: Sequence[Experiment], tables: Tables) -> list[str]:
-    """A sentence for each experiment that has one; if the model does not do the task, only that."""
+def findings(done: Sequence[Experiment], tables: Tables) -> list[Sentence]:
+    """A sentence for each experiment that has one, with its section; if the model does not do the task, only that."""
     if "clean" in tables and not does_task(tables):
         clean = tables["clean"]
         right, prob = (clean["answer_rank"] == 0).sum(), clean["answer_prob"].to_numpy().mean()
@@ -31,8 +32,13 @@ def findings(done: Sequence[Experiment], tables: Tables) -> list[str]:
             ("", "chance among the answers") if varies(tables) else (f" and right is above wrong in {first}", "chance")
         )
         return [
-            f"The model does not do this task: its top token is the answer in {right} of {len(clean)} prompts{above}, "
-            f"no more than {chance} would give (mean answer probability {prob:.2g}).",
-            "So the tables and figures describe what was measured, and say nothing of how the model does the task.",
+            Sentence(
+                f"The model does not do this task: its top token is the answer in {right} of {len(clean)} prompts"
+                f"{above}, no more than {chance} would give (mean answer probability {prob:.2g}).",
+                "clean",
+            ),
+            Sentence(
+                "So the tables and figures describe what was measured, and say nothing of how the model does the task."
+            ),
         ]
-    return [sentence for experiment in done if (sentence := experiment.summary(tables))]
+    return [Sentence(sentence, experiment.name) for experiment in done if (sentence := experiment.summary(tables))]

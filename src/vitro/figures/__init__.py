@@ -11,13 +11,17 @@ from vitro.figures.direct import direct_heads, direct_layers
 from vitro.figures.edge_curves import edge_curves
 from vitro.figures.edges import EDGE_NAME, edge_agreement, strongest_edges
 from vitro.figures.final_attention import circuit_attention, final_attention
+from vitro.figures.found_circuit import found_circuit
 from vitro.figures.head_effects import head_effects
 from vitro.figures.head_lens import head_lens
+from vitro.figures.ladder import ladder_rungs
+from vitro.figures.ladder_wirings import ladder_wirings
 from vitro.figures.layer_lens import layer_lens
 from vitro.figures.mlp_effects import mlp_effects
 from vitro.figures.mlp_local import mlp_local
 from vitro.figures.patching import patching_heatmaps
 from vitro.figures.pins import pins
+from vitro.figures.search_steps import search_steps
 from vitro.figures.spec import Figure, Spec, to_json, to_spec, to_svg
 from vitro.figures.steering import steering
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
@@ -42,10 +46,13 @@ __all__ = [
     "edge_curves",
     "eigenvalue_figure",
     "final_attention",
+    "found_circuit",
     "head_effects",
     "head_lens",
     "head_top_tokens",
     "keep_curve",
+    "ladder_rungs",
+    "ladder_wirings",
     "layer_lens",
     "layer_top_tokens",
     "minimality_figure",
@@ -55,6 +62,7 @@ __all__ = [
     "pins",
     "random_circuits_figure",
     "readable",
+    "search_steps",
     "steering",
     "stream_top_tokens",
     "strongest_edges",

@@ -141,8 +141,8 @@ def _size(row: Mapping[str, Any], ports: Mapping[str, float]) -> Size:
 
 def _curve_rows(page: Page, grey: Container[str]) -> alt.InlineData:
     rows = [
-        (piece, point, *at, _line_color(source, grey))
-        for piece, (source, points) in enumerate(page.curves)
+        (piece, point, *at, _line_color(arrows[0].source, grey))
+        for piece, (arrows, points) in enumerate(page.curves)
         for point, at in enumerate(points)
     ]
     return values(pl.DataFrame(rows, schema=["piece", "point", "x", "y", "color"], orient="row"))

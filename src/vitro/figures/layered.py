@@ -2,7 +2,7 @@
 
 from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from itertools import pairwise
@@ -14,8 +14,8 @@ _ORDERS, _PULLS = 24, 200
 _BOX_GAP, _LANE_GAP = 24.0, 18.0
 """Pixels between two boxes above each other, and between a box or a lane and a lane."""
 
-_GAP, _WIDEST_GAP = 56.0, 130.0
-"""Pixels between two columns: more where arrows climb far."""
+GAPS = (56.0, 130.0)
+"""Pixels between two columns, at least and at most: more where arrows climb far."""
 
 _CURVE = 14
 """Points of a curve."""
@@ -49,8 +49,8 @@ class Page:
     middles: Mapping[str, Point]
     sizes: Mapping[str, Size]
     """The boxes as drawn: those of a column are equally wide."""
-    curves: Sequence[tuple[str, Sequence[Point]]]
-    """The source and the points of each piece of an arrow; arrows of one source share theirs as far as they can."""
+    curves: Sequence[tuple[Sequence[Arrow], Sequence[Point]]]
+    """Pieces of arrows: those that share it, which are of one source, and its points."""
     tips: Sequence[tuple[Arrow, Point]]
     """Where the arrows end."""
 
@@ -64,15 +64,23 @@ class _Item:
     lane: bool
 
 
-def place(boxes: Mapping[str, Size], arrows: Sequence[Arrow], tip: float = 0.0) -> Page:
+def place(
+    boxes: Mapping[str, Size],
+    arrows: Sequence[Arrow],
+    tip: float = 0.0,
+    column: Mapping[str, int] | None = None,
+    gaps: tuple[float, float] = GAPS,
+) -> Page:
     """A page for boxes and their arrows; boxes are given from top to bottom, which decides where nothing else does.
 
-    A box stands in the column after the last box that it reads; a box that reads nothing stands in the column before
-    its first reader. An arrow that skips a column passes it in a lane of its own (Sugiyama et al. 1981: order by the
-    mean of the neighbours, keep the order with the fewest crossings; then heights by least squares in that order). tip:
-    pixels of an arrow's head, at which its curve ends.
+    column: of each box, to the right of those that it reads. Where it is not given, a box stands in the column after
+    the last box that it reads, and a box that reads nothing in the column before its first reader.
+
+    An arrow that skips a column passes it in a lane of its own (Sugiyama et al. 1981: order by the mean of the
+    neighbours, keep the order with the fewest crossings; then heights by least squares in that order). tip: pixels of
+    an arrow's head, at which its curve ends.
     """
-    column = _columns(boxes, arrows)
+    column = _columns(boxes, arrows) if column is None else column
     lanes, links = _links(arrows, column)
     items: list[list[_Item]] = [[] for _ in range(max(column.values(), default=0) + 1)]
     for item in [*(_Item(name, column[name], False) for name in boxes), *lanes]:
@@ -82,7 +90,23 @@ def place(boxes: Mapping[str, Size], arrows: Sequence[Arrow], tip: float = 0.0) 
         members.sort(key=lambda item: ranks[item.name])
     items = _ordered(items, links, boxes)
     height = _heights(items, links, boxes)
-    return _drawn(items, links, height, boxes, arrows, tip)
+    return _drawn(items, links, height, boxes, arrows, tip, gaps)
+
+
+def upwards(page: Page) -> Page:
+    """A page turned so that its arrows rise: its boxes are placed with width and height exchanged."""
+
+    def turned(point: Point) -> Point:
+        return point[1], page.width - point[0]
+
+    return Page(
+        width=page.height,
+        height=page.width,
+        middles={name: turned(point) for name, point in page.middles.items()},
+        sizes={name: Size(size.height, size.width) for name, size in page.sizes.items()},
+        curves=[(arrows, list(map(turned, points))) for arrows, points in page.curves],
+        tips=[(arrow, turned(point)) for arrow, point in page.tips],
+    )
 
 
 def _columns(boxes: Iterable[str], arrows: Sequence[Arrow]) -> dict[str, int]:
@@ -103,22 +127,25 @@ _Link = tuple[_Item, _Item, float]
 """Two neighbours of an arrow's way, and its port at the right one."""
 
 
-def _links(arrows: Sequence[Arrow], column: Mapping[str, int]) -> tuple[list[_Item], list[_Link]]:
-    """The lanes, and the links between neighbouring columns; arrows of one source share a lane as far as they can."""
+def _links(arrows: Sequence[Arrow], column: Mapping[str, int]) -> tuple[list[_Item], dict[_Link, list[Arrow]]]:
+    """The lanes, and the links between neighbouring columns, each with the arrows that take it.
+
+    Arrows of one source share a lane as far as they can.
+    """
     lanes: dict[_Item, None] = {}
-    links: dict[_Link, None] = {}
+    links: dict[_Link, list[Arrow]] = defaultdict(list)
     for arrow in arrows:
         before = _Item(arrow.source, column[arrow.source], False)
         for at in range(before.column + 1, column[arrow.reader]):
             lane = _Item(arrow.source, at, True)
             lanes[lane] = None
-            links[before, lane, 0.0] = None
+            links[before, lane, 0.0].append(arrow)
             before = lane
-        links[before, _Item(arrow.reader, column[arrow.reader], False), arrow.port] = None
-    return list(lanes), list(links)
+        links[before, _Item(arrow.reader, column[arrow.reader], False), arrow.port].append(arrow)
+    return list(lanes), links
 
 
-def _ordered(items: list[list[_Item]], links: Sequence[_Link], boxes: Mapping[str, Size]) -> list[list[_Item]]:
+def _ordered(items: list[list[_Item]], links: Collection[_Link], boxes: Mapping[str, Size]) -> list[list[_Item]]:
     """The order within each column with the fewest crossings among those that sweeps to and fro try."""
     best, fewest = items, _crossings(items, links)
     for sweep in range(_ORDERS):
@@ -140,7 +167,7 @@ def _ordered(items: list[list[_Item]], links: Sequence[_Link], boxes: Mapping[st
     return best
 
 
-def _crossings(items: Sequence[Sequence[_Item]], links: Sequence[_Link]) -> int:
+def _crossings(items: Sequence[Sequence[_Item]], links: Collection[_Link]) -> int:
     """How many pairs of links cross: inversions, column by column."""
     rank = {item: number for members in items for number, item in enumerate(members)}
     ends: dict[_Item, list[tuple[int, float]]] = defaultdict(list)
@@ -166,7 +193,9 @@ def _stacked(items: Sequence[Sequence[_Item]], boxes: Mapping[str, Size]) -> dic
     return height
 
 
-def _heights(items: Sequence[Sequence[_Item]], links: Sequence[_Link], boxes: Mapping[str, Size]) -> dict[_Item, float]:
+def _heights(
+    items: Sequence[Sequence[_Item]], links: Collection[_Link], boxes: Mapping[str, Size]
+) -> dict[_Item, float]:
     """Heights near the mean of each item's neighbours, in the given order and with the gaps kept."""
     beside: dict[_Item, list[tuple[_Item, float, float]]] = defaultdict(list)
     for left, right, port in links:
@@ -214,11 +243,12 @@ def _kept_apart(wanted: Sequence[float], pull: Sequence[float], offsets: Sequenc
 
 def _drawn(
     items: Sequence[Sequence[_Item]],
-    links: Sequence[_Link],
+    links: Mapping[_Link, Sequence[Arrow]],
     height: Mapping[_Item, float],
     boxes: Mapping[str, Size],
     arrows: Sequence[Arrow],
     tip: float,
+    gaps: tuple[float, float],
 ) -> Page:
     """The page: columns side by side, and curves that leave and arrive level."""
     widths = [max((boxes[item.name].width for item in members if not item.lane), default=0.0) for members in items]
@@ -227,12 +257,12 @@ def _drawn(
         climbs[left.column] = max(climbs[left.column], abs(height[right] + port - height[left]))
     lefts = [0.0]
     for width, climb in zip(widths[:-1], climbs, strict=False):
-        lefts.append(lefts[-1] + width + min(_WIDEST_GAP, max(_GAP, 0.5 * climb)))
+        lefts.append(lefts[-1] + width + min(gaps[1], max(gaps[0], 0.5 * climb)))
     reach = {item: 0.0 if item.lane else boxes[item.name].height / 2 for item in height}
     top = min(height[item] - reach[item] for item in height)
     level = {item: value - top for item, value in height.items()}
     curves, tips = [], {}
-    for left, right, port in links:
+    for (left, right, port), taken_by in links.items():
         start = (lefts[left.column] + widths[left.column], level[left])
         end = (lefts[right.column] - (0.0 if right.lane else tip), level[right] + port)
         points = _curve(start, end)
@@ -240,7 +270,7 @@ def _drawn(
             points.append((lefts[right.column] + widths[right.column], level[right]))
         else:
             tips[left.name, right.name, port] = (lefts[right.column], level[right] + port)
-        curves.append((left.name, points))
+        curves.append((taken_by, points))
     return Page(
         width=lefts[-1] + widths[-1],
         height=max(level[item] + reach[item] for item in level),

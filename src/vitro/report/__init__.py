@@ -1,6 +1,19 @@
 """The report: one HTML page that works offline, made from tables and figures, never from a model."""
 
+from vitro.report.found import found_head
 from vitro.report.numbers import number, table
-from vitro.report.page import GENERATOR, Page, Section, render
+from vitro.report.page import GENERATOR, Condition, Head, Number, Page, Section, Sentence, render
 
-__all__ = ["GENERATOR", "Page", "Section", "number", "render", "table"]
+__all__ = [
+    "GENERATOR",
+    "Condition",
+    "Head",
+    "Number",
+    "Page",
+    "Section",
+    "Sentence",
+    "found_head",
+    "number",
+    "render",
+    "table",
+]

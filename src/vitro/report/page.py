@@ -36,24 +36,74 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Sentence:
+    """A sentence and where on the page it is shown how it was got.
+
+    at: the name of a section, or `figure-x` for the figure `x` of one; empty where all of the page shows it.
+    """
+
+    text: str
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number for the top of a page, as text, with what it counts and where it comes from (as in `Sentence`)."""
+
+    value: str
+    label: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on an answer, in a line; holds: None where it is only reported. at: as in `Sentence`."""
+
+    text: str
+    holds: bool | None
+    at: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a page opens with where its question has an answer: the answer, its drawing, and how sure it is.
+
+    figure: the name of a figure of one of the sections, which is drawn here and not there. depth: how far the answer
+    can be taken out of the model.
+    """
+
+    answer: str
+    figure: str
+    numbers: Sequence[Number]
+    conditions: Sequence[Condition]
+    depth: Sentence | None = None
+
+
+@dataclass(frozen=True)
 class Page:
-    """A report: its sections, and the facts (name, value) that are needed to make it again."""
+    """A report: question and answer, findings, sections, and at the end how it was made."""
 
     title: str
-    lead: Sequence[str]
+    lead: Sequence[Sentence]
     """The findings, a sentence each."""
     facts: Sequence[tuple[str, str]]
+    """What is needed to make it again, as (name, value)."""
     sections: Sequence[Section]
     left_out: Sequence[str] = ()
     """What was not measured, and why."""
     asked: str = ""
     """What was asked of the model, in a sentence or two."""
+    head: Head | None = None
 
 
 def render(page: Page) -> str:
-    """The page as HTML that loads nothing from the network; equal pages give equal bytes."""
+    """The page as HTML that loads nothing from the network; equal pages give equal bytes.
+
+    ValueError where two sections or two figures have one name, or something leads to a place that is not there.
+    """
     _refuse_twins([section.name for section in page.sections], "sections")
     _refuse_twins([name for section in page.sections for name in section.figures], "figures")
+    _refuse_dead_ends(page)
     library, drawing = _library(), _asset("draw.js")
     template = _environment().get_template("page.html.jinja")
     return template.render(
@@ -73,6 +123,17 @@ def _refuse_twins(names: Sequence[str], kind: str) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise ValueError(f"two {kind} of one page are called {twins[0]!r}")
+
+
+def _refuse_dead_ends(page: Page) -> None:
+    figures = [f"figure-{name}" for section in page.sections for name in section.figures]
+    places = {"", *(section.name for section in page.sections), *figures}
+    ends = [sentence.at for sentence in page.lead]
+    if head := page.head:
+        ends += [f"figure-{head.figure}", *(number.at for number in head.numbers)]
+        ends += [*(condition.at for condition in head.conditions), head.depth.at if head.depth else ""]
+    if dead := sorted(set(ends) - places):
+        raise ValueError(f"the page leads to {dead[0]!r}, which is not on it")
 
 
 @functools.cache

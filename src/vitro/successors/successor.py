@@ -16,7 +16,7 @@ from vitro.figures import Figure, to_svg
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.heads import Head
 from vitro.models import Model
-from vitro.report import Page, Section, render
+from vitro.report import Page, Section, Sentence, render
 from vitro.successors.modes import modes_of
 from vitro.successors.rotation import singular_values, steps, turns
 from vitro.successors.scores import head_table, head_words, score_table
@@ -264,4 +264,4 @@ def page(result: Successors, command: str, top: int = 10) -> str:
             ),
         ]
     facts = [("Model", result.model), ("Seed", str(result.seed)), *(("Left out", note) for note in result.notes)]
-    return render(Page("Successor heads", [result.summary()], facts, sections))
+    return render(Page("Successor heads", [Sentence(result.summary())], facts, sections))

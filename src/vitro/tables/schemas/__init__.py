@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import polars as pl
 
 from vitro.tables.schema import Schema, by_name
-from vitro.tables.schemas import asked, circuits, curve, edges, living, patching, successors
+from vitro.tables.schemas import asked, circuits, curve, edges, find, living, patching, successors
 from vitro.tables.schemas.edges import SCORE_TABLES as SCORE_TABLES
 
 SCHEMAS: Mapping[str, Schema] = by_name(
     (
         *asked.SCHEMAS,
+        *find.SCHEMAS,
         *living.SCHEMAS,
         *circuits.SCHEMAS,
         *patching.SCHEMAS,

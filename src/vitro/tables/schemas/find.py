@@ -3,7 +3,6 @@
 from vitro.tables.columns import PROMPT
 from vitro.tables.schema import Schema, text, truth, value, whole
 
-COMMAND = "find"
 _COMPONENT = text("component", "a node (a9.h1, m0) or an edge (a0.h1->a9.h1<v>)")
 
 SCHEMAS = (
@@ -27,9 +26,9 @@ SCHEMAS = (
             whole("right_model", "prompts, of these, that the model answers right"),
             whole("right_circuit", "prompts, of these, that the circuit answers right"),
             whole("measured", "circuits that the search ran"),
+            truth("finished", "whether there was time for all; else the same command goes on"),
             value("seconds", "that the search took", "s"),
         ),
-        COMMAND,
     ),
     Schema(
         "find_nodes",
@@ -44,7 +43,6 @@ SCHEMAS = (
             text("attends_to", "of a head: the mark that it attends to most, on average over prompts", nullable=True),
             value("attention", "its weight there", nullable=True),
         ),
-        COMMAND,
     ),
     Schema(
         "find_edges",
@@ -60,7 +58,6 @@ SCHEMAS = (
                 nullable=True,
             ),
         ),
-        COMMAND,
     ),
     Schema(
         "search",
@@ -75,9 +72,8 @@ SCHEMAS = (
             whole("left", "components of this level in the circuit after the step"),
             value("faithfulness", "of the circuit after the step"),
             whole("right", "prompts that the circuit after the step answers right"),
-            whole("measured", "circuits run by then"),
+            whole("measured", "circuits tried by then"),
         ),
-        COMMAND,
     ),
     Schema(
         "verdict",
@@ -92,7 +88,6 @@ SCHEMAS = (
             truth("holds", "whether it is; null where it is only reported", nullable=True),
             text("reading", "the result in a sentence"),
         ),
-        COMMAND,
     ),
     Schema(
         "ladder",
@@ -108,7 +103,6 @@ SCHEMAS = (
             whole("model_right", "prompts that the model answers right"),
             truth("kept", "whether it still answers as many as it has to, so that the next rung stands on it"),
         ),
-        COMMAND,
     ),
     Schema(
         "ladder_answers",
@@ -120,6 +114,5 @@ SCHEMAS = (
             value("value", "the metric"),
             whole("rank", "the answer's rank among the answers or beside the wrong ones; 0 is right"),
         ),
-        COMMAND,
     ),
 )

@@ -1,0 +1,78 @@
+"""The head of a study's page: what its search found, in words."""
+
+import polars as pl
+
+from vitro.report.page import Condition, Head, Number, Sentence
+from vitro.tables import Tables
+from vitro.tables.quantities import QUANTITIES
+
+SECTION = "find"
+"""The section of the search, with the figures `found_circuit`, `search_steps` and `ladder`."""
+HELD_OUT = "held_out"
+"""The condition of table `verdict` that is faithfulness on held-out prompts."""
+
+
+def found_head(tables: Tables) -> Head:
+    """Question answered, or not: the tables `find`, `verdict` and `ladder` in the words that open a page.
+
+    Where a condition fails, the answer says so first.
+    """
+    return Head(
+        answer=_answer(tables),
+        figure="found_circuit",
+        numbers=_numbers(tables),
+        conditions=[
+            Condition(row["reading"], row["holds"], SECTION) for row in tables["verdict"].iter_rows(named=True)
+        ],
+        depth=_depth(tables),
+    )
+
+
+def _answer(tables: Tables) -> str:
+    search = tables["find"].row(0, named=True)
+    parts = "1 head or MLP" if search["nodes"] == 1 else f"{search['nodes']} heads and MLPs"
+    if search["found"]:
+        right = f"{search['right_circuit']} of {search['searched']} prompts right, the model {search['right_model']}"
+        return f"Found: {parts}. With all else in the model ablated ({search['method']}) they answer {right}."
+    wanted = tables["verdict"].drop_nulls("holds")
+    failing = wanted.filter(~pl.col("holds"))["reading"].to_list()
+    if search["nodes"] == 0 or not failing:
+        return f"Not found. {search['why'] or ''}".strip()
+    fail = f"{len(failing)} of {len(wanted)} conditions {'fails' if len(failing) == 1 else 'fail'}"
+    return f"Not found: the search came to {parts}, but {fail}. {failing[0]}"
+
+
+def _numbers(tables: Tables) -> list[Number]:
+    """How small, how faithful and how right the circuit is."""
+    search = tables["find"].row(0, named=True)
+    quantity = QUANTITIES[search["metric"]].short
+    proved = ", of which none can go" if search["minimal"] else ", not proved to be the fewest"
+    held_out = tables["verdict"].filter(condition=HELD_OUT).drop_nulls("value").to_dicts()
+    value, where, at = search["faithfulness"], f"the {search['searched']} prompts searched on", "figure-search_steps"
+    if held_out:
+        value, where, at = held_out[0]["value"], "prompts held out", SECTION
+        if held_out[0]["low"] is not None:
+            where += f" ({held_out[0]['low']:.2f} to {held_out[0]['high']:.2f})"
+    return [
+        Number(str(search["nodes"]), f"heads and MLPs with {search['edges']} edges{proved}", "figure-search_steps"),
+        Number(f"{value:.2f}", f"of the model's {quantity} kept on {where}", at),
+        Number(
+            f"{search['right_circuit']} of {search['searched']}",
+            f"prompts answered right by the circuit, {search['right_model']} by the model",
+            SECTION,
+        ),
+    ]
+
+
+def _depth(tables: Tables) -> Sentence | None:
+    """How far the circuit could be taken out of the model."""
+    kept = tables["ladder"].filter("kept").sort("rung").to_dicts()
+    if not kept:
+        return None
+    last, rungs = kept[-1], tables["ladder"].height
+    size = "1 component" if last["nodes"] == 1 else f"{last['nodes']} components"
+    return Sentence(
+        f"{len(kept)} of {rungs} rungs hold. The last of them, {last['name']}, answers {last['right']} prompts right "
+        f"with {size} and {last['edges']} edges (the model: {last['model_right']}).",
+        "figure-ladder",
+    )
