@@ -71,8 +71,9 @@ def run_asked(found: Found, case: Case, finder: Finder, name: str) -> Asked:
     >>> abs(run_asked(found, case, finder, "again").f - found.f) < 1e-5
     True
     """
-    trials = Trials(Edges(case, np.flatnonzero(found.mask)), name, finder.keep, finder.until)
-    circuit = trials(np.ones((1, int(found.mask.sum())), dtype=bool))
+    # Over all edges, so that what is kept is kept under the circuit itself.
+    trials = Trials(Edges(case, np.arange(len(case.graph))), name, finder.keep, finder.until)
+    circuit = trials(found.mask[None])
     return Asked(Ends.of(case), circuit, case.questions.groups)
 
 
