@@ -144,7 +144,7 @@ def test_of_redundant_heads_a_search_that_avoids_the_first_gives_the_second(seed
     finder = finder_of(planted, in_turn(planted, seed))
     condition = second(finder.nodes, finder.nodes().inside, TAU)
     assert not condition.holds
-    assert "another circuit as good: 1 nodes, 0 of them its own" in condition.reading
+    assert "another circuit as good: 1 node, 0 of them its own" in condition.reading
 
 
 @pytest.mark.parametrize("seed", SEEDS)
