@@ -86,6 +86,9 @@ class Finder:
     def _worth(
         self, trials: Trials, sets: Bool[np.ndarray, "set item"], prompts: Int[np.ndarray, " drawn"] | None = None
     ) -> Worth:
+        if not len(sets):
+            # Where all that is to be avoided is gone already.
+            return Worth(np.zeros(0), np.zeros(0, dtype=int))
         return self.ends.worth(trials(sets), prompts)
 
     def find(self, level: Level = "edge") -> Found:
@@ -131,7 +134,7 @@ class Finder:
                     node_costs=np.full(len(nodes), np.nan),
                     edge_costs=outcome.costs[mask[items.numbers]],
                     minimal=False,
-                    steps=(*found.steps, *_named("edge", items, outcome)),
+                    steps=(*found.steps, *_named("edge", items, outcome, before)),
                     measured=before + len(trials.known),
                 )
                 if not outcome.minimal:
@@ -148,12 +151,16 @@ class Finder:
                 gone = int(np.where(can_go, worth.f, -np.inf).argmax())
                 start = without[gone]
                 cost, f, right = float(found.node_costs[gone]), float(worth.f[gone]), int(worth.right[gone])
-                dropped = Step("dropped", (gone,), (cost,), len(nodes) - 1, f, right, len(trials.known))
+                dropped = Step("dropped", (gone,), (cost,), len(nodes) - 1, f, right, found.measured)
                 found = replace(found, steps=(*found.steps, Named("node", (str(found.nodes[gone]),), dropped)))
         except OutOfTimeError:
             return found
 
 
-def _named(level: Level, items: Items, outcome: Outcome) -> tuple[Named, ...]:
+def _named(level: Level, items: Items, outcome: Outcome, before: int = 0) -> tuple[Named, ...]:
+    """The steps with the names of their items. before: circuits that were tried before the search began."""
     names = items.names
-    return tuple(Named(level, tuple(names[item] for item in step.items), step) for step in outcome.steps)
+    return tuple(
+        Named(level, tuple(names[item] for item in step.items), replace(step, tried=before + step.tried))
+        for step in outcome.steps
+    )

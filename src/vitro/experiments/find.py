@@ -88,8 +88,7 @@ def run(setup: Setup) -> Tables:
             except OutOfTimeError:
                 verdict = Verdict((asked, not_measured("minimal", tau, "the time was up before the first round ended")))
     if found is None:
-        return _tables(searched, finder, verdict, time.monotonic() - start)
-    searching = time.monotonic() - start
+        return _tables(searched, finder, verdict)
     with bar("the ladder to glass"):
         rungs = ladder(
             case,
@@ -98,7 +97,7 @@ def run(setup: Setup) -> Tables:
             value_bias=setup.options.value_bias,
             stop=lambda: time.monotonic() >= start + limit,
         )
-    return _tables(searched, finder, verdict, searching, found, rungs)
+    return _tables(searched, finder, verdict, found, rungs)
 
 
 def _limit(setup: Setup) -> float:
@@ -166,7 +165,6 @@ def _tables(
     searched: Setup,
     finder: Finder,
     verdict: Verdict,
-    seconds: float,
     found: Found | None = None,
     rungs: Ladder | None = None,
 ) -> Tables:
@@ -189,7 +187,6 @@ def _tables(
         "right_circuit": 0 if found is None else found.right,
         "measured": 0 if found is None else found.measured,
         "finished": time.monotonic() < finder.until and (rungs is None or rungs.finished),
-        "seconds": seconds,
     }
     climbed = {} if rungs is None else rungs.tables(searched.model.shape.n_heads, searched.prompt_numbers.tolist())
     tables = {
@@ -301,10 +298,9 @@ def summary(tables: Tables) -> str:
     search = tables["find"].row(0, named=True)
     if not search["found"]:
         return f"No circuit was found. {search['why']}"
-    return (
-        f"{search['nodes']} heads and MLPs with {search['edges']} edges keep {search['faithfulness']:.2f} of the "
-        f"{QUANTITIES[search['metric']].short}, and none of them can go."
-    )
+    size = "1 component keeps" if search["nodes"] == 1 else f"{search['nodes']} components keep"
+    kept = f"{search['faithfulness']:.2f} of the {QUANTITIES[search['metric']].short}"
+    return f"{size} {kept}, by {search['edges']} edges, and none of them can go."
 
 
 FIND = Experiment(
