@@ -451,7 +451,9 @@ def test_circuits_of_a_search_are_printed_beside_a_curve_and_are_no_ranking(
     after = json.loads(vitro("curve", *study, "--json").out)
     assert "search" not in before
     last = [row for row in after["search"] if row["by"] == "find"]
-    assert [(row["n"], row["ranking"]) for row in last] == [(len(found["edges"]), way) for way in ("signed", "absolute")]
+    assert [(row["n"], row["ranking"]) for row in last] == [
+        (len(found["edges"]), way) for way in ("signed", "absolute")
+    ]
     assert {"size", "f", "score", "selection", "ranked_f", "rivals", "better", "beyond"} <= set(last[0])
     assert {row["score"] for row in after["rankings"]} == {"eap-ig"}
     assert [row["sizes"] for row in after["rankings"]] == [row["sizes"] for row in before["rankings"]]
