@@ -51,9 +51,9 @@ def find(
         chosen, model, folder, options, experiments=[FIND.name], device=machine.device, dtype=machine.dtype
     )
     tables = study.tables(FIND)
-    search = tables["find"].row(0, named=True)
+    search, seconds = tables["find"].row(0, named=True), study.record.experiments[FIND.name].seconds
     if as_json:
-        print_json({**record(tables), "folder": str(folder), "report": str(study.report)})
+        print_json({**record(tables), "seconds": seconds, "folder": str(folder), "report": str(study.report)})
         return
     print(search["circuit"], end="\n\n")
     rows = [(row["condition"], _MARKS[row["holds"]], row["reading"]) for row in tables["verdict"].to_dicts()]
@@ -63,7 +63,7 @@ def find(
         print(f"The ladder: {kept.height} of {tables['ladder'].height} rungs hold, down to {last['name']}:\n")
         print(last["circuit"], end="\n\n")
     print(FIND.summary(tables))
-    print(f"The search took {search['seconds']:.0f} s and ran {search['measured']:,} circuits.")
+    print(f"It took {seconds:.0f} s; the search ran {search['measured']:,} circuits.")
     if not search["finished"]:
         print("The time was up: the same command goes on from there.")
     print(f"The report: {study.report}")
@@ -105,7 +105,6 @@ def record(tables: Any) -> dict[str, Any]:
         "p_random": chance.get("value"),
         "verdict": list(of.values()),
         "ladder": tables["ladder"].to_dicts(),
-        "seconds": search["seconds"],
         "measured": search["measured"],
         "finished": search["finished"],
     }

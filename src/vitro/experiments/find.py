@@ -88,8 +88,7 @@ def run(setup: Setup) -> Tables:
             except OutOfTimeError:
                 verdict = Verdict((asked, not_measured("minimal", tau, "the time was up before the first round ended")))
     if found is None:
-        return _tables(searched, finder, verdict, time.monotonic() - start)
-    searching = time.monotonic() - start
+        return _tables(searched, finder, verdict)
     with bar("the ladder to glass"):
         rungs = ladder(
             case,
@@ -98,7 +97,7 @@ def run(setup: Setup) -> Tables:
             value_bias=setup.options.value_bias,
             stop=lambda: time.monotonic() >= start + limit,
         )
-    return _tables(searched, finder, verdict, searching, found, rungs)
+    return _tables(searched, finder, verdict, found, rungs)
 
 
 def _limit(setup: Setup) -> float:
@@ -163,12 +162,7 @@ def case_of(setup: Setup, of: Setup | None = None) -> Case:
 
 
 def _tables(
-    searched: Setup,
-    finder: Finder,
-    verdict: Verdict,
-    seconds: float,
-    found: Found | None = None,
-    rungs: Ladder | None = None,
+    searched: Setup, finder: Finder, verdict: Verdict, found: Found | None = None, rungs: Ladder | None = None
 ) -> Tables:
     case, ends, graph = finder.case, finder.ends, finder.case.graph
     mask = graph.mask([]) if found is None else found.mask
@@ -189,7 +183,6 @@ def _tables(
         "right_circuit": 0 if found is None else found.right,
         "measured": 0 if found is None else found.measured,
         "finished": time.monotonic() < finder.until and (rungs is None or rungs.finished),
-        "seconds": seconds,
     }
     climbed = {} if rungs is None else rungs.tables(searched.model.shape.n_heads, searched.prompt_numbers.tolist())
     tables = {

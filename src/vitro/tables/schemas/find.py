@@ -27,7 +27,6 @@ SCHEMAS = (
             whole("right_circuit", "prompts, of these, that the circuit answers right"),
             whole("measured", "circuits that the search ran"),
             truth("finished", "whether there was time for all; else the same command goes on"),
-            value("seconds", "that the search took", "s"),
         ),
     ),
     Schema(
