@@ -417,7 +417,8 @@ def _show(folder: Path, record: Record) -> None:
             progress(number + 1, len(done))
         page = Page(
             title=f"{record.settings.task['name']} in {record.settings.model}",
-            lead=summary(study),
+            # What the search found is said by the head.
+            lead=[sentence for sentence in summary(study) if sentence.at != FIND.name],
             facts=_facts(record),
             sections=sections,
             asked=asked(study.tables(PROMPTS)) if PROMPTS.name in record.experiments else "",

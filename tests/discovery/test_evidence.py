@@ -1,12 +1,15 @@
 """What speaks for a circuit, on tables by hand and on a planted model by plain runs of circuits."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from jaxtyping import Bool, Int
 
+from discovery.gallery import GALLERY
 from vitro.circuits import INPUT, LOGITS, resampled, run_within
 from vitro.discovery import Case
 from vitro.discovery.evidence import (
@@ -17,6 +20,7 @@ from vitro.discovery.evidence import (
     judged,
     overlap,
     repeats,
+    run_asked,
     second,
     stability,
 )
@@ -24,6 +28,7 @@ from vitro.discovery.find import Finder
 from vitro.discovery.intervals import faithfulness_interval
 from vitro.discovery.search import Aim, Outcome, OutOfTimeError, Sets, search
 from vitro.discovery.trial import Ends, Measured
+from vitro.experiments import Setup
 from vitro.metrics import METRICS
 from vitro.models import Model
 from vitro.tasks import days
@@ -196,6 +201,35 @@ def test_a_circuit_of_a_model_is_judged_by_what_plain_runs_give(finder: Finder) 
     assert by_name["faithful"].holds
     # In a model of so few nodes guessing finds it too.
     assert by_name["random"].value > 0.05  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_two_heads_that_do_the_task_alike_the_other_one_is_a_second_circuit(seed: int) -> None:
+    planted = GALLERY["redundant_heads"](seed)
+    setup = Setup(planted.model, planted.task)
+    case = Case(planted.model, setup.questions, METRICS[planted.metric], setup.constants("mean"))
+    finder = Finder(case, TAU)
+    found = finder.find("node")
+    verdict = judged(finder, found, [case], {}, seed=0)
+    heads = {node for circuit in planted.circuits["mean"] for node in circuit.heads}
+    assert len(found.nodes) == 1
+    assert set(found.nodes) < heads
+    assert "came to another circuit as good: 1 node, 0 of them its own" in verdict.why
+
+
+def test_what_is_kept_of_a_circuit_on_other_prompts_is_kept_under_that_circuit(finder: Finder) -> None:
+    found, kept = finder.find("node"), dict[str, Mapping[str, pl.DataFrame]]()
+
+    def keep(name: str, make: Callable[[], Mapping[str, pl.DataFrame]]) -> Mapping[str, pl.DataFrame]:
+        if name not in kept:
+            kept[name] = make()
+        return kept[name]
+
+    keeping = replace(finder, keep=keep)
+    moved = replace(found, mask=np.roll(found.mask, 1))
+    fresh = [run_asked(circuit, finder.case, finder, "other").f for circuit in (found, moved)]
+    assert [run_asked(circuit, finder.case, keeping, "other").f for circuit in (found, moved)] == fresh
+    assert len(kept) == 2
 
 
 def test_what_time_does_not_suffice_for_is_said_and_does_not_hold(planted_model: Model) -> None:

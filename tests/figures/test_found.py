@@ -77,7 +77,7 @@ def test_of_many_edges_the_costliest_are_drawn_and_no_component_is_cut_off() -> 
     assert sources == set(edges["source"])
     assert readers == set(edges["reader"])
     subtitle = " ".join(drawn(IOI)["title"]["subtitle"])
-    assert f" of {len(edges)}, the costliest." in subtitle
+    assert f" of {len(edges)} edges, the costliest." in subtitle
 
 
 def test_the_costliest_edge_is_the_thickest_line() -> None:
@@ -85,6 +85,20 @@ def test_the_costliest_edge_is_the_thickest_line() -> None:
     thinnest = min(rows(drawn(PLANTED), "readers"), key=lambda row: row["width"])
     assert "1.0" in thickest["readers"]
     assert "<q>" in thinnest["readers"]
+
+
+def test_the_component_that_the_circuit_can_spare_least_has_the_thickest_rim() -> None:
+    rims = {name: box["width"] for name, box in boxes(DEEP).items()}
+    costliest = DEEP["find_nodes"].sort("cost", descending=True)["node"][0]
+    assert rims[costliest] == max(rims.values()) > rims["input"] == min(rims.values())
+
+
+def test_costs_that_were_not_measured_make_no_rim_and_no_line() -> None:
+    nan = pl.lit(float("nan"), pl.Float32)
+    stopped = {**DEEP, **{name: DEEP[name].with_columns(cost=nan) for name in ("find_nodes", "find_edges")}}
+    assert not rows(drawn(stopped), "readers")
+    assert len({box["width"] for box in boxes(stopped).values()}) == 1
+    assert "nan" not in str(rows(drawn(stopped), "hover"))
 
 
 def test_edges_that_were_not_searched_are_not_drawn_and_the_figure_says_so() -> None:
@@ -110,9 +124,17 @@ def test_the_steps_count_what_was_dropped_and_mark_what_was_taken_back() -> None
     spec = to_spec(search_steps(DEEP["find"], DEEP["search"]))
     counts = [len(DEEP["search"].filter(level=level, action="dropped")) for level in ("node", "edge")]
     assert f"dropped {counts[0]} nodes and {counts[1]} edges" in spec["title"]["text"]
-    assert len(rows(spec, "step", "component", "cost", "left", "right", "measured")) == len(DEEP["search"])
+    assert len(rows(spec, "step", "components", "cost", "left", "right", "measured")) == len(DEEP["search"])
     assert "Triangles" in spec["title"]["subtitle"][0]
     assert "Triangles" not in str(to_spec(search_steps(DEEP["find"], DEEP["search"].filter(action="dropped")))["title"])
+
+
+def test_components_that_were_dropped_together_are_one_step_and_the_first_of_them_are_named() -> None:
+    together = DEEP["search"].head(30).with_columns(step=pl.lit(0, pl.Int64))
+    (step,) = rows(to_spec(search_steps(DEEP["find"], together)), "step")
+    assert step["components"].startswith(together["component"][0] + ", ")
+    assert step["components"].endswith(" and 18 more")
+    assert step["cost"] == pytest.approx(max(together["cost"]), rel=1e-3)
 
 
 def rungs(tables: Tables) -> dict[str, Any]:
@@ -146,5 +168,22 @@ def test_the_wirings_that_are_small_enough_are_drawn_and_the_last_whatever_its_s
     assert "larger" not in str(to_spec(alone)["title"])
 
 
+def test_of_rungs_that_look_the_same_the_last_is_drawn() -> None:
+    boxes, arrows = (frame.filter(rung=0).drop("rung") for frame in found.wirings(PLANTED))
+    twice = [
+        pl.concat([frame.select(pl.lit(rung).alias("rung"), pl.all()) for rung in (0, 1)]) for frame in (boxes, arrows)
+    ]
+    figure = ladder_wirings(PLANTED["ladder"].head(2), *twice)
+    assert figure is not None
+    (line,) = to_spec(figure)["vconcat"]
+    (panel,) = line["hconcat"]
+    assert " ".join(panel["title"]["text"]).startswith("1  at its counterfactual")
+
+
 def test_where_no_rung_holds_there_are_no_wirings() -> None:
     assert ladder_wirings(DEEP["ladder"].with_columns(kept=pl.lit(False)), *found.wirings(DEEP)) is None
+
+
+def test_a_rung_that_is_too_large_to_have_boxes_is_not_drawn() -> None:
+    of_first, arrows = (frame.filter(pl.col("rung") > 0) for frame in found.wirings(DEEP))
+    assert ladder_wirings(DEEP["ladder"].head(1), of_first, arrows) is None

@@ -53,7 +53,7 @@ def test_the_top_is_question_answer_drawing_numbers_conditions_ladder_and_findin
     head = top(render(page(PLANTED)))
     parts = [
         "What is asked?",
-        "Found: 2 heads and MLPs.",
+        "Found: 1 head and 1 MLP.",
         'id="figure-found_circuit"',
         'class="numerals"',
         "How sure that is",
@@ -78,10 +78,10 @@ def test_how_it_was_made_ends_the_page() -> None:
 
 
 def test_a_failed_condition_is_said_first_and_marked() -> None:
-    assert found_head(PLANTED).answer.startswith("Found: 2 heads and MLPs.")
+    assert found_head(PLANTED).answer.startswith("Found: 1 head and 1 MLP.")
     head = found_head(IOI)
     assert head.answer == (
-        "Not found: the search came to 24 heads and MLPs, but 1 of 5 conditions fails. "
+        "Not found: the search came to 21 heads and 3 MLPs, but 1 of 5 conditions does not hold. "
         "A search that avoided its nodes came to another as good."
     )
     assert [condition.holds for condition in head.conditions] == IOI["verdict"]["holds"].to_list()
@@ -107,7 +107,9 @@ def test_what_was_not_proved_minimal_is_not_called_so() -> None:
 def test_the_ladder_is_told_by_its_last_rung_that_holds() -> None:
     depth = found_head(DEEP).depth
     assert depth is not None
-    assert depth.text.startswith("5 of 7 rungs hold. The last of them, the smallest wiring of these parts, answers 6")
+    assert depth.text.startswith(
+        "5 of 7 rungs hold. The last of them (\u201cthe smallest wiring of these parts\u201d) answers 6"
+    )
     assert found_head({**DEEP, "ladder": DEEP["ladder"].with_columns(kept=pl.lit(False))}).depth is None
 
 
@@ -131,3 +133,16 @@ def test_where_nothing_is_left_to_judge_the_answer_says_why() -> None:
     why = "The model does not do the task."
     nothing = {**IOI, "find": IOI["find"].with_columns(nodes=pl.lit(0), why=pl.lit(why))}
     assert found_head(nothing).answer == f"Not found. {why}"
+
+
+def test_where_nothing_was_searched_there_is_nothing_to_draw_or_to_count() -> None:
+    nothing = {name: table.clear() for name, table in IOI.items()} | {
+        "find": IOI["find"].with_columns(nodes=pl.lit(0), why=pl.lit("The model does not do the task.")),
+        "verdict": IOI["verdict"].head(1),
+    }
+    sections = [section("find", {}, nothing["verdict"]), section("heads", {}, pl.DataFrame())]
+    head = top(render(replace(page(IOI), head=found_head(nothing), sections=sections)))
+    assert "Not found. The model does not do the task." in head
+    assert "<figure" not in head
+    assert "numerals" not in head
+    assert "How sure that is" in head

@@ -14,7 +14,7 @@ from vitro.discovery.search import OutOfTimeError
 from vitro.engine import Finals, pattern, sweep
 from vitro.metrics import Answers
 
-LIST = 200
+LIST = 100
 """Circuits that are run together: between lists a trial can be stopped."""
 
 

@@ -13,12 +13,12 @@ Measure = Callable[[Bool[np.ndarray, "set item"]], Float[np.ndarray, " set"]]
 
 ALL = 2000
 """Where there are no more circuits of a make than this, all are run, and nothing is left to chance."""
-CIRCUITS = 400
+CIRCUITS = 300
 """Random circuits of each level: the first are drawn plainly."""
 SHARE = 0.1
 """The share of them that is above the next level."""
-SWAPS = (2, 4, 8)
-"""How many items a random circuit swaps to become the next: few are often accepted, many go far."""
+SWAPPED = 1 / 3
+"""The most of a random circuit's items that are swapped to make the next: few often do as well, many go far."""
 LEAST = 0.001
 """A probability so small that it is not followed further."""
 CAUTION = 2.0
@@ -60,7 +60,9 @@ def chance_of(
     "Estimation of particle transmission by random sampling"; Au & Beck 2001, "Estimation of small failure probabilities
     in high dimensions by subset simulation"): the SHARE best of the circuits set a level, chains of random swaps that
     stay at or above it make as many circuits anew, and so on until the level is `faithfulness`, or the product is so
-    small that no more than LEAST is left. Beyond the plain draws it is taken CAUTION times as large.
+    small that no more than LEAST is left. Beyond the plain draws it is taken CAUTION times as large. Levels do not lead
+    to a circuit whose parts are worth nothing without each other; but it is one of all circuits of its make, and p_1 is
+    never said to be less than that.
 
     measure: called with up to CIRCUITS sets at once. kind: which items may be swapped for one another.
 
@@ -72,7 +74,8 @@ def chance_of(
     kinds = [np.flatnonzero(kind == value) for value in np.unique(kind)]
     # The circuit itself, run among others, may come out a little lower than it did in the search.
     goal = faithfulness - ROUNDING
-    if prod(comb(len(items), int(inside[items].sum())) for items in kinds) <= ALL:
+    circuits = prod(comb(len(items), int(inside[items].sum())) for items in kinds)
+    if circuits <= ALL:
         f = measure(_all_like(inside, kinds))
         single = float((f >= goal).mean())
         return Chance(single, _best_of(searched, single), False, len(f), every=True)
@@ -92,7 +95,9 @@ def chance_of(
         measured += new
     if measured > CIRCUITS:
         single = min(1.0, CAUTION * single)
-    return Chance(single, _best_of(searched, single), level < goal or not above.any(), measured)
+    at_most = (level < goal or not above.any()) and single > 1 / circuits
+    single = max(single, 1 / circuits)
+    return Chance(single, _best_of(searched, single), at_most, measured)
 
 
 def _best_of(searched: int, single: float) -> float:
@@ -156,8 +161,9 @@ def _swapped(
     sets: Bool[np.ndarray, "set item"], kind: Int[np.ndarray, " item"], random: np.random.Generator
 ) -> Bool[np.ndarray, "set item"]:
     """Sets with some of their items replaced by others of the same kind: as likely forth as back."""
-    sets, number = sets.copy(), random.choice(SWAPS, size=len(sets))
-    for turn in range(max(SWAPS)):
+    most = max(1, int(SWAPPED * sets[0].sum()))
+    sets, number = sets.copy(), random.integers(1, most + 1, size=len(sets))
+    for turn in range(most):
         rows = np.flatnonzero(number > turn)
         leaves = (sets[rows] * random.random((len(rows), len(kind)))).argmax(axis=1)
         free = ~sets[rows] & (kind == kind[leaves][:, None])

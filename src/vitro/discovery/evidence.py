@@ -71,8 +71,9 @@ def run_asked(found: Found, case: Case, finder: Finder, name: str) -> Asked:
     >>> abs(run_asked(found, case, finder, "again").f - found.f) < 1e-5
     True
     """
-    trials = Trials(Edges(case, np.flatnonzero(found.mask)), name, finder.keep, finder.until)
-    circuit = trials(np.ones((1, int(found.mask.sum())), dtype=bool))
+    # Over all edges, so that what is kept is kept under the circuit itself.
+    trials = Trials(Edges(case, np.arange(len(case.graph))), name, finder.keep, finder.until)
+    circuit = trials(found.mask[None])
     return Asked(Ends.of(case), circuit, case.questions.groups)
 
 
@@ -237,6 +238,10 @@ def judged(
     inside = np.array([node in found.nodes for node in graph.sources[1:]])
     kind = np.array([node.kind is Kind.mlp for node in graph.sources[1:]], dtype=int)
 
+    def rivalled() -> float:
+        """Rivals have all edges among their nodes; so do these nodes, where the circuit itself has gained by fewer."""
+        return min(found.f, float(ends.worth(measure(inside[None])).f[0]))
+
     def timely(condition: str, make: Callable[[], Condition]) -> Condition:
         try:
             return make()
@@ -261,7 +266,7 @@ def judged(
         for name, case in others.items():
             reported.append(carried(name, run_asked(found, case, finder, f"transfer-{name}")))
     conditions += [
-        timely("random", lambda: random(measure, ends, inside, kind, found.f, found.measured, tau, seed)),
+        timely("random", lambda: random(measure, ends, inside, kind, rivalled(), found.measured, tau, seed)),
         timely("second", lambda: second(finder.nodes, inside, tau)),
         timely("stability", lambda: stability(repeats(finder.nodes, measure, ends, inside, seed), tau)),
     ]

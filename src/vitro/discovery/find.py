@@ -86,6 +86,9 @@ class Finder:
     def _worth(
         self, trials: Trials, sets: Bool[np.ndarray, "set item"], prompts: Int[np.ndarray, " drawn"] | None = None
     ) -> Worth:
+        if not len(sets):
+            # Where all that is to be avoided is gone already.
+            return Worth(np.zeros(0), np.zeros(0, dtype=int))
         return self.ends.worth(trials(sets), prompts)
 
     def find(self, level: Level = "edge") -> Found:

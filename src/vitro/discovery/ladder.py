@@ -20,7 +20,9 @@ MILDEST_FIRST: tuple[Constant, ...] = ("counterfactual", "mean", "resample", "ra
 """Ablations, from the one that leaves most of the model's own activations to the one that leaves nothing."""
 AMONG: tuple[Among, ...] = get_args(Among)
 STARTS = 3
-"""Circuits out of the model from which the smallest wiring is searched."""
+"""Circuits out of the model from which the smallest wiring is searched, at most."""
+LARGER = 1.5
+"""How many times as many components as the smallest of them the others may have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,11 @@ class Ladder:
         """Tables `ladder`, a row for each rung, and `ladder_answers`, for each rung and prompt.
 
         n_heads: of a layer of the model. prompts: the numbers of the case's prompts.
+
+        >>> circuit = Circuit.of(case.graph, case.graph.among(case.graph.nodes), "resample")
+        >>> tables = ladder(case, circuit, {}).tables(n_heads=4, prompts=range(7))
+        >>> tables["ladder"]["name"][-1], tables["ladder_answers"].columns
+        ('smallest wiring', ['rung', 'prompt', 'value', 'rank'])
         """
         rungs = [
             {
@@ -166,9 +173,8 @@ class _Climb:
             if (rung := self._rung(candidates)) is not None:
                 yield rung
                 alone += [candidate.circuit for candidate in candidates]
-        starts = sorted(self._that_answer(alone), key=self._size)[:STARTS]
-        if starts or on_stream:
-            yield self._smallest(starts or [on_stream[-1].circuit])
+        if starts := self._that_answer(alone) or [rung.circuit for rung in on_stream[-1:]]:
+            yield self._smallest(sorted(starts, key=self._size)[:STARTS])
 
     def _that_answer(self, circuits: Iterable[Circuit]) -> list[Circuit]:
         distinct = list(dict.fromkeys(circuits))
@@ -256,9 +262,13 @@ class _Climb:
             yield _Candidate("out of the model, what harms left out", circuit, self._size(circuit))
 
     def _smallest(self, starts: Sequence[Circuit]) -> Rung:
-        wirings = self.trial.together([smallest(start, self.need, self._n_heads) for start in starts])
+        """From starts that are not much larger than the first, which is the smallest of them."""
+        most = LARGER * self._size(starts[0])[0]
+        near = [start for start in starts if self._size(start)[0] <= most]
+        wirings = self.trial.together([smallest(start, self.need, self._n_heads) for start in near])
         circuit = min(wirings, key=self._size)
-        return Rung("smallest wiring", circuit, self.trial.known[circuit], kept=True)
+        name = "smallest wiring so far" if self.trial.stopped else "smallest wiring"
+        return Rung(name, circuit, self.trial.known[circuit], kept=True)
 
     @property
     def _n_heads(self) -> int:

@@ -140,6 +140,8 @@ class _Search:
         if around is not None:
             left, n_items = int(around.inside.sum()), len(around.inside)
             self.watch(left, around.f, self.work, self.work + _work_left(left, n_items))
+        if not len(sets):
+            return Worth(np.empty(0), np.empty(0, dtype=int))
         worth = self.trial(sets)
         self.work += float(sets.mean(1).sum())
         self.tried += len(sets)

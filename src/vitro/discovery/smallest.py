@@ -27,27 +27,33 @@ class Removal:
     without: Callable[[Circuit, Any], Circuit | None]
 
 
-def stepped_over(circuit: Circuit, node: Node) -> Circuit | None:
+def stepped_over(circuit: Circuit, part: Node) -> Circuit | None:
     """The circuit without a component: what read it reads what it read, as past a component of a residual stream.
 
     Of a head that is what it reads by v.
 
     >>> circuit = Circuit.wire("input -> a1.h1; a1.h1 -> m1; m1 -> logits")
-    >>> print(stepped_over(circuit, circuit.mlps[0]))
+    >>> print(stepped_over(circuit, vitro.circuits.node("m1")))
     input -> a1.h1
     a1.h1 -> logits
     """
-    sources = circuit.sources.get((node, "v" if node.kind is Kind.head else None), ())
+    sources = circuit.sources.get((part, "v" if part.kind is Kind.head else None), ())
     past = {
-        Edge(source, edge.reader, edge.input) for edge in circuit.edges if edge.source == node for source in sources
+        Edge(source, edge.reader, edge.input) for edge in circuit.edges if edge.source == part for source in sources
     }
-    return less(replace(circuit, edges=circuit.edges | past), node)
+    return less(replace(circuit, edges=circuit.edges | past), part)
 
 
 def unpinned(circuit: Circuit, pin: tuple[Node, Pin]) -> Circuit | None:
-    """The circuit with a head that looks for itself; None where it has nothing to make queries or keys of."""
-    node, _ = pin
-    if any((node, name) not in circuit.sources for name in INPUTS):
+    """The circuit with a head that looks for itself; None where it has nothing to make queries or keys of.
+
+    >>> circuit = Circuit.wire("input -> a1.h1[subject]; a1.h1 -> logits")
+    >>> print(unpinned(circuit, (vitro.circuits.node("a1.h1"), "subject")))
+    input -> a1.h1
+    a1.h1 -> logits
+    """
+    head, _ = pin
+    if any((head, name) not in circuit.sources for name in INPUTS):
         return None
     return replace(circuit, pins=circuit.pins - {pin})
 
@@ -70,14 +76,20 @@ def size(circuit: Circuit, n_heads: int) -> tuple[int, int, int]:
 
 
 def mended(circuit: Circuit, need: int, n_heads: int) -> Search:
-    """The circuit without the components and pins that harm it, taken away one by one until it answers `need` prompts.
+    """The circuit without the components and pins that harm it: the last on a way down that answers `need` prompts.
 
-    Each time the removal is made after which it answers best (`Answered.order`), be it worse than before. Where nothing
-    is left to take away before it answers, it is the best on the way.
+    On this way they are taken from it one by one until nothing is left, each time the one without which it answers best
+    (`Answered.order`), be it worse than before. Where no circuit on the way answers, it is the best of them.
+
+    >>> trial = vitro.discovery.asked_circuits.AskedCircuits(case, {}, "excluded")
+    >>> circuit = Circuit.wire("input -> a0.h2, a1.h1; a0.h2, a1.h1 -> logits")
+    >>> print(*trial.together([mended(circuit, need=7, n_heads=4)]))
+    input -> a1.h1
+    a1.h1 -> logits
     """
     (answered,) = yield [circuit]
     best, best_order = circuit, answered.order
-    while answered.right < need:
+    while True:
         single = [
             left
             for removal in (COMPONENTS, PINS)
@@ -85,12 +97,11 @@ def mended(circuit: Circuit, need: int, n_heads: int) -> Search:
             if (left := removal.without(circuit, part)) is not None
         ]
         if not single:
-            break
+            return best
         tried = yield single
         circuit, answered = max(zip(single, tried, strict=True), key=lambda pair: pair[1].order)
-        if answered.order > best_order:
+        if answered.right >= need or answered.order > best_order:
             best, best_order = circuit, answered.order
-    return best
 
 
 def smallest(circuit: Circuit, need: int, n_heads: int) -> Search:
@@ -99,7 +110,13 @@ def smallest(circuit: Circuit, need: int, n_heads: int) -> Search:
     No component can go either so that what read it reads what it read (`stepped_over`). In rounds every single removal
     is run: of components, then, where none can go, of pins, then of edges. Of those after which it still answers, the
     most harmless are made together, as many as can be: two, four, ..., or all. So each round makes `size` smaller.
-    OutOfTimeError, it is what is left by then.
+    Out of time, it is what is left by then.
+
+    >>> trial = vitro.discovery.asked_circuits.AskedCircuits(case, {}, "excluded")
+    >>> circuit = Circuit.wire("input -> a0.h2, a1.h1[subject]; a0.h2, a1.h1 -> logits")
+    >>> print(*trial.together([smallest(circuit, need=7, n_heads=4)]))
+    input -> a1.h1
+    a1.h1 -> logits
     """
     try:
         while (left := (yield from _round(circuit, need, n_heads))) != circuit:

@@ -232,7 +232,8 @@ def is_alone(nodes: int, tau: float, other: int, shared: int, f: float) -> Condi
         reading = "A search that avoided its nodes came to a variation of it"
     else:
         reading = "A search that avoided its nodes came to another circuit as good"
-    reading += f": {other} nodes, {shared} of them its own, faithfulness {f:.2f}."
+    nodes_said = "1 node" if other == 1 else f"{other} nodes"
+    reading += f": {nodes_said}, {shared} of them its own, faithfulness {f:.2f}."
     return Condition("second", share, None, None, wanted("second", tau), holds, reading)
 
 

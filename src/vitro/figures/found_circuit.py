@@ -1,5 +1,6 @@
 """The circuit that a search found, in one drawing: from the input up to the logits."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +32,9 @@ def found_circuit(find: pl.DataFrame, nodes: pl.DataFrame, edges: pl.DataFrame) 
     """
     costliest = nodes.sort("cost", descending=True, maintain_order=True).head(MOST_NODES)
     components = costliest.sort("layer", "head", nulls_last=True).to_dicts()
-    most = max([_LEAST, *(abs(row["direct"] or 0.0) for row in components)])
-    boxes = [Box("input"), *(_box(row, most) for row in components), Box("logits")]
+    direct = max([_LEAST, *(abs(row["direct"] or 0.0) for row in components)])
+    cost = max([1e-9, *(row["cost"] for row in components if not math.isnan(row["cost"]))])
+    boxes = [Box("input"), *(_box(row, direct, cost) for row in components), Box("logits")]
     named = [box.name for box in boxes]
     drawn = _drawn(edges.filter(pl.col("source").is_in(named) & pl.col("reader").is_in(named)))
     figure = rising(boxes, drawn, _ROW, {row["node"]: row["layer"] for row in components})
@@ -40,22 +42,26 @@ def found_circuit(find: pl.DataFrame, nodes: pl.DataFrame, edges: pl.DataFrame) 
     return dress(figure, *_titles(find.row(0, named=True), len(components), len(edges), len(drawn), said))
 
 
-def _box(row: Mapping[str, Any], most: float) -> Box:
-    """What a component does, in a few words. most: the largest share of the answer that one writes."""
-    direct, beside, below = row["direct"] or 0.0, "", ""
+def _box(row: Mapping[str, Any], most_direct: float, most_cost: float) -> Box:
+    """What a component does, in a few words. most_...: the largest of the values of all components."""
+    direct, beside, below, costs, weight = row["direct"] or 0.0, "", "", "", 0.0
     if abs(direct) >= _LEAST:
         beside = f"{'raises' if direct > 0 else 'lowers'} {abs(direct):.2f}"
     if row["attends_to"] is not None:
         mark = row["attends_to"]
         mark = mark if len(mark) <= _MARK else f"{mark[: _MARK - 1]}…"
         below = f"attends to {mark} {row['attention']:.2f}"
-    costs = f"the circuit loses {row['cost']:.3f} without it"
-    return Box(row["node"], beside, below, direct / most, ", ".join(filter(None, (beside, below, costs))))
+    if not math.isnan(row["cost"]):
+        costs, weight = f"the circuit loses {row['cost']:.3f} without it", max(row["cost"], 0.0) / most_cost
+    hover = ", ".join(filter(None, (beside, below, costs)))
+    return Box(row["node"], beside, below, direct / most_direct, weight, hover)
 
 
 def _drawn(edges: pl.DataFrame) -> pl.DataFrame:
     """The edges that are drawn, the costliest first, as `rising` draws them."""
-    searched = edges.drop_nulls("cost").sort("cost", descending=True, maintain_order=True)
+    searched = edges.filter(pl.col("cost").is_not_null() & pl.col("cost").is_not_nan()).sort(
+        "cost", descending=True, maintain_order=True
+    )
     first_out, first_in = (pl.int_range(pl.len()).over(side) == 0 for side in ("source", "reader"))
     kept = searched.filter(first_out | first_in | (pl.int_range(pl.len()) < MOST_EDGES))
     reader = pl.format("{}<{}>", "reader", "input").fill_null(pl.col("reader"))
@@ -80,10 +86,11 @@ def _titles(search: Mapping[str, Any], nodes: int, edges: int, drawn: int, said:
     if nodes < count:
         lines[0] += f" Drawn: the {nodes} components that it can spare least."
     if drawn == 0:
+        lines.append("Rims: thicker the more faithfulness the circuit loses without the component.")
         lines.append("Its edges are not drawn: they were not searched, and are all of those among its components.")
     else:
-        which = "" if drawn == edges else f" Drawn: {drawn} of {edges}, the costliest."
-        lines.append(f"Lines: edges, thicker the more faithfulness the circuit loses without them.{which}")
+        which = "" if drawn == edges else f" Drawn: {drawn} of {edges} edges, the costliest."
+        lines.append(f"Lines and rims: thicker the more faithfulness the circuit loses without them.{which}")
     if said:
         lines.append(
             f"Blue raises and red lowers the {quantity.short}: the share of it that a component writes itself."

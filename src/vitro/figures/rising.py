@@ -23,9 +23,8 @@ _MARGIN, _LABELS = 6.0, 84.0
 _FILLS = {True: (WASH, "#a9cbeb"), False: (WASH, "#f3b9a5")}
 """The inside of boxes that raise the answer and of those that lower it, from nothing to the most."""
 _INKS = {True: CHANGE_COLORS[-1], False: CHANGE_COLORS[0]}
-_RIM = "#a8b1ba"
-_LINES = ("#ccd3da", "#47525e")
-"""Lines that matter least and most: opaque, so that the pieces of a line join without a seam."""
+_RIMS, _LINES = ("#a8b1ba", "#47525e"), ("#ccd3da", "#47525e")
+"""Those that matter least and most. Lines are opaque, so that their pieces join without a seam."""
 _STYLES: dict[str, dict[str, Any]] = {
     "alone": {"fontSize": 13, "fontWeight": 600, "align": "center"},
     "name": {"fontSize": 13, "fontWeight": 600, "align": "left"},
@@ -40,13 +39,15 @@ _STYLES: dict[str, dict[str, Any]] = {
 class Box:
     """A component as it is written: its name, words beside it and on a line below.
 
-    gain: what it does to the answer, from -1 to 1, as its colour. hover: what is shown when the mouse is on it.
+    gain: what it does to the answer, from -1 to 1, as its colour. weight: from 0 to 1, how thick its rim is. hover:
+    what is shown when the mouse is on it.
     """
 
     name: str
     beside: str = ""
     below: str = ""
     gain: float = 0.0
+    weight: float = 0.0
     hover: str = ""
 
     @property
@@ -96,14 +97,16 @@ def rising(
         )
     )
     rims = (
-        alt.Chart(_box_rows(page, boxes, edges))
-        .mark_rect(cornerRadius=6 * scale, stroke=_RIM, strokeWidth=1.2 * scale)
+        alt.Chart(_box_rows(page, boxes, edges, scale))
+        .mark_rect(cornerRadius=6 * scale)
         .encode(
             x=x,
             x2="x2:Q",
             y=y,
             y2="y2:Q",
             fill=alt.Fill("fill:N", scale=None),
+            stroke=alt.Stroke("stroke:N", scale=None),
+            strokeWidth=alt.StrokeWidth("width:Q", scale=None),
             tooltip=[
                 alt.Tooltip("name:N", title="component"),
                 alt.Tooltip("hover:N", title="what it does"),
@@ -187,7 +190,7 @@ def _pieces(page: Page, edges: Mapping[Arrow, tuple[float, str]], scale: float) 
     return values(pl.DataFrame(rows))
 
 
-def _box_rows(page: Page, boxes: Sequence[Box], edges: pl.DataFrame) -> alt.InlineData:
+def _box_rows(page: Page, boxes: Sequence[Box], edges: pl.DataFrame, scale: float) -> alt.InlineData:
     rows = []
     for box in boxes:
         (x, y), size = page.middles[box.name], page.sizes[box.name]
@@ -201,6 +204,8 @@ def _box_rows(page: Page, boxes: Sequence[Box], edges: pl.DataFrame) -> alt.Inli
                 "y": y - size.height / 2,
                 "y2": y + size.height / 2,
                 "fill": _mixed(*_FILLS[box.gain > 0], abs(box.gain) ** 0.7),
+                "stroke": _mixed(*_RIMS, box.weight**0.5),
+                "width": (1.2 + 2.4 * box.weight) * scale,
             }
         )
     return values(pl.DataFrame(rows))

@@ -7,7 +7,7 @@ from vitro.tables import Tables
 from vitro.tables.quantities import QUANTITIES
 
 SECTION = "find"
-"""The section of the search, with the figures `found_circuit`, `search_steps` and `ladder`."""
+"""The section of the search, with the figures `found_circuit`, `search_steps` and `ladder`, as far as it has them."""
 HELD_OUT = "held_out"
 """The condition of table `verdict` that is faithfulness on held-out prompts."""
 
@@ -15,12 +15,13 @@ HELD_OUT = "held_out"
 def found_head(tables: Tables) -> Head:
     """Question answered, or not: the tables `find`, `verdict` and `ladder` in the words that open a page.
 
-    Where a condition fails, the answer says so first.
+    Where a condition does not hold, the answer says so first; where nothing was searched, nothing is drawn and counted.
     """
+    searched = tables["find_nodes"].height > 0
     return Head(
         answer=_answer(tables),
-        figure="found_circuit",
-        numbers=_numbers(tables),
+        figure="found_circuit" if searched else "",
+        numbers=_numbers(tables) if searched else (),
         conditions=[
             Condition(row["reading"], row["holds"], SECTION) for row in tables["verdict"].iter_rows(named=True)
         ],
@@ -30,16 +31,24 @@ def found_head(tables: Tables) -> Head:
 
 def _answer(tables: Tables) -> str:
     search = tables["find"].row(0, named=True)
-    parts = "1 head or MLP" if search["nodes"] == 1 else f"{search['nodes']} heads and MLPs"
     if search["found"]:
-        right = f"{search['right_circuit']} of {search['searched']} prompts right, the model {search['right_model']}"
-        return f"Found: {parts}. With all else in the model ablated ({search['method']}) they answer {right}."
+        right = f"{search['right_circuit']} of {search['searched']} prompts are answered right"
+        whole = f"by the whole model {search['right_model']}"
+        return f"Found: {_parts(tables)}. With all else ablated ({search['method']}) {right}; {whole}."
     wanted = tables["verdict"].drop_nulls("holds")
     failing = wanted.filter(~pl.col("holds"))["reading"].to_list()
     if search["nodes"] == 0 or not failing:
         return f"Not found. {search['why'] or ''}".strip()
-    fail = f"{len(failing)} of {len(wanted)} conditions {'fails' if len(failing) == 1 else 'fail'}"
-    return f"Not found: the search came to {parts}, but {fail}. {failing[0]}"
+    do_not = "does not" if len(failing) == 1 else "do not"
+    conditions = f"{len(failing)} of {len(wanted)} conditions {do_not} hold"
+    return f"Not found: the search came to {_parts(tables)}, but {conditions}. {failing[0]}"
+
+
+def _parts(tables: Tables) -> str:
+    """`18 heads and 4 MLPs`."""
+    heads, mlps = (len(tables["find_nodes"].filter(which)) for which in (pl.col("head") >= 0, pl.col("head").is_null()))
+    parts = [(heads, "head"), (mlps, "MLP")]
+    return " and ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in parts if count)
 
 
 def _numbers(tables: Tables) -> list[Number]:
@@ -47,14 +56,19 @@ def _numbers(tables: Tables) -> list[Number]:
     search = tables["find"].row(0, named=True)
     quantity = QUANTITIES[search["metric"]].short
     proved = ", of which none can go" if search["minimal"] else ", not proved to be the fewest"
+    steps = "figure-search_steps" if tables["search"].height else SECTION
     held_out = tables["verdict"].filter(condition=HELD_OUT).drop_nulls("value").to_dicts()
-    value, where, at = search["faithfulness"], f"the {search['searched']} prompts searched on", "figure-search_steps"
+    value, where, at = search["faithfulness"], f"the {search['searched']} prompts searched on", steps
     if held_out:
         value, where, at = held_out[0]["value"], "prompts held out", SECTION
         if held_out[0]["low"] is not None:
             where += f" ({held_out[0]['low']:.2f} to {held_out[0]['high']:.2f})"
     return [
-        Number(str(search["nodes"]), f"heads and MLPs with {search['edges']} edges{proved}", "figure-search_steps"),
+        Number(
+            str(search["nodes"]),
+            f"component{'' if search['nodes'] == 1 else 's'}, {_parts(tables)}, with {search['edges']} edges{proved}",
+            steps,
+        ),
         Number(f"{value:.2f}", f"of the model's {quantity} kept on {where}", at),
         Number(
             f"{search['right_circuit']} of {search['searched']}",
@@ -72,7 +86,7 @@ def _depth(tables: Tables) -> Sentence | None:
     last, rungs = kept[-1], tables["ladder"].height
     size = "1 component" if last["nodes"] == 1 else f"{last['nodes']} components"
     return Sentence(
-        f"{len(kept)} of {rungs} rungs hold. The last of them, {last['name']}, answers {last['right']} prompts right "
-        f"with {size} and {last['edges']} edges (the model: {last['model_right']}).",
+        f"{len(kept)} of {rungs} rungs hold. The last of them (\u201c{last['name']}\u201d) answers {last['right']} "
+        f"prompts right with {size} and {last['edges']} edges (the model: {last['model_right']}).",
         "figure-ladder",
     )

@@ -68,8 +68,8 @@ class Condition:
 class Head:
     """What a page opens with where its question has an answer: the answer, its drawing, and how sure it is.
 
-    figure: the name of a figure of one of the sections, which is drawn here and not there. depth: how far the answer
-    can be taken out of the model.
+    figure: the name of a figure of one of the sections, which is drawn here and not there; empty for none. depth: how
+    far the answer can be taken out of the model.
     """
 
     answer: str
@@ -130,7 +130,7 @@ def _refuse_dead_ends(page: Page) -> None:
     places = {"", *(section.name for section in page.sections), *figures}
     ends = [sentence.at for sentence in page.lead]
     if head := page.head:
-        ends += [f"figure-{head.figure}", *(number.at for number in head.numbers)]
+        ends += [f"figure-{head.figure}" if head.figure else "", *(number.at for number in head.numbers)]
         ends += [*(condition.at for condition in head.conditions), head.depth.at if head.depth else ""]
     if dead := sorted(set(ends) - places):
         raise ValueError(f"the page leads to {dead[0]!r}, which is not on it")
