@@ -208,7 +208,10 @@ def test_every_option_of_a_study_is_one_of_its_edges_curves_and_circuits_too(vit
         (["curve", "days", "--model", "MODEL", "--scores", "eapig"], "one or more of exact, eap, eap-ig"),
         (["curve", "days", "--model", "MODEL", "--file", "none.json"], "none.json: cannot be read"),
         (["find", "days", "--model", "MODEL", "--ablation", "none"], "--ablation must be zero or random or mean or"),
-        (["find", "days", "--model", "MODEL", "--ablation", "zero", "--edge-ablation", "mean"], "say the same: give one"),
+        (
+            ["find", "days", "--model", "MODEL", "--ablation", "zero", "--edge-ablation", "mean"],
+            "say the same: give one",
+        ),
         (["find", "days", "--model", "MODEL", "--faithful", "0"], "faithful must be a number above 0, and 1 at most"),
         (["find", "days", "--model", "MODEL", "--faithful", "2"], "faithful must be a number above 0, and 1 at most"),
         (["find", "days", "--model", "MODEL", "--faithful", "x"], "--faithful: 'x' is not a number; what works: 0.85"),
