@@ -12,16 +12,17 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from circuits.slow_edge_sets import SlowEdgeSets
-from circuits.slow_node_sets import Outputs, slow_answers, slow_mean, slow_node_sets
+from circuits.slow_node_sets import slow_answers, slow_mean, slow_node_sets
 from circuits.slow_within import slow_pruned
 from vitro.circuits import Circuit, Graph, read_circuit
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS
-from vitro.tasks import Questions, Successors, days
+from vitro.tasks import Task, named
 
 FOLDER = Path(__file__).parent / "circuits"
 FAITHFUL = 0.8
-MOST_NODES = {"days": 25, "months": 20}
+MOST_NODES = {"days": 25}
+"""Of each task's circuit."""
 AT_ONCE = 8
 """Sets of nodes in a pass."""
 
@@ -29,11 +30,11 @@ AT_ONCE = 8
 class Searched:
     """A task as it was searched."""
 
-    def __init__(self, model: Model, task: Successors) -> None:
+    def __init__(self, model: Model, task: Task) -> None:
         self.model, self.name, self.graph = model, task.name, Graph.of(model)
-        self.questions: Questions = task.questions(model.tokenizer, None)
+        self.questions = task.questions(model.tokenizer, None)
         sentences = task.sentences(self.questions, model.tokenizer, DEFAULT_OPTIONS.samples, DEFAULT_OPTIONS.seed)
-        self.absent: Outputs = slow_mean(model, sentences["mean"].tolist())
+        self.absent = slow_mean(model, sentences["mean"].tolist())
         self.empty, self.all = (self.nodes(np.full((1, len(self.graph.sources)), inside)) for inside in (False, True))
 
     def circuit(self, file: str) -> Circuit:
@@ -56,9 +57,9 @@ class Searched:
         return does
 
 
-@pytest.fixture(scope="module", params=[days()], ids=lambda task: task.name)
+@pytest.fixture(scope="module", params=MOST_NODES)
 def searched(request: pytest.FixtureRequest, smollm2: Model) -> Searched:
-    return Searched(smollm2, request.param)
+    return Searched(smollm2, named(request.param))
 
 
 def test_the_nodes_that_were_found_do_the_task_and_without_any_of_them_do_not(searched: Searched) -> None:

@@ -144,17 +144,17 @@ def test_of_redundant_heads_a_search_that_avoids_the_first_gives_the_second(seed
     finder = finder_of(planted, in_turn(planted, seed))
     condition = second(finder.nodes, finder.nodes().inside, TAU)
     assert not condition.holds
-    assert "another circuit as good: 1 nodes, 0 of them its own" in condition.reading
+    assert "another circuit as good: 1 node, 0 of them its own" in condition.reading
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_of_a_model_that_does_not_do_the_task_nothing_is_found_and_that_is_why(seed: int) -> None:
     planted = GALLERY["no_task"](seed)
     tables = vitro.find(planted.model, planted.task, Options(faithful=TAU, edge_ablation=in_turn(planted, seed))).tables
-    found = tables["find"].row(0, named=True)
-    assert not found["found"]
-    assert re.match(f"The model answers [0-3] of {N_WORDS} prompts right, as guessing does", found["why"])
-    assert found["nodes"] == found["edges"] == len(tables["search"]) == 0
+    row = tables["find"].row(0, named=True)
+    assert not row["found"]
+    assert re.match(f"The model answers [0-3] of {N_WORDS} prompts right, as guessing does", row["why"])
+    assert row["nodes"] == row["edges"] == len(tables["search"]) == 0
 
 
 @pytest.mark.parametrize("seed", SEEDS[:2])

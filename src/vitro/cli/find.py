@@ -63,7 +63,7 @@ def find(
         print(f"The ladder: {kept.height} of {tables['ladder'].height} rungs hold, down to {last['name']}:\n")
         print(last["circuit"], end="\n\n")
     print(FIND.summary(tables))
-    print(f"It took {seconds:.0f} s; the search ran {search['measured']:,} circuits.")
+    print(f"All of it took {seconds:.0f} s; the search ran {search['measured']:,} circuits.")
     if not search["finished"]:
         print("The time was up: the same command goes on from there.")
     print(f"The report: {study.report}")

@@ -134,7 +134,7 @@ class Finder:
                     node_costs=np.full(len(nodes), np.nan),
                     edge_costs=outcome.costs[mask[items.numbers]],
                     minimal=False,
-                    steps=(*found.steps, *_named("edge", items, outcome)),
+                    steps=(*found.steps, *_named("edge", items, outcome, before)),
                     measured=before + len(trials.known),
                 )
                 if not outcome.minimal:
@@ -151,12 +151,16 @@ class Finder:
                 gone = int(np.where(can_go, worth.f, -np.inf).argmax())
                 start = without[gone]
                 cost, f, right = float(found.node_costs[gone]), float(worth.f[gone]), int(worth.right[gone])
-                dropped = Step("dropped", (gone,), (cost,), len(nodes) - 1, f, right, len(trials.known))
+                dropped = Step("dropped", (gone,), (cost,), len(nodes) - 1, f, right, found.measured)
                 found = replace(found, steps=(*found.steps, Named("node", (str(found.nodes[gone]),), dropped)))
         except OutOfTimeError:
             return found
 
 
-def _named(level: Level, items: Items, outcome: Outcome) -> tuple[Named, ...]:
+def _named(level: Level, items: Items, outcome: Outcome, before: int = 0) -> tuple[Named, ...]:
+    """The steps with the names of their items. before: circuits that were tried before the search began."""
     names = items.names
-    return tuple(Named(level, tuple(names[item] for item in step.items), step) for step in outcome.steps)
+    return tuple(
+        Named(level, tuple(names[item] for item in step.items), replace(step, tried=before + step.tried))
+        for step in outcome.steps
+    )

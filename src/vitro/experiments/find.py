@@ -162,7 +162,11 @@ def case_of(setup: Setup, of: Setup | None = None) -> Case:
 
 
 def _tables(
-    searched: Setup, finder: Finder, verdict: Verdict, found: Found | None = None, rungs: Ladder | None = None
+    searched: Setup,
+    finder: Finder,
+    verdict: Verdict,
+    found: Found | None = None,
+    rungs: Ladder | None = None,
 ) -> Tables:
     case, ends, graph = finder.case, finder.ends, finder.case.graph
     mask = graph.mask([]) if found is None else found.mask
@@ -294,10 +298,9 @@ def summary(tables: Tables) -> str:
     search = tables["find"].row(0, named=True)
     if not search["found"]:
         return f"No circuit was found. {search['why']}"
-    return (
-        f"{search['nodes']} heads and MLPs with {search['edges']} edges keep {search['faithfulness']:.2f} of the "
-        f"{QUANTITIES[search['metric']].short}, and none of them can go."
-    )
+    size = "1 component keeps" if search["nodes"] == 1 else f"{search['nodes']} components keep"
+    kept = f"{search['faithfulness']:.2f} of the {QUANTITIES[search['metric']].short}"
+    return f"{size} {kept}, by {search['edges']} edges, and none of them can go."
 
 
 FIND = Experiment(
