@@ -175,13 +175,14 @@ def test_rows_that_are_left_out_are_told_of_before_anything_is_run(
     assert "row 2" in shown.out
 
 
-def test_every_option_of_a_study_is_one_of_its_edges_and_curves_too(vitro: Vitro) -> None:
-    study, edges, curve = (
-        set(re.findall(r"--[a-z-]+", vitro(command, "--help").out)) for command in ("study", "edges", "curve")
+def test_every_option_of_a_study_is_one_of_its_edges_curves_and_circuits_too(vitro: Vitro) -> None:
+    study, edges, curve, find = (
+        set(re.findall(r"--[a-z-]+", vitro(command, "--help").out)) for command in ("study", "edges", "curve", "find")
     )
     assert edges - study == {"--scores"}
     assert curve - study == {"--scores", "--file", "--vary", "--figure"}
-    assert study - edges == study - curve == {"--also"}
+    assert find - study == {"--ablation"}
+    assert study - edges == study - curve == study - find == {"--also", "--no-find"}
 
 
 @pytest.mark.parametrize(
@@ -206,6 +207,17 @@ def test_every_option_of_a_study_is_one_of_its_edges_and_curves_too(vitro: Vitro
         (["edges", "days", "--model", "MODEL", "--scores", "eapig"], "one or more of exact, eap, eap-ig"),
         (["curve", "days", "--model", "MODEL", "--scores", "eapig"], "one or more of exact, eap, eap-ig"),
         (["curve", "days", "--model", "MODEL", "--file", "none.json"], "none.json: cannot be read"),
+        (["find", "days", "--model", "MODEL", "--ablation", "none"], "--ablation must be zero or random or mean or"),
+        (
+            ["find", "days", "--model", "MODEL", "--ablation", "zero", "--edge-ablation", "mean"],
+            "say the same: give one",
+        ),
+        (["find", "days", "--model", "MODEL", "--faithful", "0"], "faithful must be a number above 0, and 1 at most"),
+        (["find", "days", "--model", "MODEL", "--faithful", "2"], "faithful must be a number above 0, and 1 at most"),
+        (["find", "days", "--model", "MODEL", "--faithful", "x"], "--faithful: 'x' is not a number; what works: 0.85"),
+        (["find", "days", "--model", "MODEL", "--budget", "soon"], "--budget: 'soon' is not a time; what works: 90s"),
+        (["find", "days", "--model", "MODEL", "--budget", "0"], "budget must be a time of more than 0 seconds, not 0"),
+        (["find", "days", "--model", "MODEL", "--level", "x"], "level must be node or edge, not 'x'"),
         (["report", "OUT"], "holds no study"),
         (["tasks", "dayz"], "did you mean days?"),
         (["tasks", "--model", "smollm2"], "no task is named; what works: vitro tasks ioi --model smollm2"),
@@ -218,7 +230,7 @@ def test_a_mistake_is_told_in_one_line(
     out = tmp_path / "out"
     known = {"MODEL": str(planted_folder), "OUT": str(out)}
     arguments = [known.get(argument, argument) for argument in arguments]
-    if arguments[0] == "study" and "--model" in arguments:
+    if arguments[0] in ("study", "find") and "--model" in arguments:
         arguments += ["--out", str(out)]
     done = vitro(*arguments)
     assert done.code == 2
@@ -451,9 +463,8 @@ def test_circuits_of_a_search_are_printed_beside_a_curve_and_are_no_ranking(
     after = json.loads(vitro("curve", *study, "--json").out)
     assert "search" not in before
     last = [row for row in after["search"] if row["by"] == "find"]
-    assert [(row["n"], row["ranking"]) for row in last] == [
-        (len(found["edges"]), way) for way in ("signed", "absolute")
-    ]
+    edges = len(found["edges"])
+    assert [(row["n"], row["ranking"]) for row in last] == [(edges, "signed"), (edges, "absolute")]
     assert {"size", "f", "score", "selection", "ranked_f", "rivals", "better", "beyond"} <= set(last[0])
     assert {row["score"] for row in after["rankings"]} == {"eap-ig"}
     assert [row["sizes"] for row in after["rankings"]] == [row["sizes"] for row in before["rankings"]]

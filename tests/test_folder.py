@@ -87,7 +87,7 @@ class Setup:
         self.task, self.measured, self.seconds = days(), given[3] if len(given) > 3 else {}, defaultdict(float)
     def check(self): pass
     def tables(self, one):
-        return {name: pl.DataFrame({"of": [one.name]}) for name in one.tables}
+        return {name: pl.DataFrame({"of": [one.name], "finished": [True]}) for name in one.tables}
 
 study.find = lambda name: Checkpoint()
 identity.config_hash = lambda checkpoint: "0" * 64

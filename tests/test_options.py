@@ -11,11 +11,12 @@ import typer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vitro.cli import edges, reproduce, study, successor
+from vitro.cli import edges, find, reproduce, study, successor
 from vitro.cli.parameters import takes_options
 from vitro.options import (
     Choice,
     Choices,
+    Duration,
     Flag,
     Heads,
     Machine,
@@ -23,6 +24,7 @@ from vitro.options import (
     Option,
     OptionError,
     Options,
+    Share,
     Size,
     TaskOptions,
     Text,
@@ -39,6 +41,8 @@ def values_of(option: Option) -> st.SearchStrategy[Any]:
     """Any value that an option may have."""
     kinds: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
         Whole: lambda kind: st.integers(kind.least, 10**12),
+        Share: lambda kind: st.floats(0, 1, exclude_min=True),
+        Duration: lambda kind: st.floats(0, exclude_min=True),
         Size: lambda kind: st.integers(1, 10**15),
         Text: lambda kind: TEXTS,
         Choice: lambda kind: st.sampled_from(kind.words),
@@ -79,10 +83,15 @@ def heard(command: Callable[..., None], line: str) -> dict[str, Any]:
 @settings(max_examples=60, deadline=None)
 @given(any_of(Options), any_of(TaskOptions), any_of(Machine), st.sampled_from(["days", "numbers:100", "a b/it's.csv"]))
 @example(Options(steer_token="--model"), TaskOptions(counterfactual="-"), Machine(), "days")
-def test_a_study_s_command_is_read_back_as_the_same_study_and_as_its_edges(
+def test_a_study_s_command_is_read_back_as_the_same_study_as_its_edges_and_as_its_circuit(
     options: Options, task_options: TaskOptions, machine: Machine, task: str
 ) -> None:
-    for command in (study.study, edges.edges):
+    of_their_own: list[tuple[Callable[..., None], dict[str, Any]]] = [
+        (study.study, {"also": None, "no_find": False}),
+        (edges.edges, {"scores": "exact,eap,eap-ig"}),
+        (find.find, {"ablation": None}),
+    ]
+    for command, own in of_their_own:
         name = inspect.unwrap(command).__name__
         line = command_line(name, [task], task_options, options, machine, model="a model's folder")
         assert heard(command, line) == {
@@ -93,7 +102,7 @@ def test_a_study_s_command_is_read_back_as_the_same_study_and_as_its_edges(
             "machine": machine,
             "out": None,
             "as_json": False,
-            **({"scores": "exact,eap,eap-ig"} if name == "edges" else {"also": None}),
+            **own,
         }
 
 
@@ -135,6 +144,14 @@ def test_every_option_says_what_it_is_and_is_typed_in_its_own_way() -> None:
         ("seed", "x", "--seed: 'x' is not a whole number"),
         ("seed", "-1", "seed must be 0 or more, not -1"),
         ("steer_layer", "1.5", "--steer-layer: '1.5' is not a whole number"),
+        ("faithful", "x", "--faithful: 'x' is not a number; what works: 0.85"),
+        ("faithful", "0", "faithful must be a number above 0, and 1 at most, not 0.0"),
+        ("faithful", "nan", "faithful must be a number above 0, and 1 at most, not nan"),
+        ("level", "x", "level must be node or edge, not 'x'"),
+        ("budget", "Soon", "--budget: 'Soon' is not a time; what works: 90s, 5m, 1.5h"),
+        ("budget", "s", "--budget: 's' is not a time"),
+        ("budget", "0m", "budget must be a time of more than 0 seconds, not 0.0"),
+        ("budget", "nan", "budget must be a time of more than 0 seconds, not nan"),
         ("heads", "9", "--heads: '9' are not heads; what works: 9.1,10.3"),
         ("heads", "9.1,9.1", "heads must be one or more as .9, 1., each once"),
         ("alphas", "1,,2", "--alphas: '1,,2' are not numbers; what works: -5,-1,0,1,5"),

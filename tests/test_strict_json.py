@@ -9,7 +9,7 @@ import pytest
 
 from vitro.cli.printing import print_json
 from vitro.figures import to_svg
-from vitro.report import Page, Section, render
+from vitro.report import Page, Section, Sentence, render
 from vitro.strict_json import to_json
 
 NAN, INF = float("nan"), float("inf")
@@ -36,7 +36,7 @@ def test_a_page_and_a_picture_are_drawn_where_a_number_is_none() -> None:
     frame = pl.DataFrame({"x": [1.0, NAN, -INF], "y": ["a", "b", "c"]})
     chart = alt.Chart(frame).mark_bar().encode(x="x", y="y")
     section = Section("one", "One", "Read it.", {"one": chart}, frame, "vitro", "vitro")
-    html = render(Page("A page", ["A sentence."], [], [section]))
+    html = render(Page("A page", [Sentence("A sentence.")], [], [section]))
     spec = html.split('<script type="application/json">')[1].split("</script>")[0]
     json.loads(spec, parse_constant=refuse)
     assert to_svg(chart).startswith("<svg")

@@ -120,10 +120,12 @@ class Duration:
 
     def read(self, text: str) -> float:
         """`90s`, `5m`, `1.5h` or plain seconds."""
-        match = re.fullmatch(r"(?P<number>\d{1,9}(\.\d{1,9})?)\s*(?P<unit>[smh]?)", text.strip().lower())
-        if match is None:
-            raise OptionError(f"{text!r} is not a time; what works: 90s, 5m, 1.5h")
-        return float(match["number"]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match["unit"]]
+        number = text.strip().lower()
+        unit = {"s": 1, "m": 60, "h": 3600}.get(number[-1:])
+        try:
+            return float(number[:-1]) * unit if unit else float(number)
+        except ValueError as error:
+            raise OptionError(f"{text!r} is not a time; what works: 90s, 5m, 1.5h") from error
 
     def write(self, value: float) -> str:
         """Plain seconds."""

@@ -58,13 +58,15 @@ class Settings(BaseModel):
 
 
 class Done(BaseModel):
-    """An experiment that is finished."""
+    """An experiment that is measured."""
 
     seconds: float
     tables: dict[str, str]
     """The SHA-256 of each table's file, by the table's name."""
     compared: list[str] = []
     """The experiments that it was made beside (see `Experiment.beside`)."""
+    finished: bool = True
+    """Whether there was time for all of it (see `Experiment.finished`)."""
 
 
 class Record(BaseModel):
@@ -166,11 +168,12 @@ def run_study(
     with sole_writer(folder):
         record = _found(folder, settings)
         remove_unfinished(folder)
-        known = {**record.experiments, **record.left_out} if record else {}
-        wanted = _with_needs(experiments) - set(known)
-        wanted |= _with_needs(_unfinished(folder, record, experiments))
-        # What compares measurements is made anew when there is one more of them, even where it was stopped at that.
         done = record.experiments if record else {}
+        known = {*done, *record.left_out} if record else set()
+        # What there was no time for goes on.
+        unfinished = {name for name in experiments if name in done and not done[name].finished}
+        wanted = (_with_needs(experiments) - known) | unfinished
+        # What compares measurements is made anew when there is one more of them, even where it was stopped at that.
         wanted |= {name for name in done if done[name].compared != _beside(EXPERIMENTS[name], {*done, *wanted})}
         # So is what compares a search that goes on; so marked that it is even where this run is stopped before.
         outdated = {name for name in done if wanted.intersection(done[name].compared)}
@@ -216,15 +219,25 @@ def _measured(
         if experiment.name in lacks:
             continue
         tables = {name: (frame, to_parquet(frame)) for name, frame in checked(setup.tables(experiment)).items()}
+        if experiment.name in record.experiments:
+            # Its tables are about to be others than those that the record knows.
+            before = {name: done for name, done in record.experiments.items() if name != experiment.name}
+            record = record.model_copy(update={"experiments": before})
+            _write_record(folder, record)
         for name, (_, content) in tables.items():
             write_file(_table_path(folder, name), content)
         hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
         compared = _beside(experiment, record.experiments)
-        done = Done(seconds=setup.seconds[experiment.name], tables=hashes, compared=compared)
+        done = Done(
+            seconds=setup.seconds[experiment.name],
+            tables=hashes,
+            compared=compared,
+            finished=experiment.finished(setup.tables(experiment)),
+        )
         record = record.model_copy(update={"experiments": {**record.experiments, experiment.name: done}})
         # Last, so that everything the record calls finished is on disk.
         _write_record(folder, record)
-        if experiment.finished(setup.tables(experiment)):
+        if done.finished:
             parts.remove(experiment.name)
     return record
 
@@ -233,14 +246,6 @@ def _with_needs(names: Collection[str]) -> set[str]:
     """Experiments by their names, and those whose tables they are shown with."""
     needed = {need.name for name in names for need in EXPERIMENTS[name].needs}
     return set(names) if needed <= set(names) else _with_needs(needed.union(names))
-
-
-def _unfinished(folder: Path, record: Record | None, names: Collection[str]) -> list[str]:
-    """Those of some experiments that are measured as far as there was time."""
-    if record is None:
-        return []
-    study, done = Study(folder, record), set(record.experiments)
-    return [name for name in names if name in done and not EXPERIMENTS[name].finished(study.tables(EXPERIMENTS[name]))]
 
 
 def _beside(experiment: Experiment, measured: Collection[str]) -> list[str]:

@@ -211,7 +211,7 @@ def test_a_circuit_of_a_model_is_judged_by_what_plain_runs_give(finder: Finder) 
     assert by_name["minimal"].holds
     assert by_name["faithful"].holds
     # In a model of so few nodes guessing finds it too.
-    assert by_name["random"].value > 0.05  # type: ignore[operator]
+    assert (by_name["random"].value, by_name["random"].holds) == (None, None)
 
 
 @pytest.mark.parametrize("seed", range(3))

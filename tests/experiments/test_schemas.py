@@ -7,7 +7,7 @@ import pytest
 
 import vitro.experiments
 from experiments.every import every
-from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, Options
 from vitro.models import Model
 from vitro.tables import SCHEMAS, SCORE_TABLES, checked
 from vitro.tasks import Pair, Pairs, Task, days
@@ -29,7 +29,9 @@ def test_every_measurement_writes_its_tables_and_figures_as_their_schemas_say(pl
         if not measurement.lacks(setup):
             tables = checked(setup.tables(measurement))
             assert set(tables) == set(measurement.tables)
-            assert not any(table.is_empty() for table in tables.values())
+            # Of a task that the model does not do surely, there is no circuit to tell of.
+            told = ["find", "verdict"] if measurement is FIND and not tables["find"]["nodes"].item() else tables
+            assert not any(tables[name].is_empty() for name in told)
             # A study draws without this check: altair takes longer for it than to make the figure.
             for figure in measurement.figures(measurement.shown(setup)).values():
                 assert isinstance(figure, alt.TopLevelMixin)

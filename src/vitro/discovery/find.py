@@ -65,6 +65,10 @@ class Finder:
         self.ends = Ends.of(self.case)
         self.node_trials = Trials(Nodes(self.case), "nodes", self.keep, self.until)
 
+    def stop_at(self, until: float) -> None:
+        """Stop earlier or later than was said at first."""
+        self.until = self.node_trials.until = until
+
     def aim(self, prompts: Int[np.ndarray, " drawn"] | None = None) -> Aim:
         """What a circuit must be worth."""
         right = self.ends.right if prompts is None else self.ends.right[prompts]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,28 +67,38 @@ def run(setup: Setup) -> Tables:
     start, limit = time.monotonic(), _limit(setup)
     searched, held = split(setup)
     case, tau = case_of(searched), setup.options.faithful
+    in_time = True
+
+    def keep(name: str, make: Callable[[], Tables]) -> Tables:
+        nonlocal in_time
+        try:
+            return setup.part(f"find/{name}", make)
+        except OutOfTimeError:
+            in_time = False
+            raise
+
     with bar("finding the circuit") as progress:
 
         def watch(left: int, f: float, done: float, expected: float) -> None:
             progress(done, expected, f"finding the circuit: {left} left, faithfulness {f:.2f}")
 
-        finder = Finder(case, tau, lambda name, make: setup.part(f"find/{name}", make), start + limit, watch)
+        finder = Finder(case, tau, keep, start + limit, watch)
         asked = of_task(finder)
         found, verdict = None, Verdict((asked,))
         # Of what the model does not do there is no circuit.
         if asked.holds:
             try:
                 found = finder.find("node")
-                finder.until = start + FOR_EDGES * limit
+                finder.stop_at(start + FOR_EDGES * limit)
                 if setup.options.level == "edge" and found.minimal:
                     found = finder.edges(found)
-                finder.until = start + FOR_VERDICT * limit
+                finder.stop_at(start + FOR_VERDICT * limit)
                 others = {task.name: case_of(other) for task, other in _others(setup)}
                 verdict = judged(finder, found, [case_of(other) for other in held], others, setup.options.seed)
             except OutOfTimeError:
                 verdict = Verdict((asked, not_measured("minimal", tau, "the time was up before the first round ended")))
     if found is None:
-        return _tables(searched, finder, verdict)
+        return _tables(searched, finder, verdict, in_time)
     with bar("the ladder to glass"):
         rungs = ladder(
             case,
@@ -97,7 +107,7 @@ def run(setup: Setup) -> Tables:
             value_bias=setup.options.value_bias,
             stop=lambda: time.monotonic() >= start + limit,
         )
-    return _tables(searched, finder, verdict, found, rungs)
+    return _tables(searched, finder, verdict, in_time and rungs.finished, found, rungs)
 
 
 def _limit(setup: Setup) -> float:
@@ -165,6 +175,7 @@ def _tables(
     searched: Setup,
     finder: Finder,
     verdict: Verdict,
+    finished: bool,
     found: Found | None = None,
     rungs: Ladder | None = None,
 ) -> Tables:
@@ -186,7 +197,7 @@ def _tables(
         "right_model": int(ends.right.sum()),
         "right_circuit": 0 if found is None else found.right,
         "measured": 0 if found is None else found.measured,
-        "finished": time.monotonic() < finder.until and (rungs is None or rungs.finished),
+        "finished": finished,
     }
     climbed = {} if rungs is None else rungs.tables(searched.model.shape.n_heads, searched.prompt_numbers.tolist())
     tables = {
