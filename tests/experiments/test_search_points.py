@@ -185,26 +185,26 @@ def test_where_a_search_goes_on_the_curve_is_made_anew_even_if_that_is_stopped(
     planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vitro.study._show", lambda folder, record: None)
-    names = ["edges_eap", "curve", "find"]
-    run_study(days(), str(planted_folder), tmp_path, SAME, experiments=names)
-    runs: list[str] = []
+    names, runs = ["edges_eap", "curve", "find"], list[str]()
 
     def counted(experiment: Experiment, beside: tuple[Experiment, ...] = ()) -> Experiment:
         def run(setup: Setup) -> Tables:
             runs.append(experiment.name)
-            if runs == ["find", "curve"]:
+            if runs == ["find", "curve"] * 2:
                 raise KeyboardInterrupt
             return experiment.run(setup)
 
-        # As if time had been up before.
-        return replace(experiment, run=run, finished=lambda tables: bool(runs), beside=beside)
+        # As if time had been up the first time.
+        finished = experiment.finished if experiment is CURVE else lambda tables: runs.count("find") > 1
+        return replace(experiment, run=run, finished=finished, beside=beside)
 
     search = counted(FIND)
     monkeypatch.setattr("vitro.study.FIND", search)
     for experiment in (search, counted(CURVE, (EXPERIMENTS["edges_eap"], search))):
         monkeypatch.setitem(EXPERIMENTS, experiment.name, experiment)
+    run_study(days(), str(planted_folder), tmp_path, SAME, experiments=names)
     with pytest.raises(KeyboardInterrupt):
         run_study(days(), str(planted_folder), tmp_path, SAME, experiments=names)
-    assert runs == ["find", "curve"]
+    assert runs == ["find", "curve"] * 2
     run_study(days(), str(planted_folder), tmp_path, SAME, experiments=["edges_eap"])
-    assert runs == ["find", "curve", "curve"]
+    assert runs == ["find", "curve"] * 2 + ["curve"]
