@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from discovery.gallery import GALLERY, TAU
 from planted import SUCCESSOR
 from vitro.circuits import Graph
 from vitro.discovery import Nested, run_curves
@@ -107,6 +108,21 @@ def test_a_search_is_drawn_over_both_panels_and_nothing_is_where_there_was_none(
     assert to_spec(as_before) == to_spec(alone)
     assert "'the search: ' + datum.n + ' edges'" in str(to_spec(with_search))
     assert "earch" not in str(to_spec(alone))
+
+
+@pytest.mark.parametrize(("planted", "better"), [("told_where_to_look", [True, True]), ("no_task", [])])
+def test_what_gradients_miss_the_search_has_and_of_no_task_there_is_no_circuit(
+    planted: str, better: list[bool]
+) -> None:
+    known = GALLERY[planted](1)
+    # The metrics that it takes by itself are the planted ones.
+    setup = Setup(known.model, known.task, Options(samples=8, faithful=TAU))
+    assert setup.tables(FIND)["find"]["metric"].item() == known.metric
+    tables = CURVE.shown(setup)
+    last = comparison(tables["curve"]).filter(by="find")
+    # By EAP-IG an edge into a head's queries, which alone tell it where to look, comes after others.
+    assert last["better"].to_list() == better
+    assert ("circuit of the search" in CURVE.summary(tables)) == bool(better)
 
 
 def rows(by: str, ranking: str | None, size: float, f: float, spread: float = 0.0, prompts: int = 8) -> pl.DataFrame:
