@@ -12,7 +12,7 @@ from vitro.discovery.case import Case
 from vitro.discovery.scores import score_edges
 from vitro.discovery.search import Aim, Outcome, OutOfTimeError, Step, Watch, Worth, search, unwatched
 from vitro.discovery.trial import Edges, Ends, Items, Keep, Nodes, Trials, without_keeping
-from vitro.metrics import DIFFERENTIABLE
+from vitro.metrics import DIFFERENTIABLE, METRICS
 from vitro.options import Level
 
 MANY = 1024
@@ -171,10 +171,12 @@ class Finder:
             return found
 
     def _orders(self, edges: Int[np.ndarray, " item"]) -> Sequence[Int[np.ndarray, " item"]]:
-        """Edges by EAP-IG: those that help least first, and those that matter least; none without a gradient."""
-        if self.case.metric.name not in DIFFERENTIABLE:
-            return ()
-        scores = score_edges(self.case, "eap-ig").double().mean(1).numpy()[edges]
+        """Edges by EAP-IG: those that help least first, and those that matter least either way.
+
+        Of a metric without a useful gradient, by what they do to the right answer's logit.
+        """
+        metric = self.case.metric if self.case.metric.name in DIFFERENTIABLE else METRICS["answer_logit"]
+        scores = score_edges(replace(self.case, metric=metric), "eap-ig").double().mean(1).numpy()[edges]
         return [np.argsort(by, kind="stable") for by in (scores, np.abs(scores))]
 
 

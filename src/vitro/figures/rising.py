@@ -79,7 +79,8 @@ def rising(
     page = upwards(place(sizes, list(arrows), column=rows, gaps=_GAPS))
     left, right = -_MARGIN - (_LABELS if layers else 0.0), page.width + _MARGIN
     height = page.height + 2 * _MARGIN
-    scale = min(1.0, WIDTH / (right - left))
+    # Vega leaves a few pixels around a drawing.
+    scale = min(1.0, (WIDTH - 2 * _MARGIN) / (right - left))
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[left, right], nice=False, zero=False))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[height - _MARGIN, -_MARGIN], nice=False, zero=False))
     lines = (
