@@ -449,6 +449,27 @@ def test_a_curve_is_printed_with_both_areas_and_their_rankings(
     assert "edges_eap_ig" in {path.stem for path in (tmp_path / "study" / "tables").iterdir()}
 
 
+def test_circuits_of_a_search_are_printed_beside_a_curve_and_are_no_ranking(
+    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    study = ("days", "--model", str(planted_folder), "--samples", "4", "--out", str(tmp_path / "study"))
+    before = json.loads(vitro("curve", *study, "--json").out)
+    found = json.loads(vitro("find", *study, "--json").out)
+    done = vitro("curve", *study)
+    assert done.code == 0, done.err
+    assert re.search(r"^share +n +f +f signed +f absolute *$", done.out, re.MULTILINE)
+    assert re.search(r"^0\.763 % +2 +\d\.\d+ +\d\.\d+ \(eap-ig, (top|greedy)\)", done.out, re.MULTILINE)
+    assert "With 2 edges (0.76 %) the circuit of the search" in done.out
+    after = json.loads(vitro("curve", *study, "--json").out)
+    assert "search" not in before
+    last = [row for row in after["search"] if row["by"] == "find"]
+    edges = len(found["edges"])
+    assert [(row["n"], row["ranking"]) for row in last] == [(edges, "signed"), (edges, "absolute")]
+    assert {"size", "f", "score", "selection", "ranked_f", "rivals", "better", "beyond"} <= set(last[0])
+    assert {row["score"] for row in after["rankings"]} == {"eap-ig"}
+    assert [row["sizes"] for row in after["rankings"]] == [row["sizes"] for row in before["rankings"]]
+
+
 def test_a_curve_of_files_is_that_of_the_scores_in_them_and_touches_no_folder(
     vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,9 +175,15 @@ def run_study(
         wanted = (_with_needs(experiments) - known) | unfinished
         # What compares measurements is made anew when there is one more of them, even where it was stopped at that.
         wanted |= {name for name in done if done[name].compared != _beside(EXPERIMENTS[name], {*done, *wanted})}
+        # So is what compares a search that goes on; so marked that it is even where this run is stopped before.
+        outdated = {name for name in done if wanted.intersection(done[name].compared)}
+        wanted |= outdated
+        if record and outdated:
+            marked = {name: done[name].model_copy(update={"compared": []}) for name in outdated}
+            record = record.model_copy(update={"experiments": {**done, **marked}})
         missing = [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]
-        # How long the search may take follows from how long the others took.
-        missing.sort(key=lambda experiment: experiment is FIND)
+        # How long the search may take follows from how long the others took; what shows its circuits comes after it.
+        missing.sort(key=lambda experiment: (FIND in experiment.beside, experiment is FIND))
         if record is None or missing:
             record = _measured(folder, record, missing, checkpoint, task, options, settings)
         _write_record(folder, record)
@@ -221,7 +227,7 @@ def _measured(
         for name, (_, content) in tables.items():
             write_file(_table_path(folder, name), content)
         hashes = {name: sha256(content).hexdigest() for name, (_, content) in sorted(tables.items())}
-        compared = _beside(experiment, setup.measured)
+        compared = _beside(experiment, record.experiments)
         done = Done(
             seconds=setup.seconds[experiment.name],
             tables=hashes,

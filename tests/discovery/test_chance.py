@@ -63,7 +63,7 @@ def test_of_few_circuits_all_are_run_and_the_chance_is_exact() -> None:
     weights, kind, inside = np.arange(12.0), np.repeat([0, 1], [9, 3]), np.isin(np.arange(12), [6, 7, 8, 11])
     answer = chance_of(lambda sets: sets @ weights, inside, kind, faithfulness=31, searched=2)
     # 6 + 7 + 8 + 11 = 32 is the best; 5 + 7 + 8 + 11 and 6 + 7 + 8 + 10 come to 31.
-    assert (answer.single, answer.at_most, answer.measured, answer.every) == (3 / 252, False, 252, True)
+    assert (answer.single, answer.at_most, answer.measured, answer.make) == (3 / 252, False, 252, 252)
     assert answer.best == pytest.approx(1 - (1 - 3 / 252) ** 2)
 
 

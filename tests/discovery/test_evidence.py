@@ -59,6 +59,17 @@ def asked(shift: float = 0.0, span: float = 4.0, n: int = 7) -> Asked:
     return Asked(
         Ends(model, np.zeros(n), np.ones(n, dtype=bool)),
         Measured((TAU * model + shift + 0.1 * (-1) ** np.arange(n))[None], np.ones((1, n), dtype=bool)),
+        guessing=1 / 7,
+    )
+
+
+def test_wordings_in_which_the_model_does_not_do_the_task_tell_nothing_of_a_circuit() -> None:
+    lost = asked(shift=-3.0)
+    lost = replace(lost, ends=replace(lost.ends, right=np.arange(7) < 1))
+    condition, without = held_out([asked(), asked(0.2), lost], TAU), held_out([asked(), asked(0.2)], TAU)
+    assert (condition.value, condition.low, condition.high) == (without.value, without.low, without.high)
+    assert condition.reading.startswith(
+        "On 14 held-out prompts of 2 wordings (of 3, those in which the model does the task), each taken by itself,"
     )
 
 
@@ -100,7 +111,7 @@ def test_where_the_model_does_not_do_the_held_out_prompts_nothing_is_measured() 
     condition = held_out([asked(span=-4.0)], TAU)
     assert condition.value is None
     assert not condition.holds
-    assert "no better than the wholly ablated run" in condition.reading
+    assert "the model itself does not do the task" in condition.reading
 
 
 def test_searches_are_repeated_on_as_many_resampled_prompts_and_judged_on_those_left_out() -> None:
@@ -200,7 +211,7 @@ def test_a_circuit_of_a_model_is_judged_by_what_plain_runs_give(finder: Finder) 
     assert by_name["minimal"].holds
     assert by_name["faithful"].holds
     # In a model of so few nodes guessing finds it too.
-    assert by_name["random"].value > 0.05  # type: ignore[operator]
+    assert (by_name["random"].value, by_name["random"].holds) == (None, None)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -46,7 +46,7 @@ def table(seed: int, kind: str) -> Table:
 
 
 def without_each(inside: Bool[np.ndarray, " item"]) -> Sets:
-    return inside & ~np.eye(N_ITEMS, dtype=bool)[inside]
+    return np.asarray(inside & ~np.eye(N_ITEMS, dtype=bool)[inside])
 
 
 def backwards(worth: Table) -> Bool[np.ndarray, " item"]:

@@ -22,12 +22,13 @@ from vitro.discovery.verdict import (
 from vitro.tables.schemas.find import SCHEMAS
 
 TAU = 0.8
+MAKE = 10**9
 GOOD = (
     does_task(right=7, prompts=7, by_chance=1 / 7, model=4.0, empty=0.1, tau=TAU),
     is_minimal(True, TAU),
     is_faithful(0.82, TAU),
     holds_out(0.7, 0.55, 0.84, TAU, "56 prompts in 8 other sentences"),
-    beats_random(Chance(1e-7, 0.001, True, 2900), 3000, TAU),
+    beats_random(Chance(1e-7, 0.001, True, 2900, MAKE), 3000, TAU),
     fails_without(0.1, TAU),
     is_stable([0.6, 0.7, 0.5], [0.7, 0.9], TAU),
     is_alone(nodes=20, tau=TAU, other=40, shared=3, f=0.81),
@@ -41,7 +42,7 @@ BAD = (
     holds_out(0.6, 0.5, 0.7, TAU, "56 prompts in 8 other sentences"),
     holds_out(0.7, 0.4, 0.9, TAU, "56 prompts in 8 other sentences"),
     holds_out(0.7, -np.inf, np.inf, TAU, "7 prompts"),
-    beats_random(Chance(1e-4, 0.2, False, 2900), 3000, TAU),
+    beats_random(Chance(1e-4, 0.2, False, 2900, MAKE), 3000, TAU),
     fails_without(0.4, TAU),
     is_stable([0.4, 0.5], [], TAU),
     is_alone(nodes=20, tau=TAU, other=25, shared=10, f=0.8),
@@ -79,11 +80,15 @@ def test_readings_are_sentences_and_rows_fit_their_table() -> None:
         assert list(row) == [column.name for column in schema.columns]
 
 
-def test_where_all_circuits_of_a_make_were_run_the_reading_counts_them() -> None:
-    reading = beats_random(Chance(1 / 16, 0.9, False, 16, every=True), 40, TAU).reading
-    assert reading == (
-        "Of all 16 circuits of as many heads and MLPs, 1 is as faithful, the best of 40 random ones with p = 0.9."
+def test_where_a_make_has_too_few_circuits_to_tell_a_search_from_guessing_they_are_only_counted() -> None:
+    condition = beats_random(Chance(1 / 16, 0.9, False, 16, make=16), 40, TAU)
+    assert condition.reading == (
+        "Of the 16 circuits of as many heads and MLPs, 1 is as faithful; they are too few to tell a search of 40 "
+        "circuits from guessing."
     )
+    assert (condition.value, condition.holds, condition.wanted) == (None, None, "")
+    # From 20 for each that was searched on, the only one of its make could be come upon in one search of twenty.
+    assert beats_random(Chance(1 / 800, 0.049, False, 800, make=800), 40, TAU).holds
 
 
 def test_an_interval_without_an_end_has_none_in_the_table() -> None:

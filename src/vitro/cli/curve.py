@@ -64,6 +64,7 @@ def curve(
 
     from vitro.experiments import EXPERIMENTS, SCORE_EXPERIMENTS
     from vitro.experiments.curve import by_size, records
+    from vitro.experiments.search_points import CIRCUIT, STEPS, comparison
     from vitro.figures import to_svg
     from vitro.folder import write_file
     from vitro.study import run_study
@@ -79,27 +80,46 @@ def curve(
             )
         kept = study.tables(shown)
         # The folder may hold more scores than are asked for now.
-        parts.insert(0, {**kept, **{name: kept[name].filter(pl.col("by").is_in(names)) for name in shown.tables}})
+        asked_for = pl.col("by").is_in([*names, CIRCUIT, STEPS])
+        parts.insert(0, {**kept, **{name: kept[name].filter(asked_for) for name in shown.tables}})
     seconds = sum(dict(part["seconds"].rows())[shown.name] for part in parts)
     tables = {**parts[0], **{name: pl.concat(part[name] for part in parts) for name in shown.tables}}
     if figure is not None:
         write_file(figure, to_svg(shown.figures(tables)["curve"]).encode())
+    compared = comparison(tables["curve"])
     if as_json:
         facts = tables["curve_areas"].select("metric", ablation="method").row(0, named=True)
         said: dict[str, Any] = {**facts, "seconds": seconds, "rankings": records(tables)}
+        if compared.height:
+            said["search"] = compared.to_dicts()
         if vary:
             said["choices"] = study.table(choices.name).to_dicts()
         if names:
             said |= {"folder": str(folder), "report": str(study.report)}
         print_json(said)
         return
-    for by in tables["curve"]["by"].unique(maintain_order=True):
+    for by in tables["curve_areas"]["by"].unique(maintain_order=True):
         sizes = by_size(tables["curve"], by)
         print(f"{by}\n")
         print_table(
             ["share", *sizes.columns[1:]], [(f"{100 * row[0]:g} %", *map(_cell, row[1:])) for row in sizes.rows()]
         )
         print(_areas(tables["curve_areas"].filter(by=by)), end="\n\n")
+    if compared.height:
+        print(
+            "circuits of the search, and the best of as many edges: f by signed score, the f closest to 1 by absolute\n"
+        )
+        of_circuit = [rows.to_dicts() for rows in compared.partition_by("n", "by", maintain_order=True)]
+        print_table(
+            ["share", "n", "f", *(f"f {row['ranking']}" for row in of_circuit[0])],
+            [
+                (
+                    *(f"{100 * rows[0]['size']:.3g} %", f"{rows[0]['n']:,}", _cell(rows[0]["f"])),
+                    *(f"{_cell(row['ranked_f'])} ({row['score']}, {row['selection']})" for row in rows),
+                )
+                for rows in of_circuit
+            ],
+        )
     print(shown.summary(tables))
     print(f"Running the circuits took {seconds:.1f} s.")
     if names:

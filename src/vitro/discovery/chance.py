@@ -33,14 +33,14 @@ class Chance:
 
     single: the probability that one random circuit does. best: that the best of as many as the search measured does.
     at_most: whether both are upper bounds, for they are too small to be worth following. measured: random circuits.
-    every: whether these are all that there are.
+    make: how many circuits of this make there are; all of them were measured where they are few.
     """
 
     single: float
     best: float
     at_most: bool
     measured: int
-    every: bool = False
+    make: int
 
 
 def chance_of(
@@ -78,7 +78,7 @@ def chance_of(
     if circuits <= ALL:
         f = measure(_all_like(inside, kinds))
         single = float((f >= goal).mean())
-        return Chance(single, _best_of(searched, single), False, len(f), every=True)
+        return Chance(single, _best_of(searched, single), False, len(f), circuits)
     random = np.random.default_rng(seed)
     sets = _drawn(inside, kinds, random)
     f, single, measured = measure(sets), 1.0, CIRCUITS
@@ -97,7 +97,7 @@ def chance_of(
         single = min(1.0, CAUTION * single)
     at_most = (level < goal or not above.any()) and single > 1 / circuits
     single = max(single, 1 / circuits)
-    return Chance(single, _best_of(searched, single), at_most, measured)
+    return Chance(single, _best_of(searched, single), at_most, measured, circuits)
 
 
 def _best_of(searched: int, single: float) -> float:

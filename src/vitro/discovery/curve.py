@@ -43,10 +43,17 @@ class Nested:
     masks: Bool[np.ndarray, "size edge"]
 
 
-def select(graph: Graph, scores: Float[np.ndarray, " edge"], ranking: Ranking, selection: Selection) -> Nested:
+def select(
+    graph: Graph,
+    scores: Float[np.ndarray, " edge"],
+    ranking: Ranking,
+    selection: Selection,
+    numbers: Sequence[int] | None = None,
+) -> Nested:
     """The best edges by their scores, at MIB's ten sizes (docs/method.md, section 10.4).
 
-    scores: positive where the edge helps. CurveError where they are of another graph, or NaN.
+    scores: positive where the edge helps. numbers: of edges, where others than MIB's are due. CurveError where the
+    scores are of another graph, or NaN.
 
     >>> graph = Graph.of(model)
     >>> select(graph, np.arange(len(graph)), "signed", "top").masks.sum(1).tolist()
@@ -58,8 +65,10 @@ def select(graph: Graph, scores: Float[np.ndarray, " edge"], ranking: Ranking, s
         raise CurveError(f"the score of {graph.edges[int(np.isnan(scores).argmax())]} is NaN, which ranks nowhere")
     ranked = scores if ranking == "signed" else np.abs(scores)
     take = graph.top if selection == "top" else graph.greedy
-    # The product is rounded down as MIB rounds it: in floating point.
-    return Nested(SIZES, np.stack([take(ranked, int(size * len(graph))) for size in SIZES]))
+    if numbers is None:
+        # The product is rounded down as MIB rounds it: in floating point.
+        return Nested(SIZES, np.stack([take(ranked, int(size * len(graph))) for size in SIZES]))
+    return Nested(tuple(n / len(graph) for n in numbers), np.stack([take(ranked, n) for n in numbers]))
 
 
 def faithfulness(

@@ -44,11 +44,13 @@ Search = Callable[[Int[np.ndarray, " drawn"] | None, Bool[np.ndarray, " node"] |
 class Asked:
     """A circuit, the model and the wholly ablated run on prompts.
 
-    circuit: measured, and nothing else. kinds: of prompts; empty where all are of one kind.
+    circuit: measured, and nothing else. guessing: how often a prompt is answered right by it. kinds: of prompts; empty
+    where all are of one kind.
     """
 
     ends: Ends
     circuit: Measured
+    guessing: float
     kinds: tuple[str, ...] = ()
 
     @property
@@ -62,6 +64,11 @@ class Asked:
         """How many prompts there are."""
         return len(self.ends.model)
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether the model itself does the task on these prompts: else nothing can be faithful to it there."""
+        return bool(task_of(self.ends, self.guessing, 0.0).holds)
+
 
 def run_asked(found: Found, case: Case, finder: Finder, name: str) -> Asked:
     """A circuit on other prompts, each with its own ablated run. name: what results are kept under.
@@ -74,7 +81,7 @@ def run_asked(found: Found, case: Case, finder: Finder, name: str) -> Asked:
     # Over all edges, so that what is kept is kept under the circuit itself.
     trials = Trials(Edges(case, np.arange(len(case.graph))), name, finder.keep, finder.until)
     circuit = trials(found.mask[None])
-    return Asked(Ends.of(case), circuit, case.questions.groups)
+    return Asked(Ends.of(case), circuit, by_guessing(case.questions), case.questions.groups)
 
 
 def by_guessing(questions: Questions) -> float:
@@ -99,22 +106,29 @@ def by_guessing(questions: Questions) -> float:
 def held_out(asked: Sequence[Asked], tau: float) -> Condition:
     """Faithfulness on prompts that the search has not seen, of one case or of several, with its interval.
 
-    Prompts of one kind of one case are a group. Of fewer groups than FEWEST_GROUPS, each prompt is taken by itself, and
-    the reading says so.
+    Of several cases those count on which the model itself does the task. Prompts of one kind of one case are a group.
+    Of fewer groups than FEWEST_GROUPS, each prompt is taken by itself, and the reading says so.
     """
+    telling = [part for part in asked if part.can_tell]
+    many = len(asked) > 1
+    if not telling:
+        where = f"any of {len(asked)} other wordings" if many else f"the {asked[0].n_prompts} held-out prompts"
+        return not_measured("held_out", tau, f"on {where} the model itself does not do the task")
     circuit, model, empty = (
         np.concatenate(parts)
-        for parts in zip(*((part.circuit.metric[0], part.ends.model, part.ends.empty) for part in asked), strict=True)
+        for parts in zip(*((part.circuit.metric[0], part.ends.model, part.ends.empty) for part in telling), strict=True)
     )
-    kinds = [f"{number} {kind}" for number, part in enumerate(asked) for kind in part.kinds or [""] * part.n_prompts]
+    kinds = [f"{number} {kind}" for number, part in enumerate(telling) for kind in part.kinds or [""] * part.n_prompts]
     names, group = np.unique(kinds, return_inverse=True)
     where = f"{len(model)} held-out prompts"
-    if len(names) > 1:
-        where += f" of {len(names)} {'kinds' if len(asked) == 1 else 'wordings'}"
+    if many:
+        where += f" of {len(telling)} wordings"
+        if len(telling) < len(asked):
+            where += f" (of {len(asked)}, those in which the model does the task)"
+    elif len(names) > 1:
+        where += f" of {len(names)} kinds"
     if 1 < len(names) < FEWEST_GROUPS:
         where += ", each taken by itself,"
-    if model.mean() <= empty.mean():
-        return not_measured("held_out", tau, f"on {where} the model is no better than the wholly ablated run")
     low, high = faithfulness_interval(circuit, model, empty, group if len(names) >= FEWEST_GROUPS else None)
     f = (circuit.mean() - empty.mean()) / (model.mean() - empty.mean())
     return holds_out(float(f), float(low), float(high), tau, where)
@@ -210,12 +224,19 @@ def of_task(finder: Finder) -> Condition:
     >>> of_task(Finder(case, 0.8)).condition
     'task'
     """
-    ends = finder.ends
+    return task_of(finder.ends, by_guessing(finder.case.questions), finder.tau)
+
+
+def task_of(ends: Ends, guessing: float, tau: float) -> Condition:
+    """Whether the model does the task on some prompts. guessing: how often a prompt is answered right by it.
+
+    >>> task_of(Ends.of(case), 1 / 7, 0.8).condition
+    'task'
+    """
     model, empty = float(ends.model.mean()), float(ends.empty.mean())
     # What differs by rounding alone does not differ.
     model = model if ends.differ else empty
-    guessing = by_guessing(finder.case.questions)
-    return does_task(int(ends.right.sum()), len(ends.right), guessing, model, empty, finder.tau)
+    return does_task(int(ends.right.sum()), len(ends.right), guessing, model, empty, tau)
 
 
 def judged(

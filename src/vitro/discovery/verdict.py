@@ -166,20 +166,26 @@ def holds_out(f: float, low: float, high: float, tau: float, measured_on: str) -
 def beats_random(chance: Chance, searched: int, tau: float) -> Condition:
     """A search as long that only guesses comes to a circuit as faithful with a probability of at most 0.05.
 
-    >>> beats_random(Chance(1e-5, 0.03, False, 2000), searched=3000, tau=0.8).reading
+    Where there are fewer circuits of the make than 20 for each that was searched, even the only one that is as faithful
+    could be come upon by guessing: then it is only reported how many are.
+
+    >>> beats_random(Chance(1e-5, 0.03, False, 2000, make=10**9), searched=3000, tau=0.8).reading
     'A random circuit of as many heads and MLPs is as faithful with p = 1e-05, the best of 3000 random ones
     with p = 0.03.'
     """
-    sign = "<=" if chance.at_most else "="
     make = "as many heads and MLPs"
-    if chance.every:
-        as_good = round(chance.single * chance.measured)
+    if chance.make * RARE < searched:
+        as_good = max(1, round(chance.single * chance.make))
         reading = (
-            f"Of all {chance.measured} circuits of {make}, {as_good} {'is' if as_good == 1 else 'are'} as faithful"
+            f"Of the {chance.make} circuits of {make}, {as_good} {'is' if as_good == 1 else 'are'} as faithful; they "
+            f"are too few to tell a search of {searched} circuits from guessing."
         )
-    else:
-        reading = f"A random circuit of {make} is as faithful with p {sign} {chance.single:.2g}"
-    reading += f", the best of {searched} random ones with p {sign} {chance.best:.2g}."
+        return Condition("random", None, None, None, "", None, reading)
+    sign = "<=" if chance.at_most else "="
+    reading = (
+        f"A random circuit of {make} is as faithful with p {sign} {chance.single:.2g}, the best of {searched} random "
+        f"ones with p {sign} {chance.best:.2g}."
+    )
     return Condition("random", chance.best, None, None, wanted("random", tau), chance.best <= RARE, reading)
 
 

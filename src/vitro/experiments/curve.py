@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,10 @@ from vitro.discovery.curve import (
 )
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores
 from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.find import FIND
 from vitro.experiments.prompts import PROMPTS
+from vitro.experiments.search_points import CIRCUIT, OF_CURVE, STEPS, comparison, other_numbers, searched
+from vitro.experiments.search_points import said as search_said
 from vitro.experiments.setup import Setup
 from vitro.figures import edge_curves
 from vitro.models import Model
@@ -59,19 +62,33 @@ class Ranked:
 
 
 def run(setup: Setup) -> Tables:
-    """Table `curve`: by, ranking, selection, size, n, edges, prompt, value, model, empty; and `curve_areas`."""
+    """Table `curve`: by, ranking, selection, size, n, edges, prompt, value, model, empty; and `curve_areas`.
+
+    Where a circuit was searched for, it and those on the way are run in the same list, and at each of their sizes the
+    circuits of every ranking.
+    """
     names = [name for name, experiment in SCORE_EXPERIMENTS.items() if experiment.name in setup.measured] or [USUAL]
     tables = {**setup.tables(PROMPTS)}
     for name in names:
         tables |= setup.tables(SCORE_EXPERIMENTS[name])
     scores = {name: edge_scores(tables, name) for name in names}
-    return curve_tables(setup, ranked(Graph.of(setup.model), scores))
+    graph = Graph.of(setup.model)
+    circuits = ranked(graph, scores)
+    if FIND.name not in setup.measured:
+        return curve_tables(setup, circuits)
+    of_search = searched(graph, setup.tables(FIND))
+    beside = [(Ranked(name), nested) for name, nested in of_search.items()]
+    if numbers := other_numbers(of_search):
+        beside += ranked(graph, scores, numbers).items()
+    return curve_tables(setup, circuits, beside)
 
 
-def ranked(graph: Graph, scores: Mapping[Any, Float[np.ndarray, " edge"]]) -> dict[Ranked, Nested]:
-    """The circuits of every score, by every ranking and selection."""
+def ranked(
+    graph: Graph, scores: Mapping[Any, Float[np.ndarray, " edge"]], numbers: Sequence[int] | None = None
+) -> dict[Ranked, Nested]:
+    """The circuits of every score, by every ranking and selection; numbers: see `select`."""
     return {
-        Ranked(name, ranking, selection): select(graph, of_edges, ranking, selection)
+        Ranked(name, ranking, selection): select(graph, of_edges, ranking, selection, numbers)
         for name, of_edges in scores.items()
         for ranking in RANKINGS
         for selection in SELECTIONS
@@ -81,10 +98,11 @@ def ranked(graph: Graph, scores: Mapping[Any, Float[np.ndarray, " edge"]]) -> di
 def curves_of_files(setup: Setup, paths: Sequence[Path]) -> Tables:
     """The tables of files with scores, by every ranking and selection, and of folders with circuits; and `seconds`.
 
-    They are named after their files, or by their paths where files are called the same or as a score. Raises what
-    `read_ranking` does, before anything is run.
+    They are named after their files, or by their paths where files are called the same or as what else there is.
+    Raises what `read_ranking` does, before anything is run.
     """
-    alike = len({path.name for path in paths}) < len(paths) or any(path.name in SCORE_EXPERIMENTS for path in paths)
+    taken = {*SCORE_EXPERIMENTS, CIRCUIT, STEPS}
+    alike = len({path.name for path in paths}) < len(paths) or any(path.name in taken for path in paths)
     circuits: dict[Ranked, Nested] = {}
     for path in paths:
         name = str(path.absolute()) if alike else path.name
@@ -99,21 +117,26 @@ def curves_of_files(setup: Setup, paths: Sequence[Path]) -> Tables:
     return {**tables, "seconds": pl.DataFrame(seconds)}
 
 
-def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
-    """The tables of some circuits. CurveError where the model's metric is the empty circuit's: nothing to explain."""
+def curve_tables(
+    setup: Setup, circuits: Mapping[Ranked, Nested], beside: Sequence[tuple[Ranked, Nested]] = ()
+) -> Tables:
+    """The tables of some circuits. CurveError where the model's metric is the empty circuit's: nothing to explain.
+
+    beside: circuits at other sizes, which have no areas.
+    """
     case = edge_case(setup)
+    every = [*circuits.items(), *beside]
     with bar("circuits of MIB's curve") as progress:
-        curves = run_curves(case, list(circuits.values()), [case.metric], progress=progress)[case.metric.name]
+        curves = run_curves(case, [nested for _, nested in every], [case.metric], progress=progress)[case.metric.name]
     prompts = setup.swept.prompt_numbers
     rows, areas = [], []
-    for of, curve in zip(circuits, curves, strict=True):
+    for (of, _), curve in zip(every, curves, strict=True):
         n_sizes, n_prompts = curve.values.shape
-        name = {"by": of.by, "ranking": of.ranking, "selection": of.selection}
         per_size = {"size": curve.sizes, "n": curve.n, "edges": curve.edges}
         rows.append(
             pl.DataFrame(
                 {
-                    **{key: [value] * curve.values.size for key, value in name.items()},
+                    **{key: [value] * curve.values.size for key, value in asdict(of).items()},
                     **{key: np.repeat(np.array(value), n_prompts) for key, value in per_size.items()},
                     "prompt": np.tile(prompts, n_sizes),
                     "value": curve.values.ravel(),
@@ -122,7 +145,8 @@ def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
                 }
             )
         )
-        judged: dict[str, object] = {**name, "metric": case.metric.name, "method": setup.edge_ablation}
+    for of, curve in zip(circuits, curves, strict=False):
+        judged: dict[str, object] = {**asdict(of), "metric": case.metric.name, "method": setup.edge_ablation}
         for area in SIGN:
             low, high = interval(curve, area)
             judged |= {area: getattr(curve, area), f"{area}_low": low, f"{area}_high": high}
@@ -132,9 +156,9 @@ def curve_tables(setup: Setup, circuits: Mapping[Ranked, Nested]) -> Tables:
 
 
 def curves_of(table: pl.DataFrame) -> dict[Ranked, Curve]:
-    """The curves of table `curve`."""
+    """The curves of table `curve`, at MIB's sizes alone."""
     curves = {}
-    for (by, ranking, selection), rows in table.group_by(KEY, maintain_order=True):
+    for (by, ranking, selection), rows in table.filter(OF_CURVE).group_by(KEY, maintain_order=True):
         sizes = rows.group_by("size", maintain_order=True).agg(pl.first("n", "edges"))
         values, model, empty = (
             rows[name].to_numpy().astype(float).reshape(len(sizes), -1) for name in ("value", "model", "empty")
@@ -145,7 +169,7 @@ def curves_of(table: pl.DataFrame) -> dict[Ranked, Curve]:
 
 
 def points(table: pl.DataFrame) -> pl.DataFrame:
-    """Table `curve` without prompts: by, ranking, selection, size, n, edges, f."""
+    """Table `curve` at MIB's sizes, without prompts: by, ranking, selection, size, n, edges, f."""
     return pl.concat(
         pl.DataFrame({"size": curve.sizes, "n": curve.n, "edges": curve.edges, "f": curve.faithfulness}).select(
             pl.lit(of.by).alias("by"),
@@ -231,7 +255,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
 
 
 def summary(tables: Tables) -> str:
-    """Which score has the best areas, each from the ranking that MIB takes it from."""
+    """Which score has the best areas, each from the ranking that MIB takes it from; and how a search's circuit does."""
     areas = tables["curve_areas"].row(0, named=True)
     words = QUANTITIES[areas["metric"]].short
     curves = {of: curve for of, curve in curves_of(tables["curve"]).items() if of.selection != "greedy"}
@@ -240,7 +264,8 @@ def summary(tables: Tables) -> str:
     over = f"over {n_prompts} {f'of {spoken.n_prompts} ' if n_prompts < spoken.n_prompts else ''}prompts"
     if spoken.metric != areas["metric"]:
         words += f", not the {spoken.quantity.short}, for edges are ranked by logits"
-    return f"MIB's curve of the {words}, {over}, absent edges at their {areas['method']} ablation: {best_areas}."
+    curve = f"MIB's curve of the {words}, {over}, absent edges at their {areas['method']} ablation: {best_areas}."
+    return f"{curve} {search_said(tables)}".rstrip()
 
 
 def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:
@@ -265,11 +290,13 @@ CURVE = Experiment(
     python="vitro.curve(model, task)",
     tables=("curve", "curve_areas"),
     run=run,
-    figures=lambda tables: {"curve": edge_curves(points(tables["curve"]), tables["curve_areas"])},
+    figures=lambda tables: {
+        "curve": edge_curves(points(tables["curve"]), tables["curve_areas"], comparison(tables["curve"]))
+    },
     numbers=numbers,
     summary=summary,
     needs=(PROMPTS,),
-    beside=tuple(SCORE_EXPERIMENTS.values()),
+    beside=(*SCORE_EXPERIMENTS.values(), FIND),
 )
 
 

@@ -8,7 +8,7 @@ from vitro.figures.circuit_quality import completeness_figure, keep_curve, minim
 from vitro.figures.clean_answers import clean_answers
 from vitro.figures.curve_choices import curve_choices
 from vitro.figures.direct import direct_heads, direct_layers
-from vitro.figures.edge_curves import edge_curves
+from vitro.figures.edge_curves import NO_SEARCH, edge_curves
 from vitro.figures.edges import EDGE_NAME, edge_agreement, strongest_edges
 from vitro.figures.final_attention import circuit_attention, final_attention
 from vitro.figures.found_circuit import found_circuit
@@ -30,6 +30,7 @@ from vitro.figures.top_tokens import head_top_tokens, layer_top_tokens, stream_t
 
 __all__ = [
     "EDGE_NAME",
+    "NO_SEARCH",
     "Figure",
     "Spec",
     "answer_tables",

@@ -6,6 +6,7 @@ from vitro.tables.columns import METHOD, PROMPT
 from vitro.tables.schema import Column, Schema, text, truth, value, whole
 
 BY = text("by", "what ranks the edges: a score, as `--scores` takes it, or a file")
+BY_OR_SEARCH = text("by", f"{BY.meaning}; or `search` of circuits on the way of `vitro find`, `find` of its last")
 RANKING = text("ranking", "signed or absolute scores; null where circuits are given, not ranked", nullable=True)
 SELECTION = text("selection", "top, the best of all, or greedy, from the logits down; null as before", nullable=True)
 METRIC = text("metric", "the metric by which edges are scored and circuits are judged")
@@ -15,10 +16,11 @@ CMD = value("cmd", "the area of abs(1 - f), as MIB takes it from the absolute ra
 SCHEMAS = (
     Schema(
         "curve",
-        "each score, ranking, selection, size and prompt: a circuit within the model",
+        "each score, ranking, selection, size and prompt: a circuit within the model; at MIB's sizes and, where there "
+        "was a search, at those of its circuits",
         "curve",
         (
-            BY,
+            BY_OR_SEARCH,
             RANKING,
             SELECTION,
             Column("size", pl.Float64, "the share of all edges"),
