@@ -187,7 +187,7 @@ def _tables(
         "metric": case.metric.name,
         "method": searched.edge_ablation,
         "tau": finder.tau,
-        "level": searched.options.level,
+        "level": searched.options.level if found is None else found.level,
         "circuit": str(Circuit.of(graph, mask, searched.edge_ablation)),
         "nodes": 0 if found is None else len(found.nodes),
         "edges": int(mask.sum()),
