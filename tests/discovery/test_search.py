@@ -185,6 +185,22 @@ def test_what_is_to_be_avoided_is_dropped_first_and_never_taken_back(tables: lis
     assert np.mean(n_shared) < 0.5
 
 
+def test_what_comes_first_in_an_order_is_dropped_together_as_far_as_that_goes(tables: list[Table]) -> None:
+    for number, worth in enumerate(tables):
+        order = np.random.default_rng(number).permutation(N_ITEMS)
+        outcome = search(worth, ALL, worth.aim, orders=[order, order[::-1]])
+        singles = outcome.inside & ~np.eye(N_ITEMS, dtype=bool)[outcome.inside]
+        assert worth.fine(outcome.inside[None])[0]
+        assert outcome.minimal
+        assert not worth.fine(singles).any()
+        # How far each order goes is counted here one by one.
+        orders = (order, order[::-1])
+        prefixes = [np.isin(np.arange(N_ITEMS), by[:n], invert=True) for by in orders for n in range(1, 12)]
+        goes = [prefix.sum() for prefix in prefixes if worth.fine(prefix[None])[0]]
+        together = [step for step in outcome.steps if np.isnan(step.costs).all()]
+        assert [step.left for step in together] == ([min(goes)] if goes else [])
+
+
 def test_of_two_items_that_do_the_same_the_other_is_found() -> None:
     def worth(sets: Sets) -> Worth:
         return Worth(sets[:, :2].any(1) * 0.9 + 0.1 * sets[:, 2], np.zeros(len(sets), dtype=int))

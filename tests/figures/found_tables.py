@@ -39,7 +39,7 @@ def tables(
     level = "edge" if any(cost is not None for *_, cost in edges) else "node"
     row = (found, why, metric, "mean", 0.85, level, text, len(nodes), len(edges))
     return {
-        "find": table("find", [(*row, True, prompts, 0.86, prompts, prompts, 3120, 48.2)]),
+        "find": table("find", [(*row, True, prompts, 0.86, prompts, prompts, 3120, True)]),
         "find_nodes": table(
             "find_nodes", [node_row(node, cost, 0.5 + 0.4 * cost) for node, cost in zip(nodes, costs, strict=True)]
         ),

@@ -104,6 +104,21 @@ def test_what_was_not_proved_minimal_is_not_called_so() -> None:
     assert "not proved" in found_head(stopped).numbers[0].label
 
 
+def test_what_there_was_no_time_for_leaves_the_question_open_and_does_not_fail() -> None:
+    open_ones = pl.col("condition").is_in(["random", "second"])
+    verdict = IOI["verdict"].with_columns(
+        value=pl.when(~open_ones).then("value"), holds=pl.when(open_ones).then(False).otherwise("holds")
+    )
+    stopped = {**IOI, "verdict": verdict, "find": IOI["find"].with_columns(finished=pl.lit(False))}
+    head = found_head(stopped)
+    assert head.answer.startswith("Not settled: the search came to 21 heads and 3 MLPs, ")
+    assert [condition.holds for condition in head.conditions] == [True, True, True, None, None, None]
+    # With all the time that it takes, what could not be measured fails; and so does at any time what was measured.
+    in_time = found_head({**stopped, "find": IOI["find"]})
+    assert in_time.answer.startswith("Not found: ")
+    assert found_head({**IOI, "find": stopped["find"]}).answer.startswith("Not found: ")
+
+
 def test_the_ladder_is_told_by_its_last_rung_that_holds() -> None:
     depth = found_head(DEEP).depth
     assert depth is not None

@@ -1,6 +1,7 @@
 """Finding a circuit: nodes first, then the edges among those that are left (docs/method.md, section 12.2)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,9 +9,14 @@ from jaxtyping import Bool, Float, Int
 
 from vitro.circuits import Mask, Node
 from vitro.discovery.case import Case
+from vitro.discovery.scores import score_edges
 from vitro.discovery.search import Aim, Outcome, OutOfTimeError, Step, Watch, Worth, search, unwatched
 from vitro.discovery.trial import Edges, Ends, Items, Keep, Nodes, Trials, without_keeping
+from vitro.metrics import DIFFERENTIABLE
 from vitro.options import Level
+
+MANY = 1024
+"""Edges, of which more are first dropped in the order of a score: each exact round leaves all of them out in turn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +128,13 @@ class Finder:
         items = Edges(self.case, np.flatnonzero(found.mask))
         trials = Trials(items, "edges", self.keep, self.until)
         before, start = found.measured, np.ones(len(items.numbers), dtype=bool)
+        orders = self._orders(items.numbers) if len(items.numbers) > MANY else ()
         try:
             while True:
-                outcome = search(lambda sets: self._worth(trials, sets), start, found.aim, watch=self.watch)
+                outcome = search(
+                    lambda sets: self._worth(trials, sets), start, found.aim, watch=self.watch, orders=orders
+                )
+                orders = ()
                 mask = graph.pruned(items.masks(outcome.inside[None])[0])
                 wired = set(graph.source_of[mask]) | set(graph.reader_of[mask])
                 nodes = [number for number in range(1, len(graph.sources)) if number in wired]
@@ -159,6 +169,13 @@ class Finder:
                 found = replace(found, steps=(*found.steps, Named("node", (str(found.nodes[gone]),), dropped)))
         except OutOfTimeError:
             return found
+
+    def _orders(self, edges: Int[np.ndarray, " item"]) -> Sequence[Int[np.ndarray, " item"]]:
+        """Edges by EAP-IG: those that help least first, and those that matter least; none without a gradient."""
+        if self.case.metric.name not in DIFFERENTIABLE:
+            return ()
+        scores = score_edges(self.case, "eap-ig").double().mean(1).numpy()[edges]
+        return [np.argsort(by, kind="stable") for by in (scores, np.abs(scores))]
 
 
 def _named(level: Level, items: Items, outcome: Outcome, before: int = 0) -> tuple[Named, ...]:

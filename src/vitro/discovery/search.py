@@ -3,7 +3,7 @@
 It knows nothing of models: a circuit is a set of items (nodes or edges), and a trial says what sets are worth.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,6 +16,8 @@ SHARE = 0.5
 """The most of a circuit that is dropped in one round: what items cost alone says little about many of them."""
 SIZES = 12
 """How many numbers of items are tried in a round, from one to that share."""
+FINE = 0.01
+"""How exactly the number of items is found that can go together in an order: to a share of them."""
 TAKEN_BACK = 4
 """How many items are tried to take back, the most helpful first, before a circuit is said to be the smallest."""
 
@@ -67,7 +69,8 @@ class Aim:
 class Step:
     """Items dropped or added together, and the circuit after that.
 
-    costs: what each would have cost alone; of one that was added, what it gave. tried: sets that were tried by then.
+    costs: what each would have cost alone, NaN where that was not measured; of one that was added, what it gave.
+    tried: sets that were tried by then.
     """
 
     action: Action
@@ -113,6 +116,7 @@ class _Search:
     aim: Aim
     avoid: Bool[np.ndarray, " item"]
     watch: Watch
+    orders: Sequence[Int[np.ndarray, " item"]] = ()
     work: float = 0.0
     tried: int = 0
     steps: list[Step] = field(default_factory=list)
@@ -129,6 +133,8 @@ class _Search:
             raise ValueError("the search starts from a circuit that does not meet its aim")
         state = _State(start, float(worth.f[0]), int(worth.right[0]))
         self._offer(state)
+        if self.orders:
+            state = self._in_order(state)
         if self.avoid.any():
             state = self._shrunk(state, self.avoid)
         state = self._shrunk(state, np.ones_like(start))
@@ -153,6 +159,33 @@ class _Search:
         proved = best is not None and costs is not None and np.array_equal(state.inside, best.inside)
         if best is None or proved or state.rank < best.rank:
             self.best, self.proved, self.n_steps = state, costs, len(self.steps)
+
+    def _in_order(self, state: _State) -> _State:
+        """Without the first items of one of the orders, as many as can go together."""
+        afters = []
+        for order in self.orders:
+            after, low, high = state, 0, len(order)
+            while high - low > max(1, FINE * len(order)):
+                sizes = np.unique(np.linspace(low, high, SIZES + 2)[1:-1].round().astype(int))
+                sizes = sizes[(low < sizes) & (sizes < high)]
+                sets = np.repeat(state.inside[None], len(sizes), axis=0)
+                for row, size in enumerate(sizes):
+                    sets[row, order[:size]] = False
+                worth = self._worth(sets, state)
+                met = np.flatnonzero(self.aim.met(worth))
+                if not len(met):
+                    high = int(sizes[0])
+                    continue
+                row = int(met[-1])
+                after = _State(sets[row], float(worth.f[row]), int(worth.right[row]))
+                low, high = int(sizes[row]), int(sizes[row + 1]) if row + 1 < len(sizes) else high
+            afters.append(after)
+        best = min(afters, key=lambda after: after.rank)
+        gone = np.flatnonzero(state.inside & ~best.inside)
+        if len(gone):
+            self._step("dropped", gone, np.full(len(gone), np.nan), best)
+            self._offer(best)
+        return best
 
     def _shrunk(self, state: _State, droppable: Bool[np.ndarray, " item"]) -> _State:
         """Drop items until none of the droppable ones can go alone."""
@@ -222,12 +255,14 @@ def search(
     aim: Aim,
     avoid: Bool[np.ndarray, " item"] | None = None,
     watch: Watch = unwatched,
+    orders: Sequence[Int[np.ndarray, " item"]] = (),
 ) -> Outcome:
     """The smallest circuit that meets the aim, from a start that meets it (docs/method.md, section 12.2).
 
-    avoid: items that are dropped first, as many as can go, and never taken back. watch: is told how far it is, now and
-    then. Where the trial raises `OutOfTimeError`, the smallest circuit so far. Equal trials give equal outcomes.
-    ValueError where the start does not meet the aim.
+    avoid: items that are dropped first, as many as can go, and never taken back. orders: of all items, those that may
+    matter least first; before anything else, as many of the first of one of them are dropped as can go together. watch:
+    is told how far it is, now and then. Where the trial raises `OutOfTimeError`, the smallest circuit so far. Equal
+    trials give equal outcomes. ValueError where the start does not meet the aim.
 
     >>> def worth(sets):
     ...     return Worth(sets @ np.array([0.5, 0.4, 0.1, 0.0]), np.full(len(sets), 7))
@@ -235,7 +270,7 @@ def search(
     >>> found.inside.tolist(), found.minimal, found.costs[:2].round(1).tolist()
     ([True, True, False, False], True, [0.5, 0.4])
     """
-    running = _Search(trial, aim, np.zeros_like(start) if avoid is None else avoid, watch)
+    running = _Search(trial, aim, np.zeros_like(start) if avoid is None else avoid, watch, orders)
     try:
         running.run(start)
     except OutOfTimeError:

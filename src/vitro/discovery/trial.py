@@ -16,8 +16,9 @@ from vitro.discovery.case import Case
 from vitro.discovery.search import OutOfTimeError, Sets, Worth
 from vitro.engine import Finals
 
-TOGETHER = 64
-"""Circuits that are run at once: so often is the clock looked at, and what was measured kept."""
+TOGETHER, FEWEST, TOKENS = 64, 4, 4096
+"""The most and the fewest circuits that are run at once, and the tokens of all of them between these: so often is the
+clock looked at, and what was measured kept. It follows from the prompts, so that equal searches give equal bits."""
 ROUNDING = 1e-6
 """Differences of the metric below this share of it are rounding."""
 
@@ -90,6 +91,10 @@ class Items(Protocol):
     """Circuits as sets of items: nodes, or edges."""
 
     @property
+    def case(self) -> Case:
+        """What they are judged by."""
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What each item is called."""
 
@@ -159,8 +164,9 @@ class Trials:
         keys = [row.tobytes() for row in np.packbits(sets, axis=1)]
         # Sorted, so that circuits that begin alike are run together.
         new = sorted({key: row for row, key in enumerate(keys) if key not in self.known}.items())
-        for start in range(0, len(new), TOGETHER):
-            chunk = new[start : start + TOGETHER]
+        together = min(TOGETHER, max(FEWEST, TOKENS // sum(self.items.case.questions.lengths)))
+        for start in range(0, len(new), together):
+            chunk = new[start : start + together]
             measured = self._kept(sets[[row for _, row in chunk]])
             rows = zip(measured.metric, measured.right, strict=True)
             self.known |= {key: values for (key, _), values in zip(chunk, rows, strict=True)}

@@ -275,7 +275,7 @@ def _steps(found: Found) -> pl.DataFrame:
         for number, named_step in enumerate(found.steps)
         for name, cost in zip(named_step.names, named_step.step.costs, strict=True)
     ]
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col("cost").fill_nan(None))
 
 
 def figures(tables: Tables) -> dict[str, Figure]:

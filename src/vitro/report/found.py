@@ -22,9 +22,7 @@ def found_head(tables: Tables) -> Head:
         answer=_answer(tables),
         figure="found_circuit" if searched else "",
         numbers=_numbers(tables) if searched else (),
-        conditions=[
-            Condition(row["reading"], row["holds"], SECTION) for row in tables["verdict"].iter_rows(named=True)
-        ],
+        conditions=[Condition(row["reading"], row["holds"], SECTION) for row in _settled(tables).iter_rows(named=True)],
         depth=_depth(tables),
     )
 
@@ -37,11 +35,23 @@ def _answer(tables: Tables) -> str:
         return f"Found: {_parts(tables)}. With all else ablated ({search['method']}) {right}; {whole}."
     wanted = tables["verdict"].drop_nulls("holds")
     failing = wanted.filter(~pl.col("holds"))["reading"].to_list()
+    if search["nodes"] and _settled(tables).filter(~pl.col("holds")).is_empty():
+        return (
+            f"Not settled: the search came to {_parts(tables)}, and what was measured speaks for them, but the time "
+            "was up before all was. The command vitro find goes on from there."
+        )
     if search["nodes"] == 0 or not failing:
         return f"Not found. {search['why'] or ''}".strip()
     do_not = "does not" if len(failing) == 1 else "do not"
     conditions = f"{len(failing)} of {len(wanted)} conditions {do_not} hold"
     return f"Not found: the search came to {_parts(tables)}, but {conditions}. {failing[0]}"
+
+
+def _settled(tables: Tables) -> pl.DataFrame:
+    """Table `verdict`, of which what there was no time to measure neither holds nor fails."""
+    if tables["find"]["finished"].item():
+        return tables["verdict"]
+    return tables["verdict"].with_columns(pl.when(pl.col("value").is_not_null() | pl.col("holds")).then("holds"))
 
 
 def _parts(tables: Tables) -> str:

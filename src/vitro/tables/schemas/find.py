@@ -67,7 +67,11 @@ SCHEMAS = (
             text("level", "node or edge"),
             text("action", "dropped or added"),
             _COMPONENT,
-            value("cost", "faithfulness that the circuit lost without it, by itself, when it was measured"),
+            value(
+                "cost",
+                "faithfulness that the circuit lost without it, by itself; null where it went in the order of a score",
+                nullable=True,
+            ),
             whole("left", "components of this level in the circuit after the step"),
             value("faithfulness", "of the circuit after the step"),
             whole("right", "prompts that the circuit after the step answers right"),
