@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from vitro.circuits import run_node_sets
 from vitro.discovery import trial
 from vitro.experiments import FIND, Options
 from vitro.experiments.find import split
@@ -100,14 +101,14 @@ def test_the_same_budget_comes_further_each_time(
 def test_interrupted_it_goes_on_and_measures_nothing_twice(
     finished: Path, planted_folder: Path, tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    run, asked = trial.run_node_sets, list[int]()
+    asked: list[int] = []
 
     def counted(inside: Any, sets: Any, read: Any) -> Any:
         if len(asked) == at:
             asked.append(0)
             raise KeyboardInterrupt
         asked.append(len(sets))
-        return run(inside, sets, read)
+        return run_node_sets(inside, sets, read)
 
     monkeypatch.setattr(trial, "run_node_sets", counted)
     with pytest.raises(KeyboardInterrupt):
