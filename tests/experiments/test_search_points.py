@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from discovery.gallery import GALLERY, TAU
 from planted import SUCCESSOR
 from vitro.circuits import Graph
 from vitro.discovery import Nested, run_curves
@@ -109,6 +110,21 @@ def test_a_search_is_drawn_over_both_panels_and_nothing_is_where_there_was_none(
     assert "earch" not in str(to_spec(alone))
 
 
+@pytest.mark.parametrize(("planted", "better"), [("told_where_to_look", [True, True]), ("no_task", [])])
+def test_what_gradients_miss_the_search_has_and_of_no_task_there_is_no_circuit(
+    planted: str, better: list[bool]
+) -> None:
+    known = GALLERY[planted](1)
+    # The metrics that it takes by itself are the planted ones.
+    setup = Setup(known.model, known.task, Options(samples=8, faithful=TAU))
+    assert setup.tables(FIND)["find"]["metric"].item() == known.metric
+    tables = CURVE.shown(setup)
+    last = comparison(tables["curve"]).filter(by="find")
+    # By EAP-IG an edge into a head's queries, which alone tell it where to look, comes after others.
+    assert last["better"].to_list() == better
+    assert ("circuit of the search" in CURVE.summary(tables)) == bool(better)
+
+
 def rows(by: str, ranking: str | None, size: float, f: float, spread: float = 0.0, prompts: int = 8) -> pl.DataFrame:
     """A circuit of f on prompts of which the model's metric is 1 and the empty circuit's 0."""
     signs = np.where(np.arange(prompts) % 2, 1.0, -1.0)
@@ -185,26 +201,26 @@ def test_where_a_search_goes_on_the_curve_is_made_anew_even_if_that_is_stopped(
     planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vitro.study._show", lambda folder, record: None)
-    names = ["edges_eap", "curve", "find"]
-    run_study(days(), str(planted_folder), tmp_path, SAME, experiments=names)
-    runs: list[str] = []
+    names, runs = ["edges_eap", "curve", "find"], list[str]()
 
     def counted(experiment: Experiment, beside: tuple[Experiment, ...] = ()) -> Experiment:
         def run(setup: Setup) -> Tables:
             runs.append(experiment.name)
-            if runs == ["find", "curve"]:
+            if runs == ["find", "curve"] * 2:
                 raise KeyboardInterrupt
             return experiment.run(setup)
 
-        # As if time had been up before.
-        return replace(experiment, run=run, finished=lambda tables: bool(runs), beside=beside)
+        # As if time had been up the first time.
+        finished = experiment.finished if experiment is CURVE else lambda tables: runs.count("find") > 1
+        return replace(experiment, run=run, finished=finished, beside=beside)
 
     search = counted(FIND)
     monkeypatch.setattr("vitro.study.FIND", search)
     for experiment in (search, counted(CURVE, (EXPERIMENTS["edges_eap"], search))):
         monkeypatch.setitem(EXPERIMENTS, experiment.name, experiment)
+    run_study(days(), str(planted_folder), tmp_path, SAME, experiments=names)
     with pytest.raises(KeyboardInterrupt):
         run_study(days(), str(planted_folder), tmp_path, SAME, experiments=names)
-    assert runs == ["find", "curve"]
+    assert runs == ["find", "curve"] * 2
     run_study(days(), str(planted_folder), tmp_path, SAME, experiments=["edges_eap"])
-    assert runs == ["find", "curve", "curve"]
+    assert runs == ["find", "curve"] * 2 + ["curve"]

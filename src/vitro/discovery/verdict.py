@@ -21,6 +21,17 @@ SHARED = 0.5
 """The largest share of a circuit's nodes in another one that is another, and no variation of it."""
 
 
+_CALLED = {
+    "minimal": "Minimality",
+    "held_out": "Faithfulness on held-out prompts",
+    "complement": "The model without the circuit",
+    "random": "The chance of guessing it",
+    "second": "The circuit that is found without its nodes",
+    "stability": "Stability",
+}
+"""What is measured for a condition, at the beginning of a sentence."""
+
+
 def wanted(condition: str, tau: float) -> str:
     """What a condition asks for, in words. tau: the least faithfulness of a circuit.
 
@@ -95,8 +106,8 @@ def not_measured(condition: str, tau: float, reason: str) -> Condition:
     >>> not_measured("stability", 0.8, "the time was up").reading
     'Stability was not measured: the time was up.'
     """
-    name = condition.replace("_", "-").capitalize()
-    return Condition(condition, None, None, None, wanted(condition, tau), False, f"{name} was not measured: {reason}.")
+    reading = f"{_CALLED[condition]} was not measured: {reason}."
+    return Condition(condition, None, None, None, wanted(condition, tau), False, reading)
 
 
 def does_task(right: int, prompts: int, by_chance: float, model: float, empty: float, tau: float) -> Condition:

@@ -32,11 +32,8 @@ def searched(graph: Graph, tables: Tables) -> dict[str, Nested]:
 
 def other_numbers(circuits: dict[str, Nested]) -> list[int]:
     """The numbers of edges that searched circuits have, without those whose share is among MIB's sizes."""
-    numbers = {
-        int(n) for nested in circuits.values() for size, n in zip(nested.sizes, nested.masks.sum(1), strict=True)
-        if size not in SIZES
-    }  # fmt: skip
-    return sorted(numbers)
+    masks = np.concatenate([nested.masks for nested in circuits.values()]) if circuits else np.empty((0, 0))
+    return sorted({n for n in masks.sum(1).tolist() if n / masks.shape[1] not in SIZES})
 
 
 def comparison(curve: pl.DataFrame) -> pl.DataFrame:
@@ -57,16 +54,13 @@ def comparison(curve: pl.DataFrame) -> pl.DataFrame:
             f, drawn = _f(measured.mean(1)), _f(resampled_means(measured))
             worth, of_draws = (values if ranking == "signed" else -np.abs(1 - values) for values in (f, drawn))
             best = 1 + int(worth[1:].argmax())
-            better = bool(worth[0] > worth[best] + FLOOR)
             # Differences below FLOOR are rounding.
+            better, named = bool(worth[0] > worth[best] + FLOOR), rivals[best - 1].row(0, named=True)
             stays = (of_draws[:1] > of_draws[1:] + FLOOR) if better else (of_draws[[best]] > of_draws[:1] + FLOOR)
             rows.append(
                 {
-                    **{"by": by, "n": n, "size": size, "f": f[0], "ranking": ranking},
-                    **{
-                        name: rivals[best - 1][column][0]
-                        for name, column in (("score", "by"), ("selection", "selection"))
-                    },
+                    **{"by": by, "n": n, "size": size, "f": f[0]},
+                    **{"ranking": ranking, "score": named["by"], "selection": named["selection"]},
                     **{"ranked_f": f[best], "rivals": len(rivals), "better": better},
                     "beyond": measured.shape[1] >= FEWEST and bool(stays.all(0).mean() >= 1 - RARE),
                 }
@@ -102,4 +96,6 @@ def said(tables: Tables) -> str:
 def _best_said(row: Mapping[str, Any]) -> str:
     what = "the highest" if row["ranking"] == "signed" else "the closest to 1"
     doubt = "" if row["beyond"] else ", not beyond the spread of the prompts"
-    return f"{what} by {row['ranking']} score {row['ranked_f']:.2f} ({row['score']}, {row['selection']}{doubt})"
+    # What rounds to -0.00 is 0.
+    f = round(row["ranked_f"], 2) + 0.0
+    return f"{what} by {row['ranking']} score {f:.2f} ({row['score']}, {row['selection']}{doubt})"

@@ -29,7 +29,8 @@ def score_colors(names: Sequence[str]) -> list[str]:
 NO_SEARCH = pl.DataFrame(
     schema={
         **{"by": pl.String, "n": pl.Int64, "size": pl.Float64, "f": pl.Float64},
-        **{"score": pl.String, "ranking": pl.String, "selection": pl.String, "ranked_f": pl.Float64},
+        **{"ranking": pl.String, "score": pl.String, "selection": pl.String, "ranked_f": pl.Float64},
+        **{"rivals": pl.Int64, "better": pl.Boolean, "beyond": pl.Boolean},
     }
 )
 """Where there was no search: no circuits of it, and nothing that they are compared with."""
