@@ -139,6 +139,19 @@ def test_a_circuit_is_found_and_printed_with_what_speaks_for_it(
     assert said["seconds"] > 0
 
 
+def test_what_a_circuit_is_found_by_can_be_chosen(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
+) -> None:
+    words = ("find", "days", "--model", str(planted_folder), "--samples", "8", "--out", str(tmp_path))
+    chosen = ("--metric", "prob_diff", "--ablation", "zero", "--level", "node", "--faithful", "0.7")
+    said = json.loads(vitro(*words, *chosen, "--json").out)
+    assert (said["metric"], said["ablation"], said["nodes"]) == ("prob_diff", "zero", ["a1.h1"])
+    assert said["circuit"].startswith("absent: zero\ninput -> a1.h1\n")
+    # --ablation is --edge-ablation, as the command on the page has it.
+    command = json.loads((tmp_path / "study.json").read_text())["command"]
+    assert vitro("find", *shlex.split(command)[2:], "--out", str(tmp_path)).code == 0
+
+
 def test_a_study_searches_for_its_circuit_unless_it_is_told_not_to(
     vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
