@@ -112,6 +112,60 @@ def test_scores_are_printed_against_exact_and_those_that_are_there_are_not_measu
     assert told["agreement"][1]["worst misses"]
 
 
+def test_a_circuit_is_found_and_printed_with_what_speaks_for_it(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("find", "days", "--model", str(planted_folder), "--samples", "8", "--out", str(tmp_path))
+    stopped = vitro(*words, "--budget", "0.001s")
+    assert (stopped.code, stopped.err) == (0, "")
+    assert "The time was up: the same command goes on from there." in stopped.out
+    done = vitro(*words)
+    assert (done.code, done.err) == (0, "")
+    assert "absent: mean\ninput -> a1.h1<v>\na1.h1 -> logits\n" in done.out
+    assert re.search(r"^held_out +yes +On \d+ held-out prompts", done.out, re.MULTILINE)
+    assert f"The report: {tmp_path / 'report.html'}" in done.out
+    assert "The time was up" not in done.out
+    # A model that is not loaded cannot be run.
+    monkeypatch.setattr("vitro.study.load_checkpoint", None)
+    said = json.loads(vitro(*words, "--json").out)
+    wanted = {"found", "why", "nodes", "edges", "circuit", "faithfulness", "right", "p_random", "seconds", "finished"}
+    assert wanted <= set(said)
+    assert (said["found"], said["why"]) == (True, "")
+    assert (said["nodes"], said["edges"]) == (["a1.h1"], ["input->a1.h1<v>", "a1.h1->logits"])
+    assert set(said["faithfulness"]) == {"searched", "held_out", "interval"}
+    low, high = said["faithfulness"]["interval"]
+    assert low < said["faithfulness"]["held_out"] < high
+    assert {"model": 7, "circuit": 7}.items() <= said["right"].items()
+    assert said["seconds"] > 0
+
+
+def test_what_a_circuit_is_found_by_can_be_chosen(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path
+) -> None:
+    words = ("find", "days", "--model", str(planted_folder), "--samples", "8", "--out", str(tmp_path))
+    chosen = ("--metric", "prob_diff", "--ablation", "zero", "--level", "node", "--faithful", "0.7")
+    said = json.loads(vitro(*words, *chosen, "--json").out)
+    assert (said["metric"], said["ablation"], said["nodes"]) == ("prob_diff", "zero", ["a1.h1"])
+    assert said["circuit"].startswith("absent: zero\ninput -> a1.h1\n")
+    # --ablation is --edge-ablation, as the command on the page has it.
+    command = json.loads((tmp_path / "study.json").read_text())["command"]
+    assert vitro("find", *shlex.split(command)[2:], "--out", str(tmp_path)).code == 0
+
+
+def test_a_study_searches_for_its_circuit_unless_it_is_told_not_to(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitro.experiments.EVERY_STUDY", ("prompts", "clean", "find"))
+    words = ("days", "--model", str(planted_folder), "--samples", "8", "--out", str(tmp_path))
+    assert vitro("study", *words, "--no-find").code == 0
+    assert list(json.loads((tmp_path / "study.json").read_text())["experiments"]) == ["prompts", "clean"]
+    assert vitro("study", *words).code == 0
+    assert list(json.loads((tmp_path / "study.json").read_text())["experiments"]) == ["prompts", "clean", "find"]
+    refused = vitro("find", *words, "--faithful", "0.9")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "its faithful is '0.85', not '0.9'" in refused.err
+
+
 def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> None:
     assert "smollm2" in vitro("models").out
     assert json.loads(vitro("models", "--json").out)["families"]["GPT2"] == ["gpt2"]

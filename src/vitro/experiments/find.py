@@ -187,7 +187,7 @@ def _tables(
         "metric": case.metric.name,
         "method": searched.edge_ablation,
         "tau": finder.tau,
-        "level": searched.options.level,
+        "level": searched.options.level if found is None else found.level,
         "circuit": str(Circuit.of(graph, mask, searched.edge_ablation)),
         "nodes": 0 if found is None else len(found.nodes),
         "edges": int(mask.sum()),
@@ -266,7 +266,7 @@ def _steps(found: Found) -> pl.DataFrame:
             "level": named_step.level,
             "action": named_step.step.action,
             "component": name,
-            "cost": cost,
+            "cost": None if math.isnan(cost) else cost,
             "left": named_step.step.left,
             "faithfulness": named_step.step.f,
             "right": named_step.step.right,
@@ -275,7 +275,7 @@ def _steps(found: Found) -> pl.DataFrame:
         for number, named_step in enumerate(found.steps)
         for name, cost in zip(named_step.names, named_step.step.costs, strict=True)
     ]
-    return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col("cost").fill_nan(None))
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def figures(tables: Tables) -> dict[str, Figure]:
