@@ -190,7 +190,7 @@ def case_of(model: Model) -> Case:
 
 def test_a_circuit_of_a_model_is_judged_by_what_plain_runs_give(finder: Finder) -> None:
     found, case, graph = finder.find("node"), finder.case, finder.case.graph
-    verdict = judged(finder, found, [case], {"days": case}, seed=0)
+    verdict = judged(finder, found, [lambda: case], {"days": lambda: case}, seed=0)
     by_name = {condition.condition: condition for condition in verdict.conditions}
     assert list(by_name) == [
         "task", "minimal", "faithful", "held_out", "complement", "random", "second", "stability", "transfer to days",
@@ -221,7 +221,7 @@ def test_of_two_heads_that_do_the_task_alike_the_other_one_is_a_second_circuit(s
     case = Case(planted.model, setup.questions, METRICS[planted.metric], setup.constants("mean"))
     finder = Finder(case, TAU)
     found = finder.find("node")
-    verdict = judged(finder, found, [case], {}, seed=0)
+    verdict = judged(finder, found, [lambda: case], {}, seed=0)
     heads = {node for circuit in planted.circuits["mean"] for node in circuit.heads}
     assert len(found.nodes) == 1
     assert set(found.nodes) < heads
@@ -248,7 +248,7 @@ def test_what_time_does_not_suffice_for_is_said_and_does_not_hold(planted_model:
     found = finder.find("node")
     finder.until = finder.node_trials.until = time.monotonic()
     finder.node_trials.known.clear()
-    verdict = judged(finder, found, [finder.case], {"days": finder.case}, seed=0)
+    verdict = judged(finder, found, [lambda: finder.case], {"days": lambda: finder.case}, seed=0)
     unmeasured = [condition.condition for condition in verdict.conditions if condition.value is None]
     assert unmeasured == ["minimal", "held_out", "complement", "random", "second", "stability"]
     assert not verdict.found

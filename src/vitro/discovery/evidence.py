@@ -36,6 +36,8 @@ TIME_UP = "the time was up"
 
 Measure = Callable[[Sets], Measured]
 """What sets of nodes give, prompt by prompt; may raise `OutOfTimeError`."""
+Prepare = Callable[[], Case]
+"""Makes a case: the means of its ablation take seconds."""
 Search = Callable[[Int[np.ndarray, " drawn"] | None, Bool[np.ndarray, " node"] | None], Outcome]
 """The smallest circuit on some of the prompts (None: all) that avoids some nodes; as `Finder.nodes`."""
 
@@ -242,16 +244,17 @@ def task_of(ends: Ends, guessing: float, tau: float) -> Condition:
 def judged(
     finder: Finder,
     found: Found,
-    held: Sequence[Case],
-    others: Mapping[str, Case],
+    held: Sequence[Prepare],
+    others: Mapping[str, Prepare],
     seed: int,
 ) -> Verdict:
     """All conditions of a circuit, those that take longest last; those that time does not suffice for fail.
 
-    held: prompts that the search has not seen. others: other tasks, by their names.
+    held: prompts that the search has not seen. others: other tasks, by their names. Each is prepared when its turn
+    comes, if there is still time.
 
     >>> finder = Finder(case, 0.8)
-    >>> verdict = judged(finder, finder.find("node"), [case], {}, seed=0)
+    >>> verdict = judged(finder, finder.find("node"), [lambda: case], {}, seed=0)
     >>> [condition.condition for condition in verdict.conditions][:4]
     ['task', 'minimal', 'faithful', 'held_out']
     """
@@ -269,10 +272,14 @@ def judged(
         except OutOfTimeError:
             return not_measured(condition, tau, TIME_UP)
 
+    def on(prepare: Prepare, name: str) -> Asked:
+        finder.check_time()
+        return run_asked(found, prepare(), finder, name)
+
     def on_held_out() -> Condition:
         if not held:
             return not_measured("held_out", tau, "there are no other prompts")
-        return held_out([run_asked(found, case, finder, f"held-{n}") for n, case in enumerate(held)], tau)
+        return held_out([on(prepare, f"held-{number}") for number, prepare in enumerate(held)], tau)
 
     conditions = [
         of_task(finder),
@@ -284,8 +291,8 @@ def judged(
     reported = []
     # What is only reported may be missing.
     with suppress(OutOfTimeError):
-        for name, case in others.items():
-            reported.append(carried(name, run_asked(found, case, finder, f"transfer-{name}")))
+        for name, prepare in others.items():
+            reported.append(carried(name, on(prepare, f"transfer-{name}")))
     conditions += [
         timely("random", lambda: random(measure, ends, inside, kind, rivalled(), found.measured, tau, seed)),
         timely("second", lambda: second(finder.nodes, inside, tau)),

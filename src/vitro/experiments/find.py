@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,10 +78,11 @@ def run(setup: Setup) -> Tables:
             in_time = False
             raise
 
-    with bar("finding the circuit") as progress:
+    what = "finding the circuit"
+    with bar(what) as progress:
 
         def watch(left: int, f: float, done: float, expected: float) -> None:
-            progress(done, expected, f"finding the circuit: {left} left, faithfulness {f:.2f}")
+            progress(done, expected, f"{what}: {left} left, faithfulness {f:.2f}")
 
         finder = Finder(case, tau, keep, start + limit, watch)
         asked = of_task(finder)
@@ -93,8 +95,9 @@ def run(setup: Setup) -> Tables:
                 if setup.options.level == "edge" and found.minimal:
                     found = finder.edges(found)
                 finder.stop_at(start + FOR_VERDICT * limit)
-                others = {task.name: case_of(other) for task, other in _others(setup)}
-                verdict = judged(finder, found, [case_of(other) for other in held], others, setup.options.seed)
+                what = "judging the circuit: searching again"
+                others = {task.name: partial(case_of, other) for task, other in _others(setup)}
+                verdict = judged(finder, found, [partial(case_of, other) for other in held], others, setup.options.seed)
             except OutOfTimeError:
                 verdict = Verdict((asked, not_measured("minimal", tau, "the time was up before the first round ended")))
     if found is None:
@@ -131,9 +134,8 @@ def split(setup: Setup) -> tuple[Setup, list[Setup]]:
     rows = swept.rows or questions.spread(math.ceil(SEARCHED * len(questions)))
     rest = sorted(set(range(len(questions))) - set(rows))
     held = [rest[row] for row in questions.take(rest).spread(HELD)] if rest else []
-    return replace(setup, rows=tuple(rows), whole=setup), [
-        replace(setup, rows=tuple(held), whole=setup)
-    ] if held else []
+    others = [replace(setup, rows=tuple(held), whole=setup)] if held else []
+    return replace(setup, rows=tuple(rows), whole=setup), others
 
 
 def _fitting(setup: Setup, tasks: Sequence[Task]) -> Iterator[tuple[Task, Setup]]:
