@@ -90,7 +90,7 @@ def test_the_same_budget_comes_further_each_time(
 ) -> None:
     # What was measured is read back, which takes no time of this clock.
     finished_at = [
-        search(planted_folder, tmp_path, budget=16.5).record.experiments[FIND.name].finished for _ in range(6)
+        search(planted_folder, tmp_path, budget=40.5).record.experiments[FIND.name].finished for _ in range(6)
     ]
     assert finished_at == sorted(finished_at)
     assert (finished_at[0], finished_at[-1]) == (False, True)

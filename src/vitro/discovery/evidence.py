@@ -251,7 +251,7 @@ def judged(
     """All conditions of a circuit, those that take longest last; those that time does not suffice for fail.
 
     held: prompts that the search has not seen. others: other tasks, by their names. Each is prepared when its turn
-    comes, if there is still time.
+    comes, or raises `OutOfTimeError`.
 
     >>> finder = Finder(case, 0.8)
     >>> verdict = judged(finder, finder.find("node"), [lambda: case], {}, seed=0)
@@ -273,7 +273,6 @@ def judged(
             return not_measured(condition, tau, TIME_UP)
 
     def on(prepare: Prepare, name: str) -> Asked:
-        finder.check_time()
         return run_asked(found, prepare(), finder, name)
 
     def on_held_out() -> Condition:

@@ -1,7 +1,6 @@
 """Finding a circuit: nodes first, then the edges among those that are left (docs/method.md, section 12.2)."""
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -75,11 +74,6 @@ class Finder:
     def stop_at(self, until: float) -> None:
         """Stop earlier or later than was said at first."""
         self.until = self.node_trials.until = until
-
-    def check_time(self) -> None:
-        """OutOfTimeError where it is time to stop."""
-        if time.monotonic() >= self.until:
-            raise OutOfTimeError
 
     def aim(self, prompts: Int[np.ndarray, " drawn"] | None = None) -> Aim:
         """What a circuit must be worth."""

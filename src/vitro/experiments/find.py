@@ -40,6 +40,9 @@ SHARE = 1 / 3
 """Of the time that the rest of a study takes: the time for finding, where none is given."""
 LEAST = 120.0
 """Seconds that finding has in a study in any case."""
+REST = 6
+"""How many times as long as the search for nodes all of it takes, at the least. With less time than that the verdict is
+on the nodes, and the search for edges is left for later."""
 FOR_EDGES = 0.6
 """Of the time: when the search for edges stops, so that some is left for the verdict and the ladder."""
 FOR_VERDICT = 0.9
@@ -68,15 +71,30 @@ def run(setup: Setup) -> Tables:
     start, limit = time.monotonic(), _limit(setup)
     searched, held = split(setup)
     case, tau = case_of(searched), setup.options.faithful
-    in_time = True
+    in_time, measuring = True, 0.0
 
     def keep(name: str, make: Callable[[], Tables]) -> Tables:
         nonlocal in_time
+
+        def measured() -> Tables:
+            nonlocal measuring
+            before = time.monotonic()
+            tables = make()
+            measuring += time.monotonic() - before
+            return tables
+
         try:
-            return setup.part(f"find/{name}", make)
+            return setup.part(f"find/{name}", measured)
         except OutOfTimeError:
             in_time = False
             raise
+
+    def prepare(other: Setup) -> Case:
+        nonlocal in_time
+        if time.monotonic() >= finder.until:
+            in_time = False
+            raise OutOfTimeError
+        return case_of(other)
 
     what = "finding the circuit"
     with bar(what) as progress:
@@ -91,13 +109,17 @@ def run(setup: Setup) -> Tables:
         if asked.holds:
             try:
                 found = finder.find("node")
-                finder.stop_at(start + FOR_EDGES * limit)
                 if setup.options.level == "edge" and found.minimal:
-                    found = finder.edges(found)
+                    # What an earlier run has measured took no time.
+                    if REST * measuring <= limit:
+                        finder.stop_at(start + FOR_EDGES * limit)
+                        found = finder.edges(found)
+                    else:
+                        in_time = False
                 finder.stop_at(start + FOR_VERDICT * limit)
                 what = "judging the circuit: searching again"
-                others = {task.name: partial(case_of, other) for task, other in _others(setup)}
-                verdict = judged(finder, found, [partial(case_of, other) for other in held], others, setup.options.seed)
+                others = {task.name: partial(prepare, other) for task, other in _others(setup)}
+                verdict = judged(finder, found, [partial(prepare, other) for other in held], others, setup.options.seed)
             except OutOfTimeError:
                 verdict = Verdict((asked, not_measured("minimal", tau, "the time was up before the first round ended")))
     if found is None:
