@@ -252,4 +252,5 @@ def test_what_time_does_not_suffice_for_is_said_and_does_not_hold(planted_model:
     unmeasured = [condition.condition for condition in verdict.conditions if condition.value is None]
     assert unmeasured == ["minimal", "held_out", "complement", "random", "second", "stability"]
     assert not verdict.found
-    assert "the model without the circuit was not measured: the time was up" in verdict.why
+    assert "the model without the circuit, the chance of guessing it, " in verdict.why
+    assert verdict.why.endswith(" and stability were not measured: the time was up.")

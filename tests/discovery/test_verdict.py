@@ -80,6 +80,14 @@ def test_readings_are_sentences_and_rows_fit_their_table() -> None:
         assert list(row) == [column.name for column in schema.columns]
 
 
+def test_what_was_not_measured_for_one_reason_is_named_together() -> None:
+    late = [not_measured(name, TAU, "the time was up") for name in ("random", "second", "stability")]
+    assert Verdict((fails_without(0.6, TAU), *late)).why == (
+        "Without its nodes the model still has a faithfulness of 0.60; the chance of guessing it, the circuit that is "
+        "found without its nodes and stability were not measured: the time was up."
+    )
+
+
 def test_where_a_make_has_too_few_circuits_to_tell_a_search_from_guessing_they_are_only_counted() -> None:
     condition = beats_random(Chance(1 / 16, 0.9, False, 16, make=16), 40, TAU)
     assert condition.reading == (

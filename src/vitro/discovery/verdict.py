@@ -32,6 +32,9 @@ _CALLED = {
 """What is measured for a condition, at the beginning of a sentence."""
 
 
+_NOT_MEASURED, _WERE_NOT = " was not measured: ", " were not measured: "
+
+
 def wanted(condition: str, tau: float) -> str:
     """What a condition asks for, in words. tau: the least faithfulness of a circuit.
 
@@ -86,8 +89,18 @@ class Verdict:
     @property
     def why(self) -> str:
         """One sentence of what does not hold; empty where all does."""
-        clauses = [condition.reading[0].lower() + condition.reading[1:].rstrip(".") for condition in self._failing]
-        said = "; ".join(clauses)
+        readings = [condition.reading[0].lower() + condition.reading[1:].rstrip(".") for condition in self._failing]
+        # What was not measured for the same reason is named together.
+        clauses: dict[str, list[str]] = {}
+        for reading in readings:
+            subject, not_measured, reason = reading.partition(_NOT_MEASURED)
+            clauses.setdefault(reason if not_measured else reading, []).append(subject)
+        said = "; ".join(
+            clause
+            if subjects == [clause]
+            else f"{_listed(subjects)}{_NOT_MEASURED if len(subjects) == 1 else _WERE_NOT}{clause}"
+            for clause, subjects in clauses.items()
+        )
         return f"{said[0].upper()}{said[1:]}." if said else ""
 
     @property
@@ -106,7 +119,7 @@ def not_measured(condition: str, tau: float, reason: str) -> Condition:
     >>> not_measured("stability", 0.8, "the time was up").reading
     'Stability was not measured: the time was up.'
     """
-    reading = f"{_CALLED[condition]} was not measured: {reason}."
+    reading = f"{_CALLED[condition]}{_NOT_MEASURED}{reason}."
     return Condition(condition, None, None, None, wanted(condition, tau), False, reading)
 
 
@@ -265,6 +278,11 @@ def transfer(task: str, f: float | None, right: int, model_right: int, prompts: 
     worth = "there is nothing to be faithful to" if f is None else f"its faithfulness is {f:.2f}"
     reading = f"On {task} {worth}, and it answers {right} of {prompts} prompts right; the model {model_right}."
     return Condition(f"transfer to {task}", f, None, None, "", None, reading)
+
+
+def _listed(subjects: Sequence[str]) -> str:
+    *first, last = subjects
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _end(value: float) -> float | None:
