@@ -1,5 +1,6 @@
 """The search in a study's folder: stopped at any time it goes on, to the same bytes; what it found opens the page."""
 
+import os
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from vitro.circuits import run_node_sets
 from vitro.discovery import trial
@@ -124,7 +126,9 @@ def test_interrupted_it_goes_on_and_measures_nothing_twice(
 def test_killed_it_goes_on_to_the_same_bytes(finished: Path, planted_folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vitro.cli", "find", "days", "--model", str(planted_folder)]
     command += ["--out", str(tmp_path), "--samples", "8"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # How many threads share a product decides its last bits.
+    env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob(f"parts/{FIND.name}/*.part"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
