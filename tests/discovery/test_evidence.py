@@ -254,3 +254,11 @@ def test_what_time_does_not_suffice_for_is_said_and_does_not_hold(planted_model:
     assert not verdict.found
     assert "the model without the circuit, the chance of guessing it, " in verdict.why
     assert verdict.why.endswith(" and stability were not measured: the time was up.")
+
+
+def test_of_a_circuit_without_heads_and_mlps_the_edges_are_searched_too(planted_model: Model) -> None:
+    finder = Finder(case_of(planted_model), TAU)
+    graph = finder.case.graph
+    bare = replace(finder.find("node"), nodes=(), mask=graph.among([INPUT, LOGITS]), aim=Aim(-100.0, 0))
+    found = finder.edges(bare)
+    assert (found.nodes, int(found.mask.sum()), found.level, found.minimal) == ((), 0, "edge", True)

@@ -154,8 +154,8 @@ class Finder:
                 if not outcome.minimal:
                     return found
                 reads = np.stack([graph.source_of[items.numbers], graph.reader_of[items.numbers]])
-                without = np.array([outcome.inside & (reads != number).all(0) for number in nodes])
-                worth = self._worth(trials, without.reshape(len(nodes), -1))
+                without = outcome.inside & (reads != np.array(nodes, dtype=int)[:, None, None]).all(1)
+                worth = self._worth(trials, without)
                 can_go = found.aim.met(worth)
                 found = replace(
                     found, node_costs=found.f - worth.f, minimal=not can_go.any(), measured=before + len(trials.known)
