@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from clock import Clock
 from vitro.circuits import run_node_sets
 from vitro.discovery import trial
 from vitro.experiments import FIND, Options
@@ -51,17 +52,6 @@ def tables(folder: Path) -> dict[str, bytes]:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is drawn, which takes as long as the search of so small a model."""
     monkeypatch.setattr("vitro.study._show", lambda folder, record: None)
-
-
-class Clock:
-    """Passes a second each time that somebody looks."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        self.now += 1
-        return self.now
 
 
 @pytest.fixture

@@ -160,6 +160,10 @@ class Answers:
         # Phrased so that NaN, which compares false with everything, is not above.
         return (~(self.wrong < best) & _filled(self.wrong, self.asked.n_wrong)).sum(-1)
 
+    def rank_asked(self) -> Int[Tensor, "*row prompt"]:
+        """The rank among the closed list or, where there is none, beside the wrong tokens: 0 is answered right."""
+        return self.rank_listed() if len(self.asked.listed) else self.rank_wrong()
+
     def _of(self, places: Int[Tensor, "prompt token"]) -> Float[Tensor, "*row prompt token"]:
         # Where every prompt has one right token and one wrong one, two dot products take the place of a matrix product.
         if max(self.asked.right.shape[-1], self.asked.wrong.shape[-1]) == 1 == places.shape[-1]:

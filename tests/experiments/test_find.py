@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 import vitro
 from circuits.slow_within import SlowWithin
+from clock import Clock
 from pair_tasks import words
 from planted import SUCCESSOR
 from slow import slow_logits
@@ -278,17 +279,6 @@ def test_a_single_held_out_prompt_makes_nothing_sure() -> None:
     assert (held["low"], held["high"], held["holds"]) == (None, None, False)
     assert held["reading"][1:-1] in tables["find"]["why"].item()
     assert not tables["find"]["found"].item()
-
-
-class Clock:
-    """Passes a second each time that somebody looks."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        self.now += 1
-        return self.now
 
 
 def test_stopped_by_its_budget_it_has_the_best_so_far_and_says_what_was_not_measured(

@@ -12,7 +12,6 @@ from vitro.circuits import Circuit, Constant, Constants, Node, run_circuits
 from vitro.discovery.case import Case
 from vitro.discovery.search import OutOfTimeError
 from vitro.engine import Finals, pattern, sweep
-from vitro.metrics import Answers
 
 LIST = 100
 """Circuits that are run together: between lists a trial can be stopped."""
@@ -131,9 +130,4 @@ class AskedCircuits:
 
     def _read(self, finals: Finals) -> dict[str, Tensor]:
         answers = self.case.asked[finals.prompts].of_logits(finals)
-        return {"value": self.case.metric.of(answers), "rank": ranks(answers)}
-
-
-def ranks(answers: Answers) -> Int[Tensor, "*row prompt"]:
-    """How many of the answers listed, or else of the wrong tokens, the right one is not above; 0 is right."""
-    return answers.rank_listed() if len(answers.asked.listed) else answers.rank_wrong()
+        return {"value": self.case.metric.of(answers), "rank": answers.rank_asked()}

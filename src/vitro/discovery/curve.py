@@ -71,6 +71,16 @@ def select(
     return Nested(tuple(n / len(graph) for n in numbers), np.stack([take(ranked, n) for n in numbers]))
 
 
+def has_span(model: Float[np.ndarray, " prompt"], empty: Float[np.ndarray, " prompt"]) -> bool:
+    """Whether the mean metric of the model and of the empty circuit differ by more than rounding: else f is undefined.
+
+    >>> has_span(np.array([1.0, 2.0]), np.array([2.0, 1.0]))
+    False
+    """
+    of_model, of_empty = float(model.mean()), float(empty.mean())
+    return abs(of_model - of_empty) > ROUNDING * max(abs(of_model), abs(of_empty))
+
+
 def faithfulness(
     values: Float[np.ndarray, "size *draw"], model: Float[np.ndarray, "*draw"], empty: Float[np.ndarray, "*draw"]
 ) -> Float[np.ndarray, "size *draw"]:
@@ -117,8 +127,7 @@ class Curve:
     @property
     def has_span(self) -> bool:
         """Whether the model's mean metric and the empty circuit's differ by more than rounding: else f is undefined."""
-        model, empty = float(self.model.mean()), float(self.empty.mean())
-        return abs(model - empty) > ROUNDING * max(abs(model), abs(empty))
+        return has_span(self.model, self.empty)
 
     @property
     def faithfulness(self) -> Float[np.ndarray, " size"]:

@@ -13,19 +13,16 @@ from torch import Tensor
 
 from vitro.circuits import run_masks, run_node_sets
 from vitro.discovery.case import Case
+from vitro.discovery.curve import faithfulness, has_span
 from vitro.discovery.search import OutOfTimeError, Sets, Worth
 from vitro.engine import Finals
 
 TOGETHER, FEWEST, TOKENS = 64, 4, 4096
 """The most and the fewest circuits that are run at once, and the tokens of all of them between these: so often is the
 clock looked at, and what was measured kept. It follows from the prompts, so that equal searches give equal bits."""
-ROUNDING = 1e-6
-"""Differences of the metric below this share of it are rounding."""
 
 Keep = Callable[[str, Callable[[], Mapping[str, pl.DataFrame]]], Mapping[str, pl.DataFrame]]
 """Makes the tables of a name, or finds them where an earlier run left them."""
-Run = Callable[[Sets], Mapping[str, Tensor]]
-"""Runs circuits, and reads `metric` and `right` of each prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +38,7 @@ def read_answers(case: Case) -> Callable[[Finals], dict[str, Tensor]]:
 
     def read(finals: Finals) -> dict[str, Tensor]:
         answers = case.asked[finals.prompts].of_logits(finals)
-        rank = answers.rank_listed() if case.questions.among else answers.rank_wrong()
-        return {"metric": case.metric.of(answers), "right": rank == 0}
+        return {"metric": case.metric.of(answers), "right": answers.rank_asked() == 0}
 
     return read
 
@@ -72,15 +68,13 @@ class Ends:
     @property
     def differ(self) -> bool:
         """Whether the mean metric differs between them by more than rounding: else nothing can be faithful."""
-        model, empty = float(self.model.mean()), float(self.empty.mean())
-        return abs(model - empty) > ROUNDING * max(abs(model), abs(empty))
+        return has_span(self.model, self.empty)
 
     def worth(self, measured: Measured, prompts: Int[np.ndarray, " drawn"] | None = None) -> Worth:
         """What circuits are worth on all prompts, or on some of them, each as often as it is named."""
         at = np.arange(len(self.model)) if prompts is None else prompts
         model, empty = self.model[at].mean(), self.empty[at].mean()
-        f = (measured.metric[:, at].mean(1) - empty) / (model - empty)
-        return Worth(f, measured.right[:, at].sum(1))
+        return Worth(faithfulness(measured.metric[:, at].mean(1), model, empty), measured.right[:, at].sum(1))
 
 
 def _numbers(values: Mapping[str, Tensor]) -> Measured:
