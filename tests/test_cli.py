@@ -6,14 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from command import Vitro
 from vitro.circuits import Graph, read_mib, to_circuit_file, to_importances
 from vitro.cli import main
 from vitro.cli.tasks import ROW, TEMPLATE
@@ -23,30 +22,6 @@ from vitro.models import Model, find, load_tokenizer
 from vitro.options import Options
 from vitro.study import run_study
 from vitro.tasks import Pairs, days, from_toml, named
-
-
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Vitro = Callable[..., Done]
-
-
-@pytest.fixture
-def vitro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vitro:
-    """The command line, run in this process: another one would load torch anew each time."""
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["vitro", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return Done(int(end.value.code or 0), output.out, output.err)
-
-    return run
 
 
 def test_help_does_not_wait_for_torch() -> None:
