@@ -1,8 +1,7 @@
 """Vitro takes circuits out of language models and tests them in glass.
 
     model = vitro.load("gpt2")
-    task = vitro.tasks.days()
-    vitro.ablate_heads(model, task)
+    vitro.ablate_heads(model, "days")
 
 Names are imported when they are first used, for torch takes seconds and `vitro --help` should not wait for it.
 """
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from vitro.errors import VitroError as VitroError
     from vitro.experiments import EXPERIMENTS as EXPERIMENTS
     from vitro.experiments import Measurement as Measurement
+    from vitro.experiments import Mounted as Mounted
     from vitro.experiments import ablate_edges as ablate_edges
     from vitro.experiments import ablate_heads as ablate_heads
     from vitro.experiments import ablate_mlps as ablate_mlps
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vitro.experiments import keep_heads as keep_heads
     from vitro.experiments import layer_lens as layer_lens
     from vitro.experiments import mlp_local as mlp_local
+    from vitro.experiments import mount as mount
     from vitro.experiments import patch as patch
     from vitro.experiments import pin_heads as pin_heads
     from vitro.experiments import score_edges as score_edges
@@ -56,6 +57,7 @@ _HOME = {
     "EXPERIMENTS": "vitro.experiments",
     "Measurement": "vitro.experiments",
     "Model": "vitro.models",
+    "Mounted": "vitro.experiments",
     "Options": "vitro.options",
     "Study": "vitro.study",
     "VitroError": "vitro.errors",
@@ -78,6 +80,7 @@ _HOME = {
     "layer_lens": "vitro.experiments",
     "load": "vitro.models",
     "mlp_local": "vitro.experiments",
+    "mount": "vitro.experiments",
     "open_study": "vitro.study",
     "patch": "vitro.experiments",
     "pin_heads": "vitro.experiments",

@@ -104,6 +104,10 @@ class Study:
     folder: Path
     record: Record
 
+    def __repr__(self) -> str:
+        settings, measured = self.record.settings, ", ".join(self.record.experiments) or "nothing yet"
+        return f"{settings.task['name']} on {settings.model}, in {self.folder}\n  Measured: {measured}"
+
     @property
     def report(self) -> Path:
         """The HTML page."""

@@ -127,6 +127,8 @@ class Circuit:
         """The text that `wire` reads."""
         return write(self.order, self.sources, self.pin_of, self.constant_of, self.absent)
 
+    __repr__ = __str__
+
     @cached_property
     def sources(self) -> Mapping[tuple[Node, Input | None], tuple[Node, ...]]:
         """What every reader reads by each input, in the model's order."""

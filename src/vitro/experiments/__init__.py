@@ -24,6 +24,7 @@ from vitro.experiments.key_heads import KEY_HEADS, head_tokens, key_heads
 from vitro.experiments.layer_lens import LAYER_LENS, layer_lens
 from vitro.experiments.mlp_ablation import MLP_ABLATION, ablate_mlps
 from vitro.experiments.mlp_local import MLP_LOCAL, mlp_local
+from vitro.experiments.mounted import Mounted, mount
 from vitro.experiments.patching import PATCHING, patch
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Part, Setup
@@ -77,6 +78,7 @@ __all__ = [
     "SCORE_EXPERIMENTS",
     "Experiment",
     "Measurement",
+    "Mounted",
     "OptionError",
     "Options",
     "Part",
@@ -104,6 +106,7 @@ __all__ = [
     "key_heads",
     "layer_lens",
     "mlp_local",
+    "mount",
     "patch",
     "pin_heads",
     "score_edges",

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from vitro.engine import Activations, Site
 from vitro.engine import activations as activations_of
-from vitro.experiments.setup import Setup
+from vitro.experiments.kept import setup_of
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
 from vitro.tasks import Task
 
 
 def activations(
-    model: Model, task: Task, sites: Sequence[str | Site], options: Options = DEFAULT_OPTIONS
+    model: Model, task: Task | str, sites: Sequence[str | Site], options: Options = DEFAULT_OPTIONS
 ) -> Activations:
     """Named activations of the model's own run on a task's prompts, by TransformerLens's names.
 
@@ -24,4 +24,4 @@ def activations(
     >>> vitro.activations(model, task, ["resid_post"])["blocks.0.hook_resid_post"].shape
     torch.Size([7, 8, 64])
     """
-    return activations_of(model, Setup(model, task, options).questions.tokens, sites, options.memory)
+    return activations_of(model, setup_of(model, task, options).questions.tokens, sites, options.memory)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vitro.experiments.clean import CLEAN
 from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.kept import setup_of
 from vitro.experiments.key_heads import key_heads
 from vitro.experiments.lens import logit_lens
 from vitro.experiments.mlp_local import MLP_LOCAL
@@ -119,7 +120,7 @@ ANSWER_TABLE = Experiment(
 
 
 def answer_tables(
-    model: Model, task: Task, components: Sequence[str] | None = None, options: Options = DEFAULT_OPTIONS
+    model: Model, task: Task | str, components: Sequence[str] | None = None, options: Options = DEFAULT_OPTIONS
 ) -> Measurement:
     """Answer tables of any components (docs/method.md, V5; the post, "Day distribution").
 
@@ -134,9 +135,12 @@ def answer_tables(
     >>> vitro.answer_tables(model, task, ["a1.h1", "logits"]).numbers.rows()
     [('a1.h1', 7, 0), ('logits', 7, 0)]
     """
+    return answer_tables_in(setup_of(model, task, options), components)
+
+
+def answer_tables_in(setup: Setup, components: Sequence[str] | None) -> Measurement:
+    """`answer_tables` in a setup."""
     if components is None:
-        return ANSWER_TABLE.measure(model, task, options)
-    setup = Setup(model, task, options)
+        return ANSWER_TABLE.of(setup)
     setup.check()
-    setup.measured[ANSWER_TABLE.name] = {"answer_table": table_of(setup, components)}
-    return Measurement(ANSWER_TABLE, ANSWER_TABLE.shown(setup))
+    return ANSWER_TABLE.of(setup.with_tables({ANSWER_TABLE.name: {"answer_table": table_of(setup, components)}}))

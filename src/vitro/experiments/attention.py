@@ -140,7 +140,7 @@ ATTENTION = Experiment(
 )
 
 
-def attention(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def attention(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Where the heads look (docs/method.md, V6; the post, "Attention patterns").
 
     Table `attention` has a row per prompt, layer, head and position: the weight from the final stream; the weights of a

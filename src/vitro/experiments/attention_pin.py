@@ -148,7 +148,7 @@ ATTENTION_PIN = Experiment(
 )
 
 
-def pin_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def pin_heads(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Heads pinned to each stream in turn (docs/method.md, V7; the post, "Attention patterns").
 
     Table `attention_pin` has a row per prompt, group of heads ("a9.h1+a10.h3") and place (position and mark; null for

@@ -17,6 +17,7 @@ from vitro.experiments.cast import cast
 from vitro.experiments.clean import CLEAN
 from vitro.experiments.effects import LEVELS, answered, levels
 from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.kept import setup_of
 from vitro.experiments.layer_lens import LAYER_LENS
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
@@ -241,7 +242,7 @@ def within_or_not(experiment: Experiment, circuits: Collection[Circuit]) -> Expe
 
 def in_vitro(
     model: Model,
-    task: Task,
+    task: Task | str,
     circuits: Mapping[str, Circuit] | Cast | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> Measurement:
@@ -259,13 +260,16 @@ def in_vitro(
     >>> vitro.in_vitro(model, task, {"successor": successor}).table["circuit", "prompt", "top_token"].row(0)
     ('successor', 0, ' Tuesday')
     """
-    setup = Setup(model, task, options)
-    setup.check()
-    if not isinstance(circuits, Mapping):
-        CIRCUITS.check(setup)
-    if isinstance(circuits, Cast):
-        circuits = wired(setup, circuits)
+    return in_vitro_in(setup_of(model, task, options), circuits)
+
+
+def in_vitro_in(setup: Setup, circuits: Mapping[str, Circuit] | Cast | None) -> Measurement:
+    """`in_vitro` in a setup."""
     if circuits is None:
-        return Measurement(CIRCUITS, CIRCUITS.shown(setup))
-    setup.measured[CIRCUITS.name] = tables_of(setup, circuits)
-    return Measurement(within_or_not(CIRCUITS, circuits.values()), CIRCUITS.shown(setup))
+        return CIRCUITS.of(setup)
+    setup.check()
+    if isinstance(circuits, Cast):
+        CIRCUITS.check(setup)
+        circuits = wired(setup, circuits)
+    given = setup.with_tables({CIRCUITS.name: tables_of(setup, circuits)})
+    return Measurement(within_or_not(CIRCUITS, circuits.values()), CIRCUITS.shown(given))

@@ -93,7 +93,7 @@ CLEAN = Experiment(
 )
 
 
-def clean_run(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def clean_run(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """How a model answers a task when nothing is edited (docs/method.md, V1; the post, "The Task").
 
     Table `clean` has a row per prompt: its label, right and wrong answer, every metric but kl, the answer's rank among

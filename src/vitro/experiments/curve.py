@@ -24,9 +24,10 @@ from vitro.discovery.curve import (
     run_curves,
     select,
 )
-from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores
+from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores, experiment_of
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.find import FIND
+from vitro.experiments.kept import setup_of
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.search_points import CIRCUIT, OF_CURVE, STEPS, comparison, other_numbers, searched
 from vitro.experiments.search_points import said as search_said
@@ -300,7 +301,7 @@ CURVE = Experiment(
 )
 
 
-def curve(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def curve(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """MIB's curve of the edges ranked by EAP-IG (arXiv 2504.13151; docs/method.md, section 10.4).
 
     Table `curve` has a row per ranking, selection, size and prompt: the metric of the circuit of the best edges, of the
@@ -312,4 +313,9 @@ def curve(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measu
     >>> round(vitro.curve(model, task).tables["curve_areas"]["cpr"][0], 2)
     2.87
     """
-    return CURVE.measure(model, task, options)
+    return curve_in(setup_of(model, task, options))
+
+
+def curve_in(setup: Setup) -> Measurement:
+    """`curve` in a setup."""
+    return CURVE.of(setup, beside=[experiment_of(USUAL)])

@@ -118,7 +118,7 @@ DIRECT_ATTRIBUTION = Experiment(
 )
 
 
-def direct_attribution(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def direct_attribution(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Every component's share of the logit difference at the final stream (docs/method.md, section 5.4).
 
     Table `direct_attribution` has a row per prompt and component (embeddings, heads, MLPs, biases): its share in nats.

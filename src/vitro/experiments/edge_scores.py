@@ -145,7 +145,7 @@ def experiment_of(name: ScoreName) -> Experiment:
     return SCORE_EXPERIMENTS[name]
 
 
-def score_edges(model: Model, task: Task, name: ScoreName, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def score_edges(model: Model, task: Task | str, name: ScoreName, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """A score of every edge of a model: what it is worth to the metric, prompt by prompt (docs/method.md, section 9).
 
     name: one of `vitro.options.SCORES`. Its table (`edges_eap_ig` for `eap-ig`) has a row per prompt and edge (source,

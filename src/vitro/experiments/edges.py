@@ -170,7 +170,7 @@ EDGES = Experiment(
 )
 
 
-def ablate_edges(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def ablate_edges(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """The exact effect of cutting each edge alone (path patching, arXiv 2304.05969, of every edge of the model).
 
     Table `edges` has a row per prompt and edge (source, target, input): how every metric changes, cut minus clean,

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, WITHOUT_METRIC, edge_scores, experiment_of
 from vitro.experiments.edges import EDGE, EDGES, edge_metric
 from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.kept import setup_of
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import EDGE_NAME, Figure, edge_agreement
@@ -119,7 +120,10 @@ EDGES_AGREEMENT = Experiment(
 
 
 def compare_scores(
-    model: Model, task: Task, scores: Collection[ScoreName] = ("eap", "eap-ig"), options: Options = DEFAULT_OPTIONS
+    model: Model,
+    task: Task | str,
+    scores: Collection[ScoreName] = ("eap", "eap-ig"),
+    options: Options = DEFAULT_OPTIONS,
 ) -> Measurement:
     """Scores of every edge (see `score_edges`) beside the exact effects, which take minutes on GPT-2 small.
 
@@ -131,8 +135,9 @@ def compare_scores(
     >>> vitro.compare_scores(model, task, ["eap", "random"], vitro.Options(sweep_prompts=2)).numbers["by"].to_list()
     ['exact', 'eap', 'random']
     """
-    setup = Setup(model, task, options)
-    setup.check()
-    for experiment in [experiment_of(name) for name in scores]:
-        setup.tables(experiment)
-    return Measurement(EDGES_AGREEMENT, EDGES_AGREEMENT.shown(setup))
+    return compared_in(setup_of(model, task, options), scores)
+
+
+def compared_in(setup: Setup, scores: Collection[ScoreName]) -> Measurement:
+    """`compare_scores` in a setup."""
+    return EDGES_AGREEMENT.of(setup, beside=[*map(experiment_of, scores)])

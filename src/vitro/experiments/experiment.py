@@ -1,12 +1,13 @@
 """What a measurement is: a function to tables, with the figure and the words that show them."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
 import polars as pl
 
+from vitro.experiments.kept import setup_of
 from vitro.experiments.setup import Setup
 from vitro.figures import Figure, to_svg
 from vitro.models import Model
@@ -96,11 +97,24 @@ class Experiment:
         """The table `seconds` of some experiments, where it compares them."""
         return {"seconds": pl.DataFrame({"experiment": list(of), "seconds": list(of.values())})} if self.beside else {}
 
-    def measure(self, model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> "Measurement":
-        """The measurement of a task on a model. Raises what `Setup.check` does, before anything is run."""
-        setup = Setup(model, task, options)
+    def measure(self, model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> "Measurement":
+        """The measurement of a task on a model; what was measured before is not run again (see `setup_of`).
+
+        Raises what `of` does.
+        """
+        return self.of(setup_of(model, task, options))
+
+    def of(self, setup: Setup, beside: Sequence["Experiment"] = ()) -> "Measurement":
+        """The measurement in a setup. Raises what `Setup.check` does, before anything is run.
+
+        beside: those that it compares. Others that happen to be measured are left out: what a call gives does not
+        depend on the calls before it.
+        """
         setup.check()
         self.check(setup)
+        if self.beside:
+            tables = {other.name: setup.tables(other) for other in beside}
+            setup = setup.with_tables(tables, without=[self.name, *(other.name for other in self.beside)])
         return Measurement(self, self.shown(setup))
 
 

@@ -354,7 +354,7 @@ FIND = Experiment(
 )
 
 
-def find(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def find(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """The smallest circuit that does a task, and how sure that is (docs/method.md, section 12).
 
     Table `find` has the circuit and whether it was found; `verdict` the conditions; `search` every step; `ladder` how

@@ -65,7 +65,7 @@ HEAD_ABLATION = Experiment(
 )
 
 
-def ablate_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def ablate_heads(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Every head ablated alone (docs/method.md, V3; the post, "Head ablation").
 
     Table `head_ablation` has a row per prompt, method (kind of ablation), layer and head: how every metric changes,

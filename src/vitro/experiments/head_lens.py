@@ -130,7 +130,7 @@ HEAD_LENS = Experiment(
 )
 
 
-def head_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def head_lens(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """The logit lens on every head (docs/method.md, V4; the post, "Logit lens applied to heads").
 
     Table `head_lens` has a row per prompt, layer and head: the probabilities of right and wrong as if the model ended

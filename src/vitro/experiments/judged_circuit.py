@@ -13,6 +13,7 @@ from vitro.experiments.ablation import metric_columns
 from vitro.experiments.circuits import circuit_rows, in_one_line, wired, within_or_not
 from vitro.experiments.effects import LEVELS, beside_model
 from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.kept import setup_of
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
@@ -298,7 +299,9 @@ JUDGED_CIRCUIT = Experiment(
 )
 
 
-def judge(model: Model, task: Task, circuit: Circuit | None = None, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def judge(
+    model: Model, task: Task | str, circuit: Circuit | None = None, options: Options = DEFAULT_OPTIONS
+) -> Measurement:
     """How good a circuit is (docs/method.md, section 8).
 
     circuit: None: the post's final circuit (C7), its parts filled by rule.
@@ -314,10 +317,13 @@ def judge(model: Model, task: Task, circuit: Circuit | None = None, options: Opt
     >>> judged.numbers["question"][0], sorted(judged.tables)[:3]
     ('faithful: answer among the answers', ['completeness', 'faithfulness', 'judged_circuit'])
     """
-    setup = Setup(model, task, options)
-    setup.check()
+    return judged_in(setup_of(model, task, options), circuit)
+
+
+def judged_in(setup: Setup, circuit: Circuit | None) -> Measurement:
+    """`judge` in a setup."""
     if circuit is None:
-        JUDGED_CIRCUIT.check(setup)
-        return Measurement(JUDGED_CIRCUIT, JUDGED_CIRCUIT.shown(setup))
-    setup.measured[JUDGED_CIRCUIT.name] = quality_of(setup, circuit)
-    return Measurement(within_or_not(JUDGED_CIRCUIT, [circuit]), JUDGED_CIRCUIT.shown(setup))
+        return JUDGED_CIRCUIT.of(setup)
+    setup.check()
+    given = setup.with_tables({JUDGED_CIRCUIT.name: quality_of(setup, circuit)})
+    return Measurement(within_or_not(JUDGED_CIRCUIT, [circuit]), JUDGED_CIRCUIT.shown(given))

@@ -102,7 +102,7 @@ KEEP_CURVE = Experiment(
 )
 
 
-def keep_heads(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def keep_heads(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """The k strongest heads kept, for k from none to all (the post, "Finding a subset under mean ablation").
 
     Table `keep_curve` has a row per k and prompt: every metric when all heads but the k strongest are ablated.

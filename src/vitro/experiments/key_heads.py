@@ -119,7 +119,7 @@ KEY_HEADS = Experiment(
 )
 
 
-def head_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def head_tokens(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """The key heads' top tokens (docs/method.md, V4; the post, "Logit lens applied to heads").
 
     Table `key_heads` has a row per key head: layer, head and why it was chosen (see `key_heads`). The figure shows each

@@ -91,7 +91,7 @@ LAYER_LENS = Experiment(
 )
 
 
-def layer_lens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def layer_lens(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """The logit lens on every layer (docs/method.md, V8; the post, "Logit lens applied to layers").
 
     Table `layer_lens` has a row per prompt, layer and stage (pre, mid, post): the probabilities of right and wrong as

@@ -59,7 +59,7 @@ MLP_ABLATION = Experiment(
 )
 
 
-def ablate_mlps(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def ablate_mlps(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Every MLP ablated alone (docs/method.md, V12; the post, "Layer MLPs").
 
     Table `mlp_ablation` has a row per prompt, method (kind of ablation) and layer: how every metric changes, ablated

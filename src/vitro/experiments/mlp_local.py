@@ -55,7 +55,7 @@ MLP_LOCAL = Experiment(
 )
 
 
-def mlp_local(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def mlp_local(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """What each MLP does on the spot (docs/method.md, V11; the post, "Layer MLPs").
 
     Table `mlp_local` has a row per prompt and layer: the answer's probability by the logit lens before the MLP and

@@ -11,6 +11,7 @@ from vitro.engine import patch as patched
 from vitro.experiments.ablation import metric_columns
 from vitro.experiments.effects import CHANGES, effects
 from vitro.experiments.experiment import Experiment, Measurement
+from vitro.experiments.kept import setup_of
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import Figure, patching_heatmaps
@@ -158,7 +159,7 @@ PATCHING = Experiment(
 
 def patch(
     model: Model,
-    task: Task,
+    task: Task | str,
     sites: Sequence[Patch] = STREAMS,
     positions: Sequence[int | str] | None = None,
     options: Options = DEFAULT_OPTIONS,
@@ -176,12 +177,15 @@ def patch(
     >>> vitro.patch(model, task, ["attn_out"], ["subject", "final"]).numbers["where", "place"].row(0)
     ('layer 1', '7 is')
     """
+    return patched_in(setup_of(model, task, options), sites, positions)
+
+
+def patched_in(setup: Setup, sites: Sequence[Patch], positions: Sequence[int | str] | None) -> Measurement:
+    """`patch` in a setup."""
     if isinstance(sites, str) or not sites or not set(sites) <= set(PATCHES):
         raise OptionError(f"sites are {sites!r}; what works: a list of {', '.join(PATCHES)}")
     if isinstance(positions, str):
         raise OptionError(f"positions are {positions!r}; what works: a list, such as [{positions!r}]")
-    setup = Setup(model, task, options)
     setup.check()
     PATCHING.check(setup)
-    setup.measured[PATCHING.name] = patching_of(setup, sites, positions)
-    return Measurement(PATCHING, PATCHING.shown(setup))
+    return PATCHING.of(setup.with_tables({PATCHING.name: patching_of(setup, sites, positions)}))

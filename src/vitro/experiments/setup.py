@@ -1,7 +1,8 @@
 """A task on a model: what every measurement starts from, computed once for all of them."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -75,6 +76,13 @@ class Setup:
             others = sum(self.seconds.values()) - others
             self.seconds[experiment.name] = round(time.perf_counter() - start - others, 3)
         return self.measured[experiment.name]
+
+    def with_tables(self, given: Mapping[str, Tables], without: Collection[str] = ()) -> "Setup":
+        """This setup with these tables, by experiment, and without some that it has: those of this one stay."""
+        setup = copy(self)
+        kept = {name: tables for name, tables in self.measured.items() if name not in without}
+        object.__setattr__(setup, "measured", {**kept, **given})
+        return setup
 
     @cached_property
     def questions(self) -> Questions:

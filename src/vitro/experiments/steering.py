@@ -173,7 +173,7 @@ STEERING = Experiment(
 )
 
 
-def steer(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def steer(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Steering by a token's direction (docs/method.md, V10; the post, "Logit lens applied to layers").
 
     Table `steering` has a row per prompt and alpha: every metric when alpha times the direction is added to the stream.

@@ -77,7 +77,7 @@ STREAM_TOP = Experiment(
 )
 
 
-def stream_tokens(model: Model, task: Task, options: Options = DEFAULT_OPTIONS) -> Measurement:
+def stream_tokens(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """Top tokens of every stream at the input of every layer (docs/method.md, V9; the post, "Attention patterns").
 
     Table `stream_top` has a row per prompt, layer, position and rank (0 to 9): the token, by the logit lens.

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from vitro.models.config import first_line, quiet_transformers, read_config, rea
 from vitro.models.fields import check_fields
 from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
 from vitro.models.gpt2 import GPT2
+from vitro.models.in_memory import shared
 from vitro.models.llama import Llama
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
@@ -23,17 +25,39 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load(name: str, *, device: str = "cpu", dtype: str = "float32") -> Model:
+def load(
+    model: str | Path | transformers.PreTrainedModel,
+    tokenizer: Any = None,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> Model:
     """Load a model: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
 
-    device: "cpu", "cuda", "cuda:1", "mps". dtype: "float32" (within 1e-4 of plain transformers), "bfloat16", "float16".
+    device: "cpu" (the default), "cuda", "cuda:1", "mps". dtype: "float32" (the default; within 1e-4 of plain
+    transformers), "bfloat16", "float16".
+    Or a model of transformers that is in memory, with its tokenizer (None: prompts are token ids). It is not changed
+    and not copied: it stays on its device and in its number format, and a weight changed in place is changed here too.
     Raises ModelError, in one line, for a name, file, family or weight that cannot be used.
 
     >>> model = vitro.load(folder)  # a folder in the hub's layout; with access to the hub: vitro.load("gpt2")
     >>> model.shape.n_layers, model.shape.n_heads
     (3, 4)
+    >>> vitro.load(model.hf, model.tokenizer).shape == model.shape
+    True
     """
-    return load_checkpoint(find(name), device=device, dtype=dtype)
+    if isinstance(model, str | Path):
+        if tokenizer is not None:
+            raise ModelError(
+                f"model {str(model)!r} has a tokenizer of its own; one beside it goes with a model in memory"
+            )
+        return load_checkpoint(find(str(model)), device=device or "cpu", dtype=dtype or "float32")
+    if device or dtype:
+        raise ModelError("a model in memory stays as it is; move it with .to(...) before loading")
+    hf = shared(model)
+    check_fields("in memory", hf.config)
+    check_finite(hf)
+    return family_of(hf.config.model_type).of(hf, tokenizer)
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:

@@ -64,6 +64,15 @@ class Model(ABC):
         self._angles: Any = None
         self._by_length: dict[int, Self] = {}
 
+    def __repr__(self) -> str:
+        shape, family = self.shape, type(self).__name__
+        shared = "" if shape.n_kv_heads == shape.n_heads else f" ({shape.n_kv_heads} of keys and values)"
+        return (
+            f"{family}: {shape.n_layers} layers of {shape.n_heads} heads{shared}, d_model {shape.d_model:,}, d_mlp "
+            f"{shape.d_mlp:,}, {shape.d_vocab:,} tokens, prompts of up to {shape.n_ctx:,}; "
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
+        )
+
     @classmethod
     @abstractmethod
     def of(cls, hf: Any, tokenizer: Any) -> "Model":

@@ -14,6 +14,7 @@ from vitro.tasks.ioi import all_names_new, second_subject_replaced
 from vitro.tasks.pair import Pair
 from vitro.tasks.pairs import MOST_ROWS, OfRows, Pairs
 from vitro.tasks.questions import Questions
+from vitro.tasks.task import told
 from vitro.tasks.tokenizer import Tokenizer
 
 
@@ -55,6 +56,9 @@ class Generated(OfRows):
             )
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise TaskError(f"task {self.kind.name!r}: seed is {self.seed!r}; it must be a whole number from 0")
+
+    def __repr__(self) -> str:
+        return told(self)
 
     @property
     def name(self) -> str:

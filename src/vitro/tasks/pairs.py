@@ -13,7 +13,7 @@ from vitro.tasks.pair_questions import pair_questions
 from vitro.tasks.pair_rows import PairRows
 from vitro.tasks.questions import Questions
 from vitro.tasks.sentences import of_partners
-from vitro.tasks.task import Dataset, Task
+from vitro.tasks.task import Dataset, Task, told
 from vitro.tasks.tokenizer import Tokenizer
 
 MOST_ROWS = 10_000
@@ -60,6 +60,9 @@ class Pairs(OfRows, PairRows):
 
     Raises `TaskError` where a part is wrong, or there is no row.
     """
+
+    def __repr__(self) -> str:
+        return told(self)
 
     @property
     def named_with(self) -> TaskOptions:

@@ -11,7 +11,7 @@ from vitro.options import TaskOptions
 from vitro.tasks.cloze import Cloze
 from vitro.tasks.questions import Questions
 from vitro.tasks.sentences import drawn
-from vitro.tasks.task import DATASETS, Dataset
+from vitro.tasks.task import DATASETS, Dataset, told
 from vitro.tasks.tokenize import tokenize
 from vitro.tasks.tokenizer import Tokenizer
 
@@ -45,6 +45,9 @@ class Successors(Cloze):
     metric = "answer_prob"
     ablations = ("zero", "random", "mean")
     sweep_prompts = None
+
+    def __repr__(self) -> str:
+        return told(self)
 
     @property
     def paraphrased(self) -> tuple["Successors", ...]:

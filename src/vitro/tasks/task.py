@@ -78,3 +78,12 @@ class Task(Protocol):
 
     def identity(self) -> Mapping[str, Any]:
         """All that decides the questions, as plain JSON: two tasks with equal identities ask the same."""
+
+
+def told(task: Task) -> str:
+    """A task in a few lines: its name, and what it says of itself.
+
+    >>> told(task)
+    'days\\n  Template: If today is {day}, tomorrow is\\n  Words: Monday, Tuesday, ...'
+    """
+    return "\n".join([task.name, *(f"  {name}: {value}" for name, value in task.facts().items())])
