@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,8 +79,30 @@ def tensors_of(hf: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def write_gguf(path: Path, architecture: str, keys: dict[str, Any], tensors: dict[str, Tensor]) -> Path:
-    """A GGUF file with these keys (None: none) and tensors, and a tokenizer of single characters."""
+def packed(tensor: Tensor, kind: gguf.GGMLQuantizationType) -> np.ndarray[Any, Any]:
+    """A matrix in one of ggml's number formats. Of those that gguf-py unpacks only, random blocks instead."""
+    values = tensor.to(torch.float32).numpy()
+    try:
+        blocks: np.ndarray[Any, Any] = gguf.quants.quantize(values, kind)
+        return blocks
+    except NotImplementedError:
+        per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+        size = (len(values), values.shape[1] // per_block * block_bytes)
+        # Without the bits that would make a block's scale, a float16, infinite or NaN.
+        return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8) & 0xBB
+
+
+def write_gguf(
+    path: Path,
+    architecture: str,
+    keys: dict[str, Any],
+    tensors: dict[str, Tensor],
+    kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
+) -> Path:
+    """A GGUF file with these keys (None: none) and tensors, and a tokenizer of single characters.
+
+    kind: the number format of all matrices; vectors are float32, as llama.cpp writes them.
+    """
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in keys.items():
         if value is None:
@@ -100,7 +123,8 @@ def write_gguf(path: Path, architecture: str, keys: dict[str, Any], tensors: dic
     writer.add_eos_token_id(0)
     writer.add_bos_token_id(0)
     for name, tensor in tensors.items():
-        writer.add_tensor(name, tensor.to(torch.float32).numpy())
+        used = kind if tensor.ndim == 2 else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(name, packed(tensor, used), raw_dtype=used)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,5 +1,6 @@
 """A model read from a GGUF file is the model that the file describes, or is refused with what is not carried."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,17 @@ def test_an_architecture_that_is_not_read_is_named_with_those_that_are(tmp_path:
     tensors = {"token_embd.weight": torch.zeros(4, 4)}
     path = write_gguf(tmp_path / "m.gguf", "gptneox", {}, tensors)
     with pytest.raises(ModelError, match="architecture 'gptneox'; what works: GGUF files of llama, qwen2, gpt2"):
+        load(str(path))
+
+
+def test_without_the_extra_a_gguf_file_says_which_one_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hf = hf_model("llama")
+    path = write_gguf(tmp_path / "m.gguf", "llama", keys_of(hf.config), tensors_of(hf))
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    monkeypatch.delitem(sys.modules, "vitro.models.gguf_weights", raising=False)
+    with pytest.raises(ModelError, match=r"to read m\.gguf, pip install 'vitro\[gguf\]'$"):
         load(str(path))
 
 

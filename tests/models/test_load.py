@@ -317,14 +317,8 @@ def test_a_tokenizer_out_of_the_folder_is_refused(folder: Path) -> None:
     assert "names a file that is not in the folder (../other/tokenizer.4.0.0.json)" in refused(folder)
 
 
-def test_a_file_that_needs_a_package_names_the_package(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_needs_a_package_names_the_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.distributions", lambda: [])
-    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
-    assert "reading tiny.gguf needs packages that are not installed: pip install gguf acc" in refused(
-        tmp_path / "tiny.gguf"
-    )
     (folder / "tokenizer.json").rename(folder / "tokenizer.model")
     assert "reading tokenizer.model needs packages that are not installed: pip install sentencepiece" in refused(folder)
 

@@ -36,25 +36,22 @@ def config_hash(checkpoint: Checkpoint) -> str:
 
 
 def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
-    """One part of a checkpoint, read by transformers; any error there becomes a ModelError of one line."""
+    """One part of a folder with safetensors, read by transformers; any error there becomes a ModelError of one line."""
     try:
         return auto.from_pretrained(
             checkpoint.folder,
-            gguf_file=checkpoint.gguf,
             trust_remote_code=False,
             local_files_only=True,
             **options,
         )
     except ImportError as error:
         raise ModelError(
-            f"model {checkpoint.name!r}: reading {checkpoint.gguf or what} needs a package that is not installed "
-            f"({first_line(error)})"
+            f"model {checkpoint.name!r}: reading {what} needs a package that is not installed ({first_line(error)})"
         ) from error
     except Exception as error:
         # transformers raises a dozen unrelated classes for damaged files; all mean the same to the user.
-        source = checkpoint.gguf or what
         raise ModelError(
-            f"model {checkpoint.name!r}: {source} cannot be read, it may be damaged or cut short ({first_line(error)})"
+            f"model {checkpoint.name!r}: {what} cannot be read, it may be damaged or cut short ({first_line(error)})"
         ) from error
 
 
@@ -72,7 +69,7 @@ def quiet_transformers() -> Iterator[None]:
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
-        # Its GGUF reader draws a bar that cannot be switched off.
+        # What goes past its logging: warnings of Python, and bars of its own.
         with redirect_stderr(io.StringIO()):
             yield
     finally:

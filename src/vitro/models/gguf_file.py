@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -95,15 +95,25 @@ _STRING, _ARRAY = 8, 9
 _FLOAT32 = 0
 
 
+class Stored(NamedTuple):
+    """A tensor as a file holds it."""
+
+    path: Path
+    shape: tuple[int, ...]
+    """As in torch: the axis along which numbers lie side by side comes last."""
+    kind: int
+    """The number format: ggml's number for it."""
+    offset: int
+    """In bytes from the file's beginning."""
+
+
 @dataclass(frozen=True)
 class Header:
     """A GGUF file without its tensors' values."""
 
-    path: Path
     keys: Mapping[str, Any]
     """Its metadata. An array of strings, which only tokenizers have, is given as its length."""
-    tensors: Mapping[str, tuple[tuple[int, ...], int, int]]
-    """Name -> shape (as in torch), number format (ggml's number for it), offset within the file."""
+    tensors: Mapping[str, Stored]
 
     @property
     def architecture(self) -> str:
@@ -119,10 +129,10 @@ class Header:
         """The numbers that divide the rotation's frequencies (Llama 3.1 and later); None where there are none."""
         if ROPE_FREQS not in self.tensors:
             return None
-        shape, _, offset = self.tensors[ROPE_FREQS]
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            return torch.frombuffer(bytearray(file.read(4 * shape[0])), dtype=torch.float32)
+        freqs = self.tensors[ROPE_FREQS]
+        with freqs.path.open("rb") as file:
+            file.seek(freqs.offset)
+            return torch.frombuffer(bytearray(file.read(4 * freqs.shape[0])), dtype=torch.float32)
 
 
 def read_header(checkpoint: Checkpoint) -> Header:
@@ -132,7 +142,7 @@ def read_header(checkpoint: Checkpoint) -> Header:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _parse(path, content)
     except (ValueError, struct.error, KeyError, IndexError, OverflowError, MemoryError) as error:
-        raise _refusal(checkpoint, "cannot be read, it may be damaged or cut short") from error
+        raise refusal(checkpoint, "cannot be read, it may be damaged or cut short") from error
 
 
 def _parse(path: Path, content: mmap.mmap) -> Header:
@@ -175,30 +185,31 @@ def _parse(path: Path, content: mmap.mmap) -> Header:
         tensors[name] = (shape, number("I"), number("Q"))
     alignment = keys.get("general.alignment", 32)
     start = -(-at // alignment) * alignment
-    return Header(path, keys, {name: (shape, kind, start + place) for name, (shape, kind, place) in tensors.items()})
+    stored = {name: Stored(path, shape, kind, start + offset) for name, (shape, kind, offset) in tensors.items()}
+    return Header(keys, stored)
 
 
 def config_of(checkpoint: Checkpoint, header: Header) -> Any:
     """The configuration that a GGUF file describes. Raises ModelError, by name, for what none can express."""
     architecture, described = header.architecture, header.describing()
     if architecture not in _CARRIED:
-        raise _refusal(
+        raise refusal(
             checkpoint,
             f"holds a model of the architecture {architecture!r}; what works: GGUF files of {', '.join(_CARRIED)}, or "
             "the model as safetensors",
         )
     if header.keys.get("split.count", 1) > 1:
-        raise _refusal(checkpoint, "is one of several parts of a model; merge them with llama.cpp's gguf-split --merge")
+        raise refusal(checkpoint, "is one of several parts of a model; merge them with llama.cpp's gguf-split --merge")
     if header.keys.get("general.type", "model") != "model":
-        raise _refusal(checkpoint, f"holds no model but a thing of the type {header.keys['general.type']!r}")
+        raise refusal(checkpoint, f"holds no model but a thing of the type {header.keys['general.type']!r}")
     carried = _CARRIED[architecture]
     for key in carried:
         if not isinstance(described.get(key), int | float) or described[key] <= 0:
-            raise _refusal(checkpoint, f"does not give {architecture}.{key} as a number, and so describes no model")
+            raise refusal(checkpoint, f"does not give {architecture}.{key} as a number, and so describes no model")
     _check_tensors(checkpoint, header, described["block_count"])
     _check_keys(checkpoint, header)
     fields = {field: described[key] for key, field in carried.items()}
-    fields["vocab_size"] = header.tensors["token_embd.weight"][0][0]
+    fields["vocab_size"] = header.tensors["token_embd.weight"].shape[0]
     fields["tie_word_embeddings"] = "output.weight" not in header.tensors
     for token in ("bos", "eos"):
         fields[f"{token}_token_id"] = header.keys.get(f"tokenizer.ggml.{token}_token_id")
@@ -211,7 +222,7 @@ def config_of(checkpoint: Checkpoint, header: Header) -> Any:
     try:
         return transformers.AutoConfig.for_model(architecture, **fields)
     except Exception as error:  # of many classes: huggingface_hub's own, ValueError, TypeError
-        raise _refusal(checkpoint, f"describes no model ({first_line(error)})") from error
+        raise refusal(checkpoint, f"describes no model ({first_line(error)})") from error
 
 
 def _check_tensors(checkpoint: Checkpoint, header: Header, n_layers: int) -> None:
@@ -222,20 +233,20 @@ def _check_tensors(checkpoint: Checkpoint, header: Header, n_layers: int) -> Non
         if not whole.fullmatch(name) and (match is None or int(match[1]) >= n_layers):
             strange.append(name)
     if strange:
-        raise _refusal(
+        raise refusal(
             checkpoint,
             f"holds {len(strange)} tensors that a {header.architecture} model has no place for "
             f"({', '.join(strange[:3])}); without them it would be another model",
         )
     if "token_embd.weight" not in header.tensors:
-        raise _refusal(checkpoint, "holds no token_embd.weight, the embedding of its tokens")
+        raise refusal(checkpoint, "holds no token_embd.weight, the embedding of its tokens")
 
 
 def _check_keys(checkpoint: Checkpoint, header: Header) -> None:
     """Raises ModelError for a key that is neither carried over nor without effect."""
     architecture, described = header.architecture, header.describing()
     same = {
-        "vocab_size": header.tensors["token_embd.weight"][0][0],
+        "vocab_size": header.tensors["token_embd.weight"].shape[0],
         "attention.head_count_kv": described.get("attention.head_count"),
     }
     window = described.pop("attention.sliding_window", 0)
@@ -259,8 +270,8 @@ def _rotation(checkpoint: Checkpoint, header: Header) -> dict[str, Any]:
     if scale and abs(scale - width**-0.5) > 1e-6:
         raise _not_carried(checkpoint, f"{architecture}.attention.scale", scale)
     freqs = header.tensors.get(ROPE_FREQS)
-    if freqs is not None and freqs[:2] != ((width // 2,), _FLOAT32):
-        raise _not_carried(checkpoint, ROPE_FREQS, f"a tensor of shape {freqs[0]} and ggml type {freqs[1]}")
+    if freqs is not None and (freqs.shape, freqs.kind) != ((width // 2,), _FLOAT32):
+        raise _not_carried(checkpoint, ROPE_FREQS, f"a tensor of shape {freqs.shape} and ggml type {freqs.kind}")
     theta = {"rope_theta": described.get("rope.freq_base", 10000.0)}
     return {"head_dim": width, "rope_parameters": theta | _scaling(checkpoint, header, described)}
 
@@ -297,8 +308,9 @@ def divide_frequencies(header: Header, hf: Any) -> None:
 
 
 def _not_carried(checkpoint: Checkpoint, key: str, value: Any) -> ModelError:
-    return _refusal(checkpoint, f"says {key} = {value}, which is not carried into the model; take its safetensors")
+    return refusal(checkpoint, f"says {key} = {value}, which is not carried into the model; take its safetensors")
 
 
-def _refusal(checkpoint: Checkpoint, what: str) -> ModelError:
+def refusal(checkpoint: Checkpoint, what: str) -> ModelError:
+    """The error that says of a GGUF file what is wrong with it."""
     return ModelError(f"model {checkpoint.name!r}: {checkpoint.gguf} {what}")

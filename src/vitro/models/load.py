@@ -12,6 +12,7 @@ from vitro.models.checkpoint import Checkpoint, ModelError, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.fields import check_fields
 from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
+from vitro.models.gguf_tokenizer import make_tokenizer
 from vitro.models.gpt2 import GPT2
 from vitro.models.in_memory import shared
 from vitro.models.llama import Llama
@@ -86,7 +87,10 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
         if header is None:
             check_places(checkpoint, skeleton)
         tokenizer = _read_tokenizer(checkpoint, config)
-        hf = _read_weights(checkpoint, config, DTYPES[dtype])
+        if header is None:
+            hf = _read_weights(checkpoint, config, DTYPES[dtype])
+        else:
+            hf = _read_gguf_weights(checkpoint, header, skeleton, DTYPES[dtype])
     if header is not None:
         divide_frequencies(header, hf)
     check_finite(hf)
@@ -135,7 +139,6 @@ def _read_gguf(checkpoint: Checkpoint) -> Header | None:
     """The header of a GGUF file; None for safetensors."""
     if checkpoint.gguf is None:
         return None
-    _need(checkpoint, checkpoint.gguf, "gguf", "accelerate")
     return read_header(checkpoint)
 
 
@@ -163,10 +166,12 @@ def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
 
 
 def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
+    if checkpoint.gguf is not None:
+        return make_tokenizer(checkpoint)
     no_tokenizer = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
-    if checkpoint.gguf is None and not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
+    if not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
         raise no_tokenizer
-    if checkpoint.gguf is None and not (checkpoint.folder / "tokenizer.json").is_file():
+    if not (checkpoint.folder / "tokenizer.json").is_file():
         for file in sorted(checkpoint.folder.glob("*.model")):
             _need(checkpoint, file.name, "sentencepiece", "protobuf")
     tokenizer = read_part(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
@@ -177,10 +182,6 @@ def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
 
 
 def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
-    options: dict[str, Any] = {"use_safetensors": True, "ignore_mismatched_sizes": True}
-    if checkpoint.gguf is not None:
-        # Plain dense weights: packed ones would compute with kernels of their own.
-        options = {"quantization_config": transformers.GgufConfig(dequantize=True)}
     hf, report = read_part(
         checkpoint,
         "model.safetensors",
@@ -188,17 +189,28 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
         config=config,
         dtype=dtype,
         output_loading_info=True,
-        **options,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
     )
-    missing = set(report["missing_keys"])
-    if checkpoint.gguf is not None and config.model_type == "llama":
-        # A GGUF Llama may have some biases of a kind; transformers' model has all of them or none.
-        for name in [name for name in missing if name.endswith("_proj.bias")]:
-            hf.get_parameter(name).data.zero_()
-            missing.remove(name)
-    if wrong := sorted(missing) + sorted(name for name, *_ in report["mismatched_keys"]):
+    if wrong := sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"]):
         # transformers fills these at random and goes on.
         raise ModelError(
             f"model {checkpoint.name!r}: {len(wrong)} weights are missing or of the wrong shape, {wrong[0]} among them"
         )
     return hf
+
+
+def _read_gguf_weights(checkpoint: Checkpoint, header: Header, skeleton: Any, dtype: torch.dtype) -> Any:
+    try:
+        # Here, not above: it needs gguf-py, which those who have no GGUF files need not have.
+        from vitro.models.gguf_weights import check_tensors, read_weights
+    except ModuleNotFoundError as error:
+        raise ModelError(f"model {checkpoint.name!r}: to read {checkpoint.gguf}, pip install 'vitro[gguf]'") from error
+    check_tensors(checkpoint, header, skeleton)
+    # Copied whatever the format, so that weights lie in memory alike wherever they come from: how they lie decides the
+    # last bits of products.
+    weights = {
+        name: numbers.to(dtype, copy=True, memory_format=torch.contiguous_format)
+        for name, numbers in read_weights(header, skeleton)
+    }
+    return type(skeleton).from_pretrained(None, config=skeleton.config, state_dict=weights, dtype=dtype)

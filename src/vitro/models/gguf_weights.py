@@ -1,0 +1,120 @@
+"""The weights of a GGUF file, under transformers' names and in its layout, bit for bit as transformers reads them.
+
+transformers' own reader parses the whole file with gguf-py, twice, and makes the map of names anew for each module: of
+the twenty seconds that a small model takes it, unpacking the numbers is less than one.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitro.models.checkpoint import Checkpoint
+from vitro.models.gguf_file import Header, Stored, refusal
+
+_PLAIN = {
+    gguf.GGMLQuantizationType.F32: torch.float32,
+    gguf.GGMLQuantizationType.F16: torch.float16,
+    gguf.GGMLQuantizationType.BF16: torch.bfloat16,
+}
+"""Formats that torch has too; all others are packed."""
+_CHUNK = 2**18
+"""Numbers unpacked at a time: gguf-py makes a dozen arrays of as many on the way."""
+
+
+def check_tensors(checkpoint: Checkpoint, header: Header, skeleton: Any) -> None:
+    """Raises ModelError, before anything is read, where the file's tensors are not those of the model it describes.
+
+    skeleton: the model of the file's configuration, with weights on the `meta` device.
+    """
+    for kind, name in {stored.kind: name for name, stored in header.tensors.items()}.items():
+        if (fault := _fault(kind)) is not None:
+            raise refusal(checkpoint, f"holds {name} in {fault}; take another of the model's files, or its safetensors")
+    weights = skeleton.state_dict()
+    for name, place in _places(header, skeleton).items():
+        expected = tuple(_transposed(header, place, weights[name]).shape)
+        if place not in header.tensors:
+            if not _is_left_out(header, name):
+                raise refusal(checkpoint, f"holds no {place}, which the model that it describes needs")
+        elif (shape := header.tensors[place].shape) != expected:
+            raise refusal(
+                checkpoint, f"holds {place} with the shape {shape}; in the model that it describes it has {expected}"
+            )
+
+
+def read_weights(header: Header, skeleton: Any) -> Iterator[tuple[str, Tensor]]:
+    """Each weight's name in the model, and its numbers: packed ones as float32, all others as they are in the file.
+
+    header: of a file that passed `check_tensors`, with this skeleton.
+    """
+    weights = skeleton.state_dict()
+    for name, place in _places(header, skeleton).items():
+        if place in header.tensors:
+            numbers = _transposed(header, place, _numbers(header.tensors[place]))
+            yield name, _halves(header, place, numbers, skeleton.config)
+        else:
+            yield name, torch.zeros(weights[name].shape)
+
+
+def _places(header: Header, skeleton: Any) -> dict[str, str]:
+    """Each weight's name in the model, and in the file: by the map with which llama.cpp's converter writes it."""
+    architecture = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == header.architecture)
+    names = gguf.get_tensor_name_map(architecture, skeleton.config.num_hidden_layers)
+    places = {name: names.get_name(name, try_suffixes=(".weight", ".bias")) for name in skeleton.state_dict()}
+    if skeleton.config.tie_word_embeddings:
+        places.pop("lm_head.weight")
+    return places
+
+
+def _is_left_out(header: Header, name: str) -> bool:
+    """A Llama's file may have some of its biases; transformers' model has all of a kind or none."""
+    return header.architecture == "llama" and name.endswith("_proj.bias")
+
+
+def _transposed(header: Header, place: str, numbers: Tensor) -> Tensor:
+    """transformers' GPT-2 keeps the weights of its blocks as (in, out), a file as (out, in)."""
+    turned = header.architecture == "gpt2" and place.startswith("blk.") and numbers.ndim == 2
+    return numbers.T if turned else numbers
+
+
+def _halves(header: Header, place: str, numbers: Tensor, config: Any) -> Tensor:
+    """llama.cpp rotates neighbouring coordinates of a Llama's head, transformers those half a head apart."""
+    heads = {"attn_q": config.num_attention_heads, "attn_k": getattr(config, "num_key_value_heads", None)}
+    part = place.split(".")[-2]
+    if header.architecture != "llama" or part not in heads:
+        return numbers
+    pairs: Tensor = numbers.unflatten(0, (heads[part], -1, 2))
+    return pairs.transpose(1, 2).flatten(0, 2)
+
+
+def _numbers(stored: Stored) -> Tensor:
+    kind = gguf.GGMLQuantizationType(stored.kind)
+    per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    count = math.prod(stored.shape)
+    raw = np.fromfile(stored.path, dtype=np.uint8, count=count // per_block * block_bytes, offset=stored.offset)
+    if kind in _PLAIN:
+        return torch.from_numpy(raw).view(_PLAIN[kind]).reshape(stored.shape)
+    blocks, step = raw.reshape(-1, block_bytes), _CHUNK // per_block
+    values = torch.empty(count)
+    for start in range(0, len(blocks), step):
+        # As one long row: gguf-py goes through rows sixteen at a time, which takes twice as long.
+        chunk = gguf.dequantize(blocks[start : start + step].reshape(1, -1), kind)
+        values[start * per_block :][: chunk.size] = torch.from_numpy(chunk[0])
+    return values.reshape(stored.shape)
+
+
+def _fault(kind: int) -> str | None:
+    """What is wrong with a number format, None where it can be unpacked."""
+    try:
+        known = gguf.GGMLQuantizationType(kind)
+    except ValueError:
+        return f"a number format that the installed gguf does not know (ggml's number {kind})"
+    try:
+        gguf.dequantize(np.zeros((1, gguf.GGML_QUANT_SIZES[known][1]), dtype=np.uint8), known)
+    except NotImplementedError:
+        return f"the number format {known.name}, which cannot be unpacked"
+    return None
