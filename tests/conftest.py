@@ -1,6 +1,10 @@
 """What every test may use."""
 
+import atexit
 import importlib.util
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,11 @@ install_import_hook(naming_arrays("vitro.engine", "vitro.circuits", "vitro.disco
 from command import Vitro, running  # noqa: E402
 from planted import planted  # noqa: E402
 from vitro.models import Model, load  # noqa: E402
+
+# What is kept of GGUF files is kept for one run of the tests, by all of its processes: the others inherit the variable.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["VITRO_CACHE"] = tempfile.mkdtemp(prefix="vitro-tests-")
+    atexit.register(shutil.rmtree, os.environ["VITRO_CACHE"], ignore_errors=True)
 
 # A process for each core runs a file of tests: threads of their own would only get in each other's way.
 torch.set_num_threads(1)

@@ -98,10 +98,12 @@ def write_gguf(
     keys: dict[str, Any],
     tensors: dict[str, Tensor],
     kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
+    tokenizer: str = "gpt2",
 ) -> Path:
     """A GGUF file with these keys (None: none) and tensors, and a tokenizer of single characters.
 
-    kind: the number format of all matrices; vectors are float32, as llama.cpp writes them.
+    kind: the number format of all matrices; vectors are float32, as llama.cpp writes them. tokenizer: llama.cpp's name
+    for its kind, `gpt2` (bytes, with merges) or `llama` (sentencepiece, which has scores instead).
     """
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in keys.items():
@@ -115,13 +117,7 @@ def write_gguf(
             writer.add_float32(f"{architecture}.{key}", value)
         else:
             writer.add_string(f"{architecture}.{key}", value)
-    vocab = len(tensors["token_embd.weight"])
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(["<eos>", *ALPHABET, "AB", "CD"][:vocab])
-    writer.add_token_merges(["A B", "C D"])
-    writer.add_eos_token_id(0)
-    writer.add_bos_token_id(0)
+    _add_tokenizer(writer, tokenizer, len(tensors["token_embd.weight"]))
     for name, tensor in tensors.items():
         used = kind if tensor.ndim == 2 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(name, packed(tensor, used), raw_dtype=used)
@@ -130,3 +126,18 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, kind: str, vocab: int) -> None:
+    writer.add_tokenizer_model(kind)
+    if kind == "gpt2":
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_list(["<eos>", *ALPHABET, "AB", "CD"][:vocab])
+        writer.add_token_merges(["A B", "C D"])
+    else:
+        tokens = ["<eos>", "\u2581", *ALPHABET, "AB"][:vocab]
+        writer.add_token_list(tokens)
+        writer.add_token_scores([float(-number) for number in range(len(tokens))])
+        writer.add_token_types([gguf.TokenType.CONTROL, *[gguf.TokenType.NORMAL] * (len(tokens) - 1)])
+    writer.add_eos_token_id(0)
+    writer.add_bos_token_id(0)

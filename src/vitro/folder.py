@@ -12,7 +12,9 @@ from filelock import FileLock, Timeout
 
 from vitro.errors import VitroError
 
-_LOCK, _UNFINISHED = ".lock", ".unfinished-"
+_LOCK = ".lock"
+UNFINISHED = ".unfinished-"
+"""How the names of what is not finished begin."""
 _PATIENCE = 0.2
 """Seconds to wait for the lock: enough for another process that is just leaving."""
 _RETRIES = 100
@@ -35,7 +37,7 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+            handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(content)
@@ -64,15 +66,30 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     >>> [file.name for file in (tmp_path / "circuits").iterdir()]
     ['1.json']
     """
+    with new_folder(path) as new:
+        for name, content in files.items():
+            with (new / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to be filled, which then takes the place of `path`; left by an error, it is removed.
+
+    As `write_folder`, where what is written is not at hand as bytes, or needs no waiting until it is on the disk.
+
+    >>> with new_folder(tmp_path / "drawings") as new:
+    ...     _ = (new / "1.svg").write_text("<svg/>")
+    >>> [file.name for file in (tmp_path / "drawings").iterdir()]
+    ['1.svg']
+    """
     try:
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as beside:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=path.parent) as beside:
             new, old = Path(beside) / "new", Path(beside) / "old"
             new.mkdir()
-            for name, content in files.items():
-                with (new / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+            yield new
             if path.exists():
                 path.rename(old)
             try:
@@ -142,7 +159,7 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove files that a killed process left half-written. Only for the folder's sole writer."""
-    for leftover in folder.rglob(f"{_UNFINISHED}*"):
+    for leftover in folder.rglob(f"{UNFINISHED}*"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

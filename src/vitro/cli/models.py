@@ -1,5 +1,10 @@
 """`vitro models`."""
 
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
 from vitro.cli.parameters import Json
 from vitro.cli.printing import print_json, print_table
 
@@ -11,8 +16,21 @@ NAMES = {
 }
 
 
-def models(as_json: Json = False) -> None:
+CacheFlag = Annotated[
+    bool,
+    typer.Option(
+        "--cache",
+        help="Print instead what is kept of GGUF files that were read, so that they are read once: where (VITRO_CACHE "
+        "names another folder), of which files, how large. It may be deleted at any time.",
+    ),
+]
+
+
+def models(cache: CacheFlag = False, as_json: Json = False) -> None:
     """The models that can be studied, by what to type after --model."""
+    if cache:
+        _print_cache(as_json)
+        return
     from vitro.models import FAMILIES
 
     families = {family.__name__: list(family.model_types) for family in FAMILIES}
@@ -21,3 +39,21 @@ def models(as_json: Json = False) -> None:
         return
     print_table(("--model", "what it is"), list(NAMES.items()))
     print_table(("family", "model_type in config.json"), [(name, ", ".join(kinds)) for name, kinds in families.items()])
+
+
+def _print_cache(as_json: bool) -> None:
+    from vitro.models.cache import cache_folder, contents
+
+    folder, kept = cache_folder(), contents()
+    if as_json:
+        print_json(
+            {"folder": str(folder), "kept": [asdict(one) for one in kept], "size": sum(one.size for one in kept)}
+        )
+        return
+    rows = [(one.file, one.part, _megabytes(one.size)) for one in kept]
+    print_table(("kept of", "what", "size"), [*rows, ("all", "", _megabytes(sum(one.size for one in kept)))])
+    print(folder)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

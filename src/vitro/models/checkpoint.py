@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -73,6 +74,13 @@ class Checkpoint:
 
 
 def _file_hash(path: Path) -> bytes:
+    now = path.stat()
+    return _hash_of(path, now.st_size, now.st_mtime_ns)
+
+
+@lru_cache
+def _hash_of(path: Path, size: int, changed: int) -> bytes:
+    """A file's hash, which several parts of a command ask for; size and changed: of the file that is there now."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 

@@ -5,14 +5,19 @@ the twenty seconds that a small model takes it, unpacking the numbers is less th
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import gguf
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vitro.models.cache import keep, kept
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.gguf_file import Header, Stored, refusal
 
@@ -24,6 +29,9 @@ _PLAIN = {
 """Formats that torch has too; all others are packed."""
 _CHUNK = 2**18
 """Numbers unpacked at a time: gguf-py makes a dozen arrays of as many on the way."""
+_FILE = "model.safetensors"
+_LARGEST = 2 * 2**30
+"""Bytes of the weights in float32, beyond which they are not kept: no disk reads them faster than they are unpacked."""
 
 
 def check_tensors(checkpoint: Checkpoint, header: Header, skeleton: Any) -> None:
@@ -46,16 +54,34 @@ def check_tensors(checkpoint: Checkpoint, header: Header, skeleton: Any) -> None
             )
 
 
-def read_weights(header: Header, skeleton: Any) -> Iterator[tuple[str, Tensor]]:
+def read_weights(checkpoint: Checkpoint, header: Header, skeleton: Any) -> Iterable[tuple[str, Tensor]]:
     """Each weight's name in the model, and its numbers: packed ones as float32, all others as they are in the file.
 
-    header: of a file that passed `check_tensors`, with this skeleton.
+    Out of the cache, where they are kept. header: of a file that passed `check_tensors`, with this skeleton.
     """
+    key, made_by = (
+        checkpoint.weights_hash(),
+        {"format": "1"} | {name: version(name) for name in ("transformers", "gguf")},
+    )
+    if (folder := kept(key, "weights", made_by)) is not None:
+        # Another process may have removed it since.
+        with suppress(OSError, SafetensorError):
+            weights = load_file(folder / _FILE)
+            if weights.keys() == _places(header, skeleton).keys():
+                return weights.items()
+    if 4 * skeleton.num_parameters() > _LARGEST:
+        return _unpacked(header, skeleton)
+    weights = dict(_unpacked(header, skeleton))
+    keep(checkpoint.weights[0], key, "weights", made_by, lambda folder: save_file(weights, folder / _FILE))
+    return weights.items()
+
+
+def _unpacked(header: Header, skeleton: Any) -> Iterator[tuple[str, Tensor]]:
     weights = skeleton.state_dict()
     for name, place in _places(header, skeleton).items():
         if place in header.tensors:
             numbers = _transposed(header, place, _numbers(header.tensors[place]))
-            yield name, _halves(header, place, numbers, skeleton.config)
+            yield name, _halves(header, place, numbers, skeleton.config).contiguous()
         else:
             yield name, torch.zeros(weights[name].shape)
 

@@ -12,7 +12,7 @@ from vitro.models.checkpoint import Checkpoint, ModelError, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.fields import check_fields
 from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
-from vitro.models.gguf_tokenizer import make_tokenizer
+from vitro.models.gguf_tokenizer import read_tokenizer
 from vitro.models.gpt2 import GPT2
 from vitro.models.in_memory import shared
 from vitro.models.llama import Llama
@@ -167,7 +167,7 @@ def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
 
 def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
     if checkpoint.gguf is not None:
-        return make_tokenizer(checkpoint)
+        return read_tokenizer(checkpoint)
     no_tokenizer = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
     if not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
         raise no_tokenizer
@@ -211,6 +211,6 @@ def _read_gguf_weights(checkpoint: Checkpoint, header: Header, skeleton: Any, dt
     # last bits of products.
     weights = {
         name: numbers.to(dtype, copy=True, memory_format=torch.contiguous_format)
-        for name, numbers in read_weights(header, skeleton)
+        for name, numbers in read_weights(checkpoint, header, skeleton)
     }
     return type(skeleton).from_pretrained(None, config=skeleton.config, state_dict=weights, dtype=dtype)

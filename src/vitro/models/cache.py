@@ -1,0 +1,122 @@
+"""What takes seconds to make of a GGUF file, kept between commands: in the cache folder, a folder for each.
+
+Nothing in it is needed: it may be removed at any time, and where it cannot be written all is made anew each time. What
+is found there is believed only if it was made in the same way and every byte is as it was written.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitro.folder import UNFINISHED, new_folder
+from vitro.models.checkpoint import ModelError
+
+VARIABLE = "VITRO_CACHE"
+"""The environment variable that names another cache folder."""
+_ABOUT = "kept.json"
+_ABANDONED = 3600.0
+"""Seconds after which what a process has not finished is that of a killed one."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the cache holds of a file."""
+
+    file: str
+    """The name of the file that it was made of."""
+    part: str
+    """`weights` or `tokenizer`."""
+    size: int
+    """In bytes."""
+
+
+def cache_folder() -> Path:
+    """`VITRO_CACHE`, else the user's cache folder by the platform's custom. It need not exist.
+
+    Raises ModelError where the user has no home.
+    """
+    try:
+        if named := os.environ.get(VARIABLE):
+            return Path(named).expanduser()
+        match sys.platform:
+            case "darwin":
+                caches = Path.home() / "Library" / "Caches"
+            case "win32":
+                caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+            case _:
+                caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise ModelError(f"there is no home folder to keep things in ({error}): set {VARIABLE} to a folder") from error
+    return caches / "vitro"
+
+
+def kept(file_hash: str, part: str, made_by: Mapping[str, str]) -> Path | None:
+    """The folder with what was made of a file; None where there is none, or it is damaged or made in another way.
+
+    file_hash: of the file, SHA-256 in hex. made_by: what else decides the bytes, such as libraries' versions.
+    """
+    try:
+        folder = _folder(file_hash, part)
+        about = json.loads((folder / _ABOUT).read_bytes())
+        sound = about["made_by"] == made_by and about["sha256"] == _hashes(folder)
+    except (ModelError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return folder if sound else None
+
+
+def keep(file: Path, file_hash: str, part: str, made_by: Mapping[str, str], fill: Callable[[Path], object]) -> None:
+    """Keep what `fill` writes into an empty folder, in place of what was kept; nothing where that cannot be written.
+
+    The other arguments are those of `kept`; file: what it is made of.
+    """
+    try:
+        folder = _folder(file_hash, part)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder.parent)
+        with new_folder(folder) as new:
+            fill(new)
+            about = {"file": file.name, "part": part, "made_by": made_by, "sha256": _hashes(new)}
+            (new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    except Exception:
+        # A full or read-only disk, another process that keeps the same: of many classes, from several libraries. What
+        # was to be kept is at hand all the same.
+        return
+
+
+def contents() -> list[Kept]:
+    """What the cache holds, by file. Raises ModelError where there is no place for a cache."""
+    found = []
+    for about in cache_folder().glob(f"*/{_ABOUT}"):
+        try:
+            said = json.loads(about.read_bytes())
+            size = sum(path.stat().st_size for path in about.parent.rglob("*") if path.is_file())
+            found.append(Kept(str(said["file"]), str(said["part"]), size))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return sorted(found, key=lambda one: (one.file, one.part))
+
+
+def _folder(file_hash: str, part: str) -> Path:
+    return cache_folder() / f"{file_hash[:32]}-{part}"
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder but the one that tells them."""
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != _ABOUT:
+            with path.open("rb") as file:
+                hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for leftover in folder.glob(f"{UNFINISHED}*"):
+        if time.time() - leftover.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(leftover, ignore_errors=True)
