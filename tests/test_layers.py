@@ -7,7 +7,7 @@ from pathlib import Path
 import vitro
 
 ROOMS = (
-    "errors", "strict_json", "progress", "heads", "options", "tables",
+    "errors", "limits", "strict_json", "progress", "heads", "options", "tables",
     "models", "tasks", "metrics", "engine", "circuits", "discovery", "figures", "report", "successors",
     "experiments",
     "folder", "parts", "identity", "study", "submission", "claims", "reproduction", "cli",
