@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vitro.errors import VitroError
+from vitro.limits import out_of_memory
 
 INTERRUPTED = 130
 """The exit code that typer gives Ctrl-C."""
@@ -73,6 +74,11 @@ def main() -> NoReturn:
     except StoppedError:
         print("vitro: stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not (spent := out_of_memory(error)) or "--debug" in sys.argv[1:]:
+            raise
+        print(f"vitro: {spent}; what works: more memory, or a smaller model", file=sys.stderr)
+        sys.exit(2)
     if code == INTERRUPTED:
         print("vitro: stopped", file=sys.stderr)
     sys.exit(code)
