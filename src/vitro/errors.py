@@ -16,3 +16,7 @@ class VitroError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class NoValueError(VitroError):
+    """What is asked has no value for this model and task. A study leaves it out, says so, and goes on with the rest."""

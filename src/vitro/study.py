@@ -13,11 +13,11 @@ import polars as pl
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from vitro.errors import VitroError
+from vitro.errors import NoValueError, VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
 from vitro.experiments.prompts import PROMPTS, asked
-from vitro.figures import to_spec, to_svg
+from vitro.figures import DrawingError, to_spec, to_svg
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
 from vitro.models import find, load_checkpoint
@@ -89,6 +89,8 @@ class Record(BaseModel):
     """The options that were left to the task, and what it made of them."""
     left_out: dict[str, str] = {}
     """Experiments that the task cannot answer, and what they need."""
+    without_value: dict[str, str] = {}
+    """Experiments that the task could answer, and that have no value in this model, and why."""
     experiments: dict[str, Done] = {}
 
 
@@ -114,7 +116,12 @@ class Study:
         return self.folder / "report.html"
 
     def tables(self, experiment: Experiment) -> Tables:
-        """The tables of one experiment, and of those that its figures need beside it, read from disk."""
+        """The tables of one experiment, and of those that its figures need beside it, read from disk.
+
+        StudyError where it has no value in this model.
+        """
+        if experiment.name in self.record.without_value:
+            raise StudyError(f"{experiment.title}: {self.record.without_value[experiment.name]}")
         shown = experiment.shown_with(self.record.experiments)
         tables = {name: self.table(name) for other in shown for name in other.tables}
         return {**tables, **experiment.seconds({name: done.seconds for name, done in self.record.experiments.items()})}
@@ -155,7 +162,8 @@ def run_study(
     missing.
 
     Raises `StudyError` where the folder holds something else, and `ModelError`, `TaskError`, `OptionError` or
-    `FolderError` where model, task, options or folder will not do, before anything is written.
+    `FolderError` where model, task, options or folder will not do, before anything is written; `DrawingError` where
+    all is measured and written and a limit of the machine (`ulimit -v`) keeps the figures from being drawn.
 
     >>> vitro.run_study(task, folder, tmp_path, experiments=["clean"]).table("clean")["top_token"][0]
     ' Tuesday'
@@ -173,7 +181,7 @@ def run_study(
         record = _found(folder, settings)
         remove_unfinished(folder)
         done = record.experiments if record else {}
-        known = {*done, *record.left_out} if record else set()
+        known = {*done, *record.left_out, *record.without_value} if record else set()
         # What there was no time for goes on.
         unfinished = {name for name in experiments if name in done and not done[name].finished}
         wanted = (_with_needs(experiments) - known) | unfinished
@@ -222,7 +230,13 @@ def _measured(
     for experiment in missing:
         if experiment.name in lacks:
             continue
-        tables = {name: (frame, to_parquet(frame)) for name, frame in checked(setup.tables(experiment)).items()}
+        try:
+            measured_now = checked(setup.tables(experiment))
+        except NoValueError as error:
+            without = {**record.without_value, experiment.name: str(error)}
+            record = record.model_copy(update={"without_value": without})
+            continue
+        tables = {name: (frame, to_parquet(frame)) for name, frame in measured_now.items()}
         if experiment.name in record.experiments:
             # Its tables are about to be others than those that the record knows.
             before = {name: done for name, done in record.experiments.items() if name != experiment.name}
@@ -408,7 +422,16 @@ def _table_path(folder: Path, name: str) -> Path:
 
 
 def _show(folder: Path, record: Record) -> None:
-    """Draw every figure and the page from the tables of the finished experiments."""
+    """Draw every figure and the page. DrawingError where a limit of the machine forbids it, which says what is kept."""
+    try:
+        _draw(folder, record)
+    except DrawingError as error:
+        kept = f"all that was measured is in {folder}, and vitro report {folder} draws it where that is allowed"
+        raise DrawingError(f"{error}; {kept}") from error
+
+
+def _draw(folder: Path, record: Record) -> None:
+    """Every figure and the page, from the tables of the finished experiments."""
     study = Study(folder, record)
     sections = []
     done = sorted(_done(record), key=lambda experiment: experiment is not FIND)
@@ -438,7 +461,10 @@ def _show(folder: Path, record: Record) -> None:
             sections=sections,
             asked=asked(study.tables(PROMPTS)) if PROMPTS.name in record.experiments else "",
             head=found_head(study.tables(FIND)) if FIND in done else None,
-            left_out=[f"{EXPERIMENTS[name].title} (needs {lacks})" for name, lacks in record.left_out.items()],
+            left_out=[
+                *(f"{EXPERIMENTS[name].title} (needs {lacks})" for name, lacks in record.left_out.items()),
+                *(f"{EXPERIMENTS[name].title} ({why})" for name, why in record.without_value.items()),
+            ],
         )
         write_file(study.report, render(page).encode())
 

@@ -1,5 +1,6 @@
 """What goes to stdout: tables for people, JSON for machines."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,8 +8,8 @@ from vitro.strict_json import to_json
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout, with null for NaN and infinity."""
-    print(to_json(value, indent=2, ensure_ascii=False))
+    """JSON on stdout, with null for NaN and infinity; escaped where stdout cannot take every character."""
+    print(to_json(value, indent=2, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf")))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

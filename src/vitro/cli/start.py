@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from vitro.errors import VitroError
+from vitro.limits import out_of_memory
 
 INTERRUPTED = 130
 """The exit code that typer gives Ctrl-C."""
@@ -56,6 +58,10 @@ def before_all(
 
 def main() -> NoReturn:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character, in a locale without it, gets its number.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     command = typer.main.get_command(app)
     try:
         code = command.main(sys.argv[1:], prog_name="vitro", standalone_mode=False)
@@ -68,6 +74,11 @@ def main() -> NoReturn:
     except StoppedError:
         print("vitro: stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not (spent := out_of_memory(error)) or "--debug" in sys.argv[1:]:
+            raise
+        print(f"vitro: {spent}; what works: more memory, or a smaller model", file=sys.stderr)
+        sys.exit(2)
     if code == INTERRUPTED:
         print("vitro: stopped", file=sys.stderr)
     sys.exit(code)

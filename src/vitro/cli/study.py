@@ -39,15 +39,17 @@ def study(
 
     asked = [*(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *(also or [])]
     measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
-    left_out = measured.record.left_out
+    left_out, without_value = measured.record.left_out, measured.record.without_value
     sentences = [sentence.text for sentence in summary(measured)]
     if as_json:
         said = {"folder": str(folder), "report": str(measured.report), "summary": sentences}
-        print_json({**said, "left_out": left_out})
+        print_json({**said, "left_out": left_out, "without_value": without_value})
         return
     for sentence in sentences:
         print(sentence)
     for name in also or []:
         if name in left_out:
             print(f"Left out: {name}, which needs {left_out[name]}.")
+    for name, why in without_value.items():
+        print(f"Left out: {name}: {why}.")
     print(f"The report: {measured.report}")

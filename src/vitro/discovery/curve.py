@@ -11,7 +11,7 @@ from torch import Tensor
 from vitro.circuits import Graph, run_masks
 from vitro.discovery.case import Case
 from vitro.engine import Finals
-from vitro.errors import VitroError
+from vitro.errors import NoValueError
 from vitro.metrics import Metric
 
 SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -28,7 +28,7 @@ ROUNDING = 1e-6
 """Differences of the metric below this share of it are rounding."""
 
 
-class CurveError(VitroError):
+class CurveError(NoValueError):
     """A curve that cannot be had: of scores that rank nothing, or of a metric that the ablation does not change."""
 
 

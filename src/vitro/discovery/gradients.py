@@ -29,7 +29,7 @@ from vitro.engine import (
     refuse_broken,
     run,
 )
-from vitro.errors import VitroError
+from vitro.errors import NoValueError
 from vitro.metrics import DIFFERENTIABLE
 from vitro.models import Model
 
@@ -37,7 +37,7 @@ CLEAN = (1.0,)
 """Where EAP takes its gradient: the clean run."""
 
 
-class ScoreError(VitroError):
+class ScoreError(NoValueError):
     """Scores that a case has not what is needed for."""
 
 

@@ -70,9 +70,9 @@ class Budget:
         return nodes * self.kept_per_node + prompts * self.used_per_prompt + self.row(nodes, nodes, prompts)
 
     def rows(self, held: int, nodes: int, prompts: int) -> int:
-        """How many rows of a tree to run at once."""
+        """How many rows of a tree to run at once. held: may be 0, where a change that is none holds nothing."""
         left = self.memory - nodes * self.kept_per_node - prompts * self.used_per_prompt
-        return max(1, min(self.batch_nodes // held, left // self.row(held, nodes, prompts)))
+        return max(1, min(self.batch_nodes // max(held, 1), left // self.row(max(held, 1), nodes, prompts)))
 
     def read_out(self, prompts: int) -> int:
         """How many rows to unembed at once, where their logits are not kept: in at most half of the memory."""

@@ -11,11 +11,11 @@ from vitro.engine.forward import Clean, run
 from vitro.engine.place import Placed
 from vitro.engine.tree import pack
 from vitro.engine.variants import Group, run_blocks
-from vitro.errors import VitroError
+from vitro.errors import NoValueError
 from vitro.models import Model
 
 
-class NotFiniteError(VitroError):
+class NotFiniteError(NoValueError):
     """A run that comes to NaN or infinity, so that its results mean nothing."""
 
 

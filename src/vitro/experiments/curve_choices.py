@@ -102,9 +102,11 @@ def numbers(tables: Tables) -> pl.DataFrame:
 def summary(tables: Tables) -> str:
     """Where another choice of ablation or metric names another score than the study's own does."""
     table = tables["curve_choices"].drop_nulls("cpr")
+    if table.is_empty():
+        return ""
     choices = table.select("method", "metric").n_unique()
     turns = "; ".join(_turns(table, ranking) for ranking in RANKINGS)
-    return f"Of {choices} choices of ablation and metric: {turns}." if choices else ""
+    return f"Of {choices} choices of ablation and metric: {turns}."
 
 
 def _turns(table: pl.DataFrame, ranking: Ranking) -> str:

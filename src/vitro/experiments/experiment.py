@@ -9,7 +9,7 @@ import polars as pl
 
 from vitro.experiments.kept import setup_of
 from vitro.experiments.setup import Setup
-from vitro.figures import Figure, to_svg
+from vitro.figures import Figure, to_html
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, OptionError, Options
 from vitro.successors.sets import known_sets
@@ -150,6 +150,6 @@ class Measurement:
 
     def _repr_html_(self) -> str:
         """For notebooks: title, figures and numbers. The figures are drawings, which need no network to be shown."""
-        drawings = "".join(to_svg(figure) for figure in self.figures.values())
+        drawings = to_html(self.figures)
         title, reading = escape(self.experiment.title), escape(self.experiment.reading)
         return f"<h3>{title}</h3><p>{reading}</p>{drawings}{self.numbers._repr_html_()}"

@@ -22,15 +22,17 @@ from vitro.figures.mlp_local import mlp_local
 from vitro.figures.patching import patching_heatmaps
 from vitro.figures.pins import pins
 from vitro.figures.search_steps import search_steps
-from vitro.figures.spec import Figure, Spec, to_json, to_spec, to_svg
+from vitro.figures.spec import Figure, Spec, to_html, to_json, to_spec, to_svg
 from vitro.figures.steering import steering
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.figures.tokens import readable
 from vitro.figures.top_tokens import head_top_tokens, layer_top_tokens, stream_top_tokens
+from vitro.figures.vega import DrawingError
 
 __all__ = [
     "EDGE_NAME",
     "NO_SEARCH",
+    "DrawingError",
     "Figure",
     "Spec",
     "answer_tables",
@@ -69,6 +71,7 @@ __all__ = [
     "strongest_edges",
     "successor_scores",
     "successor_words",
+    "to_html",
     "to_json",
     "to_spec",
     "to_svg",

@@ -46,7 +46,7 @@ def _panel(
 ) -> alt.LayerChart:
     column, title, target, (low, high) = _AREAS[ranking]
     drawn = table.drop_nulls(column).with_columns(pl.col(column).clip(low, high).alias("drawn"))
-    ends = [min(0.0, *drawn["drawn"]), max(1.0, *drawn["drawn"])]
+    ends = [min([0.0, *drawn["drawn"]]), max([1.0, *drawn["drawn"]])]
     y = alt.Y("method:N", title=title if first else None, scale=alt.Scale(domain=kinds)).axis(
         ticks=False, domain=False, labels=first, labelPadding=14
     )

@@ -45,8 +45,8 @@ def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
         .group_by("name", "prompt", maintain_order=True)
         .agg(pl.col("share").sum())
     )
-    # A bias that a model has not is 0 in every prompt.
-    there = together.filter((pl.col("share") != 0).any().over("name"))
+    # A bias that a model has not is 0 in every prompt; where nothing adds anything, all are shown to be 0.
+    there = together.filter((pl.col("share") != 0).any().over("name") | (pl.col("share") == 0).all())
     order = there["name"].unique(maintain_order=True).to_list()
     prompts = prompt_count(table)
     column = min(_WIDEST_COLUMN, (WIDTH - 80) / len(order))

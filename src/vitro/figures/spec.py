@@ -3,11 +3,12 @@
 import itertools
 import re
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import altair as alt
-import vl_convert
 
+from vitro.figures.vega import DrawingError, vega
 from vitro.strict_json import finite
 from vitro.strict_json import to_json as strict_json
 
@@ -36,11 +37,26 @@ def to_json(figure: Figure) -> str:
 def to_svg(figure: Figure) -> str:
     """The figure as a static SVG document, drawn without a browser and without the network.
 
+    DrawingError where a limit of the machine forbids it.
+
     >>> to_svg(vitro.successor(model).figures["successor_scores"]).startswith("<svg")
     True
     """
-    svg: str = vl_convert.vegalite_to_svg(to_spec(figure), vl_version=VEGALITE_VERSION, allowed_base_urls=[])
-    return _renumber(svg)
+    return _renumber(
+        vega("vegalite_to_svg", vl_spec=to_spec(figure), vl_version=VEGALITE_VERSION, allowed_base_urls=[])
+    )
+
+
+def to_html(figures: Mapping[str, Figure]) -> str:
+    """Figures as SVG, one after the other, for a notebook; where they cannot be drawn, the line that says why.
+
+    >>> to_html({}), to_html(vitro.successor(model).figures).count("</svg>")
+    ('', 2)
+    """
+    try:
+        return "".join(map(to_svg, figures.values()))
+    except DrawingError as error:
+        return f"<p>{escape(str(error))}</p>"
 
 
 def _renumber(svg: str) -> str:

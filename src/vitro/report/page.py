@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import jinja2
 import polars as pl
-import vl_convert
 from markupsafe import Markup
 
 from vitro.figures.spec import VEGALITE_VERSION, Figure, to_spec
+from vitro.figures.vega import vega
 from vitro.report.numbers import table
 
 GENERATOR = '<meta name="generator" content="Vitro">'
@@ -172,7 +172,7 @@ def _policy(*scripts: str) -> str:
 @functools.cache
 def _library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, in the versions that the figures are written for."""
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE_VERSION)
+    bundle = vega("javascript_bundle", snippet="window.vegaEmbed = vegaEmbed;", vl_version=VEGALITE_VERSION)
     return bundle.replace("</script", r"<\/script").replace("<!--", r"<\!--")
 
 

@@ -34,8 +34,9 @@ class Turn:
     angle_error: float | None
     """Mean distance of the sorted angles from 2 pi k / n, k = 1 .. n-1, in steps of 2 pi / n; None unless there
     are n - 1 eigenvalues."""
-    spread: float
-    """Largest over smallest modulus of the eigenvalues: 1 for a rotation, however scaled."""
+    spread: float | None
+    """Largest over smallest modulus of the eigenvalues: 1 for a rotation, however scaled; None where the words are all
+    alike as M reads them, and so have no span."""
     input_cosine: float
     """Mean over i of cos(M x_i, x_(i+1)), all centred over the cycle: 1 where M maps each word's input to the next
     word's input, as a rotation by one step must."""
@@ -89,7 +90,7 @@ def turn(
         eigenvalues=tuple(complex(value) for value in eigenvalues.tolist()),
         stays=float((written @ basis).square().sum() / written.square().sum().clamp(min=1e-300)),
         angle_error=None if errors is None else float(errors.mean()),
-        spread=float(moduli.max() / moduli.min().clamp(min=1e-300)),
+        spread=float(moduli.max() / moduli.min().clamp(min=1e-300)) if len(moduli) else None,
         input_cosine=in_order(input_cosines),
         input_step=step(input_cosines),
         input_p=p_value(input_cosines, orders),

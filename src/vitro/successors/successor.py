@@ -12,7 +12,7 @@ import polars.selectors as cs
 import torch
 
 from vitro.errors import VitroError
-from vitro.figures import Figure, to_svg
+from vitro.figures import Figure, to_html
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.heads import Head
 from vitro.models import Model
@@ -122,7 +122,7 @@ class Successors:
         return "\n".join([self.summary(), *self.verdicts, str(self.numbers)])
 
     def _repr_html_(self) -> str:
-        drawings = "".join(to_svg(figure) for figure in self.figures.values())
+        drawings = to_html(self.figures)
         sentences = "".join(f"<p>{escape(line)}</p>" for line in (self.summary(), *self.verdicts))
         return f"<h3>Successor heads</h3>{sentences}{drawings}{self.numbers._repr_html_()}"
 
@@ -241,7 +241,7 @@ def page(result: Successors, command: str, top: int = 10) -> str:
         ),
     ]
     if "successor_eigenvalues" in figures:
-        sections += [
+        sections.append(
             Section(
                 "rotation",
                 f"Is {result.best_name}'s M a rotation?",
@@ -250,7 +250,10 @@ def page(result: Successors, command: str, top: int = 10) -> str:
                 result.beside_random("rotation", "set"),
                 python,
                 command,
-            ),
+            )
+        )
+    if len(tables["modes"]):
+        sections.append(
             Section(
                 "modes",
                 f"Does {result.best_name}'s M turn a plane?",
@@ -261,7 +264,7 @@ def page(result: Successors, command: str, top: int = 10) -> str:
                 result.beside_random("modes", "set", "space", "mode"),
                 python,
                 command,
-            ),
-        ]
+            )
+        )
     facts = [("Model", result.model), ("Seed", str(result.seed)), *(("Left out", note) for note in result.notes)]
     return render(Page("Successor heads", [Sentence(result.summary())], facts, sections))

@@ -19,6 +19,8 @@ def failures(turn: Turn) -> list[str]:
     A rotation must follow the order (`input_p` at most 0.01), keep what it writes in the span (`stays` at least 0.5),
     and have its eigenvalues on a circle (`spread` at most 2) at the steps (`angle_error` at most 0.1).
     """
+    if turn.spread is None:
+        return ["it reads all words alike"]
     failed = []
     if turn.input_p > LARGEST_P:
         failed.append(f"inputs are not mapped to the next (cosine {turn.input_cosine:.2f}, p {turn.input_p:.2g})")
@@ -76,10 +78,8 @@ def _of_planes(modes: Sequence[Mode], random_heads: Sequence[Sequence[Mode]]) ->
     if turned:
         count = "one plane" if len(turned) == 1 else f"{len(turned)} planes"
         also = sum(bool(turned_planes(modes_of_head)) for modes_of_head in random_heads)
-        return (
-            f"But it turns {count} by one step, {' and '.join(map(_told, turned))}, "
-            f"as {also} of {len(random_heads)} random heads do"
-        )
+        others = f", as {also} of {len(random_heads)} random heads do" if random_heads else ""
+        return f"But it turns {count} by one step, {' and '.join(map(_told, turned))}{others}"
     nearest = f": the nearest is {_told(min(read, key=lambda mode: mode.p))}" if read else ""
     return f"Nor does it turn one plane by one step{nearest}"
 

@@ -61,7 +61,7 @@ SCHEMAS = (
         _N,
         value("stays", "the share of what M writes that stays in the span it reads"),
         value("angle_error", "how far the eigenvalues' angles are from the n-th roots', in steps", nullable=True),
-        value("spread", "the largest over the smallest of their moduli"),
+        value("spread", "the largest over the smallest of their moduli", nullable=True),
         value("input_cosine", "how well M maps each word to the next, as words are read"),
         value("input_step", "the same minus how well it maps it to the one before"),
         value("input_p", "the share of orders of the words with as much"),
