@@ -96,9 +96,9 @@ def readable(tokenizer: Tokenizer, token: int) -> str:
     >>> readable(model.tokenizer, prompts[0][1])
     ' today'
 
-    A byte that is no whole character is given as `<0xE4>`, be it a piece of one in a byte-level vocabulary or a token of
-    sentencepiece for a byte; a text that reads like that has its `<` given so. Many models' embeddings are longer than
-    their vocabulary (Pythia's are padded), so a token may have no entry: it is given as its number.
+    A byte that is no whole character is given as `<0xE4>`, be it a piece of one in a byte-level vocabulary or
+    sentencepiece's token for a byte; a text that reads like that has its `<` given so. Many models' embeddings are
+    longer than their vocabulary (Pythia's are padded), so a token may have no entry: it is given as its number.
     """
     entry = tokenizer.convert_ids_to_tokens([token])[0]
     if entry is None:
