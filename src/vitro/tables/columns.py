@@ -45,6 +45,9 @@ WRONG_PROB = value("wrong_prob", "the probability of the wrong tokens together",
 ANSWER_RANK = whole(
     "answer_rank", "how many tokens beside the right ones the best of these is not above; 0 is the top, a tie is not"
 )
+WRONG_RANK = whole(
+    "wrong_rank", "the same of the best wrong token; null where a prompt has no wrong token", nullable=True
+)
 LISTED_RANK = whole(
     "answer_rank_among_answers",
     "how many other answers of the closed list (where there is none, wrong tokens) the right one is not above; "
