@@ -52,6 +52,27 @@ def sentencepiece(*pieces: str) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
+def byte_level(*texts: str) -> Any:
+    """GPT-2's way: a token for every byte, in the letter that GPT-2 writes for it, and one for each of the texts."""
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    whole = ["".join(piece for piece, _ in pieces.pre_tokenize_str(text)) for text in texts]
+    names = dict.fromkeys([*sorted(pre_tokenizers.ByteLevel.alphabet()), *whole])
+    tokenizer = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token=next(iter(names))))
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def with_bytes(*pieces: str) -> Any:
+    """Llama 2's way with what it does not know: a token for every byte, called `<0x41>`, beside the pieces."""
+    names = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(0x100)), *pieces]
+    tokenizer = Tokenizer(
+        models.BPE({name: i for i, name in enumerate(names)}, [], byte_fallback=True, unk_token="<unk>")
+    )
+    spaces = decoders.Replace("▁", " ")
+    tokenizer.decoder = decoders.Sequence([spaces, decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
 def _trained_on(text: str, pieces: Any, bos: str | None, *, lowercase: bool = False, trim_offsets: bool = False) -> Any:
     text = text.lower() if lowercase else text
     known = [piece for line in text.split("\n") for piece, _ in pieces.pre_tokenize_str(line)]

@@ -145,10 +145,11 @@ class Answers:
 
     def rank(self, logits: Float[Tensor, "*row prompt d_vocab"]) -> Int[Tensor, "*row prompt"]:
         """How many other tokens the best right token is not above: 0 is the top; a tie is not the top."""
-        filled = _filled(self.right, self.asked.n_right)
-        best = self.right.where(filled, -torch.inf).amax(-1, keepdim=True)
-        # Phrased so that NaN, which compares false with everything, is not the top.
-        return (~(logits < best)).sum(-1) - (~(self.right < best) & filled).sum(-1)
+        return _rank(logits, self.right, self.asked.n_right)
+
+    def rank_of_wrong(self, logits: Float[Tensor, "*row prompt d_vocab"]) -> Int[Tensor, "*row prompt"]:
+        """The same of the best wrong token; the number of all tokens where a prompt has none."""
+        return _rank(logits, self.wrong, self.asked.n_wrong)
 
     def rank_listed(self) -> Int[Tensor, "*row prompt"]:
         """How many wrong answers of the list the best right answer is not above: 0 is the lead; a tie is no lead."""
@@ -178,6 +179,18 @@ def _filled(values: Tensor, number: Int[Tensor, " prompt"]) -> Bool[Tensor, "pro
 
 def _mean(values: Float[Tensor, "*row prompt token"], number: Int[Tensor, " prompt"]) -> Float[Tensor, "*row prompt"]:
     return values.where(_filled(values, number), 0.0).sum(-1) / number
+
+
+def _rank(
+    logits: Float[Tensor, "*row prompt d_vocab"],
+    own: Float[Tensor, "*row prompt token"],
+    number: Int[Tensor, " prompt"],
+) -> Int[Tensor, "*row prompt"]:
+    filled = _filled(own, number)
+    # A task may have no wrong tokens at all, and an empty row has no largest.
+    best = torch.nn.functional.pad(own.where(filled, -torch.inf), (0, 1), value=-torch.inf).amax(-1, keepdim=True)
+    # Phrased so that NaN, which compares false with everything, is not the top.
+    return (~(logits < best)).sum(-1) - (~(own < best) & filled).sum(-1)
 
 
 def _not_below(

@@ -33,8 +33,8 @@ from vitro.tasks import Task, days
 
 METRICS = "answer_prob, answer_logit, logit_diff, margin, prob_diff, among_answers, right_first, kl"
 COLUMNS = {
-    "head_lens": "layer, head, answer_prob, wrong_prob, answer_rank_among_answers, subject_rank_among_words, "
-    "subject_last_among_words",
+    "head_lens": "layer, head, answer_prob, wrong_prob, answer_rank_among_answers, answer_rank, wrong_rank, "
+    "subject_rank_among_words, subject_last_among_words",
     "head_lens_top": "layer, head, rank, token, prob",
     "answer_table": "component, answer, logit, normalized",
     "attention": "layer, head, position, weight",
@@ -103,7 +103,11 @@ def test_tables_follow_the_prompts_in_the_order_of_the_task(with_words: Model, s
         table = in_order[name]
         moved = shifted[name].with_columns(((pl.col("prompt") + shift) % 7).alias("prompt"))
         values = [column for column, dtype in table.schema.items() if dtype.is_float() and column != "alpha"]
-        keys = [column for column in table.columns if column not in (*values, "token") and "among" not in column]
+        keys = [
+            column
+            for column in table.columns
+            if column not in (*values, "token", "answer_rank", "wrong_rank") and "among" not in column
+        ]
         joined = table.join(moved, on=keys, suffix="_turned", nulls_equal=True)
         assert len(joined) == len(table) == len(moved), name
         for value in values:

@@ -110,6 +110,9 @@ def test_head_lens_equals_plain_hooks(with_words: Model, value_bias: ValueBias) 
     logits = slow_read_out(with_words, outs)
     tables = head_lens(with_words, days(), Options(value_bias=value_bias)).tables
     assert_answers(tables["head_lens"], ("layer", "head"), logits, prompts)
+    for column, ids in (("answer_rank", answer_ids(prompts)), ("wrong_rank", subject_ids(prompts))):
+        above = [(part > part[..., token, None]).double().sum(-1) for part, token in zip(logits, ids, strict=True)]
+        assert torch.equal(grid(tables["head_lens"], column, "prompt", "layer", "head"), torch.stack(above))
     assert_tops(tables["head_lens_top"], ("layer", "head"), logits, with_words)
 
 

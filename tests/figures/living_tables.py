@@ -33,8 +33,10 @@ def head_lens_table(layers: int = 12, heads: int = 12, prompts: int = 7) -> pl.D
                 answer = 0.05 * chance**6 + (0.3 + 0.2 * chance) * ((layer, head) == selects)
                 subject = 0.1 * chance**4 + (0.5 + 0.2 * chance) * ((layer, head) == copies)
                 rank = 0 if (layer, head) == selects or chance > 0.9 else int(chance * 6) + 1
-                rows.append((prompt, layer, head, answer, subject, rank))
-    names = ["prompt", "layer", "head", "answer_prob", "wrong_prob", "answer_rank_among_answers"]
+                of_all = 0 if (layer, head) == selects else int(5_000 * chance)
+                rows.append((prompt, layer, head, answer, subject, rank, of_all, 5_000 - of_all))
+    ranks = ["answer_rank_among_answers", "answer_rank", "wrong_rank"]
+    names = ["prompt", "layer", "head", "answer_prob", "wrong_prob", *ranks]
     copied = (pl.col("layer") == copies[0]) & (pl.col("head") == copies[1])
     return pl.DataFrame(rows, schema=names, orient="row").with_columns(
         pl.when(copied).then(0).otherwise(2).alias("subject_rank_among_words"),

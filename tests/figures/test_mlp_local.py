@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import polars as pl
@@ -5,7 +6,6 @@ import pytest
 
 from figures.living_tables import mlp_local_table
 from vitro.figures import mlp_local, to_spec, to_svg
-from vitro.figures.spread import DOTS
 
 
 def rows(table: pl.DataFrame) -> list[dict[str, Any]]:
@@ -13,17 +13,19 @@ def rows(table: pl.DataFrame) -> list[dict[str, Any]]:
     return list(shown)
 
 
-def test_a_bar_is_the_mean_of_after_minus_before() -> None:
+def test_a_bar_goes_from_the_mean_before_to_the_mean_after_at_their_log_odds() -> None:
     table = pl.DataFrame(
-        {"prompt": [0, 1], "layer": [0, 0], "answer_prob_before": [0.1, 0.2], "answer_prob_after": [0.4, 0.3]}
+        {"prompt": [0, 1], "layer": [0, 0], "answer_prob_before": [1e-9, 3e-9], "answer_prob_after": [0.4, 0.6]}
     )
-    (bar,) = (row for row in rows(table) if "mean" in row)
-    assert (bar["mean"], bar["min"], bar["max"]) == (0.2, 0.1, 0.3)
+    (bar,) = (row for row in rows(table) if "prompt" not in row)
+    assert (bar["before"], bar["after"], bar["min"], bar["max"]) == (2e-9, 0.5, 0.4, 0.6)
+    assert (bar["at_before"], bar["at_after"]) == (pytest.approx(math.log(2e-9), rel=1e-3), 0)
 
 
-def test_few_prompts_are_dots_and_many_a_range() -> None:
+def test_prompts_that_have_room_are_lines_and_others_a_range() -> None:
     assert len(rows(mlp_local_table(layers=3, prompts=7))) == 3 * (1 + 7)
-    assert len(rows(mlp_local_table(layers=3, prompts=DOTS + 1))) == 3
+    assert len(rows(mlp_local_table(layers=3, prompts=30))) == 3
+    assert len(rows(mlp_local_table(layers=80, prompts=7))) == 80
 
 
 @pytest.mark.parametrize("layers", [2, 12, 80])

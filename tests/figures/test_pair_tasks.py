@@ -103,7 +103,7 @@ def test_without_a_list_the_lens_says_what_the_answer_is_held_against() -> None:
     scales = [
         panel["layer"][0]["encoding"]["color"]["scale"] for panel in to_spec(head_lens(table, IOI_SAID))["hconcat"]
     ]
-    assert [scale["domain"][0] for scale in scales] == [0, 0, -1]
+    assert [scale["domain"][0] for scale in scales] == [1, 1, -1]
 
 
 def test_without_a_list_one_line_counts_the_prompts_in_which_the_answer_leads() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from functools import cache
@@ -113,6 +114,16 @@ def test_the_svg_is_well_formed_and_refers_to_nothing_outside(name: str) -> None
     _, svg = drawn(name)
     assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert "href=" not in svg.replace('href="#', "")
+
+
+def test_no_two_drawings_share_an_id_and_every_reference_is_to_an_id_of_its_own() -> None:
+    taken: set[str] = set()
+    for svg in {drawn(name)[1] for name in FIGURES}:
+        ids = set(re.findall(r'\bid="([^"]*)"', svg))
+        assert set(re.findall(r'(?:url\(|href=")#([^")]*)', svg)) == ids
+        assert not ids & taken
+        taken |= ids
+    assert len(taken) > 10
 
 
 @every_figure

@@ -16,6 +16,11 @@ from vitro.figures.tokens import word
         ("Tuesday", "Tuesday"),
         ("  ", "␣␣"),
         ("a b ", "a b␣"),
+        ("a  b", "a␣␣b"),
+        ("␣", r"\u2423"),
+        (r"\n", r"\\n"),
+        ("e\u0301", r"e\u0301"),
+        ("\u00e9", "\u00e9"),
         ("\n\n", r"\n\n"),
         ("\t", r"\t"),
         ("\x00", r"\u0000"),
@@ -39,6 +44,11 @@ def test_right_to_left_letters_stand_between_left_to_right_marks() -> None:
 
 def test_a_word_loses_the_one_space_that_its_template_gives_it() -> None:
     assert [word(" Monday"), word("  Monday"), word(" ")] == ["Monday", "␣Monday", "␣"]
+
+
+@given(st.lists(st.text(st.sampled_from(" ␣\\nu0x2423\n\u0301e\u00e9\u212b\u00c5\u200e\u05d0")), unique=True))
+def test_no_two_tokens_are_shown_alike(tokens: list[str]) -> None:
+    assert len({unicodedata.normalize("NFC", readable(token)) for token in tokens}) == len(tokens)
 
 
 @given(st.one_of(st.text(st.characters(exclude_categories=[])), st.sampled_from(HOSTILE)))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from task_tokenizers import cut_by, digit_by_digit, gpt2, sentencepiece, whole_words
+from task_tokenizers import byte_level, cut_by, digit_by_digit, gpt2, sentencepiece, whole_words, with_bytes
 from vitro.tasks import Questions, Successors, TaskError, days, months, numbers, readable, tokenize
 
 WORDS = st.lists(st.text("bcdég", min_size=1, max_size=4), min_size=2, max_size=6, unique=True).map(tuple)
@@ -233,9 +233,42 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
     assert text in refusal(days(), SimpleNamespace(is_fast=False))
 
 
-def test_a_piece_of_a_character_is_shown_as_the_vocabulary_writes_it() -> None:
-    pieces = gpt2()("星", add_special_tokens=False)["input_ids"]
-    assert [readable(gpt2(), i) for i in pieces] == gpt2().convert_ids_to_tokens(pieces)
+def test_a_piece_of_a_character_is_shown_as_its_bytes() -> None:
+    tokenizer = byte_level("é", " é")
+    shown = [readable(tokenizer, token) for token in range(len(tokenizer))]
+    assert {f"<0x{byte:02X}>" for byte in range(0x80, 0x100)} <= set(shown)
+    assert {"A", " ", "\n", "é", " é"} <= set(shown)
+    pieces = gpt2()(" 星", add_special_tokens=False)["input_ids"]
+    assert [readable(gpt2(), i) for i in pieces] == [" <0xE6>", "<0x98>", "<0x9F>"]
+
+
+def test_a_byte_of_sentencepiece_is_shown_as_a_byte_and_the_letter_as_a_letter() -> None:
+    tokenizer = with_bytes("A", "▁A")
+    by_entry = {entry: readable(tokenizer, token) for entry, token in tokenizer.get_vocab().items()}
+    assert (by_entry["<0x41>"], by_entry["A"], by_entry["▁A"], by_entry["<0xE4>"]) == ("<0x41>", "A", " A", "<0xE4>")
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        byte_level("é", " é", "\ufffd", "<0xE9>", "<0x3C>0xE9>", "¢", "a¢", " ", "  ", "\u00a0"),
+        with_bytes("A", "▁A", "▁", "▁▁", "▁▁▁", "▁▁A", "\ufffd", "é", "▁é"),
+        sentencepiece("A", "▁A", "▁", "▁▁", "▁▁A", "<0xE9>", "<0x3C>0xE9>"),
+    ],
+    ids=["byte-level", "sentencepiece with bytes", "sentencepiece"],
+)
+def test_no_two_tokens_of_a_vocabulary_are_shown_alike_nor_with_the_sign_for_what_cannot_be_read(
+    tokenizer: Any,
+) -> None:
+    shown = [readable(tokenizer, token) for token in range(len(tokenizer))]
+    assert len(set(shown)) == len(shown)
+    assert "\ufffd" not in "".join(shown)
+
+
+def test_no_two_tokens_of_gpt2_are_shown_alike() -> None:
+    shown = [readable(gpt2(), token) for token in range(len(gpt2()))]
+    assert len(set(shown)) == len(shown)
+    assert "\ufffd" not in "".join(shown)
 
 
 def test_a_token_beyond_the_vocabulary_is_shown_as_its_number() -> None:

@@ -46,7 +46,8 @@ def run(setup: Setup) -> Tables:
         for layer in range(shape.n_layers):
             lens = logit_lens(setup, setup.head_out(layer).flatten(0, 1), torch.from_numpy(prompt))
             where = {"prompt": prompt, "layer": np.full_like(prompt, layer), "head": head}
-            frames.append(pl.DataFrame({**where, **lens.answer_columns(), **lens.subject_columns()}))
+            columns = lens.answer_columns() | lens.rank_columns(setup, prompt) | lens.subject_columns()
+            frames.append(pl.DataFrame(where | columns))
             tops.append(lens.top_table(setup, where))
             progress(layer + 1, shape.n_layers)
     return {"head_lens": pl.concat(frames), "head_lens_top": pl.concat(tops)}
@@ -73,6 +74,7 @@ def lens_columns(spoken: Said) -> list[pl.Expr]:
     """Aggregates of heads' lenses: in how many prompts the answer leads, and the mean of right and wrong."""
     return [
         (pl.col("answer_rank_among_answers") == 0).sum().alias(f"answer above {spoken.rivals} in"),
+        (pl.col("answer_rank").median() + 1).alias("median place of the answer"),
         pl.col("answer_prob").mean().alias("mean answer prob"),
         pl.col("wrong_prob").mean().alias(f"mean prob of {the(spoken.wrong)}"),
     ]
@@ -116,8 +118,8 @@ def _most(table: pl.DataFrame, heads: list[Head], holds: pl.Expr, does: str) -> 
 HEAD_LENS = Experiment(
     name="head_lens",
     title="Logit lens on heads",
-    reading="Each cell reads one head's output as if the model ended there: how probable is what is right, how "
-    "probable what is wrong, and in how many prompts right is above all that it is held against (selective heads); "
+    reading="Each cell reads one head's output as if the model ended there: which place among all tokens has what is "
+    "right, which what is wrong, and in how many prompts right is above all that it is held against (selective heads); "
     "where prompts differ in a subject, also whether it is above the task's other words (copying) or below them all "
     "(suppressing).",
     python="vitro.head_lens(model, task)",
@@ -133,8 +135,9 @@ HEAD_LENS = Experiment(
 def head_lens(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
     """The logit lens on every head (docs/method.md, V4; the post, "Logit lens applied to heads").
 
-    Table `head_lens` has a row per prompt, layer and head: the probabilities of right and wrong as if the model ended
-    with the head's output at the final stream, and the ranks of the answer and of the subject. Table `head_lens_top`
+    Table `head_lens` has a row per prompt, layer and head: the probabilities and ranks of right and wrong as if the
+    model ended with the head's output at the final stream, and the ranks of the answer and of the subject among the
+    answers and the task's words. Table `head_lens_top`
     has the ten most probable tokens.
 
     Raises `OptionError` where an option does not fit the task or the model, and `TaskError` where the task does not fit

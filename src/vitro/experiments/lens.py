@@ -24,6 +24,10 @@ class Lens:
 
     answer_prob: Float[Tensor, " vector"]
     wrong_prob: Float[Tensor, " vector"]
+    answer_rank: Int[Tensor, " vector"]
+    """Of the best right token among all tokens, as in the clean run."""
+    wrong_rank: Int[Tensor, " vector"]
+    """The same of the best wrong token."""
     answer_rank_among_answers: Int[Tensor, " vector"]
     """0: the right answer is above all others of the closed list or, where there is none, above all wrong tokens of the
     prompt. A tie is not above, and NaN is last."""
@@ -40,6 +44,13 @@ class Lens:
         """answer_prob, wrong_prob and answer_rank_among_answers, as the columns of a table."""
         names = ("answer_prob", "wrong_prob", "answer_rank_among_answers")
         return {name: getattr(self, name).numpy() for name in names}
+
+    def rank_columns(self, setup: Setup, prompt: np.ndarray) -> dict[str, pl.Series]:
+        """answer_rank and wrong_rank, as columns of a table; null where a prompt has no wrong token."""
+        has_wrong = pl.Series([bool(setup.questions.wrong[row]) for row in prompt])
+        wrong = pl.Series(self.wrong_rank.numpy())
+        none = pl.Series([None], dtype=wrong.dtype)
+        return {"answer_rank": pl.Series(self.answer_rank.numpy()), "wrong_rank": wrong.zip_with(has_wrong, none)}
 
     def subject_columns(self) -> dict[str, pl.Series]:
         """The subject's rank among the task's words, as columns of a table; null where there is no subject."""
@@ -80,6 +91,8 @@ def logit_lens(setup: Setup, vectors: Float[Tensor, "vector d_model"], prompt: I
             Lens(
                 answer_prob=METRICS["answer_prob"].of(answers),
                 wrong_prob=answers.wrong_prob(),
+                answer_rank=answers.rank(logits),
+                wrong_rank=answers.rank_of_wrong(logits),
                 answer_rank_among_answers=answers.rank_listed() if setup.questions.among else answers.rank_wrong(),
                 # The subject is ranked among all tokens of the questions: the subjects and the answers.
                 subject_rank_among_words=_rank(answers.among, answers.wrong) if setup.varying else None,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from vitro.figures.look import BLUE, GRAY, INK, PALE, RED, dress, values
+from vitro.figures.look import BLUE, GRAY, INK, RED, dress, values
+from vitro.figures.odds import NOTE, OddsAxis, at_log_odds
 from vitro.figures.spread import DOTS, prompt_count
 from vitro.figures.tokens import readable
 
@@ -14,10 +15,10 @@ MODEL = "the whole model"
 
 
 def circuit_answers(circuits: pl.DataFrame, clean: pl.DataFrame, words: Mapping[str, str]) -> alt.LayerChart:
-    """A row per circuit of the table `circuits`: the answer's probability in every prompt, and its mean as a bar.
+    """A row per circuit of the table `circuits`: the answer's probability in every prompt, as a dot, and its mean.
 
     The model itself (`clean`, V1) stands first. A dot is blue where the answer is the top token. `words` describes
-    each circuit by name.
+    each circuit by name. Probabilities stand at their log-odds: small circuits leave most of it to other tokens.
     """
     shared = ["prompt", "answer_prob", "answer_rank", "top_token", "top_prob"]
     rows = pl.concat(
@@ -36,18 +37,19 @@ def circuit_answers(circuits: pl.DataFrame, clean: pl.DataFrame, words: Mapping[
     means = rows.group_by("name", maintain_order=True).agg(
         pl.col("answer_prob").mean().alias("mean"), pl.col("right").sum()
     )
+    rows, means = at_log_odds(rows, "answer_prob"), at_log_odds(means, "mean")
     order = means["name"].to_list()
     prompts = prompt_count(clean)
     y = alt.Y("name:N", sort=order, title=None).axis(labelLimit=320, ticks=False, domain=False, labelFontSize=12)
-    x = alt.X("mean:Q", title="answer's probability", scale=alt.Scale(domain=[0, 1])).axis(tickCount=6)
-    is_model = f"datum.name === '{MODEL}'"
-    bars = (
+    odds = OddsAxis.over(pl.concat([means.select("at_mean"), rows.select(at_mean="at_answer_prob")]), _WIDTH, room=56)
+    x = alt.X("at_mean:Q", scale=odds.scale, axis=odds.axis("answer's probability"))
+    ticks = (
         alt.Chart(values(means))
-        .mark_bar(height=14)
+        .mark_tick(thickness=4, size=20, opacity=1)
         .encode(
             y=y,
             x=x,
-            color=alt.when(is_model).then(alt.value(GRAY)).otherwise(alt.value(PALE)),
+            color=alt.when(f"datum.name === '{MODEL}'").then(alt.value(INK)).otherwise(alt.value(GRAY)),
             tooltip=[
                 alt.Tooltip("name:N", title="circuit"),
                 alt.Tooltip("mean:Q", title="mean answer probability", format=".4g"),
@@ -62,11 +64,11 @@ def circuit_answers(circuits: pl.DataFrame, clean: pl.DataFrame, words: Mapping[
         .encode(y=y, x=alt.value(_WIDTH + 12), text="label:N")
     )
     dots = (
-        alt.Chart(values(rows.select("name", "prompt", "answer_prob", "right", "top", "top_prob")))
+        alt.Chart(values(rows.select("name", "prompt", "answer_prob", "at_answer_prob", "right", "top", "top_prob")))
         .mark_circle(size=34 if prompts <= DOTS else 12, opacity=0.75)
         .encode(
             y=y,
-            x="answer_prob:Q",
+            x="at_answer_prob:Q",
             color=alt.when("datum.right").then(alt.value(BLUE)).otherwise(alt.value(RED)),
             tooltip=[
                 alt.Tooltip("name:N", title="circuit"),
@@ -78,7 +80,8 @@ def circuit_answers(circuits: pl.DataFrame, clean: pl.DataFrame, words: Mapping[
         )
     )
     return dress(
-        alt.LayerChart(layer=[bars, dots, counts], width=_WIDTH, height=alt.Step(_ROW)),
+        alt.LayerChart(layer=[ticks, dots, counts], width=_WIDTH, height=alt.Step(_ROW)),
         "What circuits answer on their own",
-        f"Bars: mean over {prompts} prompts; dots: the prompts, blue where the answer is the top token, red elsewhere.",
+        f"Ticks: mean over {prompts} prompts; dots: the prompts, blue where the answer is the top token, red elsewhere.",
+        NOTE,
     )

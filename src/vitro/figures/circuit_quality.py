@@ -5,7 +5,7 @@ import polars as pl
 
 from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.curves import caption as curve_caption
-from vitro.figures.curves import color, curves
+from vitro.figures.curves import color, curves, level
 from vitro.figures.look import BLUE, GRAY, INK, PALE, dress, values
 from vitro.figures.spread import means_and_prompts, prompt_count
 from vitro.tables.labels import Said
@@ -27,7 +27,7 @@ def keep_curve(table: pl.DataFrame, said: Said) -> alt.LayerChart:
         alt.X("k:Q", title="heads kept live, the strongest first", scale=alt.Scale(type="symlog", constant=4)).axis(
             values=_ticks(int(table["k"].to_numpy().max())), grid=False
         ),
-        alt.Y("mean:Q", title=quantity.axis),
+        level(quantity.axis),
         color("token", {quantity.words: BLUE}),
         [alt.Tooltip("k:Q", title="heads kept")],
         prompts=prompts,

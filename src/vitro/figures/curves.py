@@ -31,6 +31,11 @@ def color(field: str, colors: dict[str, str]) -> alt.Color:
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(colors), range=list(colors.values())), legend=legend)
 
 
+def level(title: str) -> alt.Y:
+    """The axis of what is drawn as it is."""
+    return alt.Y("mean:Q", title=title).scale(nice=5).axis(tickCount=5, domain=False, ticks=False, offset=6)
+
+
 def curves(
     x: alt.X,
     y: alt.Y,
@@ -39,19 +44,19 @@ def curves(
     *,
     prompts: int,
     prompts_as: Literal["lines", "dots"],
+    at: str = "",
 ) -> alt.LayerChart:
     """A thick line of means in each colour; behind it each prompt as a thin line or as dots, or their range as a band.
 
-    It draws the rows of `means_and_prompts`. `y` is an axis on the field `mean`. Hovering shows the `names` of a point
-    and its values.
+    It draws the rows of `means_and_prompts`. `y` is a scale and its axis, on the field `mean`. Hovering shows the
+    `names` of a point and its values. at: what the names of the fields begin with that are drawn ("at_": log-odds),
+    where they are not those that hovering shows.
     """
     base = alt.Chart().encode(x=x, color=lines)
     means = base.transform_filter("isValid(datum.mean)")
-    line = means.mark_line(strokeWidth=2.5).encode(
-        y=y.scale(nice=5).axis(tickCount=5, domain=False, ticks=False, offset=6)
-    )
+    line = means.mark_line(strokeWidth=2.5).encode(y=y)
     points = means.mark_point(filled=True, size=34, opacity=1, stroke="white", strokeWidth=0.8).encode(
-        y="mean:Q",
+        y=f"{at}mean:Q",
         tooltip=[
             *names,
             alt.Tooltip("mean:Q", title="mean over prompts", format=".4g"),
@@ -60,10 +65,10 @@ def curves(
         ],
     )
     if prompts > DOTS:
-        band = means.mark_area(opacity=0.16).encode(y="min:Q", y2="max:Q")
+        band = means.mark_area(opacity=0.16).encode(y=f"{at}min:Q", y2=f"{at}max:Q")
         return alt.LayerChart(layer=[band, line, points])
     prompt_lines = base.transform_filter("isValid(datum.value)").encode(
-        y="value:Q",
+        y=f"{at}value:Q",
         detail="prompt:N",
         tooltip=[
             *names,

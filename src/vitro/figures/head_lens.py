@@ -3,33 +3,34 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.layers import HEAD_NAME, Grid, layer_by_head
+from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import OWN_COLORS, dress, panel_title, values
-from vitro.figures.scales import amount_color, change_color, largest
-from vitro.figures.spread import prompt_count, spread
+from vitro.figures.scales import amount_color, change_color, place_color
+from vitro.figures.spread import prompt_count
 from vitro.tables.labels import Said, the
 
+_TOKENS = ("answer", "wrong")
 _COUNTS = (("leads", "answer leads"), ("first", "subject leads"), ("last", "subject is last"))
 
 
 def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
-    """Heatmaps of table V4 (`head_lens`), averaged over prompts, layer 0 at the top.
+    """Heatmaps of table V4 (`head_lens`), over prompts, layer 0 at the top.
 
-    The answer's probability, that of what is wrong, the share of prompts in which the answer ranks above all other
-    answers (1: the head selects, and is outlined everywhere), and, where there is a subject, the share in which it
-    leads the task's other words minus that in which it is below all of them (1: the head copies; -1: it suppresses).
+    The answer's place among all tokens, that of what is wrong, the share of prompts in which the answer ranks above all
+    other answers (1: the head selects, and is outlined everywhere), and, where there is a subject, the share in which
+    it leads the task's other words minus that in which it is below all of them (1: the head copies; -1: it suppresses).
     Without a list of answers the answer ranks above what is wrong: by chance in half of the prompts, so the share in
-    which it does is drawn minus that in which it does not. Each has its own colour scale, never clamped: the few heads
-    that stand out are the news. Hovering gives all of it and the spread.
+    which it does is drawn minus that in which it does not. A head alone leaves most probability to other tokens, so
+    places are drawn, medians on a logarithmic scale; hovering gives the probabilities and the spread too.
     """
     cells = _cells(table)
     copying = table["subject_rank_among_words"].null_count() == 0
-    grid = layer_by_head(cells, panels=4 if copying else 3)
+    ranked = {the(said.right): "answer_place", the(said.wrong): "wrong_place"}
+    ranked = {title: field for title, field in ranked.items() if cells[field].null_count() < len(cells)}
+    grid = layer_by_head(cells, panels=len(ranked) + (2 if copying else 1))
     prompts = prompt_count(table)
-    shown = {
-        the(said.right): _probability(grid, cells, "answer_mean"),
-        the(said.wrong): _probability(grid, cells, "wrong_mean"),
-    }
+    last = max(cells[field].max() or 1 for field in ranked.values())
+    shown = {title: place_color(last, "Median place", field, grid.width) for title, field in ranked.items()}
     if said.n_answers:
         shown["answer above all others"] = amount_color(1, "Share of prompts", "share", grid.width)
     else:
@@ -51,8 +52,8 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
     return dress(
         alt.HConcatChart(data=values(cells), hconcat=panels, spacing=grid.GAP, resolve=OWN_COLORS),
         "What each head alone would predict",
-        "Logit lens on the head's output at the final stream: final norm, unembedding, softmax; mean over "
-        f"{prompts} prompts.",
+        "Logit lens on the head's output at the final stream (final norm, unembedding), over "
+        f"{prompts} prompts. Place 1: the top of all tokens.",
         f"Outlined: heads that rank the answer above {said.rivals} in every prompt.",
         *[
             "Right: blue where the subject leads the task's other words (copying), red where it is below them all "
@@ -63,25 +64,32 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
 
 
 def _cells(table: pl.DataFrame) -> pl.DataFrame:
-    """A row per layer and head: both probabilities with their spread, and in how many prompts each is where."""
+    """A row per layer and head: places and probabilities with their spread, and in how many prompts each is where."""
     counts = [
         (pl.col("answer_rank_among_answers") == 0).sum().alias("leads"),
         (pl.col("subject_rank_among_words") == 0).sum().alias("first"),
         pl.col("subject_last_among_words").sum().alias("last"),
     ]
-    statistics = [*spread("answer_prob", "answer_"), *spread("wrong_prob", "wrong_"), *counts]
-    return table.group_by("layer", "head").agg(statistics).sort("layer", "head")
-
-
-def _probability(grid: Grid, cells: pl.DataFrame, mean: str) -> alt.Color:
-    return amount_color(largest(cells[mean]), "Mean probability", mean, grid.width)
+    places = [
+        statistic.alias(f"{token}_{name}")
+        for token in _TOKENS
+        for place in [pl.col(f"{token}_rank") + 1]
+        for name, statistic in (("place", place.median()), ("best", place.min()), ("worst", place.max()))
+    ]
+    means = [pl.col(f"{token}_prob").mean().alias(f"{token}_mean") for token in _TOKENS]
+    return table.group_by("layer", "head").agg(*places, *means, *counts).sort("layer", "head")
 
 
 def _tooltip(said: Said, prompts: int, copying: bool) -> list[alt.Tooltip]:
     spreads = [
-        alt.Tooltip(f"{token}_{statistic}:Q", title=f"{called}, {words}", format=".4g")
-        for token, called in (("answer", the(said.right)), ("wrong", the(said.wrong)))
-        for statistic, words in (("mean", "mean probability"), ("min", "lowest"), ("max", "highest"))
+        alt.Tooltip(f"{token}_{statistic}:Q", title=f"{called}, {words}", format=digits)
+        for token, called in zip(_TOKENS, (the(said.right), the(said.wrong)), strict=True)
+        for statistic, words, digits in (
+            ("place", "median place", ",~f"),
+            ("best", "best", ",d"),
+            ("worst", "worst", ",d"),
+            ("mean", "mean probability", ".4g"),
+        )
     ]
     counts = [
         alt.Tooltip(f"{name}:Q", title=f"{words}, of {prompts} prompts", format="d")

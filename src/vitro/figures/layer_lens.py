@@ -5,6 +5,7 @@ import polars as pl
 
 from vitro.figures.curves import caption, color, curves, right_and_wrong, token_color
 from vitro.figures.look import BLUE, INK, OWN_COLORS, WIDTH, dress, panel_title, size, ticks, values
+from vitro.figures.odds import NOTE, OddsAxis, at_log_odds
 from vitro.figures.spread import means_and_prompts, prompt_count
 from vitro.tables.labels import Said, the
 
@@ -18,8 +19,9 @@ _STAGE = (
 
 
 def layer_lens(table: pl.DataFrame, said: Said) -> alt.VConcatChart:
-    """Curves of table V8 (`layer_lens`) over depth: the probability of right and wrong; below, where the
-    answer leads.
+    """Curves of table V8 (`layer_lens`) over depth: the probability of right and wrong; below, where the answer leads.
+
+    Probabilities stand at their log-odds: at most depths they are next to nothing, and what grows there is the news.
 
     Depth 0 is the input and depth l + 1 the end of layer l; halfway between, its attention has been added and its MLP
     has not. The stream before layer l + 1 is the one after layer l and is drawn once.
@@ -28,15 +30,18 @@ def layer_lens(table: pl.DataFrame, said: Said) -> alt.VConcatChart:
     layers = size(table["layer"])
     prompts = prompt_count(table)
     words = the(said.right), the(said.wrong)
+    rows = means_and_prompts(right_and_wrong(depths, *words, "depth"), ["token", "depth"], "prob")
+    rows = at_log_odds(rows, *(name for name in ("mean", "min", "max", "value") if name in rows.columns))
+    odds = OddsAxis.over(rows, _HEIGHT)
     probabilities = curves(
         _depth(layers).title(None),
-        alt.Y("mean:Q", title="probability"),
+        alt.Y("at_mean:Q", scale=odds.scale, axis=odds.axis()),
         token_color(*words),
         [alt.Tooltip("token:N", title="of"), alt.Tooltip("stage:N", title="stream")],
         prompts=prompts,
         prompts_as="lines",
+        at="at_",
     ).transform_calculate(stage=_STAGE)
-    rows = means_and_prompts(right_and_wrong(depths, *words, "depth"), ["token", "depth"], "prob")
     return dress(
         alt.VConcatChart(
             vconcat=[
@@ -49,6 +54,7 @@ def layer_lens(table: pl.DataFrame, said: Said) -> alt.VConcatChart:
         "What the final stream predicts at every depth",
         "Logit lens on the final stream of the clean run: final norm, unembedding, softmax. "
         + caption(prompts, "lines"),
+        NOTE,
     )
 
 

@@ -1,5 +1,6 @@
 """Colour scales of heatmaps, for signed changes and for amounts, both safe from a single huge cell."""
 
+import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 
@@ -56,6 +57,15 @@ def amount_color(limit: float, title: str, field: str = "mean", length: float = 
     """Near white at 0, darker with larger values; the legend is at most `length` pixels long."""
     scale = alt.Scale(domain=[0, limit], range=list(AMOUNT_COLORS), interpolate="lab", clamp=True)
     legend = _legend(title, [0, limit / 2, limit], digits=".3~g", length=length)
+    return alt.Color(f"{field}:Q", scale=scale, legend=legend)
+
+
+def place_color(last: float, title: str, field: str, length: float = _LEGEND) -> alt.Color:
+    """Dark at place 1, near white at `last`, by orders of magnitude; the legend is at most `length` pixels long."""
+    end = 10.0 ** max(1, math.ceil(math.log10(last)))
+    scale = alt.Scale(type="log", domain=[1, end], range=list(reversed(AMOUNT_COLORS)), interpolate="lab", clamp=True)
+    powers = range(0, round(math.log10(end)) + 1)
+    legend = _legend(title, [10.0**power for power in powers][:: 1 if len(powers) <= 4 else 2], digits="~s", length=length)
     return alt.Color(f"{field}:Q", scale=scale, legend=legend)
 
 

@@ -1,6 +1,6 @@
 """A chart as Vega-Lite JSON and as static SVG; equal tables give equal bytes."""
 
-import itertools
+import hashlib
 import re
 from collections.abc import Mapping
 from html import escape
@@ -14,6 +14,9 @@ from vitro.strict_json import to_json as strict_json
 
 Spec = Mapping[str, Any]
 Figure = alt.TopLevelMixin | Spec
+
+_ID = re.compile(r'(?<=["#])(?P<kind>gradient_|clip)\d+(?=["\)])')
+"""An id that Vega gives to a part of a drawing, where it is given and where it is referred to."""
 
 VEGALITE_VERSION = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 
@@ -42,9 +45,8 @@ def to_svg(figure: Figure) -> str:
     >>> to_svg(vitro.successor(model).figures["successor_scores"]).startswith("<svg")
     True
     """
-    return _renumber(
-        vega("vegalite_to_svg", vl_spec=to_spec(figure), vl_version=VEGALITE_VERSION, allowed_base_urls=[])
-    )
+    svg = vega("vegalite_to_svg", vl_spec=to_spec(figure), vl_version=VEGALITE_VERSION, allowed_base_urls=[])
+    return _with_own_ids(svg)
 
 
 def to_html(figures: Mapping[str, Figure]) -> str:
@@ -59,15 +61,18 @@ def to_html(figures: Mapping[str, Figure]) -> str:
         return f"<p>{escape(str(error))}</p>"
 
 
-def _renumber(svg: str) -> str:
-    """Number the gradients and clip paths from 0: Vega counts them over the life of the process."""
-    numbers: dict[str, int] = {}
-    fresh = itertools.count()
+def _with_own_ids(svg: str) -> str:
+    """Name gradients and clip paths after the drawing and count them from 0.
 
-    def renumbered(match: re.Match[str]) -> str:
-        name = match.group()
-        if name not in numbers:
-            numbers[name] = next(fresh)
-        return f"{match['kind']}{numbers[name]}"
+    Vega counts them over the life of a process, and a notebook holds drawings of several: where two have an id in
+    common, one is painted with the colours of the other. The name is a digest of the drawing, so that equal figures
+    have equal bytes.
+    """
+    names: dict[str, str] = {}
 
-    return re.sub(r'(?<=["#])(?P<kind>gradient_|clip)\d+(?=["\)])', renumbered, svg)
+    def numbered(match: re.Match[str]) -> str:
+        return names.setdefault(match.group(), f"{match['kind']}{len(names)}")
+
+    counted = _ID.sub(numbered, svg)
+    drawing = hashlib.sha256(counted.encode()).hexdigest()[:12]
+    return _ID.sub(lambda match: f"figure-{drawing}-{match.group()}", counted)

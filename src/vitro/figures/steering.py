@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.curves import caption, color, curves, right_and_wrong, token_color
+from vitro.figures.curves import caption, color, curves, level, right_and_wrong, token_color
 from vitro.figures.look import HEAD_COLORS, OWN_COLORS, dress, panel_title, values
 from vitro.figures.spread import means_and_prompts, prompt_count
 from vitro.figures.tokens import word
@@ -35,7 +35,7 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame,
     alpha = alt.Tooltip("alpha:O", title="alpha")
     probabilities = curves(
         x,
-        alt.Y("mean:Q", title="probability"),
+        level("probability"),
         token_color(*words),
         [alt.Tooltip("token:N", title="of"), alpha],
         prompts=prompts,
@@ -43,7 +43,7 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame,
     )
     weights = curves(
         x,
-        alt.Y("mean:Q", title="attention weight"),
+        level("attention weight"),
         color("name", colors),
         [alt.Tooltip("name:N", title="head"), alpha],
         prompts=prompts,

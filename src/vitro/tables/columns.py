@@ -38,12 +38,15 @@ STAGE = text("stage", "of the final stream: pre, before the heads; mid, before t
 ALPHA = Column("alpha", pl.Float64, "how many times the direction is added")
 METHOD = text("method", "the kind of ablation: zero, random, mean, resample or counterfactual")
 RANK = whole("rank", "the token's place among the ten most probable; 0 is the top")
-TOKEN = text("token", "the token as text, its leading space kept")
+TOKEN = text("token", "the token as text, its leading space kept, and bytes that are no whole character as `<0xE4>`")
 PROB = value("prob", "the token's probability", PROBABILITY)
 ANSWER_PROB = value("answer_prob", "the probability of the right tokens together", PROBABILITY)
 WRONG_PROB = value("wrong_prob", "the probability of the wrong tokens together", PROBABILITY)
 ANSWER_RANK = whole(
     "answer_rank", "how many tokens beside the right ones the best of these is not above; 0 is the top, a tie is not"
+)
+WRONG_RANK = whole(
+    "wrong_rank", "the same of the best wrong token; null where a prompt has no wrong token", nullable=True
 )
 LISTED_RANK = whole(
     "answer_rank_among_answers",

@@ -1,5 +1,6 @@
 """What tasks need of a tokenizer."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -7,6 +8,14 @@ from vitro.tasks.errors import TaskError
 
 # How a vocabulary writes the space that a token begins with: byte-level, sentencepiece, plain.
 SPACE_MARKS = ("Ġ", "▁", " ")
+
+_NAMED_BYTE = re.compile("<0x[0-9A-F]{2}>")
+"""A byte, as sentencepiece names the one token that stands for it."""
+_SHOWN_BYTES = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_BYTES = {chr(byte): byte for byte in _SHOWN_BYTES} | {
+    chr(0x100 + place): byte for place, byte in enumerate(byte for byte in range(0x100) if byte not in _SHOWN_BYTES)
+}
+"""What each character of a byte-level vocabulary stands for: those that can be seen stand for themselves."""
 
 
 class Tokenizer(Protocol):
@@ -82,19 +91,39 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
 
 
 def readable(tokenizer: Tokenizer, token: int) -> str:
-    """The token as text, its leading space kept.
+    """The token as text, its leading space kept; no two tokens are given alike.
 
     >>> readable(model.tokenizer, prompts[0][1])
     ' today'
 
-    A piece of a character has no text of its own; it is given as it stands in the vocabulary. Many models' embeddings
-    are longer than their vocabulary (Pythia's are padded), so a token may have no entry: it is given as its number.
+    A byte that is no whole character is given as `<0xE4>`, be it a piece of one in a byte-level vocabulary or
+    sentencepiece's token for a byte; a text that reads like that has its `<` given so. Many models' embeddings are
+    longer than their vocabulary (Pythia's are padded), so a token may have no entry: it is given as its number.
     """
     entry = tokenizer.convert_ids_to_tokens([token])[0]
     if entry is None:
         return f"[{token}]"
     text = tokenizer.decode([token])
-    if "\N{REPLACEMENT CHARACTER}" in text:
+    if _NAMED_BYTE.fullmatch(entry) and text != entry:
         return entry
-    # sentencepiece decoders drop the space at the beginning of a text
-    return f" {text}" if entry.startswith(SPACE_MARKS) and not text.startswith(" ") else text
+    spaced = entry.replace("▁", " ")
+    if spaced.strip(" ") == text.strip(" "):
+        # sentencepiece decoders drop the space at the beginning of a text
+        return _plain(spaced)
+    if all(character in _BYTES for character in entry):
+        written = bytes(_BYTES[character] for character in entry)
+        if written.decode(errors="replace").strip(" ") == text.strip(" "):
+            return "".join(map(_byte_or_character, _plain(written.decode(errors="surrogateescape"))))
+    # An added token, which stands in the vocabulary as it is, or a tokenizer of its own kind.
+    return _plain(f" {text}" if entry.startswith(SPACE_MARKS) and not text.startswith(" ") else text)
+
+
+def _plain(text: str) -> str:
+    """A text in which nothing reads like a byte, and no character like one that could not be read."""
+    told_apart = _NAMED_BYTE.sub(lambda named: f"<0x3C>{named.group()[1:]}", text)
+    return told_apart.replace("\N{REPLACEMENT CHARACTER}", "<0xEF><0xBF><0xBD>")
+
+
+def _byte_or_character(character: str) -> str:
+    """A character that stands for a byte (Python's surrogate escapes) as that byte, any other as it is."""
+    return f"<0x{ord(character) - 0xDC00:02X}>" if "\udc80" <= character <= "\udcff" else character

@@ -3,6 +3,7 @@
 from vitro.tables.columns import (
     ALPHA,
     ANSWER_PROB,
+    ANSWER_RANK,
     CHANGE_COLUMNS,
     HEAD,
     KL,
@@ -22,6 +23,7 @@ from vitro.tables.columns import (
     TOKEN,
     WEIGHT,
     WRONG_PROB,
+    WRONG_RANK,
 )
 from vitro.tables.schema import Schema, text, truth, value, whole
 
@@ -43,6 +45,8 @@ SCHEMAS = (
             ANSWER_PROB,
             WRONG_PROB,
             LISTED_RANK,
+            ANSWER_RANK,
+            WRONG_RANK,
             whole(
                 "subject_rank_among_words",
                 "0: the subject is above all other words of the task (its subjects and answers); null where a task has "
