@@ -12,6 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
 from command import is_one_line
 from fuzz.check import Check, agree
 from fuzz.draw import Draw
@@ -51,7 +55,27 @@ def _run(folder: str) -> None:
     for token in encoded.ids:
         readable(model.tokenizer, token)
     tokens = [token for token in encoded.ids if token < model.shape.d_vocab] or [0]
-    sweep(model, [tokens[: model.shape.n_ctx]], [()], lambda finals: {"logits": finals.logits})
+    tokens = tokens[: model.shape.n_ctx]
+    logits = sweep(model, [tokens], [()], lambda finals: {"logits": finals.logits})["logits"][0, 0]
+    if (reference := _plain_logits(folder, tokens)) is not None:
+        torch.testing.assert_close(logits, reference, atol=1e-4 * float(reference.abs().max()), rtol=0.0)
+
+
+def _plain_logits(folder: str, tokens: list[int]) -> Tensor | None:
+    """What plain transformers makes of the folder; None where that fails on what changes no logit."""
+    config = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+    # Made into as long a list.
+    if config.get("num_labels", 0) != 0:
+        return None
+    try:
+        hf = AutoModelForCausalLM.from_pretrained(
+            folder, attn_implementation="eager", dtype=torch.float32, local_files_only=True
+        )
+        with torch.no_grad():
+            logits: Tensor = hf(torch.tensor([tokens])).logits[0, -1]
+    except Exception:
+        return None
+    return logits
 
 
 def _hash(folder: str) -> None:
@@ -180,8 +204,24 @@ FIELDS = (
     *("num_hidden_layers", "hidden_size", "head_dim", "num_key_value_heads", "is_causal", "architectures", "auto_map"),
     *("tokenizer_class", "model_name", "_name_or_path", "rotary_pct", "max_window_layers", "use_sliding_window"),
     *("attention_bias", "per_layer_config", "text_config", "original_max_position_embeddings", "rope_parameters"),
-    *("model_max_length", "chat_template", "added_tokens_decoder", "padding_side", "truncation", "padding", "normalizer"),
-    *("extra_special_tokens", "add_prefix_space", "unk_id", "dropout", "continuing_subword_prefix", "__class__", "self"),
+    *(
+        "model_max_length",
+        "chat_template",
+        "added_tokens_decoder",
+        "padding_side",
+        "truncation",
+        "padding",
+        "normalizer",
+    ),
+    *(
+        "extra_special_tokens",
+        "add_prefix_space",
+        "unk_id",
+        "dropout",
+        "continuing_subword_prefix",
+        "__class__",
+        "self",
+    ),
     *("factor", "rope_type", "type", "short_factor", "long_factor", "attention_factor", "beta_fast", "pad_token_id"),
 )
 ROPES = (
@@ -195,7 +235,19 @@ ROPES = (
 )
 VALUES = (
     *(None, True, False, 0, -1, 1, 2, 3, 7, 10**6, 10**9, 10**30, 10**400, -(10**9), 0.5, 1.5, -0.0, 1e-300, 1e300),
-    *(float("nan"), float("inf"), "", "a word", "\x1b[31mred", "\ud800", "\x00", "x" * 100_000, "3", "gpt2", "../other"),
+    *(
+        float("nan"),
+        float("inf"),
+        "",
+        "a word",
+        "\x1b[31mred",
+        "\ud800",
+        "\x00",
+        "x" * 100_000,
+        "3",
+        "gpt2",
+        "../other",
+    ),
     *([], {}, [None], [[]], [0], ["a", "b"], [1, 2, 3], {"a": 1}, {"": None}, {"0": "x"}, *ROPES),
     *("kernels-community/flash-attn", "flash_attention_2", "eager", "gptq", {"quant_method": "gptq", "bits": 4}),
     *("LlamaTokenizer", "GPT2TokenizerFast", "BertTokenizer", "PreTrainedTokenizerFast", "float16", "relu"),
@@ -211,7 +263,7 @@ def _value(draw: Draw, now: Any) -> Any:
     if isinstance(now, list) and draw.chance(0.5):
         return draw.one_of((now[:-1], now * 2, now[::-1], dict.fromkeys(map(str, range(len(now))), 0), [now]))
     if isinstance(now, dict) and draw.chance(0.5):
-        return draw.one_of((list(now), {**now, **{key: None for key in list(now)[:1]}}, dict(list(now.items())[1:])))
+        return draw.one_of((list(now), {**now, **dict.fromkeys(list(now)[:1])}, dict(list(now.items())[1:])))
     if draw.chance(0.02):
         return DEEP
     return draw.one_of(VALUES)
@@ -251,7 +303,9 @@ def _header_fault(draw: Draw, folder: Path) -> str:
 
 def _bytes_fault(draw: Draw, folder: Path) -> str:
     """A file cut, filled up, or with some bytes changed, most of them near its beginning."""
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink() and path.stat().st_size)
+    paths = sorted(
+        path for path in folder.iterdir() if path.is_file() and not path.is_symlink() and path.stat().st_size
+    )
     if not paths:
         return "nothing"
     path = draw.one_of(paths)
@@ -283,7 +337,9 @@ def _folder_fault(draw: Draw, folder: Path) -> str:
     if kind == "stranger":
         name = draw.one_of(STRANGERS)
         if not (folder / name).exists():
-            (folder / name).write_bytes(draw.one_of((b"", b"{}", b"[]", b"\xff", path.read_bytes() if path.is_file() else b"")))
+            (folder / name).write_bytes(
+                draw.one_of((b"", b"{}", b"[]", b"\xff", path.read_bytes() if path.is_file() else b""))
+            )
         return f"{name!r} put in"
     if kind == "swapped":
         other = draw.one_of(sorted(folder.iterdir()))

@@ -36,7 +36,7 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 @cache
 def sound_files(model_type: str, tokenizer: str, sharded: bool) -> Mapping[str, bytes]:
-    """File name -> content of a checkpoint that loads. model_type: of `small_models.KINDS`; tokenizer: of TOKENIZERS."""
+    """File name -> content of a checkpoint that loads; model_type: of `small_models.KINDS`, tokenizer: of TOKENIZERS."""
     assert model_type in KINDS
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

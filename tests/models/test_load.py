@@ -329,7 +329,8 @@ def test_a_file_that_needs_a_package_names_the_package(
     assert "reading tiny.gguf needs packages that are not installed: pip install gguf acc" in refused(
         tmp_path / "tiny.gguf"
     )
-    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>")
     assert "reading tokenizer.model needs packages that are not installed: pip install sentencepiece" in refused(folder)
 
 

@@ -5,8 +5,11 @@ beside its modules (masks, windows, the order of steps) the engine does itself, 
 there must not be overlooked: it is refused, by name, with the value found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from transformers.activations import ACT2FN
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from vitro.models.errors import ModelError
 from vitro.models.places import quantised
@@ -122,6 +125,8 @@ def check_fields(name: str, config: Any) -> None:
     for field in USED[config.model_type] & _EPSILONS:
         if not _is_number(epsilon := getattr(config, field)) and epsilon != 0:
             _refuse(name, field, epsilon, "numbers from 0 up there")
+    for field in USED[config.model_type] & _fields("hidden_act activation_function"):
+        _check_known(name, field, getattr(config, field), ACT2FN)
     n_heads, n_groups = config.num_attention_heads, sizes.get("num_key_value_heads") or 1
     if n_heads % n_groups:
         _refuse(name, "num_key_value_heads", n_groups, f"divisors of num_attention_heads ({n_heads}) there")
@@ -134,6 +139,7 @@ def check_fields(name: str, config: Any) -> None:
 def _check_rope(name: str, config: Any) -> None:
     rope = config.rope_parameters
     kind, share = rope.get("rope_type"), rope.get("partial_rotary_factor", 1.0)
+    _check_known(name, "rope_type", kind, {"default", *ROPE_INIT_FUNCTIONS})
     unset = _OPEN | {"factor"} if kind == "longrope" else _OPEN
     for field in rope.keys() & (_TURNS | _OPEN):
         value = rope[field]
@@ -154,6 +160,11 @@ def _check_rope(name: str, config: Any) -> None:
         factors = rope.get(field)
         if kind == "longrope" and not (isinstance(factors, list) and len(factors) == turned // 2):
             _refuse(name, field, factors, f"lists of {turned // 2} numbers there")
+
+
+def _check_known(name: str, field: str, value: object, known: Collection[str]) -> None:
+    if not isinstance(value, str) or value not in known:
+        _refuse(name, field, value, ", ".join(sorted(known)))
 
 
 def _is_number(value: object) -> bool:

@@ -1,6 +1,5 @@
 """Reads a checkpoint into memory, once, and refuses what would give wrong numbers."""
 
-import importlib.metadata
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 import transformers
 
 from vitro.models.checkpoint import Checkpoint, find
-from vitro.models.config import first_line, quiet_transformers, read_config, read_part, telling
+from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
 from vitro.models.fields import check_fields, check_model_type
 from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
@@ -19,11 +18,12 @@ from vitro.models.in_memory import shared
 from vitro.models.llama import Llama
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
+from vitro.models.packages import need
 from vitro.models.places import check_places
 from vitro.models.rope import context
+from vitro.models.tokenizer import folder_tokenizer
 
 FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -131,7 +131,7 @@ def _read_gguf(checkpoint: Checkpoint) -> Header | None:
     """The header of a GGUF file; None for safetensors."""
     if checkpoint.gguf is None:
         return None
-    _need(checkpoint, checkpoint.gguf, "gguf", "accelerate")
+    need(checkpoint.name, checkpoint.gguf, "gguf", "accelerate")
     return read_header(checkpoint)
 
 
@@ -141,16 +141,6 @@ def _config(checkpoint: Checkpoint, header: Header | None) -> Any:
     config = config_of(checkpoint, header)
     check_fields(checkpoint.name, config)
     return config
-
-
-def _need(checkpoint: Checkpoint, file: str, *packages: str) -> None:
-    """Raises ModelError where packages that a file needs are not installed."""
-    installed = {distribution.name for distribution in importlib.metadata.distributions()}
-    if missing := [package for package in packages if package not in installed]:
-        raise ModelError(
-            f"model {checkpoint.name!r}: reading {file} needs packages that are not installed: pip install "
-            + " ".join(missing)
-        )
 
 
 def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
@@ -167,22 +157,9 @@ def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
 
 
 def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
-    no_tokenizer = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
-    if checkpoint.gguf is None and not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
-        raise no_tokenizer
-    if checkpoint.gguf is None and not (checkpoint.folder / "tokenizer.json").is_file():
-        for file in sorted(checkpoint.folder.glob("*.model")):
-            _need(checkpoint, file.name, "sentencepiece", "protobuf")
-    tokenizer = read_part(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
-    with telling(checkpoint, "tokenizer"):
-        # What tasks do with it: a tokenizer may be read and fail on its first text.
-        encoded = tokenizer(["a word, \u00e9"], add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast)
-        tokenizer.decode(encoded["input_ids"][0])
-        n_tokens, n_special = len(tokenizer), len(tokenizer.all_special_ids)
-    if n_tokens <= n_special:
-        # Where one of several files is missing, transformers makes a tokenizer without a vocabulary.
-        raise no_tokenizer
-    return tokenizer
+    if checkpoint.gguf is None:
+        return folder_tokenizer(checkpoint, config)
+    return read_part(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
 
 
 def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
