@@ -16,3 +16,12 @@ class VitroError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether something of a library failed, and nobody asked for an end: a panic in Rust is not even an `Exception`.
+
+    >>> is_failure(KeyboardInterrupt()), is_failure(TypeError())
+    (False, True)
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from small_models import KINDS, VOCAB, hf_model
+from small_models import VOCAB, hf_model
 from task_tokenizers import knowing, sentencepiece
 
 WORDS = "If today is Monday, tomorrow is Tuesday"
@@ -26,7 +26,7 @@ def _pairs_of_bytes() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>")
 
 
-TOKENIZERS = {
+TOKENIZERS: Mapping[str, Callable[[], Any]] = {
     "words": lambda: knowing(WORDS),
     "pairs of bytes": _pairs_of_bytes,
     "pieces": lambda: sentencepiece("▁", *dict.fromkeys("▁" + word for word in WORDS.split())),
@@ -36,8 +36,7 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 @cache
 def sound_files(model_type: str, tokenizer: str, sharded: bool) -> Mapping[str, bytes]:
-    """File name -> content of a checkpoint that loads; model_type: of `small_models.KINDS`, tokenizer: of TOKENIZERS."""
-    assert model_type in KINDS
+    """File name -> content of a checkpoint that loads. model_type: small_models' KINDS; tokenizer: of TOKENIZERS."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         hf_model(model_type).save_pretrained(folder)

@@ -12,6 +12,7 @@ from typing import Any
 
 import transformers
 
+from vitro.errors import is_failure
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.errors import ModelError
 from vitro.models.fields import IGNORED, USED, check_fields, check_model_type, check_only
@@ -29,7 +30,7 @@ def read_config(checkpoint: Checkpoint) -> Any:
     number of layers.
     """
     said = read_object(checkpoint.name, checkpoint.folder / "config.json")
-    kind = said.get("model_type")
+    kind = str(said.get("model_type"))
     check_model_type(kind)
     check_only(checkpoint.name, said)
     fields = _fields(kind, said)
@@ -99,8 +100,8 @@ def telling(checkpoint: Checkpoint, what: str) -> Iterator[None]:
             f"model {checkpoint.name!r}: reading {source} needs a package that is not installed ({first_line(error)})"
         ) from error
     except BaseException as error:
-        # transformers raises a dozen unrelated classes; a panic of the tokenizers' Rust is not even an Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        # transformers raises a dozen unrelated classes.
+        if not is_failure(error):
             raise
         raise ModelError(f"model {checkpoint.name!r}: {source} cannot be read ({first_line(error)})") from error
 

@@ -91,11 +91,11 @@ _LARGEST = 1e18
 """Beyond every number that a rotation is made from, and far from where float arithmetic ends."""
 
 
-def check_model_type(model_type: object) -> None:
+def check_model_type(model_type: str) -> None:
     """Raises ModelError, which lists those that are known, for a `model_type` that no family reads."""
-    if not isinstance(model_type, str) or model_type not in USED:
+    if model_type not in USED:
         raise ModelError(
-            f"model family {str(model_type)[:60]!r} is not known to Vitro; known families: {', '.join(USED)} "
+            f"model family {model_type[:60]!r} is not known to Vitro; known families: {', '.join(USED)} "
             "(model_type in config.json)"
         )
 
