@@ -20,3 +20,12 @@ class VitroError(Exception):
 
 class NoValueError(VitroError):
     """What is asked has no value for this model and task. A study leaves it out, says so, and goes on with the rest."""
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether something of a library failed, and nobody asked for an end: a panic in Rust is not even an `Exception`.
+
+    >>> is_failure(KeyboardInterrupt()), is_failure(TypeError())
+    (False, True)
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

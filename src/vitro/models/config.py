@@ -1,24 +1,66 @@
 """The configuration of a checkpoint, and how any part of one is read through transformers."""
 
+import dataclasses
 import hashlib
 import io
 import json
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import transformers
 
-from vitro.models.checkpoint import Checkpoint, ModelError
+from vitro.errors import is_failure
+from vitro.models.checkpoint import Checkpoint
+from vitro.models.errors import ModelError
+from vitro.models.fields import IGNORED, USED, check_fields, check_model_type, check_only
+from vitro.models.files import read_object
+from vitro.models.headers import read_headers
+from vitro.models.places import check_layers
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def read_config(checkpoint: Checkpoint) -> Any:
-    """The configuration as transformers resolves it; ModelError where it cannot be read."""
-    with quiet_transformers():
-        config = read_part(checkpoint, "config.json", transformers.AutoConfig)
-    # Kernels for transformers' own attention, which the engine never calls: code would be looked for, or fetched.
-    config._attn_implementation = config._experts_implementation = None
+    """The configuration as transformers resolves it; ModelError where it describes no model that Vitro computes.
+
+    No size in it is believed before the weights' headers have said the same: fields are made into lists as long as the
+    number of layers.
+    """
+    said = read_object(checkpoint.name, checkpoint.folder / "config.json")
+    kind = str(said.get("model_type"))
+    check_model_type(kind)
+    check_only(checkpoint.name, said)
+    fields = _fields(kind, said)
+    check_layers(checkpoint.name, fields.get("num_hidden_layers", fields.get("n_layer")), read_headers(checkpoint))
+    try:
+        with quiet_transformers():
+            config = transformers.AutoConfig.for_model(kind, **fields)
+    except Exception as error:
+        # transformers checks a field in a wrapper, whose own words do not say what is wrong.
+        raise ModelError(
+            f"model {checkpoint.name!r}: config.json describes no {kind} model ({first_line(error.__cause__ or error)})"
+        ) from error
+    check_fields(checkpoint.name, config)
     return config
+
+
+def _fields(kind: str, said: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a configuration is made from, by its own names for them.
+
+    Left out is what changes nothing here, whatever it says (a kernel of someone's for an attention that is not called),
+    and what would take the place of the configuration's own methods.
+    """
+    made = transformers.CONFIG_MAPPING[kind]
+    own = set(dir(made)) - {field.name for field in dataclasses.fields(made)} - {"rope_scaling"}
+    kept = {
+        made.attribute_map.get(field, field): value
+        for field, value in said.items()
+        if field in USED[kind] or field not in IGNORED
+    }
+    return {field: value for field, value in kept.items() if field not in own}
 
 
 def config_hash(checkpoint: Checkpoint) -> str:
@@ -37,25 +79,33 @@ def config_hash(checkpoint: Checkpoint) -> str:
 
 def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
     """One part of a folder with safetensors, read by transformers; any error there becomes a ModelError of one line."""
-    try:
+    with telling(checkpoint, what):
         return auto.from_pretrained(
             checkpoint.folder,
             trust_remote_code=False,
             local_files_only=True,
             **options,
         )
+
+
+@contextmanager
+def telling(checkpoint: Checkpoint, what: str) -> Iterator[None]:
+    """Any error of transformers or of a library that it calls becomes a ModelError of one line. what: what is read."""
+    source = checkpoint.gguf or what
+    try:
+        yield
     except ImportError as error:
         raise ModelError(
-            f"model {checkpoint.name!r}: reading {what} needs a package that is not installed ({first_line(error)})"
+            f"model {checkpoint.name!r}: reading {source} needs a package that is not installed ({first_line(error)})"
         ) from error
-    except Exception as error:
-        # transformers raises a dozen unrelated classes for damaged files; all mean the same to the user.
-        raise ModelError(
-            f"model {checkpoint.name!r}: {what} cannot be read, it may be damaged or cut short ({first_line(error)})"
-        ) from error
+    except BaseException as error:
+        # transformers raises a dozen unrelated classes.
+        if not is_failure(error):
+            raise
+        raise ModelError(f"model {checkpoint.name!r}: {source} cannot be read ({first_line(error)})") from error
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The error's class and message, cut to one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
@@ -63,16 +113,34 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No warnings or bars from transformers while a model is read; its settings are restored afterwards."""
+    """No warnings, bars or panics printed while a model is read; all settings are restored afterwards."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
         # What goes past its logging: warnings of Python, and bars of its own.
-        with redirect_stderr(io.StringIO()):
+        with redirect_stderr(io.StringIO()), _without_stderr():
             yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """A panic in Rust writes to the process's stderr, past Python's. It is one for all threads, so they take turns."""
+    with _ONE_AT_A_TIME:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is none
+            yield
+            return
+        try:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -19,8 +19,9 @@ import transformers
 from jaxtyping import Float
 from torch import Tensor
 
-from vitro.models.checkpoint import Checkpoint, ModelError
+from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import first_line
+from vitro.models.errors import ModelError
 
 _ROTARY = {
     "context_length": "max_position_embeddings",

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 import transformers
 
-from vitro.models.checkpoint import ModelError
 from vitro.models.config import quiet_transformers
+from vitro.models.errors import ModelError
 
 
 def shared(hf: Any) -> Any:

@@ -1,6 +1,5 @@
 """Reads a checkpoint into memory, once, and refuses what would give wrong numbers."""
 
-import importlib.metadata
 import re
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,23 @@ from typing import Any
 import torch
 import transformers
 
-from vitro.models.checkpoint import Checkpoint, ModelError, find
+from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
-from vitro.models.fields import check_fields
+from vitro.models.errors import ModelError
+from vitro.models.fields import check_fields, check_model_type
 from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
 from vitro.models.gguf_tokenizer import read_tokenizer
 from vitro.models.gpt2 import GPT2
+from vitro.models.headers import read_headers
 from vitro.models.in_memory import shared
 from vitro.models.llama import Llama
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
 from vitro.models.places import check_places
 from vitro.models.rope import context
+from vitro.models.tokenizer import folder_tokenizer
 
 FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -67,8 +68,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:
     Raises ModelError as `load` does for a family, a configuration or a tokenizer that will not do.
     """
     header = _read_gguf(checkpoint)
-    config = read_config(checkpoint) if header is None else config_of(checkpoint, header)
-    family_of(config.model_type)
+    config = _config(checkpoint, header)
     with quiet_transformers():
         return _read_tokenizer(checkpoint, config), context(config)
 
@@ -79,13 +79,11 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is not known; what works: {', '.join(DTYPES)}")
     header = _read_gguf(checkpoint)
-    config = read_config(checkpoint) if header is None else config_of(checkpoint, header)
-    family = family_of(config.model_type)
-    check_fields(checkpoint.name, config)
+    config = _config(checkpoint, header)
     with quiet_transformers():
         skeleton = _skeleton(checkpoint, config)
         if header is None:
-            check_places(checkpoint, skeleton)
+            check_places(checkpoint.name, read_headers(checkpoint), skeleton)
         tokenizer = _read_tokenizer(checkpoint, config)
         if header is None:
             hf = _read_weights(checkpoint, config, DTYPES[dtype])
@@ -98,16 +96,13 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
         hf.to(place)
     except torch.OutOfMemoryError as error:
         raise ModelError(f"model {checkpoint.name!r} does not fit on {device}; try --dtype bfloat16 or cpu") from error
-    return family.of(hf.eval().requires_grad_(False), tokenizer)
+    return family_of(config.model_type).of(hf.eval().requires_grad_(False), tokenizer)
 
 
 def family_of(model_type: str) -> type[Model]:
     """The family that reads a transformers `model_type`. Raises ModelError, which lists them, where none does."""
-    for family in FAMILIES:
-        if model_type in family.model_types:
-            return family
-    known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
-    raise ModelError(f"model family {model_type!r} is not known to Vitro; known families: {known}")
+    check_model_type(model_type)
+    return next(family for family in FAMILIES if model_type in family.model_types)
 
 
 def check_finite(hf: Any) -> None:
@@ -142,14 +137,12 @@ def _read_gguf(checkpoint: Checkpoint) -> Header | None:
     return read_header(checkpoint)
 
 
-def _need(checkpoint: Checkpoint, file: str, *packages: str) -> None:
-    """Raises ModelError where packages that a file needs are not installed."""
-    installed = {distribution.name for distribution in importlib.metadata.distributions()}
-    if missing := [package for package in packages if package not in installed]:
-        raise ModelError(
-            f"model {checkpoint.name!r}: reading {file} needs packages that are not installed: pip install "
-            + " ".join(missing)
-        )
+def _config(checkpoint: Checkpoint, header: Header | None) -> Any:
+    if header is None:
+        return read_config(checkpoint)
+    config = config_of(checkpoint, header)
+    check_fields(checkpoint.name, config)
+    return config
 
 
 def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
@@ -168,20 +161,12 @@ def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
 def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
     if checkpoint.gguf is not None:
         return read_tokenizer(checkpoint)
-    no_tokenizer = ModelError(f"model {checkpoint.name!r} has no tokenizer; its folder needs a tokenizer.json")
-    if not any((checkpoint.folder / file).is_file() for file in TOKENIZER_FILES):
-        raise no_tokenizer
-    if not (checkpoint.folder / "tokenizer.json").is_file():
-        for file in sorted(checkpoint.folder.glob("*.model")):
-            _need(checkpoint, file.name, "sentencepiece", "protobuf")
-    tokenizer = read_part(checkpoint, "tokenizer", transformers.AutoTokenizer, config=config)
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        # Where one of several files is missing, transformers makes a tokenizer without a vocabulary.
-        raise no_tokenizer
-    return tokenizer
+    return folder_tokenizer(checkpoint, config)
 
 
 def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> Any:
+    # A file of settings for writing text is not looked for: Vitro writes none.
+    generation = transformers.GenerationConfig.from_model_config(config)
     hf, report = read_part(
         checkpoint,
         "model.safetensors",
@@ -191,6 +176,7 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
         output_loading_info=True,
         use_safetensors=True,
         ignore_mismatched_sizes=True,
+        generation_config=generation,
     )
     if wrong := sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"]):
         # transformers fills these at random and goes on.

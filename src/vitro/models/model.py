@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vitro.models.checkpoint import ModelError
+from vitro.models.errors import ModelError
 from vitro.models.rope import alone, length_class
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from vitro.errors import is_failure
 from vitro.tasks.errors import TaskError
 
 # How a vocabulary writes the space that a token begins with: byte-level, sentencepiece, plain.
@@ -69,7 +70,8 @@ class Encoding(NamedTuple):
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
     """The texts' tokens, without special tokens.
 
-    Raises `TaskError` if the tokenizer gives no offsets, and for a text that holds half of a character.
+    Raises `TaskError` if the tokenizer gives no offsets, for a text that holds half of a character, and for one that
+    the tokenizer fails on: some know no token for what they were not trained on.
     """
     if not tokenizer.is_fast:
         raise TaskError(
@@ -84,10 +86,22 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
             text.encode()
         except UnicodeEncodeError:
             raise TaskError(f"{text!r} holds half of a character (\\ud800 to \\udfff alone); write it whole") from None
-    # verbose=False: where a text is longer than the context, `tokenize` raises and needs no warning
-    batch = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    batch = _cut(tokenizer, list(texts))
     pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
     return [Encoding(tuple(ids), tuple((start, end) for start, end in spans)) for ids, spans in pairs]
+
+
+def _cut(tokenizer: Tokenizer, texts: list[str]) -> Mapping[str, Any]:
+    """What the tokenizer makes of the texts. Raises `TaskError`, with the first text on which it fails."""
+    try:
+        # verbose=False: where a text is longer than the context, `tokenize` raises and needs no warning
+        return tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        for text in texts if len(texts) > 1 else ():
+            _cut(tokenizer, [text])
+        raise TaskError(f"the model's tokenizer fails on {texts[0][:100]!r} ({str(error)[:200]})") from error
 
 
 def readable(tokenizer: Tokenizer, token: int) -> str:
