@@ -26,7 +26,9 @@ def labels(axis: OddsAxis) -> list[str]:
         (0.0, 1.0, ["≤1e-12", "1e-10", "1e-8", "1e-6", "0.0001", "0.01", "0.5", "0.99", "0.9999", "≥0.999999"]),
     ],
 )
-def test_an_axis_is_labelled_with_probabilities_wherever_they_live(low: float, high: float, expected: list[str]) -> None:
+def test_an_axis_is_labelled_with_probabilities_wherever_they_live(
+    low: float, high: float, expected: list[str]
+) -> None:
     assert labels(axis_of(low, high)) == expected
 
 

@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.axes import longest
+from vitro.figures.axes import labelled, longest
 from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import WIDTH, dress, values
@@ -53,7 +53,10 @@ def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
     x = alt.X("name:N", sort=order, title="a9: the heads of layer 9 together; m9: its MLP; b9: the bias of its heads")
     bars = bars_and_prompts(
         x.scale(alt.Scale(paddingInner=0.25)).axis(
-            labelAngle=0 if longest(order) <= column else -90, ticks=False, domain=False
+            values=labelled(order, column),
+            labelAngle=0 if longest(order) <= column else -90,
+            ticks=False,
+            domain=False,
         ),
         alt.Y("mean:Q", title="share (nats)"),
         [alt.Tooltip("name:N", title="component")],

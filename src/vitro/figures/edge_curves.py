@@ -73,8 +73,8 @@ def _panel(
         pl.col("by").replace_strict(legends).alias("legend"), pl.col("selection").fill_null("top")
     )
     key = alt.Legend(orient="top", title=None, columns=1, symbolType="stroke", symbolStrokeWidth=3, offset=8)
-    # A search may end with fewer edges than MIB's smallest circuit has.
-    share = alt.Scale(type="log", domain=[min([0.001, *(0.8 * search["size"])]), 1])
+    # A search may end with fewer edges than MIB's smallest circuit has; and a margin, so that dots at the ends are whole.
+    share = alt.Scale(type="log", domain=[min([0.0009, *(0.8 * search["size"])]), 1.1], nice=False)
     # A margin, so that dots at 0 and 1 are whole.
     f = [*rows["f"], *search["f"]]
     lowest, highest = max(_LOWEST, min(0.0, *f)), min(_HIGHEST, max(1.0, *f))
