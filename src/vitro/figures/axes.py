@@ -63,7 +63,7 @@ def longest(tokens: Sequence[str]) -> float:
 
 
 def labelled(names: Sequence[str], column: float) -> list[str]:
-    """The names of columns of `column` pixels that have room for a slanted or upright label: all, or every second, ..."""
+    """The names that have room slanted or upright below columns of `column` pixels: all, or every second, ..."""
     return [names[number] for number in ticks(len(names), column, room=_LETTER)]
 
 

@@ -10,6 +10,7 @@ from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.curves import caption as curve_caption
 from vitro.figures.curves import color, curves, level
 from vitro.figures.look import BLUE, FAINT, GRAY, INK, PALE, WIDTH, dress, values
+from vitro.figures.spoken import listed, strongest
 from vitro.figures.spread import means_and_prompts, prompt_count
 from vitro.tables.labels import Said
 from vitro.tables.quantities import QUANTITIES
@@ -29,12 +30,13 @@ def keep_curve(table: pl.DataFrame, said: Said) -> alt.LayerChart:
     """The metric over k, from the table `keep_curve`: the k strongest heads live, the rest at means."""
     prompts = prompt_count(table)
     quantity = QUANTITIES[said.metric]
+    most = int(table["k"].to_numpy().max())
     named = table.with_columns(pl.lit(quantity.words).alias("token"))
     rows = means_and_prompts(named, ["token", "k"], said.metric)
     drawn = curves(
         # Half of what is lost is lost among the first few heads, so these get half of the axis.
         alt.X("k:Q", title="heads kept live, the strongest first", scale=alt.Scale(type="symlog", constant=4)).axis(
-            values=_ticks(int(table["k"].to_numpy().max())), grid=False
+            values=_ticks(most), grid=False
         ),
         level(quantity.axis),
         color("token", {quantity.words: BLUE}),
@@ -51,6 +53,15 @@ def keep_curve(table: pl.DataFrame, said: Said) -> alt.LayerChart:
         "What the model keeps with only its strongest heads",
         f"All other heads ablated ({said.ablation}); MLPs live; dashed: the whole model.",
         curve_caption(prompts, "lines"),
+        gist=f"Mean of {quantity.words} by the heads kept: "
+        + listed(
+            f"{mean:.3g} at {k}"
+            for k, mean in rows.drop_nulls("mean")
+            .filter(pl.col("k").is_in(_ticks(most)))
+            .select("k", "mean")
+            .iter_rows()
+        )
+        + ".",
     )
 
 
@@ -59,8 +70,8 @@ def random_circuits_figure(
 ) -> alt.LayerChart:
     """A histogram from the table `random_circuits` of the mean of a metric.
 
-    The circuit itself is a line, and so is the whole model, whose mean is `model`; `wiring` says which it is, `made` how
-    the others were drawn. Among the answers, because small circuits leave most probability to other tokens.
+    The circuit itself is a line, and so is the whole model, whose mean is `model`; `wiring` says which the circuit is,
+    `made` how the others were drawn. Among the answers, because small circuits leave most probability to other tokens.
     """
     means = table.group_by("number").agg(pl.col(metric).mean().alias("mean")).sort("number")
     judged, random = means.filter(number=0)["mean"].item(), means.filter(pl.col("number") > 0)
@@ -112,6 +123,8 @@ def random_circuits_figure(
         "The circuit among random ones of its kind",
         f"{random.height} circuits of the same wiring, {made}.",
         f"The circuit: {wiring}",
+        gist=f"The circuit has {judged:.3g}, the model {model:.3g}, the random circuits "
+        f"{min(random['mean']):.3g} to {max(random['mean']):.3g}.",
     )
 
 
@@ -135,10 +148,12 @@ def minimality_figure(table: pl.DataFrame, metric: str = "among_answers") -> alt
         clean=f"datum.name === '{_WHOLE}'",
     )
     rows = means_and_prompts(named, ["name"], metric)
+    means = named.group_by("name", maintain_order=True).agg(pl.col(metric).mean())
     return dress(
         drawn.properties(data=values(rows), width=round(column * len(order)), height=_HEIGHT),
         "What each component is worth to the circuit",
         f"Mean of {QUANTITIES[metric].words}, one component left out. {caption(prompts)}",
+        gist="Left out: " + listed(f"{name} {mean:.3g}" for name, mean in means.iter_rows()) + ".",
     )
 
 
@@ -183,6 +198,7 @@ def completeness_figure(table: pl.DataFrame, metric: str = "among_answers") -> a
         f"Mean of {QUANTITIES[metric].words}.",
         "On the dashed line circuit and model fall alike: nothing in the model stands in for the part.",
         "In the model the part is ablated.",
+        gist=f"Circuit minus model: {strongest(means, pl.col('knocked_out'), pl.col('circuit') - pl.col('model'))}.",
     )
 
 

@@ -8,6 +8,7 @@ from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import WIDTH, dress, values
 from vitro.figures.scales import change_color, largest
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import means_and_prompts, prompt_count, spread
 
 _HEIGHT = 200
@@ -33,6 +34,7 @@ def direct_heads(table: pl.DataFrame) -> alt.LayerChart:
         "What each head adds directly to the logit difference, right minus wrong",
         f"Mean over {prompt_count(table)} prompts. Blue: it speaks for right; red: for wrong.",
         _HOW,
+        gist=f"Strongest: {strongest(cells, pl.format('a{}.h{}', 'layer', 'head'), pl.col('mean'))}.",
     )
 
 
@@ -48,6 +50,7 @@ def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
     # A bias that a model has not is 0 in every prompt.
     there = together.filter((pl.col("share") != 0).any().over("name"))
     order = there["name"].unique(maintain_order=True).to_list()
+    means = there.group_by("name", maintain_order=True).agg(pl.col("share").mean())
     prompts = prompt_count(table)
     column = min(_WIDEST_COLUMN, (WIDTH - 80) / len(order))
     x = alt.X("name:N", sort=order, title="a9: the heads of layer 9 together; m9: its MLP; b9: the bias of its heads")
@@ -71,4 +74,5 @@ def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
         "What each layer adds directly to the logit difference, right minus wrong",
         caption(prompts),
         _HOW,
+        gist=f"Strongest: {strongest(means, pl.col('name'), pl.col('share'))}.",
     )

@@ -6,6 +6,7 @@ import polars as pl
 from vitro.figures.layers import MLP_NAME, along_layers
 from vitro.figures.look import BLUE, INK, PALE_BLUE, PALE_RED, RED, dress, values
 from vitro.figures.odds import LEAST, NOTE, OddsAxis, at_log_odds
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import prompt_count
 
 _HEIGHT = 260
@@ -69,9 +70,17 @@ def mlp_local(table: pl.DataFrame) -> alt.LayerChart:
     return dress(
         figure.transform_calculate(name=MLP_NAME),
         "Each MLP on the spot: the answer's probability before and after it",
-        "Lens on the final stream of the clean run (final norm, unembedding, softmax), before the MLP and after it; blue "
-        "where it rises, red where it falls.",
+        "Lens on the final stream of the clean run (final norm, unembedding, softmax), before the MLP and after it; "
+        "blue where it rises, red where it falls.",
         f"Bars: mean over {prompts} prompts; {drawn}. {NOTE}",
+        gist=f"It changes most in {_most(table)}.",
+    )
+
+
+def _most(table: pl.DataFrame) -> str:
+    change = (pl.col("answer_prob_after") - pl.col("answer_prob_before")).mean()
+    return strongest(
+        table.group_by("layer").agg(change.alias("change")).sort("layer"), pl.format("m{}", "layer"), pl.col("change")
     )
 
 
