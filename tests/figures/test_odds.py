@@ -1,5 +1,6 @@
 import json
 import math
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -40,7 +41,7 @@ def test_labels_keep_their_distance(low: float, high: float, pixels: float) -> N
     places = axis.axis().to_dict()["values"]
     step = pixels / (axis.high - axis.low)
     assert len(places) >= 1
-    assert all((after - before) * step >= 20 for before, after in zip(places, places[1:], strict=False)) or pixels < 100
+    assert all((after - before) * step >= 20 for before, after in pairwise(places)) or pixels < 100
 
 
 def test_what_is_all_alike_does_not_fill_the_axis() -> None:

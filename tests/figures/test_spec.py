@@ -127,9 +127,21 @@ def test_no_two_drawings_share_an_id_and_every_reference_is_to_an_id_of_its_own(
 
 
 @every_figure
-def test_a_figure_has_a_title_and_a_description_for_who_cannot_see_it(name: str) -> None:
-    spec = json.loads(drawn(name)[0])
-    assert spec["title"]["text"] in spec["description"]
+def test_a_figure_has_a_text_of_its_title_its_subtitle_and_what_its_data_say(name: str) -> None:
+    spec, svg = json.loads(drawn(name)[0]), ET.fromstring(drawn(name)[1])
+    spoken = spec["description"]
+    shown = [spec["title"]["text"], *spec["title"]["subtitle"]]
+    assert all(line in spoken for line in shown)
+    gist = spoken[spoken.index(shown[-1]) + len(shown[-1]) :]
+    assert re.search(r"\d", gist)
+    assert not {"nothing.", "None", "nan"} & set(gist.split())
+    assert (svg.get("role"), svg.get("aria-label")) == ("img", spoken)
+
+
+@every_figure
+def test_a_drawing_promises_neither_a_mouse_nor_a_list_to_choose_from(name: str) -> None:
+    shown = " ".join(ET.fromstring(drawn(name)[1]).itertext())
+    assert not re.search("hover|mouse|click|choose|menu", shown, re.IGNORECASE)
 
 
 @every_figure

@@ -208,7 +208,7 @@ def _complete(tables: Tables) -> list[Judgement]:
     if table.is_empty():
         return []
     metric, name = next(iter(_words(tables).items()))
-    model = _mean(tables["faithfulness"].head(table["prompt"].n_unique()), f"model_{metric}")
+    model = _of_model(tables, metric)
     rest = _mean(table.filter("whole"), f"model_{metric}")
     words = f"{name}: the model without all of the circuit, and with it"
     judgements = [("complete: what the model has left", f"{rest:.4g}", f"model {model:.4g}", words)]
@@ -245,6 +245,12 @@ def _chance(tables: Tables) -> list[Judgement]:
     return judgements
 
 
+def _of_model(tables: Tables, metric: str) -> float:
+    """The mean of a metric of the model, on the task's own prompts, which come before those of the paraphrases."""
+    n_prompts = tables["random_circuits"]["prompt"].n_unique()
+    return _mean(tables["faithfulness"].head(n_prompts), f"model_{metric}")
+
+
 def _mean(table: pl.DataFrame, column: str) -> float:
     return float(table[column].to_numpy().mean())
 
@@ -275,7 +281,9 @@ def _figures(tables: Tables) -> dict[str, Figure]:
     if wiring.startswith("absent: "):
         made = "their heads drawn at random from the same layers"
     drawn: dict[str, Figure] = {
-        "random_circuits": random_circuits_figure(tables["random_circuits"], wiring, made, metric)
+        "random_circuits": random_circuits_figure(
+            tables["random_circuits"], wiring, made, _of_model(tables, metric), metric
+        )
     }
     if len(tables["completeness"]):
         drawn["minimality"] = minimality_figure(tables["minimality"], next(iter(_words(tables))))

@@ -8,6 +8,7 @@ import polars as pl
 from vitro.figures.axes import name_of
 from vitro.figures.look import INK, dress, panel_title, values
 from vitro.figures.scales import change_color, reach
+from vitro.figures.spoken import listed
 from vitro.figures.tiles import Tiles
 
 _MARKED_CELL = 6.0
@@ -25,10 +26,11 @@ def answer_tables(table: pl.DataFrame, subjects: Sequence[str], answers: Sequenc
     marked = tiles.cell >= _MARKED_CELL
     span = reach(table["normalized"])
     cells = _cells(tiles, span.limit, marked)
-    panels = []
+    panels, counts = [], []
     for number, ((component,), part) in enumerate(table.group_by("component", maintain_order=True)):
         rows = _rows(part, answers, tiles.columns)
         right = rows["top"].eq(rows["right"]).sum()
+        counts.append(f"{component} {right} of {len(answers)}")
         panels.append(
             cells.encode(x=tiles.x("answer", "answer"), y=tiles.y("prompt", "subject of the prompt", number))
             .transform_calculate(answer=f"sequence({len(tiles.columns)})")
@@ -46,6 +48,7 @@ def answer_tables(table: pl.DataFrame, subjects: Sequence[str], answers: Sequenc
         "Logit lens on the component's output at the final stream: logits of the answers minus the table's mean, over "
         "its standard deviation.",
         *notes,
+        gist=f"Right: {listed(counts)}.",
     )
 
 

@@ -8,8 +8,10 @@ import polars as pl
 from vitro.figures.choice import MEAN, Choice
 from vitro.figures.look import dress, panel_title, values
 from vitro.figures.scales import amount_color
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import prompt_count
 from vitro.figures.tiles import Tiles
+from vitro.figures.tokens import word
 
 
 def attention_patterns(
@@ -59,6 +61,17 @@ def attention_patterns(
         tiles.side_by_side(panels).add_params(choice.listed),
         "Where the heads look from every stream",
         f"Attention weight from each position to those up to it, {over}; a row sums to 1.",
+        gist=f"Largest weights to other positions: {_largest(table, choice.tokens)}.",
+    )
+
+
+def _largest(table: pl.DataFrame, tokens: Sequence[str]) -> str:
+    means = table.filter(pl.col("key") < pl.col("query")).group_by("layer", "head", "query", "key")
+    names = [word(token) for token in tokens]
+    ends = [pl.col(end).replace_strict(range(len(names)), names) for end in ("query", "key")]
+    named = pl.format("a{}.h{} from {} to {}", "layer", "head", *ends)
+    return strongest(
+        means.agg(pl.col("weight").mean()).sort("layer", "head", "query", "key"), named, pl.col("weight"), ".2f"
     )
 
 

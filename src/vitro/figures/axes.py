@@ -62,6 +62,11 @@ def longest(tokens: Sequence[str]) -> float:
     return max(_lengths(tokens))
 
 
+def labelled(names: Sequence[str], column: float) -> list[str]:
+    """The names that have room slanted or upright below columns of `column` pixels: all, or every second, ..."""
+    return [names[number] for number in ticks(len(names), column, room=_LETTER)]
+
+
 def down(tokens: Sequence[str], row: float, *, title: str | None = None) -> alt.Axis:
     """The labels beside rows of `row` pixels, counted from 0."""
     return alt.Axis(

@@ -9,6 +9,7 @@ import polars as pl
 
 from vitro.figures.layered import Arrow, Page, Size, place
 from vitro.figures.look import BLUE, FAINT, GRAY, INK, WASH, WIDTH, dress, values
+from vitro.figures.spoken import listed
 
 _NAME, _LINE = 13, 11
 """Font sizes of a box's name and of what stands below it."""
@@ -109,7 +110,10 @@ def circuit_drawing(boxes: pl.DataFrame, arrows: pl.DataFrame, title: str, *subt
         height=round((page.height + 2 * _MARGIN) * scale),
     )
     fixed = " Grey: at a constant." if any(boxes["fixed"]) else ""
-    return dress(figure, title, *subtitle, f"Arrows that meet are added up; a box reads nothing else.{fixed}")
+    note = f"Arrows that meet are added up; a box reads nothing else.{fixed}"
+    reads = arrows.group_by("reader", maintain_order=True).agg(pl.col("source").unique(maintain_order=True))
+    read = listed(f"{reader} reads {' and '.join(sources)}" for reader, sources in reads.iter_rows())
+    return dress(figure, title, *subtitle, note, gist=f"What they read: {read}.")
 
 
 def _ports(arrows: pl.DataFrame) -> dict[str, dict[str, float]]:

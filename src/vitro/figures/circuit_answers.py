@@ -7,6 +7,7 @@ import polars as pl
 
 from vitro.figures.look import BLUE, GRAY, INK, RED, dress, values
 from vitro.figures.odds import NOTE, OddsAxis, at_log_odds
+from vitro.figures.spoken import listed
 from vitro.figures.spread import DOTS, prompt_count
 from vitro.figures.tokens import readable
 
@@ -82,6 +83,9 @@ def circuit_answers(circuits: pl.DataFrame, clean: pl.DataFrame, words: Mapping[
     return dress(
         alt.LayerChart(layer=[ticks, dots, counts], width=_WIDTH, height=alt.Step(_ROW)),
         "What circuits answer on their own",
-        f"Ticks: mean over {prompts} prompts; dots: the prompts, blue where the answer is the top token, red elsewhere.",
+        f"Ticks: mean over {prompts} prompts; dots: the prompts, blue where the answer is the top token, else red.",
         NOTE,
+        gist="Right: "
+        + listed(f"{name} {right} of {prompts}" for name, right in means.select("name", "right").iter_rows())
+        + ".",
     )

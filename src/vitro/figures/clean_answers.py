@@ -6,6 +6,7 @@ import altair as alt
 import polars as pl
 
 from vitro.figures.look import BLUE, FAINT, INK, PALE, RED, WIDTH, dress, values
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import some_prompts
 from vitro.figures.tokens import readable, word
 from vitro.tables.labels import Said, the, with_kinds
@@ -60,6 +61,8 @@ def clean_answers(clean: pl.DataFrame, questions: pl.DataFrame, said: Said) -> a
         f"The answer is the top token on {right} of {clean.height} prompts; its mean probability is {mean:.4f}."
         + (" A line is a kind of prompt, with means." if kinds else "")
         + (f" {len(lines)} of {every.height} are drawn, evenly spread." if len(lines) < every.height else ""),
+        gist="The most probable answers: "
+        f"{strongest(every, pl.col('label').cast(pl.String), pl.col('answer_prob'), '.3g')}.",
     )
 
 

@@ -1,13 +1,18 @@
 """The areas of MIB's curve under every ablation and metric."""
 
+from typing import Any
+
 import altair as alt
 import polars as pl
 
 from vitro.figures.edge_curves import score_colors
-from vitro.figures.look import FAINT, INK, PALE, dress, panel_title, values
+from vitro.figures.look import FAINT, INK, PALE, WIDTH, dress, panel_title, values
 from vitro.figures.quantities import in_order
+from vitro.figures.spoken import listed
 
-_WIDTH, _ROW = 190, 26
+_WIDEST, _ROW, _GAP = 190, 26, 24
+_NAMES = 130
+"""Pixels of the ablations' names."""
 _AREAS = {
     "signed": ("cpr", "CPR, signed scores", 1.0, (-1.0, 4.0)),
     "absolute": ("cmd", "CMD, absolute scores", 0.0, (0.0, 2.0)),
@@ -23,13 +28,14 @@ def curve_choices(table: pl.DataFrame) -> alt.VConcatChart:
     kinds = in_order(table["method"].unique())
     metrics = table["metric"].unique(maintain_order=True).to_list()
     scores = table["by"].unique(maintain_order=True).to_list()
+    width = min(_WIDEST, (WIDTH - _NAMES) / len(metrics) - _GAP)
     rows = [
         alt.HConcatChart(
             hconcat=[
-                _panel(table.filter(ranking=ranking), ranking, metric, kinds, scores, first=metric == metrics[0])
+                _panel(table.filter(ranking=ranking), ranking, metric, kinds, scores, width, first=metric == metrics[0])
                 for metric in metrics
             ],
-            spacing=24,
+            spacing=_GAP,
         )
         for ranking in _AREAS
     ]
@@ -38,11 +44,23 @@ def curve_choices(table: pl.DataFrame) -> alt.VConcatChart:
         "MIB's areas under other ablations and metrics",
         "Rows: what absent edges carry; columns: the metric; gray: the study's own choice; dashed: the model.",
         "Ringed: the best score, also in 95 % of resamples of the prompts. Dots at the end of an axis may lie beyond.",
+        gist="Best by the study's own choice: "
+        + listed(
+            f"{column.upper()} {best['by']} {best[column]:.3g}"
+            for ranking, (column, _, target, _) in _AREAS.items()
+            for best in _best(table.filter("own", ranking=ranking).drop_nulls(column), column, target)
+        )
+        + ".",
     )
 
 
+def _best(own: pl.DataFrame, column: str, target: float) -> list[dict[str, Any]]:
+    """The row with the best area, if there are any: the largest CPR (towards 1 and beyond), the CMD nearest to 0."""
+    return own.sort(pl.col(column) if target == 0 else -pl.col(column)).head(1).to_dicts()
+
+
 def _panel(
-    table: pl.DataFrame, ranking: str, metric: str, kinds: list[str], scores: list[str], *, first: bool
+    table: pl.DataFrame, ranking: str, metric: str, kinds: list[str], scores: list[str], width: float, *, first: bool
 ) -> alt.LayerChart:
     column, title, target, (low, high) = _AREAS[ranking]
     drawn = table.drop_nulls(column).with_columns(pl.col(column).clip(low, high).alias("drawn"))
@@ -71,5 +89,5 @@ def _panel(
         size=170, strokeWidth=1.5, filled=False, opacity=1, color=INK
     )
     return alt.LayerChart(layer=[ground, line, dots, rings]).properties(
-        width=_WIDTH, height=_ROW * len(kinds), title=panel_title(metric)
+        width=width, height=_ROW * len(kinds), title=panel_title(metric)
     )

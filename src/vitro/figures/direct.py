@@ -3,11 +3,12 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.axes import longest
+from vitro.figures.axes import labelled, longest
 from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import WIDTH, dress, values
 from vitro.figures.scales import change_color, largest
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import means_and_prompts, prompt_count, spread
 
 _HEIGHT = 200
@@ -33,6 +34,7 @@ def direct_heads(table: pl.DataFrame) -> alt.LayerChart:
         "What each head adds directly to the logit difference, right minus wrong",
         f"Mean over {prompt_count(table)} prompts. Blue: it speaks for right; red: for wrong.",
         _HOW,
+        gist=f"Strongest: {strongest(cells, pl.format('a{}.h{}', 'layer', 'head'), pl.col('mean'))}.",
     )
 
 
@@ -48,12 +50,16 @@ def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
     # A bias that a model has not is 0 in every prompt; where nothing adds anything, all are shown to be 0.
     there = together.filter((pl.col("share") != 0).any().over("name") | (pl.col("share") == 0).all())
     order = there["name"].unique(maintain_order=True).to_list()
+    means = there.group_by("name", maintain_order=True).agg(pl.col("share").mean())
     prompts = prompt_count(table)
     column = min(_WIDEST_COLUMN, (WIDTH - 80) / len(order))
     x = alt.X("name:N", sort=order, title="a9: the heads of layer 9 together; m9: its MLP; b9: the bias of its heads")
     bars = bars_and_prompts(
         x.scale(alt.Scale(paddingInner=0.25)).axis(
-            labelAngle=0 if longest(order) <= column else -90, ticks=False, domain=False
+            values=labelled(order, column),
+            labelAngle=0 if longest(order) <= column else -90,
+            ticks=False,
+            domain=False,
         ),
         alt.Y("mean:Q", title="share (nats)"),
         [alt.Tooltip("name:N", title="component")],
@@ -68,4 +74,5 @@ def direct_layers(table: pl.DataFrame) -> alt.LayerChart:
         "What each layer adds directly to the logit difference, right minus wrong",
         caption(prompts),
         _HOW,
+        gist=f"Strongest: {strongest(means, pl.col('name'), pl.col('share'))}.",
     )

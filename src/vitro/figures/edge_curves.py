@@ -1,12 +1,13 @@
 """MIB's curve: how faithful circuits of growing size are, by what their edges are ranked by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 
 import altair as alt
 import polars as pl
 
 from vitro.figures.look import FAINT, HEAD_COLORS, INK, OWN_COLORS, dress, panel_title, values
+from vitro.figures.spoken import listed
 from vitro.options import SCORES
 from vitro.tables.quantities import QUANTITIES
 
@@ -60,7 +61,15 @@ def edge_curves(points: pl.DataFrame, areas: pl.DataFrame, search: pl.DataFrame 
         f"f: 0 as with every edge at its {of['method']} ablation, 1 as the whole model (gray line). "
         "Solid: the best edges of all; dashed: greedy, from the logits down.",
         *notes,
+        gist="Areas: " + listed(dict.fromkeys(_areas(areas))) + ".",
     )
+
+
+def _areas(areas: pl.DataFrame) -> Iterator[str]:
+    for ranking, (column, area, _) in _PANELS.items():
+        here = pl.col("ranking").is_null() | (pl.col("ranking") == ranking)
+        for score in areas["by"].unique(maintain_order=True):
+            yield _legend(areas.filter(here, by=score), column, area)
 
 
 def _panel(
@@ -73,8 +82,8 @@ def _panel(
         pl.col("by").replace_strict(legends).alias("legend"), pl.col("selection").fill_null("top")
     )
     key = alt.Legend(orient="top", title=None, columns=1, symbolType="stroke", symbolStrokeWidth=3, offset=8)
-    # A search may end with fewer edges than MIB's smallest circuit has.
-    share = alt.Scale(type="log", domain=[min([0.001, *(0.8 * search["size"])]), 1])
+    # A search may end with fewer edges than MIB's smallest circuit has. A margin, so that dots at the ends are whole.
+    share = alt.Scale(type="log", domain=[min([0.0009, *(0.8 * search["size"])]), 1.1], nice=False)
     # A margin, so that dots at 0 and 1 are whole.
     f = [*rows["f"], *search["f"]]
     lowest, highest = max(_LOWEST, min(0.0, *f)), min(_HIGHEST, max(1.0, *f))

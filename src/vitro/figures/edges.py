@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from vitro.figures.look import BLUE, FAINT, GRID, INK, RED, dress, panel_title, values
+from vitro.figures.spoken import listed, strongest
 from vitro.tables.quantities import QUANTITIES
 
 EDGE_NAME = pl.concat_str("source", pl.lit("->"), "target", pl.format("<{}>", "input").fill_null("")).alias("edge")
@@ -49,7 +50,10 @@ def strongest_edges(
     )
     figure = alt.LayerChart(layer=[bars]).properties(data=values(shown), width=560, height=_ROW * len(shown))
     return dress(
-        figure, f"The {len(shown)} strongest of {len(edges):,} edges: {what}", f"Mean over the prompts; {sense}"
+        figure,
+        f"The {len(shown)} strongest of {len(edges):,} edges: {what}",
+        f"Mean over the prompts; {sense}",
+        gist=f"The strongest: {strongest(shown, pl.col('edge'), pl.col(column))}.",
     )
 
 
@@ -76,6 +80,9 @@ def edge_agreement(
         "What scores say of the edges, against what cutting them does",
         f"Mean effect on {QUANTITIES[metric].words}, positive where the edge helps; linear near 0, else logarithmic.",
         f"Numbers: rank correlations of all edges. Drawn: the {_STRONGEST} strongest by either, and some others.",
+        gist="By size: "
+        + listed(f"{name} {number:.3f}" for name, number in agreement.select("by", "by size").iter_rows())
+        + ".",
     )
 
 

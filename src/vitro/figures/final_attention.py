@@ -9,7 +9,9 @@ from vitro.figures.axes import across, columns_of
 from vitro.figures.choice import MEAN, Choice
 from vitro.figures.look import WIDTH, dress, values
 from vitro.figures.scales import amount_color, ink_on
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import prompt_count, spread
+from vitro.figures.tokens import word
 
 _WIDEST_CELL = 90.0
 _HEIGHT, _LOW_HEIGHT = 30, 17
@@ -48,7 +50,7 @@ def final_attention(
         .properties(data=values(cells), height=(_HEIGHT if n_heads <= 16 else _LOW_HEIGHT) * n_heads)
         .add_params(choice.listed)
     )
-    return dress(figure, "Where the heads look from the final stream", _caption(table))
+    return dress(figure, "Where the heads look from the final stream", _caption(table), gist=_gist(means, tokens))
 
 
 def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetChart:
@@ -68,7 +70,15 @@ def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetCh
         .facet(row=alt.Row("circuit:N", sort=circuits, title=None, header=header), data=values(cells), spacing=_GAP)
         .resolve_scale(y="independent")
     )
-    return dress(heatmaps, "Where the circuits' heads look from the final stream", _caption(table))
+    return dress(
+        heatmaps, "Where the circuits' heads look from the final stream", _caption(table), gist=_gist(cells, tokens)
+    )
+
+
+def _gist(means: pl.DataFrame, tokens: Sequence[str]) -> str:
+    place = pl.col("position").replace_strict(range(len(tokens)), [word(token) for token in tokens])
+    name = _NAME if "name" not in means.columns else pl.col("name")
+    return f"Largest weights: {strongest(means, pl.format('{} to {}', name, place), pl.col('mean'), '.2f')}."
 
 
 def _cell(tokens: Sequence[str]) -> float:

@@ -9,6 +9,7 @@ import polars as pl
 
 from vitro.figures.look import dress
 from vitro.figures.rising import Box, rising
+from vitro.figures.spoken import listed, strongest
 from vitro.tables.quantities import QUANTITIES
 
 MOST_NODES, MOST_EDGES = 60, 40
@@ -38,8 +39,10 @@ def found_circuit(find: pl.DataFrame, nodes: pl.DataFrame, edges: pl.DataFrame) 
     named = [box.name for box in boxes]
     drawn = _drawn(edges.filter(pl.col("source").is_in(named) & pl.col("reader").is_in(named)))
     figure = rising(boxes, drawn, _ROW, {row["node"]: row["layer"] for row in components})
+    spared = strongest(costliest, pl.col("node"), pl.col("cost"), ".3g")
+    gist = f"What it can spare least: {spared}. Components: {listed(row['node'] for row in components)}."
     said = any(box.beside for box in boxes)
-    return dress(figure, *_titles(find.row(0, named=True), len(components), len(edges), len(drawn), said))
+    return dress(figure, *_titles(find.row(0, named=True), len(components), len(edges), len(drawn), said), gist=gist)
 
 
 def _box(row: Mapping[str, Any], most_direct: float, most_cost: float) -> Box:

@@ -7,6 +7,7 @@ from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import PANEL_NAME, dress, values
 from vitro.figures.quantities import DIVERGENCES, in_order, quantity
 from vitro.figures.scales import Reach, amount_color, change_color, reach
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import spread
 from vitro.tables.quantities import CHANGES
 
@@ -45,6 +46,7 @@ def head_effects(table: pl.DataFrame, value: str = "answer_prob_change") -> alt.
         else f"Each head ablated alone: {shown.words}",
         f"{'Ablated minus clean, mean' if value in CHANGES else 'Mean'} over {table['prompt'].n_unique()} prompts.",
         _scale_note(span, sign="±" if value in CHANGES else ""),
+        gist=f"Strongest: {strongest(cells, pl.format('a{}.h{} ({})', 'layer', 'head', 'method'), pl.col('mean'))}.",
     )
 
 

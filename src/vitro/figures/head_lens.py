@@ -6,6 +6,7 @@ import polars as pl
 from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import OWN_COLORS, dress, panel_title, values
 from vitro.figures.scales import amount_color, change_color, place_color
+from vitro.figures.spoken import listed
 from vitro.figures.spread import prompt_count
 from vitro.tables.labels import Said, the
 
@@ -29,7 +30,7 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
     ranked = {title: field for title, field in ranked.items() if cells[field].null_count() < len(cells)}
     grid = layer_by_head(cells, panels=len(ranked) + (2 if copying else 1))
     prompts = prompt_count(table)
-    last = max(cells[field].max() or 1 for field in ranked.values())
+    last = max(cells[field].drop_nulls().to_numpy().max() for field in ranked.values())
     shown = {title: place_color(last, "Median place", field, grid.width) for title, field in ranked.items()}
     if said.n_answers:
         shown["answer above all others"] = amount_color(1, "Share of prompts", "share", grid.width)
@@ -60,6 +61,7 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
             "(suppressing)."
         ]
         * copying,
+        gist=f"Heads that put the answer highest: {_highest(cells)}.",
     )
 
 
@@ -78,6 +80,11 @@ def _cells(table: pl.DataFrame) -> pl.DataFrame:
     ]
     means = [pl.col(f"{token}_prob").mean().alias(f"{token}_mean") for token in _TOKENS]
     return table.group_by("layer", "head").agg(*places, *means, *counts).sort("layer", "head")
+
+
+def _highest(cells: pl.DataFrame) -> str:
+    best = cells.sort("answer_place", "layer", "head").head(3).select("layer", "head", "answer_place")
+    return listed(f"a{layer}.h{head} at place {place:g}" for layer, head, place in best.iter_rows())
 
 
 def _tooltip(said: Said, prompts: int, copying: bool) -> list[alt.Tooltip]:

@@ -4,6 +4,7 @@ import altair as alt
 import polars as pl
 
 from vitro.figures.look import BLUE, FAINT, INK, PALE_RED, WIDTH, dress, values
+from vitro.figures.spoken import listed
 
 _NAMES, _COUNTS = 380, 230
 """Pixels of the rungs' names on the left and of the counts on the right."""
@@ -69,6 +70,7 @@ def ladder_rungs(ladder: pl.DataFrame, ladder_answers: pl.DataFrame, questions: 
         f"Down the ladder: {len(rungs.filter('kept'))} of {len(rungs)} rungs hold",
         f"A tile for each prompt, blue where it is answered right; the model answers {of_model} right.",
         "Faint: rungs that failed; each rung stands on the last above it that holds.",
+        gist=listed(f"{name}: {said}" for name, said in rungs.select("name", "said").iter_rows()) + ".",
     )
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from vitro.figures.look import WIDTH, dress
 from vitro.figures.rising import Box, rising
+from vitro.figures.spoken import listed
 
 LARGEST, MOST_EDGES = 16, 40
 """Components, the input and the logits among them, and edges of the largest wiring that is drawn: the first rung is
@@ -56,6 +57,12 @@ def ladder_wirings(ladder: pl.DataFrame, boxes: pl.DataFrame, arrows: pl.DataFra
         alt.VConcatChart(vconcat=[alt.HConcatChart(hconcat=line, spacing=_GAP) for line in _lines(panels.values())]),
         "What the circuit comes down to",
         f"The rungs that hold, upwards from the input to the logits; of those that look the same, the last.{left_out}",
+        gist="Drawn: "
+        + listed(
+            f"{name}, {count} components, {right} right"
+            for name, count, right in drawn.select("name", "components", "right").iter_rows()
+        )
+        + ".",
     )
 
 

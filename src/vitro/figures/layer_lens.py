@@ -55,7 +55,24 @@ def layer_lens(table: pl.DataFrame, said: Said) -> alt.VConcatChart:
         "Logit lens on the final stream of the clean run: final norm, unembedding, softmax. "
         + caption(prompts, "lines"),
         NOTE,
+        gist=_gist(depths, words),
     )
+
+
+def _gist(depths: pl.DataFrame, words: tuple[str, str]) -> str:
+    means = depths.group_by("depth").agg(pl.col("answer_prob", "wrong_prob").mean()).sort("depth")
+    last, best = means.row(-1, named=True), means.sort("answer_prob").row(-1, named=True)
+    return (
+        f"At the end {words[0]} has {last['answer_prob']:.3g} and {words[1]} {last['wrong_prob']:.3g} on average; "
+        f"{words[0]} has most, {best['answer_prob']:.3g}, {_called(best['depth'])}."
+    )
+
+
+def _called(depth: float) -> str:
+    layer = int(depth)
+    if layer < depth:
+        return f"in layer {layer}, between attention and MLP"
+    return f"after layer {layer - 1}" if layer else "at the input"
 
 
 def _by_depth(table: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """One look for every figure: type, colours, sizes, and how numbers enter a specification."""
 
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import altair as alt
@@ -74,9 +75,16 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-def dress(chart: _Chart, title: str, *subtitle: str) -> _Chart:
-    """The chart with its title, its lines of subtitle and the house's look."""
-    spoken = f"{title}. {' '.join(subtitle)}"
+def dress(chart: _Chart, title: str, *subtitle: str, gist: str) -> _Chart:
+    """The chart with its title, its lines of subtitle and the house's look.
+
+    gist: what the data say, in words; with title and subtitle it is the description that a screen reader reads.
+    """
+    lines = [title, *subtitle, gist]
+    ended = [
+        f"{line}." if line[-1].isalnum() and following[:1].isupper() else line for line, following in pairwise(lines)
+    ]
+    spoken = " ".join([*ended, gist])
     titled = chart.properties(title=alt.TitleParams(title, subtitle=list(subtitle)), description=spoken)
     dressed: _Chart = titled.configure(**_CONFIG)
     return dressed

@@ -7,6 +7,7 @@ from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.layers import MLP_NAME, along_layers
 from vitro.figures.look import PANEL_NAME, dress, values
 from vitro.figures.quantities import in_order, of_change
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import means_and_prompts, prompt_count
 
 _PANEL_HEIGHT = 140
@@ -20,6 +21,7 @@ def mlp_effects(table: pl.DataFrame, value: str = "answer_prob_change") -> alt.F
     """
     shown = of_change(value)
     prompts = prompt_count(table)
+    means = table.group_by("method", "layer", maintain_order=True).agg(pl.col(value).mean())
     layers = along_layers(table)
     bars = bars_and_prompts(
         layers.x,
@@ -43,4 +45,5 @@ def mlp_effects(table: pl.DataFrame, value: str = "answer_prob_change") -> alt.F
         panels,
         f"Each MLP ablated alone: change of {shown.words}",
         f"Ablated minus clean. {caption(prompts)} {shown.sense.capitalize()}.",
+        gist=f"Strongest: {strongest(means, pl.format('m{} ({})', 'layer', 'method'), pl.col(value))}.",
     )

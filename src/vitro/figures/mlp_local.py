@@ -5,7 +5,8 @@ import polars as pl
 
 from vitro.figures.layers import MLP_NAME, along_layers
 from vitro.figures.look import BLUE, INK, PALE_BLUE, PALE_RED, RED, dress, values
-from vitro.figures.odds import NOTE, OddsAxis, at_log_odds
+from vitro.figures.odds import LEAST, NOTE, OddsAxis, at_log_odds
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import prompt_count
 
 _HEIGHT = 260
@@ -18,12 +19,14 @@ def mlp_local(table: pl.DataFrame) -> alt.LayerChart:
     """Bars from `answer_prob_before` to `answer_prob_after` of table V11 (`mlp_local`), prompts as lines over them.
 
     Probabilities stand at their log-odds. So a bar's length says how hard an MLP pushes, and its height whether the
-    answer had a chance there. Where prompts have no room beside each other, a line spans where they stand after it.
+    answer had a chance there; where it has none before and after, nothing is drawn. Where prompts have no room beside
+    each other, a line spans where they stand after it.
     """
     prompts = prompt_count(table)
     layers = along_layers(table)
     each = 0.7 * layers.column >= _LEAST_ROOM * prompts
-    rows = at_log_odds(_rows(table, each=each), "before", "after", "min", "max")
+    rows = _rows(table, each=each).filter(pl.max_horizontal("before", "after") > LEAST)
+    rows = at_log_odds(rows, "before", "after", "min", "max")
     odds = OddsAxis.over(rows, _HEIGHT)
     base = alt.Chart().encode(
         x=layers.x,
@@ -37,9 +40,11 @@ def mlp_local(table: pl.DataFrame) -> alt.LayerChart:
     ]
     bars = (
         base.transform_filter("!isValid(datum.prompt)")
-        .mark_bar()
+        # The stroke shows a bar of no height.
+        .mark_bar(strokeWidth=1.5)
         .encode(
-            color=alt.when(_RISES).then(alt.value(PALE_BLUE)).otherwise(alt.value(PALE_RED)),
+            color=(pale := alt.when(_RISES).then(alt.value(PALE_BLUE)).otherwise(alt.value(PALE_RED))),
+            stroke=pale,
             tooltip=[
                 *names,
                 alt.Tooltip("min:Q", title="after it, lowest prompt", format=".4g"),
@@ -50,7 +55,7 @@ def mlp_local(table: pl.DataFrame) -> alt.LayerChart:
     if each:
         lines = (
             base.transform_filter("isValid(datum.prompt)")
-            .mark_rule(opacity=0.75, strokeWidth=min(2.0, 0.4 * layers.column / prompts))
+            .mark_rule(opacity=0.75, strokeWidth=min(2.0, 0.4 * layers.column / prompts), strokeCap="round")
             .encode(
                 xOffset=alt.XOffset("prompt:O"),
                 color=alt.when(_RISES).then(alt.value(BLUE)).otherwise(alt.value(RED)),
@@ -65,9 +70,17 @@ def mlp_local(table: pl.DataFrame) -> alt.LayerChart:
     return dress(
         figure.transform_calculate(name=MLP_NAME),
         "Each MLP on the spot: the answer's probability before and after it",
-        "Lens on the final stream of the clean run (final norm, unembedding, softmax), before the MLP and after it; blue "
-        "where it rises, red where it falls.",
+        "Lens on the final stream of the clean run (final norm, unembedding, softmax), before the MLP and after it; "
+        "blue where it rises, red where it falls.",
         f"Bars: mean over {prompts} prompts; {drawn}. {NOTE}",
+        gist=f"It changes most in {_most(table)}.",
+    )
+
+
+def _most(table: pl.DataFrame) -> str:
+    change = (pl.col("answer_prob_after") - pl.col("answer_prob_before")).mean()
+    return strongest(
+        table.group_by("layer").agg(change.alias("change")).sort("layer"), pl.format("m{}", "layer"), pl.col("change")
     )
 
 

@@ -3,8 +3,10 @@
 import altair as alt
 import polars as pl
 
+from vitro.figures.axes import labelled
 from vitro.figures.look import WIDTH, dress, values
 from vitro.figures.scales import change_color, largest
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import prompt_count, spread
 from vitro.tables.labels import Said
 from vitro.tables.quantities import QUANTITIES
@@ -42,7 +44,9 @@ def patching_heatmaps(table: pl.DataFrame, said: Said) -> alt.FacetChart:
         alt.Chart()
         .mark_rect(stroke="white")
         .encode(
-            x=alt.X("place:N", sort=places, title="patched at").axis(labelAngle=-45, ticks=False, domain=False),
+            x=alt.X("place:N", sort=places, title="patched at").axis(
+                values=labelled(places, cell), labelAngle=-45, ticks=False, domain=False
+            ),
             y=alt.Y("row:N", sort=rows, title="layer").axis(ticks=False, domain=False),
             color=change_color(largest(cells["mean"]), f"Mean change ({quantity.unit})"),
             tooltip=[
@@ -65,4 +69,5 @@ def patching_heatmaps(table: pl.DataFrame, said: Said) -> alt.FacetChart:
         facets,
         f"Patched from the counterfactual: change of {quantity.words}",
         f"Patched minus clean, mean over {prompt_count(table)} prompts; {quantity.sense}.",
+        gist=f"Strongest: {strongest(cells, pl.format('{} {} at {}', 'site', 'row', 'place'), pl.col('mean'))}.",
     )

@@ -8,7 +8,9 @@ import polars as pl
 from vitro.figures.axes import across, name_of
 from vitro.figures.bars import bars_and_prompts, caption
 from vitro.figures.look import GRAY, WIDTH, dress, panel_title, values
+from vitro.figures.spoken import strongest
 from vitro.figures.spread import means_and_prompts, prompt_count
+from vitro.figures.tokens import word
 from vitro.tables.labels import Said
 from vitro.tables.quantities import QUANTITIES
 
@@ -70,7 +72,16 @@ def pins(table: pl.DataFrame, tokens: Sequence[str], said: Said) -> alt.ConcatCh
         f"Heads made to look at one place: {said.words}",
         "Pinned: the head's attention from the final stream is 1 there and 0 elsewhere; all else is live.",
         f"{caption(prompts)} Blue: above the clean run (dashed), red: below.",
+        gist=_gist(table, places, said.metric),
     )
+
+
+def _gist(table: pl.DataFrame, places: Sequence[str], metric: str) -> str:
+    means = table.group_by("heads", "place", maintain_order=True).agg(pl.col(metric).mean())
+    clean = means.filter(pl.col("place").is_null())[metric].mean()
+    pinned = means.drop_nulls("place").with_columns(change=pl.col(metric) - clean)
+    to = (pl.col("place").cast(pl.Int64) - _CLEAN).replace_strict(range(len(places)), [word(place) for place in places])
+    return f"Farthest from the clean run: {strongest(pinned, pl.format('{} to {}', 'heads', to), pl.col('change'))}."
 
 
 def _rows(table: pl.DataFrame, metric: str) -> dict[str, pl.DataFrame]:

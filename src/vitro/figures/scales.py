@@ -16,6 +16,8 @@ HEADROOM = 2.0
 
 
 _LEGEND = 360.0
+_ROOMY = 200.0
+"""Pixels of a legend that has room for five numbers."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +51,24 @@ def largest(cells: pl.Series) -> float:
 def change_color(limit: float, title: str, field: str = "mean", length: float = _LEGEND) -> alt.Color:
     """Red below 0, blue above, near white at 0, symmetric; the legend is at most `length` pixels long."""
     scale = alt.Scale(domain=[-limit, limit], domainMid=0, range=list(CHANGE_COLORS), interpolate="lab", clamp=True)
-    marks = [-limit, -limit / 2, 0, limit / 2, limit]
+    marks = [-limit, -limit / 2, 0, limit / 2, limit] if length >= _ROOMY else [-limit, 0, limit]
     return alt.Color(f"{field}:Q", scale=scale, legend=_legend(title, marks, digits="+.3~g", length=length))
 
 
 def amount_color(limit: float, title: str, field: str = "mean", length: float = _LEGEND) -> alt.Color:
     """Near white at 0, darker with larger values; the legend is at most `length` pixels long."""
     scale = alt.Scale(domain=[0, limit], range=list(AMOUNT_COLORS), interpolate="lab", clamp=True)
-    legend = _legend(title, [0, limit / 2, limit], digits=".3~g", length=length)
+    legend = _legend(title, [0, limit / 2, limit] if length >= _ROOMY / 2 else [0, limit], digits=".3~g", length=length)
     return alt.Color(f"{field}:Q", scale=scale, legend=legend)
 
 
 def place_color(last: float, title: str, field: str, length: float = _LEGEND) -> alt.Color:
     """Dark at place 1, near white at `last`, by orders of magnitude; the legend is at most `length` pixels long."""
-    end = 10.0 ** max(1, math.ceil(math.log10(last)))
+    end = max(10.0, last)
     scale = alt.Scale(type="log", domain=[1, end], range=list(reversed(AMOUNT_COLORS)), interpolate="lab", clamp=True)
-    powers = range(0, round(math.log10(end)) + 1)
-    legend = _legend(
-        title, [10.0**power for power in powers][:: 1 if len(powers) <= 4 else 2], digits="~s", length=length
-    )
+    powers = [10.0**power for power in range(round(math.log10(end) + 0.5))]
+    step = 1 if len(powers) * _ROOMY / 5 <= length else 2
+    legend = _legend(title, powers[::step], digits="~s", length=length)
     return alt.Color(f"{field}:Q", scale=scale, legend=legend)
 
 

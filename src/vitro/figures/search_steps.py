@@ -4,6 +4,7 @@ import altair as alt
 import polars as pl
 
 from vitro.figures.look import FAINT, GRAY, HEAD_COLORS, dress, values
+from vitro.figures.spoken import listed
 
 NAMED = 12
 """Components of a step that are named; of more, their number is told."""
@@ -55,6 +56,12 @@ def search_steps(find: pl.DataFrame, search: pl.DataFrame) -> alt.VConcatChart:
         alt.VConcatChart(vconcat=panels, data=values(steps), spacing=18),
         f"The search dropped {' and '.join(dropped) or 'nothing'}, running {outcome['measured']:,} circuits",
         f"Dashed: the least faithfulness, {outcome['tau']:.2g}, that a circuit may have.{triangles}",
+        gist="At the end: "
+        + listed(
+            f"{level}s left: {left}"
+            for level, left in search.group_by("level", maintain_order=True).agg(pl.col("left").last()).iter_rows()
+        )
+        + f", faithfulness {outcome['faithfulness']:.3g}.",
     )
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import altair as alt
 
@@ -45,8 +46,16 @@ def to_svg(figure: Figure) -> str:
     >>> to_svg(vitro.successor(model).figures["successor_scores"]).startswith("<svg")
     True
     """
-    svg = vega("vegalite_to_svg", vl_spec=to_spec(figure), vl_version=VEGALITE_VERSION, allowed_base_urls=[])
-    return _with_own_ids(svg)
+    spec = to_spec(figure)
+    svg = vega("vegalite_to_svg", vl_spec=spec, vl_version=VEGALITE_VERSION, allowed_base_urls=[])
+    return _described(_with_own_ids(svg), spec.get("description", ""))
+
+
+def _described(svg: str, description: str) -> str:
+    """The drawing as one picture with a text: a screen reader reads that, not every mark by itself."""
+    if not description:
+        return svg
+    return svg.replace("<svg ", f'<svg role="img" aria-label={quoteattr(description)} ', 1)
 
 
 def to_html(figures: Mapping[str, Figure]) -> str:

@@ -5,6 +5,7 @@ import polars as pl
 
 from vitro.figures.curves import caption, color, curves, level, right_and_wrong, token_color
 from vitro.figures.look import HEAD_COLORS, OWN_COLORS, dress, panel_title, values
+from vitro.figures.spoken import listed
 from vitro.figures.spread import means_and_prompts, prompt_count
 from vitro.figures.tokens import word
 from vitro.tables.labels import Said, the
@@ -76,4 +77,10 @@ def steering(table: pl.DataFrame, attention: pl.DataFrame, vector: pl.DataFrame,
         figure,
         f"Steering: the stream after layer {pushed['layer']} {along}",
         f"Alpha times {vectors} is added at {_WHERE[pushed['positions']]}. " + caption(prompts, "dots"),
+        gist=f"Mean probability of {words[0]}: "
+        + listed(
+            f"{prob:.3g} at alpha {alpha:g}"
+            for alpha, prob in table.group_by("alpha").agg(pl.col("answer_prob").mean()).sort("alpha").iter_rows()
+        )
+        + ".",
     )

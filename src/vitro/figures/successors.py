@@ -10,6 +10,7 @@ from vitro.figures.axes import name_of
 from vitro.figures.layers import HEAD_NAME, layer_by_head
 from vitro.figures.look import BLUE, GRAY, INK, OWN_COLORS, RULE, dress, panel_title, values
 from vitro.figures.scales import amount_color, change_color, reach
+from vitro.figures.spoken import listed, strongest
 from vitro.figures.tiles import Tiles
 
 _MARKED_CELL = 6.0
@@ -43,12 +44,15 @@ def successor_scores(heads: pl.DataFrame) -> alt.FacetChart:
         "Which heads know what comes next",
         "The share of words whose successor leads their set's words in unembed(M(LN1(embed + m0))), mean over sets.",
         f"The best head with the norms, a{best['layer']}.h{best['head']}, is outlined.",
+        gist="With the norms: "
+        + strongest(heads.filter(norms="with"), pl.format("a{}.h{}", "layer", "head"), pl.col("mean_score"), ".3g")
+        + ".",
     )
 
 
 def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
     """A words x words heatmap for each set: the logits of all words (across) given each word (down), with the norms."""
-    panels = []
+    panels, counts = [], []
     for (name,), part in words.group_by("set", maintain_order=True):
         labels = part["word"].unique(maintain_order=True).to_list()
         tiles = Tiles(rows=labels, columns=labels)
@@ -62,6 +66,7 @@ def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
             "top",
         )
         pairs, right = rows["successor"].sum(), (rows["successor"] & rows["top"]).sum()
+        counts.append(f"{right} of {pairs} {name}")
         limit = reach(rows["centred"]).limit
         cell = (
             alt.Chart()
@@ -101,6 +106,7 @@ def successor_words(words: pl.DataFrame, head: str) -> alt.ConcatChart:
         f"What {head} says of every word",
         "Logits of the set's words in unembed(M(LN1(embed + m0))), minus each row's mean.",
         "Box: the successor; dot: the highest. Colour scales differ between sets.",
+        gist=f"Right: {listed(counts)}.",
     )
 
 
@@ -157,6 +163,14 @@ def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
         "Eigenvalues of M restricted to the span of each cyclic set's centred inputs, over their head's root mean",
         "square modulus (dashed). Rays: the directions of the n-th roots of 1. A rotation by one step has eigenvalues",
         "on every ray but the one at 0, all on the circle; a turn of mode k's plane alone has two, k rays up and down.",
+        gist="Largest of the best head, before they are divided: "
+        + strongest(
+            eigenvalues.filter(role="best"),
+            pl.format("{} at {} steps", "set", pl.col("steps").round(2)),
+            pl.col("modulus"),
+            ".3g",
+        )
+        + ".",
     )
 
 

@@ -9,8 +9,9 @@ from altair.typing import ChannelColor
 from vitro.figures.axes import across, columns_of, name_of, overhang
 from vitro.figures.look import INK, PALE_BLUE, WASH, WIDTH, dress, size, values
 from vitro.figures.scales import amount_color, ink_on
+from vitro.figures.spoken import listed
 from vitro.figures.spread import prompt_count, some_prompts
-from vitro.figures.tokens import readable
+from vitro.figures.tokens import readable, word
 
 _WIDEST_CELL = 110.0
 _HEIGHT, _LOW_HEIGHT = 24, 17
@@ -32,9 +33,9 @@ def layer_top_tokens(table: pl.DataFrame, labels: Sequence[str]) -> alt.LayerCha
     shown, rows, chosen = _columns(table.filter(pl.col("stage") == "post"))
     return dress(
         _grid(
-            _cells(rows, listed=5),
+            _cells(rows, most=5),
             [labels[prompt] for prompt in shown],
-            listed=5,
+            most=5,
             down="after layer",
             across_title="prompt",
             fill=amount_color(1, "Probability of the top token", "prob"),
@@ -43,6 +44,9 @@ def layer_top_tokens(table: pl.DataFrame, labels: Sequence[str]) -> alt.LayerCha
         "The top token after every layer",
         f"Logit lens on the final stream of the clean run: final norm, unembedding, softmax{chosen}.",
         _SPACES,
+        gist="After the last layer: "
+        + _tops(rows.filter(layer=rows["layer"].max()), [labels[prompt] for prompt in shown])
+        + ".",
     )
 
 
@@ -57,9 +61,9 @@ def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, labels: Sequence[s
     cells = rows.join(numbered, on=["layer", "head"]).with_columns(pl.col("row").cast(pl.Int64).alias("layer"))
     return dress(
         _grid(
-            _cells(cells, listed=10),
+            _cells(cells, most=10),
             [labels[prompt] for prompt in shown],
-            listed=10,
+            most=10,
             down="head",
             across_title="prompt",
             fill=amount_color(1, "Probability of the top token", "prob"),
@@ -69,6 +73,11 @@ def head_top_tokens(table: pl.DataFrame, heads: pl.DataFrame, labels: Sequence[s
         "The top token of each key head",
         f"Logit lens on the head's own output at the final stream: final norm, unembedding, softmax{chosen}.",
         _SPACES,
+        gist=listed(
+            f"a{layer}.h{head} says {_tops(rows.filter(layer=layer, head=head), [labels[prompt] for prompt in shown])}"
+            for layer, head in heads.select("layer", "head").head(3).iter_rows()
+        )
+        + ".",
     )
 
 
@@ -78,13 +87,14 @@ def stream_top_tokens(table: pl.DataFrame, tokens: Sequence[str]) -> alt.LayerCh
     The table is of one prompt, and `tokens` are that prompt's tokens. A cell is shaded where the top token is the token
     at its position. Hovering lists the top 10.
     """
-    cells = _cells(table.with_columns(pl.col("position").alias("column")), listed=10)
+    placed = table.with_columns(pl.col("position").alias("column"))
+    cells = _cells(placed, most=10)
     token = pl.col("column").replace_strict(range(len(tokens)), tokens, return_dtype=pl.String, default=None)
     return dress(
         _grid(
             cells.with_columns(own=pl.col("word") == token.map_elements(readable, return_dtype=pl.String)),
             tokens,
-            listed=10,
+            most=10,
             down="input of layer",
             across_title="position",
             fill=alt.when("datum.own").then(alt.value(PALE_BLUE)).otherwise(alt.value(WASH)),
@@ -93,7 +103,14 @@ def stream_top_tokens(table: pl.DataFrame, tokens: Sequence[str]) -> alt.LayerCh
         "The top token of every stream before every layer",
         "Logit lens (final norm, unembedding) on the input of each layer at each position, clean run.",
         f"Shaded: the top token is the position's own. {_SPACES}",
+        gist="Before the last layer: " + _tops(placed.filter(layer=placed["layer"].max()), tokens) + ".",
     )
+
+
+def _tops(rows: pl.DataFrame, labels: Sequence[str]) -> str:
+    """The top token of each column: "Monday: ␣Tuesday, ..."."""
+    first = rows.filter(rank=0).sort("column").select("column", "token")
+    return listed(f"{word(labels[column])}: {readable(token)}" for column, token in first.iter_rows())
 
 
 def _columns(table: pl.DataFrame) -> tuple[list[int], pl.DataFrame, str]:
@@ -105,10 +122,10 @@ def _columns(table: pl.DataFrame) -> tuple[list[int], pl.DataFrame, str]:
     return shown, rows, f"; {len(shown)} of {prompts} prompts, evenly spread" if len(shown) < prompts else ""
 
 
-def _cells(table: pl.DataFrame, listed: int) -> pl.DataFrame:
+def _cells(table: pl.DataFrame, most: int) -> pl.DataFrame:
     """A row per layer and column: the top token as `word`, its `prob` if known, and the first ones as `top1`, ..."""
-    word = pl.col("token").map_elements(readable, return_dtype=pl.String)
-    named, prob = table.with_columns(word.alias("word")), []
+    shown = pl.col("token").map_elements(readable, return_dtype=pl.String)
+    named, prob = table.with_columns(shown.alias("word")), []
     entry = pl.col("word")
     if "prob" in table.columns:
         entry = pl.format("{}   {}", "word", pl.col("prob").cast(pl.Float64).round(4))
@@ -119,7 +136,7 @@ def _cells(table: pl.DataFrame, listed: int) -> pl.DataFrame:
         .group_by("layer", "column", maintain_order=True)
         .agg(pl.col("word").first(), *prob, pl.col("entry"))
     )
-    places = [pl.col("entry").list.get(place, null_on_oob=True).alias(f"top{place + 1}") for place in range(listed)]
+    places = [pl.col("entry").list.get(place, null_on_oob=True).alias(f"top{place + 1}") for place in range(most)]
     return lists.with_columns(places).drop("entry")
 
 
@@ -127,14 +144,14 @@ def _grid(
     cells: pl.DataFrame,
     labels: Sequence[str],
     *,
-    listed: int,
+    most: int,
     down: str,
     across_title: str,
     fill: ChannelColor,
     ink: ChannelColor,
     rows: Sequence[str] | None = None,
 ) -> alt.LayerChart:
-    """Words in painted cells; hovering shows the first `listed` tokens. Rows are layers, or have the names `rows`."""
+    """Words in painted cells; hovering shows the first `most` tokens. Rows are layers, or have the names `rows`."""
     layers = size(cells["layer"])
     width = min(_WIDEST_CELL, (WIDTH - _NAMES) / len(labels))
     width = min(width, (WIDTH - overhang(labels, width) - _MARGIN) / len(labels))
@@ -154,7 +171,7 @@ def _grid(
             tooltip=[
                 alt.Tooltip("name:N", title=across_title),
                 alt.Tooltip("row:N", title=down),
-                *(alt.Tooltip(f"top{place}:N", title=str(place)) for place in range(1, listed + 1)),
+                *(alt.Tooltip(f"top{place}:N", title=str(place)) for place in range(1, most + 1)),
             ],
         )
     )
