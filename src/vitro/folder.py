@@ -185,6 +185,10 @@ def check_writable(folder: Path) -> None:
 def _told(path: Path, error: OSError) -> FolderError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FolderError(f"the disk is full: {path} was not written; free some space and give the same command again")
+    if error.errno == errno.EFBIG:
+        return FolderError(
+            f"{path} was not written: a file may not be so large here (ulimit -f); choose a higher limit"
+        )
     if isinstance(error, FileExistsError | NotADirectoryError):
         return FolderError(f"{path} cannot be made, for a file is in its way; choose another place")
     return FolderError(f"{path} cannot be written ({error.strerror or error}); choose another place")

@@ -401,6 +401,7 @@ class Options:
     ablations: which are measured; None: the task's own.
     metric: the one that rankings and summaries go by; tables keep all. None: the task's own.
     edge_ablation: what a cut edge's source is taken to write; None: the ablation that the task's summaries go by.
+    top_edges: how many edges are cut alone, the strongest by EAP-IG; the others are not measured. None: all.
     faithful: the least faithfulness of the circuit that is searched, tau (docs/method.md, section 12).
     level: how far it is searched: to its nodes (heads and MLPs), or on to its edges.
     budget: seconds for finding it; what is reached by then is kept, and marked as not proved minimal.
@@ -446,6 +447,14 @@ class Options:
         ABLATION,
         f"What a cut edge's source is taken to write: {', '.join(ABLATIONS)}.",
         unset="the task's own",
+    )
+    top_edges: int | None = option(
+        None,
+        Whole(1),
+        ABLATION,
+        "Cut only so many edges, the strongest by EAP-IG: a study of its own.",
+        unset="all",
+        typed="--top",
     )
     faithful: float = option(
         0.85, Share(), FINDING, "The least faithfulness of the circuit: the share of the metric that it has to keep."

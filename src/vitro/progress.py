@@ -1,12 +1,17 @@
 """A progress bar on stderr; nothing where stderr is not a terminal."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+_TELLING, _LONG = 2.0, 60.0
+"""Seconds that tell how long a run takes, and those from which on it is worth a line."""
 
 
 class Bar(Protocol):
@@ -32,3 +37,44 @@ def bar(what: str) -> Iterator[Bar]:
     ) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total, what=what: progress.update(task, completed=done, total=total, description=what)
+
+
+class Clock:
+    """The time of a run of several steps of known proportions: a bar over all of them, and early on how long it takes.
+
+    work: of each step, in any unit. sooner: what is quicker. Where a run takes minutes, a line on stderr says so, once.
+    """
+
+    def __init__(self, what: str, work: Sequence[float], sooner: str) -> None:
+        self.what, self.work, self.sooner = what, work, sooner
+        self.seconds: dict[int, float] = {}
+        self.told = False
+
+    def done(self, progress: Bar, step: int, done: float, total: float) -> None:
+        """Move the bar: so much of a step is done."""
+        progress(sum(self.work[:step]) + self.work[step] * done / total, sum(self.work))
+
+    def timed(self, step: int, make: Callable[[], T]) -> T:
+        """Make a step, and tell how long the others will take as soon as the time says it."""
+        start = time.perf_counter()
+        made = make()
+        self.seconds[step] = time.perf_counter() - start
+        spent = sum(self.seconds.values())
+        if spent > _TELLING and not self.told:
+            self.told = True
+            left = spent / sum(self.work[step] for step in self.seconds) * sum(self.work[step + 1 :])
+            if left > _LONG:
+                print(f"{self.what}: about {in_words(left)}. Sooner: {self.sooner}.", file=sys.stderr)
+        return made
+
+
+def in_words(seconds: float) -> str:
+    """A time of a minute or more, about.
+
+    >>> in_words(100), in_words(3300), in_words(9000)
+    ('2 minutes', '55 minutes', '2.5 hours')
+    """
+    minutes = max(1, round(seconds / 60))
+    if minutes < 90:
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return f"{minutes / 60:.1f} hours"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 import pytest
 
 from planted import COPY, SUCCESSOR
@@ -9,7 +10,8 @@ from vitro import discovery
 from vitro.circuits import LOGITS, Edge, Graph, node
 from vitro.discovery import Case
 from vitro.experiments import SCORE_EXPERIMENTS, Options, Setup, ablate_edges, edge_scores, score_edges
-from vitro.experiments.edges import EDGE, by_edge, edge_metric
+from vitro.experiments.curve import CURVE
+from vitro.experiments.edges import EDGE, EDGES, by_edge, edge_metric
 from vitro.experiments.edges_agreement import EDGES_AGREEMENT, agreement, overlap
 from vitro.experiments.head_lens import HEAD_LENS
 from vitro.experiments.prompts import PROMPTS
@@ -154,3 +156,39 @@ def test_agreement_of_four_edges_by_hand() -> None:
     assert eap["worst misses"] == ["m0->logits", "m1->logits", "input->logits"]
     assert (flow["rank correlation"], flow["worst misses"]) == (None, None)
     assert (eap["in top 10"], overlap(np.array(exact), np.array(score), 3)) == (None, 2 / 3)
+
+
+def test_some_edges_are_cut_to_the_same_effects_and_are_those_that_eap_ig_finds_strongest(planted_model: Model) -> None:
+    whole, options = ablate_edges(planted_model, days(), Options(samples=8)), Options(samples=8, top_edges=20)
+    setup = Setup(planted_model, days(), options)
+    part = setup.tables(EDGES)["edges"]
+    of_all = whole.table.join(part.select(EDGE).unique(), on=EDGE, how="semi", nulls_equal=True)
+    assert part.drop(cs.float()).equals(of_all.drop(cs.float()))
+    for column in part.select(cs.float()).columns:
+        np.testing.assert_allclose(part[column], of_all[column], atol=1e-5)
+    scores = score_edges(planted_model, days(), "eap-ig", options)
+    edges = by_edge(part, "logit_diff")["edge"]
+    assert len(edges) == 20
+    assert set(scores.numbers["edge"][:15]) <= set(edges)
+    for name in ("eap", "random"):
+        setup.tables(SCORE_EXPERIMENTS[name])
+    beside = setup.tables(EDGES_AGREEMENT)["edges_agreement"]
+    eap = setup.tables(SCORE_EXPERIMENTS["eap"])["edges_eap"].group_by(EDGE).agg(pl.col("score").mean().alias("own"))
+    assert beside.group_by("by").len().sort("by").rows() == [("eap", 20), ("random", 20)]
+    joined = beside.filter(by="eap").join(eap, on=EDGE, nulls_equal=True)
+    np.testing.assert_allclose(joined["score"], joined["own"], rtol=1e-5)
+    assert len(joined) == 20
+
+
+def test_edges_of_which_only_some_were_cut_rank_no_curve(planted_model: Model) -> None:
+    setup = Setup(planted_model, days(), Options(samples=8, top_edges=20))
+    setup.tables(EDGES)
+    setup.tables(SCORE_EXPERIMENTS["eap"])
+    assert setup.tables(CURVE)["curve"]["by"].unique().to_list() == ["eap"]
+
+
+def test_agreement_of_edges_that_are_all_alike_is_none() -> None:
+    edges = pl.DataFrame({"source": ["input", "m0"], "target": "logits", "input": None, "exact": 0.0, "score": 0.0})
+    table = edges.select(pl.lit("eap").alias("by"), *EDGE, "exact", "score")
+    assert agreement(table).select("rank correlation", "by size").row(0) == (None, None)
+    assert "none, for all are alike" in EDGES_AGREEMENT.summary({"edges_agreement": table})

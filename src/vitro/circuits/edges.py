@@ -39,10 +39,13 @@ def cut_edges(
     constants: Constants,
     read: Read,
     *,
+    only: Sequence[int] | None = None,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Cut each of `Graph.edges_into(layer)` alone and keep what `read` says: name -> [edge, prompt, ...], on the CPU.
+
+    only: the numbers of the edges to cut, rising; None: all of them.
 
     A cut edge: the reader reads the stream with the source's output replaced by `constants`, at every position at
     which they say something, and everything after the reader is the model. A reader's new output takes a part of its
@@ -57,26 +60,30 @@ def cut_edges(
     """
     prepared, edges = Prepared.of(model, prompts, memory), Graph.of(model).edges_into(layer)
     constants.check(prepared.prompts)
-    results = Results(len(edges), len(prepared), progress)
+    rows = {edge: row for row, edge in enumerate(range(len(edges)) if only is None else only)}
+    results = Results(len(rows), len(prepared), progress)
     for part in prepared.parts(lambda tree, _: constants.apart()):
         tree = part.clean.tree
         nodes = constants.changing(tree, part.prompts.start)
         n_sources = prepared.budget.rows(len(nodes), len(tree.tokens), len(tree.finals))
         first = 0
         places = Nodes.of(tree, part.prompts.start, model.device)
-        for placed in _cut(part.clean, layer, places, nodes, constants, n_sources):
-            for batch, values in run_placed(part, placed, read, prepared.budget):
-                results.put(values, [first + number for number in batch], part.prompts)
-            first += len(placed)
+        for of_sources in _cut(part.clean, layer, places, nodes, constants, n_sources):
+            cut = [number for number in range(len(of_sources)) if first + number in rows]
+            for batch, values in run_placed(part, [of_sources[number] for number in cut], read, prepared.budget):
+                results.put(values, [rows[first + cut[number]] for number in batch], part.prompts)
+            first += len(of_sources)
 
-    def begins(edge: int, prompt: int) -> str | None:
+    cut_edge = list(rows)
+
+    def begins(row: int, prompt: int) -> str | None:
         clean = alone(model, prepared.prompts[prompt])
         places = Nodes.of(clean.tree, prompt, model.device)
         nodes = constants.changing(clean.tree, prompt)
         placed = chain.from_iterable(_cut(clean, layer, places, nodes, constants, n_sources=len(edges)))
-        return variant_begins(clean, next(islice(placed, edge, None)))
+        return variant_begins(clean, next(islice(placed, cut_edge[row], None)))
 
-    return results.finished(model, begins, lambda edge: f"cut edge {edges[edge]}")
+    return results.finished(model, begins, lambda row: f"cut edge {edges[cut_edge[row]]}")
 
 
 def source_changes(

@@ -11,7 +11,7 @@ from vitro.cli.parameters import (
     ModelOption,
     TaskArgument,
     default_folder,
-    scores_of,
+    rankings_of,
     takes_options,
     task_of,
 )
@@ -57,7 +57,7 @@ def curve(
     Edges are ranked, and circuits judged, by the study's metric where it is in nats, else by the logit difference;
     --vary judges by probabilities too. The scores are kept in a study's folder. Of files alone nothing is kept.
     """
-    names = scores_of(scores) if scores is not None else () if file and not vary else ("eap-ig",)
+    names = rankings_of(scores, options) if scores is not None else () if file and not vary else ("eap-ig",)
     chosen = task_of(task, options, task_options)
 
     import polars as pl
@@ -72,7 +72,7 @@ def curve(
     shown, choices = EXPERIMENTS["curve"], EXPERIMENTS["curve_choices"]
     parts = [_of_files(chosen, model, file, options, machine)] if file else []
     if names:
-        folder = out or default_folder(chosen.name, model)
+        folder = out or default_folder(chosen.name, model, options)
         asked = [*(SCORE_EXPERIMENTS[name].name for name in names), shown.name, *([choices.name] if vary else [])]
         with resumable():
             study = run_study(

@@ -35,7 +35,7 @@ def edges(
     """
     names = scores_of(scores)
     chosen = task_of(task, options, task_options)
-    folder = out or default_folder(chosen.name, model)
+    folder = out or default_folder(chosen.name, model, options)
 
     from vitro.experiments import EXPERIMENTS, SCORE_EXPERIMENTS
     from vitro.experiments.edges_agreement import EDGES_AGREEMENT

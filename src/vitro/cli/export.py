@@ -11,7 +11,7 @@ from vitro.cli.parameters import (
     ModelOption,
     TaskArgument,
     default_folder,
-    scores_of,
+    rankings_of,
     takes_options,
     task_of,
 )
@@ -44,11 +44,11 @@ def export(
     The scores are measured in the study's folder, unless they are there. What the folder for MIB holds is replaced
     where it is as it was written here; a folder that is not is left alone.
     """
-    names = scores_of(scores)
+    names = rankings_of(scores, options)
     if len(names) != 1:
         raise OptionError(f"--scores must be one score here, not {scores!r}")
     chosen = task_of(task, options, task_options)
-    folder = out or default_folder(chosen.name, model)
+    folder = out or default_folder(chosen.name, model, options)
 
     from vitro import submission
     from vitro.circuits import Graph

@@ -40,7 +40,7 @@ def find(
     """
     options = with_ablation(options, ablation)
     chosen = task_of(task, options, task_options)
-    folder = out or default_folder(chosen.name, model)
+    folder = out or default_folder(chosen.name, model, options)
 
     from vitro.experiments import FIND
     from vitro.study import run_study

@@ -130,6 +130,15 @@ def scores_of(text: str) -> tuple[ScoreName, ...]:
     return names
 
 
-def default_folder(task: str, model: str) -> Path:
-    """The default folder of a study of a task on a model."""
-    return Path("studies") / f"{task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', model).strip('-.')}"
+def rankings_of(text: str, options: Options) -> tuple[ScoreName, ...]:
+    """The same, of scores by which all edges are ranked. Raises `OptionError` for exact scores of only some edges."""
+    names = scores_of(text)
+    if "exact" in names and options.top_edges is not None:
+        raise OptionError("--top leaves edges without an exact score, and so without a rank; what works: eap-ig")
+    return names
+
+
+def default_folder(task: str, model: str, options: Options) -> Path:
+    """The default folder of a study of a task on a model; another where only some edges are cut."""
+    share = "" if options.top_edges is None else f"-top-{options.top_edges}"
+    return Path("studies") / f"{task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', model).strip('-.')}{share}"

@@ -32,7 +32,7 @@ def study(
 ) -> None:
     """Measure a task on a model: tables, figures and report.html in a folder. Stopped, it goes on where it was."""
     chosen = task_of(task, options, task_options)
-    folder = out or default_folder(chosen.name, model)
+    folder = out or default_folder(chosen.name, model, options)
 
     from vitro.experiments import EVERY_STUDY, FIND
     from vitro.study import run_study, summary

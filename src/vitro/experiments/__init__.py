@@ -11,8 +11,8 @@ from vitro.experiments.curve import CURVE, curve
 from vitro.experiments.curve_choices import CURVE_CHOICES
 from vitro.experiments.datasets import DATASETS
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION, direct_attribution
-from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores, score_edges
-from vitro.experiments.edges import ablate_edges
+from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_scores, score_edges
+from vitro.experiments.edges import ablate_edges, edge_case
 from vitro.experiments.edges_agreement import EDGES_AGREEMENT, compare_scores
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.find import FIND, find

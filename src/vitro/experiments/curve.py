@@ -24,7 +24,8 @@ from vitro.discovery.curve import (
     run_curves,
     select,
 )
-from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case, edge_scores, experiment_of
+from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_scores, experiment_of
+from vitro.experiments.edges import edge_case
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.find import FIND
 from vitro.experiments.kept import setup_of
@@ -68,7 +69,9 @@ def run(setup: Setup) -> Tables:
     Where a circuit was searched for, it and those on the way are run in the same list, and at each of their sizes the
     circuits of every ranking.
     """
-    names = [name for name, experiment in SCORE_EXPERIMENTS.items() if experiment.name in setup.measured] or [USUAL]
+    measured = [name for name, experiment in SCORE_EXPERIMENTS.items() if experiment.name in setup.measured]
+    # Where only some edges were cut, the others have no rank.
+    names = [name for name in measured if name != "exact" or setup.options.top_edges is None] or [USUAL]
     tables = {**setup.tables(PROMPTS)}
     for name in names:
         tables |= setup.tables(SCORE_EXPERIMENTS[name])

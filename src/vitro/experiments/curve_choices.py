@@ -12,7 +12,8 @@ import polars as pl
 from vitro.discovery import RANKINGS, Curve, Nested, Ranking, run_curves, score_edges, select
 from vitro.engine import NotFiniteError
 from vitro.experiments.curve import AREA, SIGN, USUAL, Area, best
-from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, edge_case
+from vitro.experiments.edge_scores import SCORE_EXPERIMENTS
+from vitro.experiments.edges import edge_case
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup

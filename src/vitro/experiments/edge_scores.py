@@ -6,14 +6,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from vitro.discovery import Case
 from vitro.discovery import score_edges as scored
-from vitro.experiments.edges import EDGE, EDGES, N_SHOWN, NATS, edge_columns, edge_metric, size
+from vitro.experiments.edges import EDGE, EDGES, N_SHOWN, NATS, edge_case, edge_columns, edge_metric, size
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.prompts import PROMPTS
 from vitro.experiments.setup import Setup
 from vitro.figures import EDGE_NAME, Figure, strongest_edges
-from vitro.metrics import METRICS
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, OptionError, Options, ScoreName
 from vitro.tables import SCORE_TABLES, Tables, leader
@@ -44,15 +42,10 @@ WITHOUT_METRIC: tuple[ScoreName, ...] = ("flow", "random")
 """Scores that are no effect on the metric: only their order says something."""
 
 
-def edge_case(setup: Setup) -> Case:
-    """What edges are scored by: the swept prompts, the metric that edges are ranked by, and the edges' ablation."""
-    metric, swept, options = METRICS[edge_metric(setup.tables(PROMPTS))], setup.swept, setup.options
-    constants = swept.constants(setup.edge_ablation)
-    return Case(setup.model, swept.questions, metric, constants, options.ig_endpoints, options.seed, options.memory)
-
-
 def edge_scores(tables: Tables, name: ScoreName) -> Float[np.ndarray, " edge"]:
     """The mean score of every edge over prompts, in the graph's order; of `exact`: what the metric loses by the cut.
+
+    Of exact scores of some edges, these alone.
 
     tables: that of the score and, for `exact`, those of the prompts.
 

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from vitro.circuits import Edge, Graph, node
 from vitro.experiments.edge_scores import SCORE_EXPERIMENTS, WITHOUT_METRIC, edge_scores, experiment_of
 from vitro.experiments.edges import EDGE, EDGES, edge_metric
 from vitro.experiments.experiment import Experiment, Measurement
@@ -27,15 +28,18 @@ BESIDE = {name: experiment for name, experiment in SCORE_EXPERIMENTS.items() if 
 def run(setup: Setup) -> Tables:
     """Table `edges_agreement`: by (the score), source, target, input, exact, score; for each score that is measured.
 
-    Both are means over prompts, and positive where the edge helps the metric that edges are ranked by.
+    It has the edges that were cut. Both are means over prompts, and positive where the edge helps the metric that edges
+    are ranked by.
     """
     tables = {**setup.tables(PROMPTS), **setup.tables(EDGES)}
     edges = tables["edges"].select(EDGE).unique(maintain_order=True)
     exact = pl.Series("exact", edge_scores(tables, "exact"), pl.Float32)
+    graph = Graph.of(setup.model)
+    cut = [graph.number[Edge(node(source), node(target), name)] for source, target, name in edges.iter_rows()]
     frames = []
     for name, experiment in BESIDE.items():
         if experiment.name in setup.measured:
-            score = pl.Series("score", edge_scores({**tables, **setup.tables(experiment)}, name), pl.Float32)
+            score = pl.Series("score", edge_scores({**tables, **setup.tables(experiment)}, name)[cut], pl.Float32)
             frames.append(edges.select(pl.lit(name).alias("by"), *EDGE, exact, score))
     schema = SCHEMAS["edges_agreement"]
     return {"edges_agreement": pl.concat(frames) if frames else schema.cast(pl.DataFrame())}
@@ -69,11 +73,17 @@ def _row(name: str, edges: pl.DataFrame) -> dict[str, object]:
     far = np.argsort(-np.abs(score - exact), kind="stable")[:N_MISSES]
     return {
         "by": name,
-        "rank correlation": edges.select(pl.corr("exact", "score", method="spearman")).item() if effect else None,
-        "by size": edges.select(pl.corr(pl.col("exact").abs(), pl.col("score").abs(), method="spearman")).item(),
+        "rank correlation": _rank_correlation(edges, pl.col("exact"), pl.col("score")) if effect else None,
+        "by size": _rank_correlation(edges, pl.col("exact").abs(), pl.col("score").abs()),
         **{f"in top {top}": overlap(exact, score, top) for top in TOP},
         "worst misses": edges[far].select(EDGE_NAME)["edge"].to_list() if effect else None,
     }
+
+
+def _rank_correlation(edges: pl.DataFrame, first: pl.Expr, second: pl.Expr) -> float | None:
+    """Spearman's; None where one of both is the same for every edge."""
+    correlation = edges.select(pl.corr(first, second, method="spearman").fill_nan(None)).item()
+    return None if correlation is None else float(correlation)
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
@@ -90,8 +100,10 @@ def numbers(tables: Tables) -> pl.DataFrame:
 def summary(tables: Tables) -> str:
     """How well each score ranks the edges."""
     rows = agreement(tables["edges_agreement"])
-    ranks = [f"{name} {rank:.3f}" for name, rank in rows.select("by", "by size").iter_rows()] if len(rows) else []
-    return f"Rank correlation of scores with exact effects, by size: {', '.join(ranks)}." if ranks else ""
+    if rows.is_empty():
+        return ""
+    ranks = [f"{name} {rank:.3f}" for name, rank in rows.drop_nulls("by size").select("by", "by size").iter_rows()]
+    return f"Rank correlation of scores with exact effects, by size: {', '.join(ranks) or 'none, for all are alike'}."
 
 
 def figures(tables: Tables) -> dict[str, Figure]:
@@ -104,10 +116,10 @@ def figures(tables: Tables) -> dict[str, Figure]:
 
 EDGES_AGREEMENT = Experiment(
     name="edges_agreement",
-    title="Every edge, exact against scored",
+    title="Edges, exact against scored",
     reading="Each point is one edge: on the diagonal its score tells what cutting it does. The numbers: rank "
-    "correlations of all edges, and the share of the 10, 100 and 1,000 largest, by size, that exact and score have in "
-    "common. A score that is no effect on the metric is compared by size alone.",
+    "correlations of the edges that were cut, and the share of the 10, 100 and 1,000 largest, by size, that exact and "
+    "score have in common. A score that is no effect on the metric is compared by size alone.",
     python="vitro.compare_scores(model, task)",
     tables=("edges_agreement",),
     run=run,

@@ -71,19 +71,25 @@ def edge_agreement(
         across, up = (_reach(edges[axis]) for axis in ("exact", "score"))
         if name in unsigned:
             sizes = edges.with_columns(pl.col("exact", "score").abs())
-            panels.append(_points(sizes, name, f"{name}: {of_sizes:.3f} by size", across, up, 0))
+            panels.append(_points(sizes, name, f"{name}: {_rounded(of_sizes)} by size", across, up, 0))
         else:
             reach = max(across, up)
-            panels.append(_points(edges, name, f"{name}: {rank:.3f}, by size {of_sizes:.3f}", reach, reach, -1))
+            panels.append(
+                _points(edges, name, f"{name}: {_rounded(rank)}, by size {_rounded(of_sizes)}", reach, reach, -1)
+            )
     return dress(
         alt.concat(*panels, columns=3),
         "What scores say of the edges, against what cutting them does",
         f"Mean effect on {QUANTITIES[metric].words}, positive where the edge helps; linear near 0, else logarithmic.",
-        f"Numbers: rank correlations of all edges. Drawn: the {_STRONGEST} strongest by either, and some others.",
+        f"Numbers: rank correlations of all these edges. Drawn: the {_STRONGEST} strongest by either, and some others.",
         gist="By size: "
-        + listed(f"{name} {number:.3f}" for name, number in agreement.select("by", "by size").iter_rows())
+        + listed(f"{name} {_rounded(number)}" for name, number in agreement.select("by", "by size").iter_rows())
         + ".",
     )
+
+
+def _rounded(correlation: float | None) -> str:
+    return "none" if correlation is None else f"{correlation:.3f}"
 
 
 def _thinned(edges: pl.DataFrame) -> pl.DataFrame:
