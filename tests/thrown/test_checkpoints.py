@@ -86,7 +86,11 @@ SIZES = [
     Fault("gpt2", {"n_embd": 4 * 10**6}, "by n_embd"),
     Fault("gpt2", {"n_inner": 10**9}, "by n_inner"),
     Fault("gpt2", {"n_head": 10**9}, "must be divisible"),
-    Fault("gpt2", {"vocab_size": 10**30}, "config.json describes no model"),
+    Fault(
+        "gpt2",
+        {"vocab_size": 10**17},
+        "config.json describes no model (RuntimeError: Storage size calculation overflowed",
+    ),
     Fault("llama", {"num_hidden_layers": 10**9}, "says that it has 1000000000 layers"),
     Fault("llama", {"hidden_size": 6 * 10**7}, "by hidden_size"),
     Fault("llama", {"intermediate_size": 10**9}, "by intermediate_size"),
@@ -120,7 +124,9 @@ VALUES = [
     Fault("llama", {"num_key_value_heads": -2}, "sets num_key_value_heads to -2"),
     Fault("llama", {"head_dim": 7}, "RoPE requires an even rotary dimension"),
     Fault("llama", {"head_dim": 3}, "sets head_dim to 3; Vitro reads an even number"),
-    Fault("mistral", {"sliding_window": 0}, "sets sliding_window to 0; Vitro reads windows of one position or more"),
+    Fault("mistral", {"sliding_window": 0}, "sets sliding_window to 0; Vitro reads windows of 1 to 1e+18 positions"),
+    Fault("mistral", {"sliding_window": 10**30}, "sets sliding_window to 1000000000"),
+    Fault("llama", {"max_position_embeddings": 10**30}, "sets max_position_embeddings to 10000"),
     Fault("qwen2", {"use_sliding_window": True, "sliding_window": -1}, "sets sliding_window to -1"),
     Fault(
         "gpt_neox", {"rope_parameters": {"partial_rotary_factor": 2}}, "partial_rotary_factor to 2; Vitro reads shares"
