@@ -24,20 +24,25 @@ def within(seconds: float, megabytes: float) -> Iterator[None]:
 
     kept = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 10 * seconds)
+    _forget()
     before, start = _most_memory(), time.process_time()
     try:
         yield
     finally:
-        took, more = time.process_time() - start, _most_memory(reset=False) - before
+        took, more = time.process_time() - start, _most_memory() - before
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, kept)
     assert took <= seconds, f"took {took:.1f} s"
     assert more <= megabytes, f"took {more:.0f} MB"
 
 
-def _most_memory(*, reset: bool = True) -> float:
-    """The most that this process held since the last reset, in MB; where there is no reset (not Linux), since ever."""
-    forget = Path("/proc/self/clear_refs")
-    if reset and forget.exists():
-        forget.write_text("5")
+def _most_memory() -> float:
+    """The most that this process held since it was last forgotten, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _forget() -> None:
+    """Begin anew with what is held now; where that cannot be (not on Linux), only more than ever before is seen."""
+    most = Path("/proc/self/clear_refs")
+    if most.exists():
+        most.write_text("5")

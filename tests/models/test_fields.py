@@ -208,7 +208,7 @@ def test_a_field_that_is_not_followed_is_refused_with_what_was_found(tmp_path: P
 @pytest.mark.parametrize(
     ("model_type", "fields", "message"),
     [
-        ("mistral", {"sliding_window": 0}, "sliding_window to 0; Vitro reads windows of one"),
+        ("mistral", {"sliding_window": 0}, "sliding_window to 0; Vitro reads windows of 1"),
         (
             "qwen2",
             {"layer_types": ["chunked_attention"] * 3},

@@ -159,7 +159,10 @@ def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
         _check_safetensors(name, path)
     for file in names:
         # A folder of such a name holds something else: transformers reads files alone.
-        if any(fnmatch(file, pattern) for pattern in _TOKENIZER_FILES) and not (folder / file).is_dir():
+        if (
+            any(fnmatch(file, pattern) for pattern in (*_TOKENIZER_FILES, "chat_template*"))
+            and not (folder / file).is_dir()
+        ):
             check_file(name, folder / file, LARGEST)
     if "tokenizer_config.json" in names:
         _check_tokenizer_config(name, read_object(name, folder / "tokenizer_config.json"))

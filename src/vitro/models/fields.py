@@ -88,7 +88,7 @@ _TURNS = _fields(
 )
 _OPEN = _fields("attention_factor mscale mscale_all_dim beta_fast beta_slow")
 _LARGEST = 1e18
-"""Beyond every number that a rotation is made from, and far from where float arithmetic ends."""
+"""Beyond every size and every number that a rotation is made from, and short of where the arithmetic of torch ends."""
 
 
 def check_model_type(model_type: str) -> None:
@@ -120,8 +120,8 @@ def check_fields(name: str, config: Any) -> None:
     check_only(name, config.to_dict())
     sizes = {field: getattr(config, field) for field in USED[config.model_type] & _SIZES if hasattr(config, field)}
     for field, size in sorted(sizes.items()):
-        if size is not None and (type(size) is not int or size < 1):
-            _refuse(name, field, size, "whole numbers from 1 up there")
+        if size is not None and not (type(size) is int and 1 <= size <= _LARGEST):
+            _refuse(name, field, size, f"whole numbers from 1 to {_LARGEST:.0e} there")
     for field in USED[config.model_type] & _EPSILONS:
         if not _is_number(epsilon := getattr(config, field)) and epsilon != 0:
             _refuse(name, field, epsilon, "numbers from 0 up there")
@@ -174,8 +174,8 @@ def _is_number(value: object) -> bool:
 
 def _check_windows(name: str, config: Any) -> None:
     window, kinds = config.sliding_window, getattr(config, "layer_types", None) or []
-    if window is not None and window < 1:
-        _refuse(name, "sliding_window", window, "windows of one position or more")
+    if window is not None and not 1 <= window <= _LARGEST:
+        _refuse(name, "sliding_window", window, f"windows of 1 to {_LARGEST:.0e} positions")
     if config.model_type == "qwen2":
         known = {"full_attention"} if window is None else {"full_attention", "sliding_attention"}
         for kind in kinds:

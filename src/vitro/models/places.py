@@ -5,7 +5,7 @@ another model. Places for which there is no weight it fills at random.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vitro.models.errors import ModelError
@@ -89,18 +89,25 @@ def _check_shapes(name: str, shapes: Mapping[str, tuple[int, ...]], places: Mapp
         )
     wrong = [place for place in sorted(shapes) if shapes[place] != tuple(places[place].shape)]
     if wrong:
-        place, config = wrong[0], skeleton.config.to_dict()
-        stored, described = shapes[place], tuple(places[place].shape)
-        fields = [
-            field for field, value in config.items() if type(value) is int and value in set(described) - set(stored)
-        ]
+        place, field = _told_by_a_field(wrong, shapes, places, skeleton.config.to_dict())
         raise ModelError(
             f"model {name!r}: {len(wrong)} weights have another shape than config.json says, {place} among them: it is "
-            f"{_by(stored)}, and would be {_by(described)}{f' by {fields[0]}' if fields else ''}"
+            f"{_by(shapes[place])}, and would be {_by(places[place].shape)}{field}"
         )
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def _told_by_a_field(
+    wrong: Sequence[str], shapes: Mapping[str, Sequence[int]], places: Mapping[str, Any], fields: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Of the places whose weights are wrong, the first of a size that a field gives, and that field in words."""
+    for place in wrong:
+        for field, value in fields.items():
+            if type(value) is int and value in set(places[place].shape) - set(shapes[place]):
+                return place, f" by {field}"
+    return wrong[0], ""
+
+
+def _by(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "a single number"
 
 
