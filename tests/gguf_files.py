@@ -99,22 +99,26 @@ def write_gguf(
     tensors: dict[str, Tensor],
     kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
     tokenizer: str = "gpt2",
+    split: int = 0,
 ) -> Path:
     """A GGUF file with these keys (None: none) and tensors, and a tokenizer of single characters.
 
     kind: the number format of all matrices; vectors are float32, as llama.cpp writes them. tokenizer: llama.cpp's name
-    for its kind, `gpt2` (bytes, with merges) or `llama` (sentencepiece, which has scores instead).
+    for its kind, `gpt2` (bytes, with merges) or `llama` (sentencepiece, which has scores instead). split: how many
+    tensors a part has, where it is cut into several; the first part is returned.
     """
-    writer = gguf.GGUFWriter(path, architecture)
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=split)
     for key, value in keys.items():
         if value is None:
             continue
         if isinstance(value, bool):
             writer.add_bool(f"{architecture}.{key}", value)
         elif isinstance(value, int):
-            writer.add_uint32(f"{architecture}.{key}", value)
+            writer.add_uint64(f"{architecture}.{key}", value)
         elif isinstance(value, float):
             writer.add_float32(f"{architecture}.{key}", value)
+        elif isinstance(value, list):
+            writer.add_array(f"{architecture}.{key}", value)
         else:
             writer.add_string(f"{architecture}.{key}", value)
     _add_tokenizer(writer, tokenizer, len(tensors["token_embd.weight"]))
@@ -125,7 +129,7 @@ def write_gguf(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
+    return next(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if split else path
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, kind: str, vocab: int) -> None:

@@ -30,6 +30,8 @@ _TOKENIZER_FILES = (
 )
 # Weight files of one model that are cut into several, by transformers or by torch's distributed checkpoints.
 _SHARD = re.compile(r"(model|shard)-\d.*\.safetensors")
+# A GGUF file of a model that llama.cpp's gguf-split cut into several.
+_PART = re.compile(r"(?P<model>.+)-[0-9]{5}-of-(?P<count>[0-9]{5})\.gguf")
 _ADAPTER = ("adapter_config.json", "adapter_model.")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
@@ -37,7 +39,7 @@ _WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .g
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files of a model: a folder in the hub's layout with safetensors, or one GGUF file."""
+    """The files of a model: a folder in the hub's layout with safetensors, or a GGUF file (or the parts of one)."""
 
     name: str
     """What the user typed."""
@@ -48,7 +50,7 @@ class Checkpoint:
 
     @property
     def gguf(self) -> str | None:
-        """The GGUF file's name within the folder, or None for safetensors."""
+        """The GGUF file's name within the folder (its first part's), or None for safetensors."""
         return self.weights[0].name if self.weights[0].suffix == ".gguf" else None
 
     def weights_hash(self) -> str:
@@ -129,10 +131,19 @@ def _smollm2() -> Checkpoint:
 
 
 def _gguf(name: str, path: Path) -> Checkpoint:
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ModelError(f"model {name!r}: {path.name} is not a GGUF file (it does not begin with GGUF)")
-    return Checkpoint(name, path.parent, (path,), revision=None)
+    parts: tuple[Path, ...] = (path,)
+    if (match := _PART.fullmatch(path.name)) is not None:
+        parts = tuple(
+            path.with_name(f"{match['model']}-{number:05}-of-{match['count']}.gguf")
+            for number in range(1, int(match["count"]) + 1)
+        )
+    for part in parts:
+        if not part.is_file():
+            raise ModelError(f"model {name!r}: {path.name} is a part of it, and another one is missing: {part.name}")
+        with part.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise ModelError(f"model {name!r}: {part.name} is not a GGUF file (it does not begin with GGUF)")
+    return Checkpoint(name, path.parent, parts, revision=None)
 
 
 def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:

@@ -8,7 +8,7 @@ import transformers
 from vitro.models.cache import keep, kept
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import first_line
-from vitro.models.gguf_file import refusal
+from vitro.models.gguf_header import refusal
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vitro.models.cache import keep, kept
 from vitro.models.checkpoint import Checkpoint
-from vitro.models.gguf_file import Header, Stored, refusal
+from vitro.models.gguf_header import Header, Stored, refusal
 
 _PLAIN = {
     gguf.GGMLQuantizationType.F32: torch.float32,
@@ -42,6 +42,11 @@ def check_tensors(checkpoint: Checkpoint, header: Header, skeleton: Any) -> None
     for kind, name in {stored.kind: name for name, stored in header.tensors.items()}.items():
         if (fault := _fault(kind)) is not None:
             raise refusal(checkpoint, f"holds {name} in {fault}; take another of the model's files, or its safetensors")
+    for name, stored in header.tensors.items():
+        per_block, block_bytes = gguf.GGML_QUANT_SIZES[stored.kind]
+        end = stored.offset + math.prod(stored.shape) // per_block * block_bytes
+        if stored.shape[-1] % per_block or end > stored.path.stat().st_size:
+            raise refusal(checkpoint, f"is damaged or cut short: {stored.path.name} does not hold {name} to its end")
     weights = skeleton.state_dict()
     for name, place in _places(header, skeleton).items():
         expected = tuple(_transposed(header, place, weights[name]).shape)

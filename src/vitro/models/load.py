@@ -11,7 +11,8 @@ from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
 from vitro.models.fields import check_fields, check_model_type
-from vitro.models.gguf_file import Header, config_of, divide_frequencies, read_header
+from vitro.models.gguf_config import config_of, divide_frequencies
+from vitro.models.gguf_header import Header, read_header
 from vitro.models.gguf_tokenizer import read_tokenizer
 from vitro.models.gpt2 import GPT2
 from vitro.models.headers import read_headers

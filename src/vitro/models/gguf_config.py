@@ -6,22 +6,17 @@ to change nothing, or refused by name. What a key means, and what its absence me
 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and src/llama-model.cpp in llama.cpp).
 """
 
-import mmap
+import math
 import re
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 import transformers
-from jaxtyping import Float
-from torch import Tensor
 
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import first_line
 from vitro.models.errors import ModelError
+from vitro.models.gguf_header import ROPE_FREQS, Header, refusal
 
 _ROTARY = {
     "context_length": "max_position_embeddings",
@@ -74,120 +69,29 @@ _ROPE = (
     "attention.value_length",
     "attention.scale",
 )
-ROPE_FREQS = "rope_freqs.weight"
+_WINDOW = "attention.sliding_window"
+_SIZES = ("block_count", "head_count", "head_count_kv", "_length", "dimension_count")
+"""How the names of keys end that are whole numbers."""
 _LINEAR = r"(attn_q|attn_k|attn_v|attn_output|ffn_gate|ffn_up|ffn_down)"
+_BLOCK = r"blk\.([0-9]{1,9})\."
 _TENSORS = {
     "llama": (
         r"(token_embd|output|output_norm|rope_freqs)\.weight",
-        rf"blk\.(\d+)\.((attn_norm|ffn_norm)\.weight|{_LINEAR}\.(weight|bias))",
+        rf"{_BLOCK}((attn_norm|ffn_norm)\.weight|{_LINEAR}\.(weight|bias))",
     ),
     "qwen2": (
         r"(token_embd|output|output_norm)\.weight",
-        rf"blk\.(\d+)\.((attn_norm|ffn_norm|{_LINEAR})\.weight|(attn_q|attn_k|attn_v)\.bias)",
+        rf"{_BLOCK}((attn_norm|ffn_norm|{_LINEAR})\.weight|(attn_q|attn_k|attn_v)\.bias)",
     ),
     "gpt2": (
         r"(token_embd|position_embd|output)\.weight|output_norm\.(weight|bias)",
-        r"blk\.(\d+)\.(attn_norm|attn_qkv|attn_output|ffn_norm|ffn_up|ffn_down)\.(weight|bias)",
+        rf"{_BLOCK}(attn_norm|attn_qkv|attn_output|ffn_norm|ffn_up|ffn_down)\.(weight|bias)",
     ),
 }
 """Architecture -> patterns of its tensors: of the whole model, and of each block."""
-_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY = 8, 9
 _FLOAT32 = 0
-
-
-class Stored(NamedTuple):
-    """A tensor as a file holds it."""
-
-    path: Path
-    shape: tuple[int, ...]
-    """As in torch: the axis along which numbers lie side by side comes last."""
-    kind: int
-    """The number format: ggml's number for it."""
-    offset: int
-    """In bytes from the file's beginning."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """A GGUF file without its tensors' values."""
-
-    keys: Mapping[str, Any]
-    """Its metadata. An array of strings, which only tokenizers have, is given as its length."""
-    tensors: Mapping[str, Stored]
-
-    @property
-    def architecture(self) -> str:
-        """`llama`, `qwen2`, ...: the prefix of the keys that describe the model."""
-        return str(self.keys.get("general.architecture"))
-
-    def describing(self) -> dict[str, Any]:
-        """The keys that describe the model, without their prefix."""
-        prefix = f"{self.architecture}."
-        return {key.removeprefix(prefix): value for key, value in self.keys.items() if key.startswith(prefix)}
-
-    def rope_freqs(self) -> Float[Tensor, " frequency"] | None:
-        """The numbers that divide the rotation's frequencies (Llama 3.1 and later); None where there are none."""
-        if ROPE_FREQS not in self.tensors:
-            return None
-        freqs = self.tensors[ROPE_FREQS]
-        with freqs.path.open("rb") as file:
-            file.seek(freqs.offset)
-            return torch.frombuffer(bytearray(file.read(4 * freqs.shape[0])), dtype=torch.float32)
-
-
-def read_header(checkpoint: Checkpoint) -> Header:
-    """The metadata and tensor names of a GGUF file, in milliseconds. Raises ModelError where it cannot be read."""
-    path = checkpoint.weights[0]
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _parse(path, content)
-    except (ValueError, struct.error, KeyError, IndexError, OverflowError, MemoryError) as error:
-        raise refusal(checkpoint, "cannot be read, it may be damaged or cut short") from error
-
-
-def _parse(path: Path, content: mmap.mmap) -> Header:
-    at = 4
-
-    def number(form: str) -> Any:
-        nonlocal at
-        (value,) = struct.unpack_from(f"<{form}", content, at)
-        at += struct.calcsize(f"<{form}")
-        return value
-
-    def string() -> str:
-        nonlocal at
-        length = number("Q")
-        if at + length > len(content):
-            raise ValueError("a string runs beyond the end of the file")
-        at += length
-        return content[at - length : at].decode()
-
-    def value(kind: int) -> Any:
-        if kind == _STRING:
-            return string()
-        if kind != _ARRAY:
-            return number(_NUMBERS[kind])
-        kind, length = number("I"), number("Q")
-        values = [value(kind) for _ in range(length)]
-        return length if kind == _STRING else values
-
-    version, n_tensors, n_keys = number("I"), number("Q"), number("Q")
-    if version not in (2, 3):
-        raise ValueError("neither version 2 nor 3")
-    keys = {}
-    for _ in range(n_keys):
-        key = string()
-        keys[key] = value(number("I"))
-    tensors = {}
-    for _ in range(n_tensors):
-        name = string()
-        shape = tuple(reversed([number("Q") for _ in range(number("I"))]))
-        tensors[name] = (shape, number("I"), number("Q"))
-    alignment = keys.get("general.alignment", 32)
-    start = -(-at // alignment) * alignment
-    stored = {name: Stored(path, shape, kind, start + offset) for name, (shape, kind, offset) in tensors.items()}
-    return Header(keys, stored)
+_MOST = 2**63
+"""Beyond it torch knows no size, and no model has one."""
 
 
 def config_of(checkpoint: Checkpoint, header: Header) -> Any:
@@ -196,18 +100,14 @@ def config_of(checkpoint: Checkpoint, header: Header) -> Any:
     if architecture not in _CARRIED:
         raise refusal(
             checkpoint,
-            f"holds a model of the architecture {architecture!r}; what works: GGUF files of {', '.join(_CARRIED)}, or "
-            "the model as safetensors",
+            f"holds a model of the architecture {architecture[:60]!r}; what works: GGUF files of "
+            f"{', '.join(_CARRIED)}, or the model as safetensors",
         )
-    if header.keys.get("split.count", 1) > 1:
-        raise refusal(checkpoint, "is one of several parts of a model; merge them with llama.cpp's gguf-split --merge")
-    if header.keys.get("general.type", "model") != "model":
-        raise refusal(checkpoint, f"holds no model but a thing of the type {header.keys['general.type']!r}")
+    if (kind := header.keys.get("general.type", "model")) != "model":
+        raise refusal(checkpoint, f"holds no model but a thing of the type {_short(kind)}")
     carried = _CARRIED[architecture]
-    for key in carried:
-        if not isinstance(described.get(key), int | float) or described[key] <= 0:
-            raise refusal(checkpoint, f"does not give {architecture}.{key} as a number, and so describes no model")
-    _check_tensors(checkpoint, header, described["block_count"])
+    _check_kinds(checkpoint, header)
+    _check_tensors(checkpoint, header)
     _check_keys(checkpoint, header)
     fields = {field: described[key] for key, field in carried.items()}
     fields["vocab_size"] = header.tensors["token_embd.weight"].shape[0]
@@ -226,21 +126,53 @@ def config_of(checkpoint: Checkpoint, header: Header) -> Any:
         raise refusal(checkpoint, f"describes no model ({first_line(error)})") from error
 
 
-def _check_tensors(checkpoint: Checkpoint, header: Header, n_layers: int) -> None:
-    whole, block = (re.compile(pattern) for pattern in _TENSORS[header.architecture])
-    strange = []
+def _check_kinds(checkpoint: Checkpoint, header: Header) -> None:
+    """Raises ModelError where a key that is used is missing, or is not of the kind that its meaning asks for."""
+    architecture, described = header.architecture, header.describing()
+    for key in (*_CARRIED[architecture], *_ROPE, _WINDOW):
+        value: Any = described.get(key)
+        if key.endswith(_SIZES):
+            kind, sound = "a whole number above 0", type(value) is int and 0 < value < _MOST
+        elif key == "rope.scaling.type":
+            kind, sound = "a word", isinstance(value, str)
+        else:
+            kind, sound = "a number", type(value) in (int, float) and math.isfinite(value)
+        if not sound and (key in described or key in _CARRIED[architecture]):
+            found = f"it is {_short(value)}" if key in described else "it is not there"
+            raise refusal(checkpoint, f"describes no model: {architecture}.{key} must be {kind}, and {found}")
+
+
+def _check_tensors(checkpoint: Checkpoint, header: Header) -> None:
+    """Raises ModelError where the tensors are not those of as many blocks, and as wide, as the keys say."""
+    architecture, described = header.architecture, header.describing()
+    whole, block = (re.compile(pattern) for pattern in _TENSORS[architecture])
+    strange, blocks = [], set()
     for name in header.tensors:
         match = block.fullmatch(name)
-        if not whole.fullmatch(name) and (match is None or int(match[1]) >= n_layers):
-            strange.append(name)
+        if match is not None and int(match[1]) < described["block_count"]:
+            blocks.add(int(match[1]))
+        elif not whole.fullmatch(name):
+            strange.append(name[:60])
     if strange:
         raise refusal(
             checkpoint,
-            f"holds {len(strange)} tensors that a {header.architecture} model has no place for "
+            f"holds {len(strange)} tensors that a {architecture} model has no place for "
             f"({', '.join(strange[:3])}); without them it would be another model",
         )
     if "token_embd.weight" not in header.tensors:
         raise refusal(checkpoint, "holds no token_embd.weight, the embedding of its tokens")
+    embedding = header.tensors["token_embd.weight"].shape
+    for key, size in {"block_count": len(blocks), "embedding_length": embedding[-1]}.items():
+        if described[key] != size:
+            raise refusal(
+                checkpoint,
+                f"says {architecture}.{key} = {described[key]}, and holds the tensors of a model in which it is {size}",
+            )
+    n_tokens = header.keys.get("tokenizer.ggml.tokens", 0)
+    if len(embedding) != 2 or not isinstance(n_tokens, int) or n_tokens > embedding[0]:
+        raise refusal(
+            checkpoint, f"lists {_short(n_tokens)} tokens, and holds token_embd.weight with the shape {embedding}"
+        )
 
 
 def _check_keys(checkpoint: Checkpoint, header: Header) -> None:
@@ -250,10 +182,10 @@ def _check_keys(checkpoint: Checkpoint, header: Header) -> None:
         "vocab_size": header.tensors["token_embd.weight"].shape[0],
         "attention.head_count_kv": described.get("attention.head_count"),
     }
-    window = described.pop("attention.sliding_window", 0)
+    window = described.pop(_WINDOW, 0)
     # A window as wide as the longest prompt hides nothing.
     if 0 < window < described["context_length"]:
-        raise _not_carried(checkpoint, f"{architecture}.attention.sliding_window", window)
+        raise _not_carried(checkpoint, f"{architecture}.{_WINDOW}", window)
     for key, value in described.items():
         used = key in _CARRIED[architecture] or (key in _ROPE and architecture != "gpt2")
         if not used and value not in _NEUTRAL.get(key, (same.get(key),)):
@@ -309,9 +241,11 @@ def divide_frequencies(header: Header, hf: Any) -> None:
 
 
 def _not_carried(checkpoint: Checkpoint, key: str, value: Any) -> ModelError:
-    return refusal(checkpoint, f"says {key} = {value}, which is not carried into the model; take its safetensors")
+    return refusal(
+        checkpoint, f"says {key} = {_short(value)}, which is not carried into the model; take its safetensors"
+    )
 
 
-def refusal(checkpoint: Checkpoint, what: str) -> ModelError:
-    """The error that says of a GGUF file what is wrong with it."""
-    return ModelError(f"model {checkpoint.name!r}: {checkpoint.gguf} {what}")
+def _short(value: Any) -> str:
+    """A value as an error shows it."""
+    return value if isinstance(value, str) and len(value) <= 60 else str(value)[:60]
