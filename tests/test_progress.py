@@ -1,5 +1,7 @@
 """How long a run takes is told once, early, and only where it takes minutes."""
 
+from functools import partial
+
 import pytest
 
 from vitro import progress
@@ -29,7 +31,7 @@ def told(capsys: pytest.CaptureFixture[str], hours: Hours, work: list[float], ra
     """What is told after each step, where a part of the work takes so many seconds."""
     clock, said = Clock("9 edges", work, "fewer"), []
     for step, amount in enumerate(work):
-        clock.timed(step, lambda amount=amount: hours.wait(rate * amount))
+        clock.timed(step, partial(hours.wait, rate * amount))
         said.append(capsys.readouterr().err)
     return said
 
