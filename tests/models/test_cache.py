@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from gguf import GGMLQuantizationType as Kind
 
 from command import Vitro
 from gguf_files import keys_of, tensors_of, write_gguf
@@ -19,7 +20,6 @@ from vitro.models import Model, ModelError, find, load, load_tokenizer
 from vitro.models.cache import cache_folder, contents, keep, kept
 
 TEXT = "AB, CD: -7<eos>"
-MADE_BY = {"format": "1"}
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +28,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def gguf_file(tmp_path: Path, **options: Any) -> Path:
-    hf = hf_model("llama")
-    return write_gguf(tmp_path / "m.gguf", "llama", keys_of(hf.config), tensors_of(hf), **options)
+def gguf_file(tmp_path: Path, name: str = "llama", **options: Any) -> Path:
+    """A file with packed weights: those that are not packed are read as fast as they would be from the cache."""
+    sizes = {"n_embd": 32} if name == "gpt2" else {"hidden_size": 96, "intermediate_size": 64}
+    hf = hf_model(name, **sizes)
+    return write_gguf(tmp_path / "m.gguf", name, keys_of(hf.config), tensors_of(hf), **{"kind": Kind.Q8_0, **options})
 
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +60,7 @@ def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "gpt2"])
 def test_what_is_kept_gives_the_same_bits(tmp_path: Path, name: str) -> None:
-    hf = hf_model(name)
-    path = write_gguf(tmp_path / "m.gguf", hf.config.model_type, keys_of(hf.config), tensors_of(hf))
+    path = gguf_file(tmp_path, name)
     assert_same(load(str(path)), load(str(path)))
     assert [one.part for one in contents()] == ["tokenizer", "weights"]
 
@@ -130,10 +131,13 @@ def test_what_is_damaged_or_gone_is_made_anew(
 
 def test_another_file_of_the_same_name_is_another_file(tmp_path: Path) -> None:
     first = load(str(gguf_file(tmp_path)))
-    hf = hf_model("llama")
-    hf.lm_head.weight.data.mul_(2)
-    path = write_gguf(tmp_path / "m.gguf", "llama", keys_of(hf.config), tensors_of(hf))
-    assert torch.equal(load(str(path)).w_unembed, 2 * first.w_unembed)
+    other = load(str(gguf_file(tmp_path, kind=Kind.Q4_0)))
+    assert not torch.equal(other.w_unembed, first.w_unembed)
+
+
+def test_weights_that_are_not_packed_are_not_kept(tmp_path: Path) -> None:
+    load(str(gguf_file(tmp_path, kind=Kind.F16)))
+    assert [one.part for one in contents()] == ["tokenizer"]
 
 
 def test_without_a_place_for_the_cache_nothing_is_kept(
@@ -161,37 +165,42 @@ def test_a_full_disk_keeps_nothing_and_loads(tmp_path: Path, cache: Path, monkey
 
 
 def test_what_was_interrupted_leaves_nothing_that_is_believed(tmp_path: Path, cache: Path) -> None:
+    checkpoint = find(str(gguf_file(tmp_path)))
+
     def interrupted(folder: Path) -> None:
         (folder / "model.safetensors").write_bytes(b"the beginning")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        keep(tmp_path / "m.gguf", "ab" * 32, "weights", MADE_BY, interrupted)
-    assert kept("ab" * 32, "weights", MADE_BY) is None
+        keep(checkpoint, "weights", ["torch"], interrupted)
+    assert kept(checkpoint, "weights", ["torch"]) is None
     assert list(cache.iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_removed_when_it_is_old(tmp_path: Path, cache: Path) -> None:
+    checkpoint = find(str(gguf_file(tmp_path)))
     old, new = cache / ".unfinished-old", cache / ".unfinished-new"
     for folder in (old, new):
         (folder / "new").mkdir(parents=True)
     os.utime(old, (0, 0))
-    keep(tmp_path / "m.gguf", "ab" * 32, "weights", MADE_BY, lambda folder: (folder / "a").write_text("1"))
+    keep(checkpoint, "weights", ["torch"], lambda folder: (folder / "a").write_text("1"))
     assert not old.exists()
     assert new.exists()
     assert [one.file for one in contents()] == ["m.gguf"]
 
 
 def test_two_processes_that_keep_the_same_at_once_leave_it_whole(tmp_path: Path) -> None:
+    checkpoint = find(str(gguf_file(tmp_path)))
+
     def fill(folder: Path) -> None:
         (folder / "a").write_text("1")
 
     def beside(folder: Path) -> None:
         fill(folder)
-        keep(tmp_path / "m.gguf", "ab" * 32, "weights", MADE_BY, fill)
+        keep(checkpoint, "weights", ["torch"], fill)
 
-    keep(tmp_path / "m.gguf", "ab" * 32, "weights", MADE_BY, beside)
-    folder = kept("ab" * 32, "weights", MADE_BY)
+    keep(checkpoint, "weights", ["torch"], beside)
+    folder = kept(checkpoint, "weights", ["torch"])
     assert folder is not None
     assert (folder / "a").read_text() == "1"
 

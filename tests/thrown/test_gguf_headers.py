@@ -53,7 +53,7 @@ def refused_at_once(path: Path) -> str:
 def test_a_size_that_is_not_that_of_the_tensors_is_refused_at_once(
     tmp_path: Path, name: str, key: str, size: int
 ) -> None:
-    if name == "gpt2" and key == "attention.head_count" and size < BILLION:
+    if name == "gpt2" and key.startswith("attention") and size < BILLION:
         pytest.skip("GPT-2's tensors are the same however many heads they are cut into")
     assert "m.gguf" in refused_at_once(written(tmp_path, name, {key: size}))
 
@@ -238,7 +238,7 @@ def exchanged(first: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (taken_away, "another one is missing: m-00002-of-00003.gguf"),
+        (taken_away, "another is missing: m-00002-of-00003.gguf"),
         (
             alone,
             "is one of several parts of a model (part.gguf is part 0, from 0, of 3); put all of them in one folder",

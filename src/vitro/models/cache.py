@@ -10,16 +10,20 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from vitro.folder import UNFINISHED, new_folder
+from vitro.models.checkpoint import Checkpoint
 from vitro.models.errors import ModelError
 
 VARIABLE = "VITRO_CACHE"
 """The environment variable that names another cache folder."""
 _ABOUT = "kept.json"
+_FORMAT = "1"
+"""Another one where something else is written, or made in another way."""
 _ABANDONED = 3600.0
 """Seconds after which what a process has not finished is that of a killed one."""
 
@@ -56,32 +60,37 @@ def cache_folder() -> Path:
     return caches / "vitro"
 
 
-def kept(file_hash: str, part: str, made_by: Mapping[str, str]) -> Path | None:
-    """The folder with what was made of a file; None where there is none, or it is damaged or made in another way.
+def kept(checkpoint: Checkpoint, part: str, libraries: Sequence[str]) -> Path | None:
+    """The folder with what was made of a checkpoint; None where there is none, or it is damaged or of other versions.
 
-    file_hash: of the file, SHA-256 in hex. made_by: what else decides the bytes, such as libraries' versions.
+    libraries: those that decide what is made, beside the checkpoint's files.
     """
     try:
-        folder = _folder(file_hash, part)
+        folder = _folder(checkpoint, part)
         about = json.loads((folder / _ABOUT).read_bytes())
-        sound = about["made_by"] == made_by and about["sha256"] == _hashes(folder)
+        sound = about["made_by"] == _made_by(libraries) and about["sha256"] == _hashes(folder)
     except (ModelError, OSError, ValueError, KeyError, TypeError):
         return None
     return folder if sound else None
 
 
-def keep(file: Path, file_hash: str, part: str, made_by: Mapping[str, str], fill: Callable[[Path], object]) -> None:
+def keep(checkpoint: Checkpoint, part: str, libraries: Sequence[str], fill: Callable[[Path], object]) -> None:
     """Keep what `fill` writes into an empty folder, in place of what was kept; nothing where that cannot be written.
 
-    The other arguments are those of `kept`; file: what it is made of.
+    The other arguments are those of `kept`.
     """
     try:
-        folder = _folder(file_hash, part)
+        folder = _folder(checkpoint, part)
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder.parent)
         with new_folder(folder) as new:
             fill(new)
-            about = {"file": file.name, "part": part, "made_by": made_by, "sha256": _hashes(new)}
+            about = {
+                "file": checkpoint.weights[0].name,
+                "part": part,
+                "made_by": _made_by(libraries),
+                "sha256": _hashes(new),
+            }
             (new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
     except Exception:
         # A full or read-only disk, another process that keeps the same: of many classes, from several libraries. What
@@ -102,8 +111,12 @@ def contents() -> list[Kept]:
     return sorted(found, key=lambda one: (one.file, one.part))
 
 
-def _folder(file_hash: str, part: str) -> Path:
-    return cache_folder() / f"{file_hash[:32]}-{part}"
+def _folder(checkpoint: Checkpoint, part: str) -> Path:
+    return cache_folder() / f"{checkpoint.weights_hash()[:32]}-{part}"
+
+
+def _made_by(libraries: Sequence[str]) -> dict[str, str]:
+    return {"format": _FORMAT} | {library: version(library) for library in libraries}
 
 
 def _hashes(folder: Path) -> dict[str, str]:

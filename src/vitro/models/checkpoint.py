@@ -131,19 +131,25 @@ def _smollm2() -> Checkpoint:
 
 
 def _gguf(name: str, path: Path) -> Checkpoint:
-    parts: tuple[Path, ...] = (path,)
-    if (match := _PART.fullmatch(path.name)) is not None:
-        parts = tuple(
-            path.with_name(f"{match['model']}-{number:05}-of-{match['count']}.gguf")
-            for number in range(1, int(match["count"]) + 1)
-        )
+    parts = _parts(name, path)
     for part in parts:
-        if not part.is_file():
-            raise ModelError(f"model {name!r}: {path.name} is a part of it, and another one is missing: {part.name}")
+        check_file(name, part)
         with part.open("rb") as file:
             if file.read(4) != b"GGUF":
                 raise ModelError(f"model {name!r}: {part.name} is not a GGUF file (it does not begin with GGUF)")
     return Checkpoint(name, path.parent, parts, revision=None)
+
+
+def _parts(name: str, path: Path) -> tuple[Path, ...]:
+    """The files of the model that a GGUF file is a part of, by its name; most are a model of their own."""
+    if (match := _PART.fullmatch(path.name)) is None:
+        return (path,)
+    parts = []
+    for number in range(1, int(match["count"]) + 1):
+        parts.append(path.with_name(f"{match['model']}-{number:05}-of-{match['count']}.gguf"))
+        if not parts[-1].exists():
+            raise ModelError(f"model {name!r}: {path.name} is a part of it, and another is missing: {parts[-1].name}")
+    return tuple(parts) if path in parts else (path,)
 
 
 def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:

@@ -91,18 +91,17 @@ def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> A
 @contextmanager
 def telling(checkpoint: Checkpoint, what: str) -> Iterator[None]:
     """Any error of transformers or of a library that it calls becomes a ModelError of one line. what: what is read."""
-    source = checkpoint.gguf or what
     try:
         yield
     except ImportError as error:
         raise ModelError(
-            f"model {checkpoint.name!r}: reading {source} needs a package that is not installed ({first_line(error)})"
+            f"model {checkpoint.name!r}: reading {what} needs a package that is not installed ({first_line(error)})"
         ) from error
     except BaseException as error:
         # transformers raises a dozen unrelated classes.
         if not is_failure(error):
             raise
-        raise ModelError(f"model {checkpoint.name!r}: {source} cannot be read ({first_line(error)})") from error
+        raise ModelError(f"model {checkpoint.name!r}: {what} cannot be read ({first_line(error)})") from error
 
 
 def first_line(error: BaseException) -> str:

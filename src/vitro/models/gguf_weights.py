@@ -7,7 +7,6 @@ the twenty seconds that a small model takes it, unpacking the numbers is less th
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from importlib.metadata import version
 from typing import Any
 
 import gguf
@@ -31,14 +30,55 @@ _CHUNK = 2**18
 """Numbers unpacked at a time: gguf-py makes a dozen arrays of as many on the way."""
 _FILE = "model.safetensors"
 _LARGEST = 2 * 2**30
-"""Bytes of the weights in float32, beyond which they are not kept: no disk reads them faster than they are unpacked."""
+"""Bytes of the weights in float32 beyond which they are not kept: they would fill disks."""
+_LIBRARIES = ("gguf", "transformers")
 
 
-def check_tensors(checkpoint: Checkpoint, header: Header, skeleton: Any) -> None:
-    """Raises ModelError, before anything is read, where the file's tensors are not those of the model it describes.
+def read_weights(
+    checkpoint: Checkpoint, header: Header, skeleton: Any, dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    """The weights of a GGUF file under their names in the model, out of the cache where they are kept.
 
-    skeleton: the model of the file's configuration, with weights on the `meta` device.
+    header: the file's. skeleton: the model of its configuration, with weights on the `meta` device. Raises ModelError,
+    before any weight is read, where the file's tensors are not those of that model.
     """
+    _check_tensors(checkpoint, header, skeleton)
+    # Copied whatever the format, so that weights lie in memory alike wherever they come from: how they lie decides the
+    # last bits of products.
+    return {
+        name: numbers.to(dtype, copy=True, memory_format=torch.contiguous_format)
+        for name, numbers in _kept(checkpoint, header, skeleton)
+    }
+
+
+def _kept(checkpoint: Checkpoint, header: Header, skeleton: Any) -> Iterable[tuple[str, Tensor]]:
+    """Each weight's name and numbers: out of the cache, or unpacked; kept where that takes longer than to read them."""
+    packed = any(stored.kind not in _PLAIN for stored in header.tensors.values())
+    if not packed or 4 * skeleton.num_parameters() > _LARGEST:
+        return _unpacked(header, skeleton)
+    if (folder := kept(checkpoint, "weights", _LIBRARIES)) is not None:
+        # Another process may have removed it since.
+        with suppress(OSError, SafetensorError):
+            weights = load_file(folder / _FILE)
+            if weights.keys() == _places(header, skeleton).keys():
+                return weights.items()
+    weights = dict(_unpacked(header, skeleton))
+    keep(checkpoint, "weights", _LIBRARIES, lambda folder: save_file(weights, folder / _FILE))
+    return weights.items()
+
+
+def _unpacked(header: Header, skeleton: Any) -> Iterator[tuple[str, Tensor]]:
+    """Each weight's name and numbers: packed ones as float32, all others as they are in the file."""
+    weights = skeleton.state_dict()
+    for name, place in _places(header, skeleton).items():
+        if place in header.tensors:
+            numbers = _transposed(header, place, _numbers(header.tensors[place]))
+            yield name, _halves(header, place, numbers, skeleton.config).contiguous()
+        else:
+            yield name, torch.zeros(weights[name].shape)
+
+
+def _check_tensors(checkpoint: Checkpoint, header: Header, skeleton: Any) -> None:
     for kind, name in {stored.kind: name for name, stored in header.tensors.items()}.items():
         if (fault := _fault(kind)) is not None:
             raise refusal(checkpoint, f"holds {name} in {fault}; take another of the model's files, or its safetensors")
@@ -57,38 +97,6 @@ def check_tensors(checkpoint: Checkpoint, header: Header, skeleton: Any) -> None
             raise refusal(
                 checkpoint, f"holds {place} with the shape {shape}; in the model that it describes it has {expected}"
             )
-
-
-def read_weights(checkpoint: Checkpoint, header: Header, skeleton: Any) -> Iterable[tuple[str, Tensor]]:
-    """Each weight's name in the model, and its numbers: packed ones as float32, all others as they are in the file.
-
-    Out of the cache, where they are kept. header: of a file that passed `check_tensors`, with this skeleton.
-    """
-    key, made_by = (
-        checkpoint.weights_hash(),
-        {"format": "1"} | {name: version(name) for name in ("transformers", "gguf")},
-    )
-    if (folder := kept(key, "weights", made_by)) is not None:
-        # Another process may have removed it since.
-        with suppress(OSError, SafetensorError):
-            weights = load_file(folder / _FILE)
-            if weights.keys() == _places(header, skeleton).keys():
-                return weights.items()
-    if 4 * skeleton.num_parameters() > _LARGEST:
-        return _unpacked(header, skeleton)
-    weights = dict(_unpacked(header, skeleton))
-    keep(checkpoint.weights[0], key, "weights", made_by, lambda folder: save_file(weights, folder / _FILE))
-    return weights.items()
-
-
-def _unpacked(header: Header, skeleton: Any) -> Iterator[tuple[str, Tensor]]:
-    weights = skeleton.state_dict()
-    for name, place in _places(header, skeleton).items():
-        if place in header.tensors:
-            numbers = _transposed(header, place, _numbers(header.tensors[place]))
-            yield name, _halves(header, place, numbers, skeleton.config).contiguous()
-        else:
-            yield name, torch.zeros(weights[name].shape)
 
 
 def _places(header: Header, skeleton: Any) -> dict[str, str]:

@@ -190,14 +190,8 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
 def _read_gguf_weights(checkpoint: Checkpoint, header: Header, skeleton: Any, dtype: torch.dtype) -> Any:
     try:
         # Here, not above: it needs gguf-py, which those who have no GGUF files need not have.
-        from vitro.models.gguf_weights import check_tensors, read_weights
+        from vitro.models.gguf_weights import read_weights
     except ModuleNotFoundError as error:
         raise ModelError(f"model {checkpoint.name!r}: to read {checkpoint.gguf}, pip install 'vitro[gguf]'") from error
-    check_tensors(checkpoint, header, skeleton)
-    # Copied whatever the format, so that weights lie in memory alike wherever they come from: how they lie decides the
-    # last bits of products.
-    weights = {
-        name: numbers.to(dtype, copy=True, memory_format=torch.contiguous_format)
-        for name, numbers in read_weights(checkpoint, header, skeleton)
-    }
+    weights = read_weights(checkpoint, header, skeleton, dtype)
     return type(skeleton).from_pretrained(None, config=skeleton.config, state_dict=weights, dtype=dtype)

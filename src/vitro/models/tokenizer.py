@@ -30,14 +30,19 @@ def folder_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
     what = f"its tokenizer ({', '.join([*files, 'tokenizer_config.json'])})"
     tokenizer = read_part(checkpoint, what, transformers.AutoTokenizer, config=config)
     with telling(checkpoint, what):
-        # A limit that is no number, say, is not looked at until a text is cut; this one is known to every vocabulary.
-        tokenizer([""], add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False)
-        tokenizer.decode([0])
+        try_tokenizer(tokenizer)
         n_tokens, n_special = len(tokenizer), len(tokenizer.all_special_ids)
     if n_tokens <= n_special:
         # Where one of several files is missing, transformers makes a tokenizer without a vocabulary.
         raise no_tokenizer
     return tokenizer
+
+
+def try_tokenizer(tokenizer: Any) -> None:
+    """Raises what a tokenizer fails with when it is used, which making it does not show."""
+    # A limit that is no number, say, is not looked at until a text is cut; this one is known to every vocabulary.
+    tokenizer([""], add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False)
+    tokenizer.decode([0])
 
 
 def _check_pieces(name: str, path: Path) -> None:
