@@ -321,6 +321,8 @@ def test_a_circuit_is_run_from_its_text(vitro: Vitro, planted_folder: Path, plan
         "minimal",
         "chance",
     }
+    widest = [max(len(row[column]) for row in printed["quality"]) for column in printed["quality"][0]]
+    assert sum(widest) + 3 * (len(widest) - 1) <= 80, "the table of --judge is wider than a terminal"
 
 
 @pytest.mark.parametrize(

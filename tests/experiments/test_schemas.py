@@ -1,5 +1,6 @@
 """Every measurement writes the tables that its schemas say, and is called by one name."""
 
+import re
 from pathlib import Path
 
 import altair as alt
@@ -7,6 +8,7 @@ import pytest
 
 import vitro.experiments
 from experiments.every import every
+from figures.spoken import gist
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, Options
 from vitro.models import Model
 from vitro.tables import SCHEMAS, SCORE_TABLES, checked
@@ -35,7 +37,14 @@ def test_every_measurement_writes_its_tables_and_figures_as_their_schemas_say(pl
             # A study draws without this check: altair takes longer for it than to make the figure.
             for figure in measurement.figures(measurement.shown(setup)).values():
                 assert isinstance(figure, alt.TopLevelMixin)
-                assert figure.to_dict(validate=True)
+                spec = figure.to_dict(validate=True)
+                assert len(gist(spec).split()) >= 3
+
+
+def test_no_text_that_a_notebook_shows_promises_a_mouse_or_a_list_to_choose_from() -> None:
+    # A notebook shows drawings that do not move.
+    readings = " ".join(measurement.reading for measurement in EXPERIMENTS.values())
+    assert not re.search("hover|mouse|click|menu|choose", readings, re.IGNORECASE)
 
 
 def test_a_schema_says_who_writes_its_table() -> None:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from textwrap import shorten
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -72,21 +72,21 @@ def circuit(
         files[drawing] = to_svg(circuit_drawing(boxes, arrows, f"A circuit in {model}"))
     tables = in_vitro(loaded, chosen, {"circuit": wired}, options).tables
     rows, attention = answers_by_prompt(tables), tables["circuit_attention"].drop("circuit")
-    quality = judge_circuit(loaded, chosen, wired, options).numbers if judge else None
+    judged = judge_circuit(loaded, chosen, wired, options) if judge else None
     # After all that can be refused.
     for path, content in files.items():
         write_file(path, content.encode())
     if as_json:
         answer_table = tables["circuit_answer_table"].drop("circuit")
         shown = {"prompts": rows, "answer_table": answer_table, "attention": attention}
-        if quality is not None:
-            shown["quality"] = quality
+        if judged is not None:
+            shown["quality"] = judged.numbers
         dicts = {name: table.to_dicts() for name, table in shown.items()}
         print_json({"circuit": str(wired), "task": chosen.name, **dicts})
         return
     print(wired if len(wired.edges) <= SHOWN else f"{len(wired.edges):,} edges", end="\n\n")
     print_table(
-        ("prompt", "answer", "answer prob", "rank", "leading answer", "top token", "top prob"),
+        ("prompt", "answer", "prob", "rank", "leading answer", "top token", "prob"),
         [
             (row["label"], row["answer"], f"{row['answer_prob']:.4f}", str(row["answer_rank"]),
              row["leading_answer"] or "none", repr(row["top_token"]), f"{row['top_prob']:.4f}")
@@ -97,8 +97,9 @@ def circuit(
         columns, weights = attention_by_head(tables)
         print("Attention of its heads from the final stream, mean over the prompts:\n")
         print_table(columns, [(name, *(f"{weight:.2f}" for weight in row)) for name, *row in weights.rows()])
-    if quality is not None:
-        print_table(quality.columns, quality.rows())
+    if judged is not None:
+        print_table(judged.numbers.columns, judged.numbers.rows())
+        print(fill(judged.experiment.reading, 80), end="\n\n")
     right = int((rows["answer_rank"] == 0).sum())
     where = f"Within the model, absent edges {wired.absent}: " if wired.absent else ""
     print(f"{where}{right} of {len(rows)} right; mean answer probability {rows['answer_prob'].to_numpy().mean():.4f}")

@@ -19,7 +19,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import RARE, Tables, chance, interval, said
+from vitro.tables import RARE, Tables, chance, interval
 from vitro.tasks import Task, TaskError
 
 RANDOM = 200
@@ -166,71 +166,59 @@ def _parts_of(nodes: Sequence[Node], seed: int) -> list[tuple[Node, ...]]:
 
 
 def numbers(tables: Tables) -> pl.DataFrame:
-    """Each question about the circuit, its value, what that is compared with, and what the values are."""
+    """Each question about the circuit, its value, and what that is compared with: no wider than a terminal."""
     return pl.DataFrame(
         [*_faithful(tables), *_complete(tables), *_minimal(tables), *_chance(tables)],
-        schema=["question", "circuit", "compared with", "the values"],
+        schema=["question", "circuit", "compared with"],
         orient="row",
     )
 
 
 WORDS = {
-    "among_answers": "answer among the answers",
-    "answer_prob": "answer among all tokens",
-    "logit_diff": "logits, answer - {wrong}",
+    "among_answers": "among the answers",
+    "answer_prob": "among all tokens",
+    "logit_diff": "logit difference",
 }
-"""The metrics that a judgement may quote, in a few words; a task may lack some."""
-Judgement = tuple[str, str, str, str]
+"""The metrics that a judgement may quote, in a few words, the main one first; a task may lack some."""
+Judgement = tuple[str, str, str]
 
 
-def _words(tables: Tables) -> dict[str, str]:
+def _quoted(tables: Tables) -> list[str]:
     """The metrics that the judgement quotes, the main one first."""
-    wrong, table = said(tables).wrong, tables["random_circuits"]
-    return {name: words.format(wrong=wrong) for name, words in WORDS.items() if table[name].null_count() == 0}
+    return [name for name in WORDS if tables["random_circuits"][name].null_count() == 0]
 
 
 def _faithful(tables: Tables) -> list[Judgement]:
     by_template = tables["faithfulness"].partition_by("template", maintain_order=True)
-    n = len(by_template)
-    over = f"mean and 95 % bootstrap interval over prompts{f' and {n} templates' if n > 1 else ''}"
     judgements = []
-    for column, words in _words(tables).items():
-        circuit, model = (_with_interval(by_template, name) for name in (column, f"model_{column}"))
-        judgements.append((f"faithful: {words}", circuit, f"model {model}", over))
-    return [
-        *judgements,
-        ("faithful: KL(model || circuit)", f"{_with_interval(by_template, 'kl')} nats", "model 0", over),
-    ]
+    for metric in _quoted(tables):
+        circuit, model = (_with_interval(by_template, name) for name in (metric, f"model_{metric}"))
+        judgements.append((f"faithful: {WORDS[metric]}", circuit, f"model {model}"))
+    return [*judgements, ("faithful: KL, in nats", _with_interval(by_template, "kl"), "model 0")]
 
 
 def _complete(tables: Tables) -> list[Judgement]:
     table = tables["completeness"]
     if table.is_empty():
         return []
-    metric, name = next(iter(_words(tables).items()))
-    model = _of_model(tables, metric)
+    metric = _quoted(tables)[0]
     rest = _mean(table.filter("whole"), f"model_{metric}")
-    words = f"{name}: the model without all of the circuit, and with it"
-    judgements = [("complete: what the model has left", f"{rest:.4g}", f"model {model:.4g}", words)]
+    judgements = [("complete: model without it", f"{rest:.4g}", f"model {_of_model(tables, metric):.4g}")]
     by_part = table.drop_nulls(metric).group_by("knocked_out")
     gap = pl.col(metric).mean() - pl.col(f"model_{metric}").mean()
     gaps = by_part.agg(gap.abs().alias("gap"))["gap"]
     if len(gaps):
-        words = f"of the same, circuit against model, over {len(gaps)} parts"
-        judgements.append(
-            ("complete: largest gap when a part goes", f"{gaps.to_numpy().max():.4g}", "no gap: 0", words)
-        )
+        judgements.append(("complete: largest gap", f"{gaps.to_numpy().max():.4g}", "no gap: 0"))
     return judgements
 
 
 def _minimal(tables: Tables) -> list[Judgement]:
-    metric, name = next(iter(_words(tables).items()))
+    metric = _quoted(tables)[0]
     means = tables["minimality"].group_by("left_out").agg(pl.col(metric).mean())
     circuit = _mean(means.filter(pl.col("left_out").is_null()), metric)
     least = means.drop_nulls("left_out").sort(metric, "left_out", descending=[True, False]).head(1)
-    words = f"{name}: its change when this is left out"
     return [
-        ("minimal: what it misses least", f"{name} {value - circuit:+.4g}", f"circuit {circuit:.4g}", words)
+        (f"minimal: can spare {name}", f"{value - circuit:+.4g} without it", f"circuit {circuit:.4g}")
         for name, value in least.iter_rows()
     ]
 
@@ -238,10 +226,9 @@ def _minimal(tables: Tables) -> list[Judgement]:
 def _chance(tables: Tables) -> list[Judgement]:
     table = tables["random_circuits"]
     judgements = []
-    for column, words in _words(tables).items():
-        p, rank = chance(table, column)
-        among = f"{table['number'].n_unique() - 1} random circuits"
-        judgements.append((f"chance: {words}", f"rank {rank}", among, f"p = {p:.3g}: the share that does as well"))
+    for metric in _quoted(tables):
+        p, rank = chance(table, metric)
+        judgements.append((f"chance: {WORDS[metric]}", f"rank {rank} of {table['number'].n_unique()}", f"p = {p:.3g}"))
     return judgements
 
 
@@ -262,22 +249,24 @@ def _with_interval(by_template: Sequence[pl.DataFrame], column: str) -> str:
 
 def summary(tables: Tables) -> str:
     """The circuit's main metric, beside the model's and beside chance."""
-    (_, circuit, model, _), *_ = _faithful(tables)
-    (_, rank, among, p), *_ = _chance(tables)
+    (_, circuit, model), *_ = _faithful(tables)
     templates = tables["faithfulness"]["template"].n_unique()
-    share, _ = chance(tables["random_circuits"], next(iter(_words(tables))))
-    verdict = "" if share <= RARE else ", not clearly better than chance"
-    gives = "gives the answer {} of what all answers get" if "among_answers" in _words(tables) else "comes to {}"
+    n_random = tables["random_circuits"]["number"].n_unique() - 1
+    metric = _quoted(tables)[0]
+    p, rank = chance(tables["random_circuits"], metric)
+    verdict = "" if p <= RARE else ", not clearly better than chance"
+    gives = "gives the answer {} of what all answers get" if metric == "among_answers" else "comes to {}"
     return (
         f"Asked in {templates} ways, that circuit {gives.format(circuit)} (mean, 95 % "
-        f"interval), the {model}; among {among} of its kind it has {rank} ({p.partition(':')[0]}){verdict}."
+        f"interval), the {model}; among {n_random} random circuits of its kind it has rank {rank} (p = {p:.3g})"
+        f"{verdict}."
     )
 
 
 def _figures(tables: Tables) -> dict[str, Figure]:
     """The circuit among random ones and, where it has components to leave out, what these are worth."""
     wiring = shorten(tables["judged_circuit"].select(in_one_line(pl.col("text"))).item(), _LINE, placeholder=" …")
-    metric, made = next(iter(_words(tables))), "their heads and MLPs drawn at random"
+    metric, made = _quoted(tables)[0], "their heads and MLPs drawn at random"
     if wiring.startswith("absent: "):
         made = "their heads drawn at random from the same layers"
     drawn: dict[str, Figure] = {
@@ -286,8 +275,8 @@ def _figures(tables: Tables) -> dict[str, Figure]:
         )
     }
     if len(tables["completeness"]):
-        drawn["minimality"] = minimality_figure(tables["minimality"], next(iter(_words(tables))))
-        drawn["completeness"] = completeness_figure(tables["completeness"], next(iter(_words(tables))))
+        drawn["minimality"] = minimality_figure(tables["minimality"], metric)
+        drawn["completeness"] = completeness_figure(tables["completeness"], metric)
     return drawn
 
 
@@ -295,7 +284,8 @@ JUDGED_CIRCUIT = Experiment(
     name="judged_circuit",
     title="In vitro: how good the circuit is",
     reading="One circuit against random circuits of its kind, then with each component left out, then beside the model "
-    "when parts of it are knocked out of both.",
+    "when parts of it are knocked out of both. The numbers are means, in brackets their 95 % bootstrap intervals over "
+    "prompts and paraphrases; p is the share of circuits that do as well, the circuit itself among them.",
     python="vitro.judge(model, task)",
     tables=("judged_circuit", "faithfulness", "minimality", "completeness", "random_circuits"),
     run=run,
@@ -323,7 +313,7 @@ def judge(
 
     >>> judged = vitro.judge(model, task, vitro.Circuit.wire("input -> a1.h1; a1.h1 -> logits"))
     >>> judged.numbers["question"][0], sorted(judged.tables)[:3]
-    ('faithful: answer among the answers', ['completeness', 'faithfulness', 'judged_circuit'])
+    ('faithful: among the answers', ['completeness', 'faithfulness', 'judged_circuit'])
     """
     return judged_in(setup_of(model, task, options), circuit)
 

@@ -77,7 +77,7 @@ LAYER_LENS = Experiment(
     name="layer_lens",
     title="Logit lens on layers",
     reading="The curves read the final stream as if the model ended there: before each block's heads, between heads "
-    "and MLP, and after; the grid shows the top token after each layer.",
+    "and MLP, and after, probabilities at their log-odds; the grid shows the top token after each layer.",
     python="vitro.layer_lens(model, task)",
     tables=("layer_lens", "layer_lens_top"),
     run=run,

@@ -23,7 +23,7 @@ def run(setup: Setup) -> Tables:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """Every MLP's mean effect, best first."""
-    return on_the_spot(tables["mlp_local"]).select(pl.format("m{}", "layer").alias("MLP"), "change of prob")
+    return on_the_spot(tables["mlp_local"]).select(pl.format("m{}", "layer").alias("MLP"), pl.exclude("layer"))
 
 
 def summary(tables: Tables) -> str:
@@ -44,8 +44,9 @@ def summary(tables: Tables) -> str:
 MLP_LOCAL = Experiment(
     name="mlp_local",
     title="MLPs, on the spot",
-    reading="Each bar is the answer's probability by the lens after an MLP minus before it: above zero the MLP pushes "
-    "the answer directly.",
+    reading="Each bar goes from the answer's probability by the lens before an MLP to that after it, at their "
+    "log-odds: blue where the MLP pushes the answer directly, also where it has next to no probability; the numbers "
+    "say how much of it an MLP gives.",
     python="vitro.mlp_local(model, task)",
     tables=("mlp_local",),
     run=run,

@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChannelColor
 
-from vitro.figures.axes import across, columns_of, name_of, overhang
+from vitro.figures.axes import across, columns_of, longest, name_of, overhang
 from vitro.figures.look import INK, PALE_BLUE, WASH, WIDTH, dress, size, values
 from vitro.figures.scales import amount_color, ink_on
 from vitro.figures.spoken import listed
@@ -16,7 +16,7 @@ from vitro.figures.tokens import readable, word
 _WIDEST_CELL = 110.0
 _HEIGHT, _LOW_HEIGHT = 24, 17
 _NAMES, _MARGIN = 70, 30
-"""Pixels of the names of the rows, and of what is bare beside slanted labels."""
+"""Pixels of the rows' numbers and their title, and of what is bare beside slanted labels."""
 _READABLE = 30
 """Pixels below which a cell holds no word."""
 
@@ -153,7 +153,8 @@ def _grid(
 ) -> alt.LayerChart:
     """Words in painted cells; hovering shows the first `most` tokens. Rows are layers, or have the names `rows`."""
     layers = size(cells["layer"])
-    width = min(_WIDEST_CELL, (WIDTH - _NAMES) / len(labels))
+    names = _NAMES if rows is None else _NAMES + longest(rows)
+    width = min(_WIDEST_CELL, (WIDTH - names) / len(labels))
     width = min(width, (WIDTH - overhang(labels, width) - _MARGIN) / len(labels))
     height = _HEIGHT if layers <= 16 else _LOW_HEIGHT
     x = alt.X("column:O", axis=across(labels, width, title=across_title), scale=columns_of(len(labels)))

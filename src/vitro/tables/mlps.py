@@ -4,9 +4,13 @@ import polars as pl
 
 
 def on_the_spot(mlp_local: pl.DataFrame) -> pl.DataFrame:
-    """Every MLP's mean effect on the answer's probability by the lens, the largest gain first."""
-    change = pl.col("answer_prob_after") - pl.col("answer_prob_before")
-    by_layer = mlp_local.group_by("layer").agg(change.mean().alias("change of prob"))
+    """The answer's mean probability by the lens before and after every MLP, the largest gain first."""
+    before, after = pl.col("answer_prob_before"), pl.col("answer_prob_after")
+    by_layer = mlp_local.group_by("layer").agg(
+        before.mean().alias("mean prob before it"),
+        after.mean().alias("after it"),
+        (after - before).mean().alias("change of prob"),
+    )
     return by_layer.sort("change of prob", "layer", descending=[True, False])
 
 
