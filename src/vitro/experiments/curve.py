@@ -37,7 +37,7 @@ from vitro.figures import edge_curves
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options, ScoreName
 from vitro.progress import bar
-from vitro.tables import FEWEST, FLOOR, RARE, SCHEMAS, Tables, resampled_means, said
+from vitro.tables import FEWEST, FLOOR, RARE, SCHEMAS, Tables, resampled_means, said, too_few
 from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
@@ -282,7 +282,7 @@ def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:
     if len(rivals) == 1:
         return f"{value})"
     n_prompts = len(rivals[first].model)
-    doubt = f"{n_prompts} prompts are too few to tell" if n_prompts < FEWEST else "not beyond the spread of the prompts"
+    doubt = too_few(n_prompts) if n_prompts < FEWEST else "not beyond the spread of the prompts"
     return f"{value}; the best of {len(rivals)}{'' if stays else f', {doubt}'})"
 
 
