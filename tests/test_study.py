@@ -150,7 +150,7 @@ def test_edges_are_added_to_a_study_and_go_on_block_by_block(
     assert asked == [0, 1, 1, 2, 3]
     assert not (folder / "parts").exists()
     assert {**contents(finished)}.items() <= contents(folder).items()
-    assert "Every edge, cut alone" in study.report.read_text()
+    assert "Edges, each cut alone" in study.report.read_text()
     once = run_study(days(), str(planted_folder), tmp_path / "once", OPTIONS, experiments=["edges"])
     assert once.table("edges").equals(study.table("edges"))
 
@@ -409,3 +409,16 @@ def test_the_record_is_plain_json(finished: Path) -> None:
     assert len(record["settings"]["weights_sha256"]) == 64
     assert record["command"].startswith("vitro study days --model ")
     assert record["command"].endswith("--samples 8")
+
+
+def test_a_study_from_before_there_was_an_option_has_its_default(
+    planted_folder: Path, planted_model: object, tmp_path: Path, undrawn: None
+) -> None:
+    run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["clean"])
+    record = json.loads((tmp_path / "study.json").read_bytes())
+    del record["settings"]["options"]["top_edges"]
+    (tmp_path / "study.json").write_text(json.dumps(record), "utf-8")
+    assert run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["clean"]).table("clean").height == 7
+    few = dataclasses.replace(OPTIONS, top_edges=9)
+    with pytest.raises(StudyError, match="its top edges is 'None', not '9'"):
+        run_study(days(), str(planted_folder), tmp_path, few, experiments=["clean"])

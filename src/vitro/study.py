@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from vitro.errors import NoValueError, VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, Experiment, Setup, Tables
@@ -19,10 +19,10 @@ from vitro.experiments.findings import findings
 from vitro.experiments.prompts import PROMPTS, asked
 from vitro.figures import DrawingError, to_spec, to_svg
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
-from vitro.identity import identity
+from vitro.identity import chosen, identity
 from vitro.models import find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
-from vitro.options import Machine, Options, command_line, options_of
+from vitro.options import DEFAULT_OPTIONS, Machine, Options, command_line, options_of
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
 from vitro.report import GENERATOR, Page, Section, Sentence, found_head, render
@@ -55,6 +55,12 @@ class Settings(BaseModel):
     """The measurements' options, except the memory budget."""
     device: str
     dtype: str
+
+    @field_validator("options")
+    @classmethod
+    def _with_later(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """An option that there was not yet has its default: what was done without it."""
+        return {**chosen(DEFAULT_OPTIONS), **options}
 
 
 class Done(BaseModel):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vitro.discovery.chance import Chance
+from vitro.tables.labels import counted
 from vitro.tables.statistics import RARE, luck
 
 HALF = 0.5
@@ -134,7 +135,7 @@ def does_task(right: int, prompts: int, by_chance: float, model: float, empty: f
     'The model answers 3 of 7 prompts right, as guessing does with p = 0.065.'
     """
     p = luck(right, prompts, by_chance)
-    answers = f"The model answers {right} of {prompts} prompts right"
+    answers = f"The model answers {right} of {counted(prompts)} right"
     if p > RARE:
         reading = f"{answers}, as guessing does with p = {p:.2g}."
     elif model <= empty:
@@ -276,7 +277,7 @@ def transfer(task: str, f: float | None, right: int, model_right: int, prompts: 
     'On months its faithfulness is 0.90, and it answers 10 of 12 prompts right; the model 11.'
     """
     worth = "there is nothing to be faithful to" if f is None else f"its faithfulness is {f:.2f}"
-    reading = f"On {task} {worth}, and it answers {right} of {prompts} prompts right; the model {model_right}."
+    reading = f"On {task} {worth}, and it answers {right} of {counted(prompts)} right; the model {model_right}."
     return Condition(f"transfer to {task}", f, None, None, "", None, reading)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from vitro.engine import Variant
 from vitro.experiments.effects import CHANGES, effects
 from vitro.experiments.setup import Setup
-from vitro.tables import Tables, leader, said
+from vitro.tables import Tables, counted, leader, said
 
 
 def ablation_table(
@@ -58,5 +58,5 @@ def costs_most(tables: Tables, table: str, keys: Sequence[str], name: Callable[.
         return f"Of the {kind}s, {spoken.ablation}-ablated one by one, which costs the answer most? Here {loss.doubt}."
     return (
         f"Of all single {kind}s, {spoken.ablation} ablation of {name(*loss.key)} lowers the "
-        f"{spoken.quantity.short} most: {-loss.mean:+.3g} on average over {loss.n_prompts} prompts."
+        f"{spoken.quantity.short} most: {-loss.mean:+.3g} on average over {counted(loss.n_prompts)}."
     )

@@ -17,6 +17,7 @@ from vitro.tables import (
     ELSEWHERE,
     Tables,
     at_places,
+    counted,
     first_prompt,
     head_name,
     leader,
@@ -103,7 +104,7 @@ def summary(tables: Tables) -> str:
         at = f"{label if label == ELSEWHERE else f'at {label}'} ({most.mean:.2f})"
         looks.append(f"{name} {at}" if most.stands_out else f"{name} at no one place beyond the prompts' spread")
     n_prompts = table["prompt"].n_unique()
-    return f"From the final stream, on average over {n_prompts} prompts, the key heads look most: {', '.join(looks)}."
+    return f"From the final stream, on average over {counted(n_prompts)}, the key heads look most: {', '.join(looks)}."
 
 
 def figures(tables: Tables) -> dict[str, Figure]:

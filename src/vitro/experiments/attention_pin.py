@@ -15,7 +15,7 @@ from vitro.figures import pins
 from vitro.heads import Head
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, copying_heads, leader, numbered, places, said, subject_heads, varies
+from vitro.tables import Tables, copying_heads, counted, leader, numbered, places, said, subject_heads, varies
 from vitro.tasks import Task
 
 
@@ -127,7 +127,7 @@ def summary(tables: Tables) -> str:
     where = f"{place} ({label})" if varies(tables) else label
     return (
         f"Of all places to which {heads} can be pinned, the {spoken.quantity.short} is highest at {where}: "
-        f"{here['value'].to_numpy().mean():.3g} on average over {best.n_prompts} prompts, "
+        f"{here['value'].to_numpy().mean():.3g} on average over {counted(best.n_prompts)}, "
         f"{beside[0] if beside else 'no clear change from'} the {clean['clean'].to_numpy().mean():.3g} unpinned "
         f"({here.select(change.mean()).item():+.2g})."
     )

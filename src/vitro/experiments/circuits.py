@@ -24,7 +24,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import Figure, answer_tables, circuit_answers, circuit_attention, circuit_drawing
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, answers, at_places, labels, places, said, the
+from vitro.tables import Tables, answers, at_places, counted, labels, places, said, the
 from vitro.tasks import Task
 
 SHOWN = ("C6", "C7", "C9")
@@ -181,8 +181,8 @@ def summary(tables: Tables) -> str:
     right = (rows["answer_rank"] == 0).sum()
     wiring = tables["circuit_wiring"].filter(circuit="C7").select(in_one_line(pl.col("text"))).item()
     return (
-        f"Taken out of the model, {wiring} answers {right} of {len(rows)} prompts right on its own, with a mean answer "
-        f"probability of {rows.select(pl.col('answer_prob').mean()).item():.3g}."
+        f"Taken out of the model, {wiring} answers {right} of {counted(len(rows))} right on its own, with a mean "
+        f"answer probability of {rows.select(pl.col('answer_prob').mean()).item():.3g}."
     )
 
 

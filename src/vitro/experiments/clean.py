@@ -11,7 +11,7 @@ from vitro.figures import clean_answers
 from vitro.metrics import METRICS
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, said, the, with_kinds
+from vitro.tables import Tables, counted, said, the, with_kinds
 from vitro.tasks import Task
 
 FEW = 24
@@ -70,7 +70,7 @@ def summary(tables: Tables) -> str:
     clean, spoken = tables["clean"], said(tables)
     right = (clean["answer_rank"] == 0).sum()
     mean = clean["answer_prob"].to_numpy().mean()
-    sentence = f"The model answers {right} of {len(clean)} prompts right, with a mean answer probability of {mean:.3g}"
+    sentence = f"The model answers {right} of {counted(len(clean))} right, with a mean answer probability of {mean:.3g}"
     if spoken.metric == "answer_prob":
         return f"{sentence}."
     value = spoken.quantity.amount(clean[spoken.metric].to_numpy().mean())

@@ -37,7 +37,7 @@ from vitro.figures import edge_curves
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options, ScoreName
 from vitro.progress import bar
-from vitro.tables import FEWEST, FLOOR, RARE, SCHEMAS, Tables, resampled_means, said
+from vitro.tables import FEWEST, FLOOR, RARE, SCHEMAS, Tables, counted, resampled_means, said, too_few
 from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
@@ -265,7 +265,8 @@ def summary(tables: Tables) -> str:
     curves = {of: curve for of, curve in curves_of(tables["curve"]).items() if of.selection != "greedy"}
     best_areas = "; ".join(_best_said(curves, ranking) for ranking in RANKINGS)
     spoken, n_prompts = said(tables), tables["curve"]["prompt"].n_unique()
-    over = f"over {n_prompts} {f'of {spoken.n_prompts} ' if n_prompts < spoken.n_prompts else ''}prompts"
+    swept = f"{n_prompts} of " if n_prompts < spoken.n_prompts else ""
+    over = f"over {swept}{counted(spoken.n_prompts)}"
     if spoken.metric != areas["metric"]:
         words += f", not the {spoken.quantity.short}, for edges are ranked by logits"
     curve = f"MIB's curve of the {words}, {over}, absent edges at their {areas['method']} ablation: {best_areas}."
@@ -282,7 +283,7 @@ def _best_said(curves: Mapping[Ranked, Curve], ranking: Ranking) -> str:
     if len(rivals) == 1:
         return f"{value})"
     n_prompts = len(rivals[first].model)
-    doubt = f"{n_prompts} prompts are too few to tell" if n_prompts < FEWEST else "not beyond the spread of the prompts"
+    doubt = too_few(n_prompts) if n_prompts < FEWEST else "not beyond the spread of the prompts"
     return f"{value}; the best of {len(rivals)}{'' if stays else f', {doubt}'})"
 
 

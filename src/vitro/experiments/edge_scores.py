@@ -14,7 +14,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import EDGE_NAME, Figure, strongest_edges
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, OptionError, Options, ScoreName
-from vitro.tables import SCORE_TABLES, Tables, leader
+from vitro.tables import SCORE_TABLES, Tables, counted, leader
 from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
@@ -108,7 +108,7 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
                 f"By {name}, which of all {len(edges):,} edges matters most to the {metric.short}? Here {first.doubt}."
             )
         edge, score = edges.row(0)
-        mean = f"{score:+.3g} on average over {first.n_prompts} prompts"
+        mean = f"{score:+.3g} on average over {counted(first.n_prompts)}"
         return f"By {name}, of all {len(edges):,} edges {edge} matters most to the {metric.short}: {mean}."
 
     return Experiment(

@@ -21,7 +21,7 @@ from vitro.metrics import METRICS
 from vitro.models import Model
 from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, Options
 from vitro.progress import Clock, bar
-from vitro.tables import Tables, leader, said
+from vitro.tables import Tables, counted, leader, said
 from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import Task
 
@@ -43,7 +43,7 @@ def run(setup: Setup) -> Tables:
     into = _asked_for(setup)
     # What follows a cut is run anew: the blocks from its reader on, and the read-out.
     work = [len(numbers) * (len(into) - layer) for layer, numbers in enumerate(into)]
-    what = f"{sum(map(len, into)):,} edges on {len(setup.swept.questions)} prompts, each cut alone"
+    what = f"{sum(map(len, into)):,} edges on {counted(len(setup.swept.questions))}, each cut alone"
     sooner = _SOONER if setup.options.top_edges is None else "fewer with --top"
     clock, parts = Clock(what, work, sooner), []
     with bar(what) as progress:
@@ -169,7 +169,7 @@ def summary(tables: Tables) -> str:
     share = edges.filter(pl.col("change").abs() > 0.1 * abs(change))
     return (
         f"{of_all}, {edge} changes {words} most: by {change:+.3f} on average over "
-        f"{first.n_prompts} prompts; the means of {len(share)} edges, itself among them, reach a tenth of that."
+        f"{counted(first.n_prompts)}; the means of {len(share)} edges, itself among them, reach a tenth of that."
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vitro.experiments.experiment import Experiment
 from vitro.report import Sentence
-from vitro.tables import RARE, Tables, luck, varies
+from vitro.tables import RARE, Tables, counted, luck, varies
 
 
 def does_task(tables: Tables) -> bool:
@@ -33,7 +33,7 @@ def findings(done: Sequence[Experiment], tables: Tables) -> list[Sentence]:
         )
         return [
             Sentence(
-                f"The model does not do this task: its top token is the answer in {right} of {len(clean)} prompts"
+                f"The model does not do this task: its top token is the answer in {right} of {counted(len(clean))}"
                 f"{above}, no more than {chance} would give (mean answer probability {prob:.2g}).",
                 "clean",
             ),

@@ -19,6 +19,7 @@ from vitro.tables import (
     Said,
     Tables,
     copying_heads,
+    counted,
     head_name,
     said,
     selective_heads,
@@ -86,7 +87,7 @@ def summary(tables: Tables) -> str:
     puts = f"{_listed(selective)}, each alone, put" if len(selective) > 1 else f"{_listed(selective)} alone puts"
     parts = [
         f"By the logit lens, {puts} the answer above {said(tables).rivals} in every one of "
-        f"{said(tables).n_prompts} prompts"
+        f"{counted(said(tables).n_prompts)}"
     ]
     if varies(tables):
         copies = _most(table, copying_heads(table), COPIES, "copies the subject (above the task's other words")
@@ -106,13 +107,13 @@ def _most(table: pl.DataFrame, heads: list[Head], holds: pl.Expr, does: str) -> 
     """Words on the head for which the condition holds in the most prompts; empty where there are no heads."""
     if not heads:
         return ""
-    counted = [table.filter(layer=layer, head=head).select(holds.sum()).item() for layer, head in heads]
-    count = max(counted)
-    most = heads[counted.index(count)]
+    counts = [table.filter(layer=layer, head=head).select(holds.sum()).item() for layer, head in heads]
+    count = max(counts)
+    most = heads[counts.index(count)]
     prob = table.filter(layer=most.layer, head=most.head)["wrong_prob"].to_numpy().mean()
     others = f", as do {len(heads) - 1} more in six of seven or more" if len(heads) > 1 else ""
     n_prompts = table["prompt"].n_unique()
-    return f"{most} {does} in {count} of {n_prompts} prompts, mean probability {prob:.2g}){others}"
+    return f"{most} {does} in {count} of {counted(n_prompts)}, mean probability {prob:.2g}){others}"
 
 
 HEAD_LENS = Experiment(

@@ -19,7 +19,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import RARE, Tables, chance, interval
+from vitro.tables import RARE, Tables, chance, counted, interval, said
 from vitro.tasks import Task, TaskError
 
 RANDOM = 200
@@ -257,7 +257,7 @@ def summary(tables: Tables) -> str:
     verdict = "" if p <= RARE else ", not clearly better than chance"
     gives = "gives the answer {} of what all answers get" if metric == "among_answers" else "comes to {}"
     return (
-        f"Asked in {templates} ways, that circuit {gives.format(circuit)} (mean, 95 % "
+        f"Asked in {counted(templates, 'way')}, that circuit {gives.format(circuit)} (mean, 95 % "
         f"interval), the {model}; among {n_random} random circuits of its kind it has rank {rank} (p = {p:.3g})"
         f"{verdict}."
     )

@@ -12,7 +12,7 @@ from vitro.figures import layer_lens as curves
 from vitro.figures import layer_top_tokens
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import FLOOR, Tables, labels, leader, said, the
+from vitro.tables import FLOOR, Tables, counted, labels, leader, said, the
 from vitro.tasks import Task
 
 STAGES = ("pre", "mid", "post")
@@ -56,7 +56,7 @@ def summary(tables: Tables) -> str:
         return f"After no layer does the lens give the answer a mean probability above {FLOOR:g}."
     peak = leader(after, ("layer",), pl.col("answer_prob"))
     peaks = (
-        f"the answer is most probable after layer {peak.key[0]} (mean {peak.mean:.3g} over {n_prompts} prompts)"
+        f"the answer is most probable after layer {peak.key[0]} (mean {peak.mean:.3g} over {counted(n_prompts)})"
         if peak.stands_out
         else f"where the answer is most probable is not clear ({peak.doubt})"
     )

@@ -35,6 +35,7 @@ from vitro.experiments.steering import STEERING
 from vitro.experiments.stream_top import STREAM_TOP
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options, ScoreName
+from vitro.tables.labels import counted
 from vitro.tasks import Task
 
 
@@ -90,7 +91,7 @@ class Mounted:
     def __repr__(self) -> str:
         setup = self._setup
         measured = ", ".join(setup.measured) or "nothing yet"
-        return f"{self.task.name}, {len(setup.questions)} prompts, on {self.model!r}; measured: {measured}"
+        return f"{self.task.name}, {counted(len(setup.questions))}, on {self.model!r}; measured: {measured}"
 
     @property
     def activations(self) -> Kept:

@@ -5,7 +5,7 @@ import polars as pl
 
 from vitro.experiments.experiment import Experiment
 from vitro.experiments.setup import Setup
-from vitro.tables import Tables, said, the, varies, with_kinds
+from vitro.tables import Tables, counted, said, the, varies, with_kinds
 from vitro.tasks import FINAL
 
 SHOWN = 24
@@ -111,13 +111,13 @@ def asked(tables: Tables) -> str:
     if varies(tables):
         gap = pl.when(role="subject").then(pl.col("token").str.replace(r"\S+", "{subject}")).otherwise("token")
         text = _written(tables["prompts"].with_columns(gap.alias("token")))["written"][0].strip()
-        prompts = f"{spoken.n_prompts} prompts that differ in the subject alone, \u201c{text}\u201d"
+        prompts = f"{counted(spoken.n_prompts)} that differ in the subject alone, \u201c{text}\u201d"
         return f"{prompts}: right is {first['answer']} where it is {first['label']}. {by}"
     kinds = f" of {spoken.n_groups} kinds" if 1 < spoken.n_groups < spoken.n_prompts else ""
     text = _written(tables["prompts"].filter(prompt=first["prompt"]))["written"].item().strip()
     right = f"right is {first['answer']}{_called(spoken.right, 'right')}"
     wrong = f", wrong {first['wrong']}{_called(spoken.wrong, 'wrong')}" if first["wrong"] else ""
-    return f"{spoken.n_prompts} prompts{kinds}, such as \u201c{text}\u201d: {right}{wrong}. {by}"
+    return f"{counted(spoken.n_prompts)}{kinds}, such as \u201c{text}\u201d: {right}{wrong}. {by}"
 
 
 def _called(name: str, side: str) -> str:

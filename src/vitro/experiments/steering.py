@@ -18,7 +18,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import steering as figure
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import Tables, head_name, said, the
+from vitro.tables import Tables, counted, head_name, said, the
 from vitro.tasks import FINAL, Task
 
 BOTH = "right - wrong"
@@ -151,7 +151,7 @@ def summary(tables: Tables) -> str:
         f"With {alpha:g} times the direction {along} added after layer {vector['layer']}, {name} gives "
         f"{the(vector['mark'])} {row[f'{name} to ' + the(vector['mark'])]:.3g} of its attention{beside[0]}, and the "
         f"answer's probability is "
-        f"{row['mean answer prob']:.3g}{beside[1]}, on average over {n_prompts} prompts."
+        f"{row['mean answer prob']:.3g}{beside[1]}, on average over {counted(n_prompts)}."
     )
 
 

@@ -5,6 +5,7 @@ from altair.typing import ChannelColor
 
 from vitro.figures.look import BLUE, GRAY, GRID, INK, PALE, PALE_BLUE, PALE_RED, RED
 from vitro.figures.spread import DOTS
+from vitro.tables.labels import counted
 
 _BY_SIGN = "(isValid(datum.mean) ? datum.mean : datum.value) < 0"
 
@@ -65,7 +66,7 @@ def bars_and_prompts(
 def caption(prompts: int) -> str:
     """What is drawn over the bars, for a subtitle."""
     over = "dots: the prompts" if prompts <= DOTS else "lines: from the lowest prompt to the highest"
-    return f"Bars: mean over {prompts} prompts; {over}."
+    return f"Bars: mean over {counted(prompts)}; {over}."
 
 
 def _paint(lost: str, clean: str, red: str, gray: str, blue: str) -> ChannelColor:

@@ -9,6 +9,7 @@ import altair as alt
 
 from vitro.figures.spread import some_prompts
 from vitro.figures.tokens import word
+from vitro.tables.labels import counted
 
 MEAN = -1
 """The number of the mean in the column `prompt` of what is drawn."""
@@ -52,7 +53,7 @@ class Choice:
         listed = alt.binding_select(
             name="Prompt: ",
             options=[MEAN, *self.prompts],
-            labels=[f"mean over {len(self.prompt_tokens)} prompts", *texts],
+            labels=[f"mean over {counted(len(self.prompt_tokens))}", *texts],
         )
         return alt.param(name="shown", value=MEAN, bind=listed)
 

@@ -10,6 +10,7 @@ from vitro.figures.odds import NOTE, OddsAxis, at_log_odds
 from vitro.figures.spoken import listed
 from vitro.figures.spread import DOTS, prompt_count
 from vitro.figures.tokens import readable
+from vitro.tables.labels import counted
 
 _WIDTH, _ROW = 560, 30
 MODEL = "the whole model"
@@ -83,7 +84,7 @@ def circuit_answers(circuits: pl.DataFrame, clean: pl.DataFrame, words: Mapping[
     return dress(
         alt.LayerChart(layer=[ticks, dots, counts], width=_WIDTH, height=alt.Step(_ROW)),
         "What circuits answer on their own",
-        f"Ticks: mean over {prompts} prompts; dots: the prompts, blue where the answer is the top token, else red.",
+        f"Ticks: mean over {counted(prompts)}; dots: the prompts, blue where the answer is the top token, else red.",
         NOTE,
         gist="Right: "
         + listed(f"{name} {right} of {prompts}" for name, right in means.select("name", "right").iter_rows())

@@ -9,7 +9,7 @@ from vitro.figures.look import BLUE, FAINT, INK, PALE, RED, WIDTH, dress, values
 from vitro.figures.spoken import strongest
 from vitro.figures.spread import some_prompts
 from vitro.figures.tokens import readable, word
-from vitro.tables.labels import Said, the, with_kinds
+from vitro.tables.labels import Said, counted, the, with_kinds
 
 _RIGHT, _WRONG = "the answer, as top token", "the answer, below another token"
 _MOSTLY_RIGHT, _MOSTLY_WRONG = "the answer, in most prompts the top token", "the answer, in fewer"
@@ -58,7 +58,7 @@ def clean_answers(clean: pl.DataFrame, questions: pl.DataFrame, said: Said) -> a
     return dress(
         layers,
         "What the model answers when nothing is touched",
-        f"The answer is the top token on {right} of {clean.height} prompts; its mean probability is {mean:.4f}."
+        f"The answer is the top token on {right} of {counted(clean.height)}; its mean probability is {mean:.4f}."
         + (" A line is a kind of prompt, with means." if kinds else "")
         + (f" {len(lines)} of {every.height} are drawn, evenly spread." if len(lines) < every.height else ""),
         gist="The most probable answers: "

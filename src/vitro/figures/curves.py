@@ -7,6 +7,7 @@ import polars as pl
 
 from vitro.figures.look import BLUE, INK
 from vitro.figures.spread import DOTS
+from vitro.tables.labels import counted
 
 _ABREAST = 5
 """Names in a line of the legend: no wider than half a page."""
@@ -89,4 +90,4 @@ def caption(prompts: int, prompts_as: Literal["lines", "dots"]) -> str:
     behind = {"lines": "thin lines: the prompts", "dots": "dots: the prompts"}[prompts_as]
     if prompts > DOTS:
         behind = "bands: from the lowest prompt to the highest"
-    return f"Thick lines: mean over {prompts} prompts; {behind}."
+    return f"Thick lines: mean over {counted(prompts)}; {behind}."

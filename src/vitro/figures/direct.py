@@ -10,6 +10,7 @@ from vitro.figures.look import WIDTH, dress, values
 from vitro.figures.scales import change_color, largest
 from vitro.figures.spoken import strongest
 from vitro.figures.spread import means_and_prompts, prompt_count, spread
+from vitro.tables.labels import counted
 
 _HEIGHT = 200
 _WIDEST_COLUMN = 34.0
@@ -32,7 +33,7 @@ def direct_heads(table: pl.DataFrame) -> alt.LayerChart:
     return dress(
         figure,
         "What each head adds directly to the logit difference, right minus wrong",
-        f"Mean over {prompt_count(table)} prompts. Blue: it speaks for right; red: for wrong.",
+        f"Mean over {counted(prompt_count(table))}. Blue: it speaks for right; red: for wrong.",
         _HOW,
         gist=f"Strongest: {strongest(cells, pl.format('a{}.h{}', 'layer', 'head'), pl.col('mean'))}.",
     )

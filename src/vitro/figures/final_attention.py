@@ -12,6 +12,7 @@ from vitro.figures.scales import amount_color, ink_on
 from vitro.figures.spoken import strongest
 from vitro.figures.spread import prompt_count, spread
 from vitro.figures.tokens import word
+from vitro.tables.labels import counted
 
 _WIDEST_CELL = 90.0
 _HEIGHT, _LOW_HEIGHT = 30, 17
@@ -106,5 +107,5 @@ def _heatmap(axis: alt.Axis, cell: float, positions: int, title: str | None) -> 
 
 
 def _caption(table: pl.DataFrame) -> str:
-    over = f"mean over {prompt_count(table)} prompts"
+    over = f"mean over {counted(prompt_count(table))}"
     return f"Attention weight from the last position to each place, {over}; a row sums to 1."

@@ -9,6 +9,7 @@ from vitro.figures.quantities import DIVERGENCES, in_order, quantity
 from vitro.figures.scales import Reach, amount_color, change_color, reach
 from vitro.figures.spoken import strongest
 from vitro.figures.spread import spread
+from vitro.tables.labels import counted
 from vitro.tables.quantities import CHANGES
 
 
@@ -44,7 +45,7 @@ def head_effects(table: pl.DataFrame, value: str = "answer_prob_change") -> alt.
         f"Each head ablated alone: {_kind(value)} of {shown.words}"
         if value in CHANGES
         else f"Each head ablated alone: {shown.words}",
-        f"{'Ablated minus clean, mean' if value in CHANGES else 'Mean'} over {table['prompt'].n_unique()} prompts.",
+        f"{'Ablated minus clean, mean' if value in CHANGES else 'Mean'} over {counted(table['prompt'].n_unique())}.",
         _scale_note(span, sign="±" if value in CHANGES else ""),
         gist=f"Strongest: {strongest(cells, pl.format('a{}.h{} ({})', 'layer', 'head', 'method'), pl.col('mean'))}.",
     )

@@ -8,7 +8,7 @@ from vitro.figures.look import OWN_COLORS, dress, panel_title, values
 from vitro.figures.scales import amount_color, change_color, place_color
 from vitro.figures.spoken import listed
 from vitro.figures.spread import prompt_count
-from vitro.tables.labels import Said, the
+from vitro.tables.labels import Said, counted, the
 
 _TOKENS = ("answer", "wrong")
 _COUNTS = (("leads", "answer leads"), ("first", "subject leads"), ("last", "subject is last"))
@@ -54,7 +54,7 @@ def head_lens(table: pl.DataFrame, said: Said) -> alt.HConcatChart:
         alt.HConcatChart(data=values(cells), hconcat=panels, spacing=grid.GAP, resolve=OWN_COLORS),
         "What each head alone would predict",
         "Logit lens on the head's output at the final stream (final norm, unembedding), over "
-        f"{prompts} prompts. Place 1: the top of all tokens.",
+        f"{counted(prompts)}. Place 1: the top of all tokens.",
         f"Outlined: heads that rank the answer above {said.rivals} in every prompt.",
         *[
             "Right: blue where the subject leads the task's other words (copying), red where it is below them all "
@@ -99,7 +99,7 @@ def _tooltip(said: Said, prompts: int, copying: bool) -> list[alt.Tooltip]:
         )
     ]
     counts = [
-        alt.Tooltip(f"{name}:Q", title=f"{words}, of {prompts} prompts", format="d")
+        alt.Tooltip(f"{name}:Q", title=f"{words}, of {counted(prompts)}", format="d")
         for name, words in _COUNTS[: 3 if copying else 1]
     ]
     return [alt.Tooltip("name:N", title="head"), *spreads, *counts]

@@ -8,6 +8,7 @@ from vitro.figures.look import BLUE, INK, PALE_BLUE, PALE_RED, RED, dress, value
 from vitro.figures.odds import LEAST, NOTE, OddsAxis, at_log_odds
 from vitro.figures.spoken import strongest
 from vitro.figures.spread import prompt_count
+from vitro.tables.labels import counted
 
 _HEIGHT = 260
 _LEAST_ROOM = 2.5
@@ -72,7 +73,7 @@ def mlp_local(table: pl.DataFrame) -> alt.LayerChart:
         "Each MLP on the spot: the answer's probability before and after it",
         "Lens on the final stream of the clean run (final norm, unembedding, softmax), before the MLP and after it; "
         "blue where it rises, red where it falls.",
-        f"Bars: mean over {prompts} prompts; {drawn}. {NOTE}",
+        f"Bars: mean over {counted(prompts)}; {drawn}. {NOTE}",
         gist=f"It changes most in {_most(table)}.",
     )
 

@@ -8,7 +8,7 @@ from vitro.figures.look import WIDTH, dress, values
 from vitro.figures.scales import change_color, largest
 from vitro.figures.spoken import strongest
 from vitro.figures.spread import prompt_count, spread
-from vitro.tables.labels import Said
+from vitro.tables.labels import Said, counted
 from vitro.tables.quantities import QUANTITIES
 
 _WIDEST_CELL, _ROW, _GAP = 60.0, 14, 24
@@ -68,6 +68,6 @@ def patching_heatmaps(table: pl.DataFrame, said: Said) -> alt.FacetChart:
     return dress(
         facets,
         f"Patched from the counterfactual: change of {quantity.words}",
-        f"Patched minus clean, mean over {prompt_count(table)} prompts; {quantity.sense}.",
+        f"Patched minus clean, mean over {counted(prompt_count(table))}; {quantity.sense}.",
         gist=f"Strongest: {strongest(cells, pl.format('{} {} at {}', 'site', 'row', 'place'), pl.col('mean'))}.",
     )

@@ -3,7 +3,7 @@
 import polars as pl
 
 from vitro.report.page import Condition, Head, Number, Sentence
-from vitro.tables import Tables
+from vitro.tables import Tables, counted
 from vitro.tables.quantities import QUANTITIES
 
 SECTION = "find"
@@ -68,7 +68,7 @@ def _numbers(tables: Tables) -> list[Number]:
     proved = ", of which none can go" if search["minimal"] else ", not proved to be the fewest"
     steps = "figure-search_steps" if tables["search"].height else SECTION
     held_out = tables["verdict"].filter(condition=HELD_OUT).drop_nulls("value").to_dicts()
-    value, where, at = search["faithfulness"], f"the {search['searched']} prompts searched on", steps
+    value, where, at = search["faithfulness"], f"the {counted(search['searched'])} searched on", steps
     if held_out:
         value, where, at = held_out[0]["value"], "prompts held out", SECTION
         if held_out[0]["low"] is not None:

@@ -22,6 +22,7 @@ from vitro.successors.rotation import singular_values, steps, turns
 from vitro.successors.scores import head_table, head_words, score_table
 from vitro.successors.sets import SETS, OrderedSet, known_sets
 from vitro.successors.verdict import verdict
+from vitro.tables.labels import counted
 
 RANDOM_HEADS = 20
 """Random heads that are compared with the best one for rotation; all other heads where there are fewer."""
@@ -110,10 +111,11 @@ class Successors:
         """The best head and its score, in a sentence or two."""
         best = self.top(1).row(0, named=True)
         by_set = self.best_scores
+        n_heads = len(self.tables["heads"]) // 2
         chance = by_set["chance"].to_numpy().mean()
         return (
-            f"The best of {len(self.tables['heads']) // 2} heads is {self.best_name}: mean successor score "
-            f"{best['mean']:.3f} over {len(by_set)} sets with the norms, "
+            f"The best of {counted(n_heads, 'head')} is {self.best_name}: mean successor score "
+            f"{best['mean']:.3f} over {counted(len(by_set), 'set')} with the norms, "
             f"{best['without']:.3f} without; chance is {chance:.3f}."
             + ("" if best["mean"] >= 0.5 else " That is under one half: no successor head by this measure.")
         )

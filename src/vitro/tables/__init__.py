@@ -18,6 +18,7 @@ from vitro.tables.labels import (
     Said,
     answers,
     at_places,
+    counted,
     first_prompt,
     head_name,
     labels,
@@ -32,7 +33,18 @@ from vitro.tables.labels import (
 from vitro.tables.mlps import best_to_worst
 from vitro.tables.schema import Schema, SchemaError
 from vitro.tables.schemas import SCHEMAS, SCORE_TABLES, checked
-from vitro.tables.statistics import FEWEST, FLOOR, RARE, Leader, chance, interval, leader, luck, resampled_means
+from vitro.tables.statistics import (
+    FEWEST,
+    FLOOR,
+    RARE,
+    Leader,
+    chance,
+    interval,
+    leader,
+    luck,
+    resampled_means,
+    too_few,
+)
 
 Tables = Mapping[str, pl.DataFrame]
 """Tables by name."""
@@ -57,6 +69,7 @@ __all__ = [
     "chance",
     "checked",
     "copying_heads",
+    "counted",
     "first_prompt",
     "head_name",
     "interval",
@@ -73,6 +86,7 @@ __all__ = [
     "subject_heads",
     "suppressing_heads",
     "the",
+    "too_few",
     "varies",
     "with_kinds",
 ]

@@ -14,6 +14,15 @@ _OTHERS = "others"
 """Prompts without a kind, where others have one."""
 
 
+def counted(n: int, what: str = "prompt") -> str:
+    """A number of things: one of them, or several.
+
+    >>> counted(1), counted(1200, "edge")
+    ('1 prompt', '1,200 edges')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Said:
     """The words for a task, and what its components are ranked by (table `task`)."""

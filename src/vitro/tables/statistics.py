@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from vitro.tables.labels import counted
+
 RESAMPLES = 2000
 """Samples of the bootstrap."""
 FLOOR = 1e-4
@@ -71,6 +73,15 @@ def luck(hits: int, tries: int, chance: float) -> float:
     return sum(comb(tries, k) * chance**k * (1 - chance) ** (tries - k) for k in range(hits, tries + 1))
 
 
+def too_few(n_prompts: int) -> str:
+    """That prompts are fewer than a finding takes.
+
+    >>> too_few(1), too_few(2)
+    ('1 prompt is too few to tell', '2 prompts are too few to tell')
+    """
+    return f"{counted(n_prompts)} {'is' if n_prompts == 1 else 'are'} too few to tell"
+
+
 @dataclass(frozen=True)
 class Leader:
     """The component whose mean effect is the largest, and whether another set of prompts would name it too."""
@@ -84,8 +95,8 @@ class Leader:
     def doubt(self) -> str:
         """Why no component is named."""
         if self.n_prompts < FEWEST:
-            return f"{self.n_prompts} prompts are too few to tell"
-        return f"none stands out from the rest beyond the spread of the {self.n_prompts} prompts"
+            return too_few(self.n_prompts)
+        return f"none stands out from the rest beyond the spread of the {counted(self.n_prompts)}"
 
 
 def leader(table: pl.DataFrame, keys: Sequence[str], effect: pl.Expr, floor: float = FLOOR) -> Leader:
