@@ -241,6 +241,7 @@ def _on_hub(name: str, repo: str, revision: str | None) -> Checkpoint:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -253,6 +254,9 @@ def _on_hub(name: str, repo: str, revision: str | None) -> Checkpoint:
             # Subfolders hold other formats, and "consolidated" is a second copy of the same weights.
             ignore_patterns=["*/*", "consolidated*"],
         )
+    except HFValidationError as error:
+        # No id that the hub gives looks like this one.
+        raise ModelError(f"model {name[:60]!r}: no such file or folder; what works: {_WHAT_WORKS}") from error
     except GatedRepoError as error:
         raise ModelError(f"model {name!r} is gated: ask for access on its hub page, then `hf auth login`") from error
     except RevisionNotFoundError as error:
@@ -264,9 +268,17 @@ def _on_hub(name: str, repo: str, revision: str | None) -> Checkpoint:
     except OSError as error:
         # huggingface-hub's own "offline and not in the cache" is an OSError, like the network's.
         if error.errno is not None and error.filename is not None:
-            raise
+            raise ModelError(
+                f"model {name!r}: the hub's cache cannot be used ({error.filename}: {error.strerror}); make room, or name "
+                "another folder in HF_HOME"
+            ) from error
         raise ModelError(
             f"model {name!r}: the model hub is out of reach (no network?) and the model is not in the local cache; "
             "what works offline: smollm2, a local folder, or a .gguf file"
+        ) from error
+    except Exception as error:
+        # Of the libraries that fetch: a connection that breaks off, a server that speaks otherwise.
+        raise ModelError(
+            f"model {name!r} cannot be fetched from the hub ({type(error).__name__}: {str(error)[:200]})"
         ) from error
     return _in_folder(name, Path(folder), revision=Path(folder).name)
