@@ -5,6 +5,7 @@ from typing import Any
 
 import transformers
 
+from vitro.errors import is_failure
 from vitro.models.cache import keep, kept
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import first_line
@@ -31,5 +32,7 @@ def _made(checkpoint: Checkpoint) -> Any:
         architecture, vocabulary, options = get_gguf_tokenizer(str(checkpoint.weights[0]))
         backend, more = convert_gguf_tokenizer(architecture, vocabulary)
         return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **options, **more)
-    except Exception as error:  # of many classes, from three libraries
+    except BaseException as error:  # of many classes, from three libraries
+        if not is_failure(error):
+            raise
         raise refusal(checkpoint, f"describes no tokenizer that can be made ({first_line(error)})") from error
