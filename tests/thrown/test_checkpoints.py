@@ -469,6 +469,11 @@ TOKENIZERS: dict[str, tuple[dict[str, Any], str]] = {
         {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
         "cannot be read (PanicException",
     ),
+    # tokenizers prints the name of the key on standard output.
+    "a key that is none": (
+        {"model": None, "added_tokens": [{"id": 0, "content": "[UNK]", "num_labels": 3}]},
+        "cannot be",
+    ),
     "no model": ({"model": None}, "its tokenizer (tokenizer.json, tokenizer_config.json) cannot be read"),
     "a model that is none": ({"model": {"type": "Sphinx"}}, "cannot be read"),
     "no tokens": ({"added_tokens": 5}, "cannot be read"),

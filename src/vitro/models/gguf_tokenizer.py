@@ -10,6 +10,7 @@ from vitro.models.cache import keep, kept
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import first_line
 from vitro.models.gguf_header import refusal
+from vitro.models.silence import silence
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Any:
@@ -29,9 +30,10 @@ def _made(checkpoint: Checkpoint) -> Any:
     from transformers.integrations.gguf import convert_gguf_tokenizer, get_gguf_tokenizer
 
     try:
-        architecture, vocabulary, options = get_gguf_tokenizer(str(checkpoint.weights[0]))
-        backend, more = convert_gguf_tokenizer(architecture, vocabulary)
-        return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **options, **more)
+        with silence():
+            architecture, vocabulary, options = get_gguf_tokenizer(str(checkpoint.weights[0]))
+            backend, more = convert_gguf_tokenizer(architecture, vocabulary)
+            return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **options, **more)
     except BaseException as error:  # of many classes, from three libraries
         if not is_failure(error):
             raise

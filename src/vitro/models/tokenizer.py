@@ -11,6 +11,7 @@ from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import read_part, telling
 from vitro.models.errors import ModelError
 from vitro.models.packages import need
+from vitro.models.silence import silence
 
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
@@ -28,12 +29,13 @@ def folder_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
         for path in sorted(checkpoint.folder.glob("*.model")):
             _check_pieces(checkpoint.name, path)
     what = f"its tokenizer ({', '.join([*files, 'tokenizer_config.json'])})"
-    tokenizer = read_part(checkpoint, what, transformers.AutoTokenizer, config=config)
-    with telling(checkpoint, what):
-        # A limit that is no number, say, is not looked at until a text is cut; this one is known to every vocabulary.
-        tokenizer([""], add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False)
-        tokenizer.decode([0])
-        n_tokens, n_special = len(tokenizer), len(tokenizer.all_special_ids)
+    with silence():
+        tokenizer = read_part(checkpoint, what, transformers.AutoTokenizer, config=config)
+        with telling(checkpoint.name, what):
+            # Some faults show when a text is cut, not before; this one every vocabulary knows.
+            tokenizer([""], add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast, verbose=False)
+            tokenizer.decode([0])
+            n_tokens, n_special = len(tokenizer), len(tokenizer.all_special_ids)
     if n_tokens <= n_special:
         # Where one of several files is missing, transformers makes a tokenizer without a vocabulary.
         raise no_tokenizer
