@@ -504,7 +504,16 @@ def test_a_tokenizer_without_a_token_for_what_it_does_not_know_is_read_and_says_
         encode(tokenizer, [WORDS, "snow ☃"])
 
 
+def test_memory_that_runs_out_is_no_fault_of_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to mmap 406484144 bytes from file <model.safetensors>: Cannot allocate memory (12)")
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", failing)
+    assert "model.safetensors cannot be read (memory ran out" in refused(folder)
+
+
 def test_a_limit_that_is_no_number_is_refused(folder: Path) -> None:
+    assert read(configure(folder, "tokenizer_config.json", model_max_length=None)).shape.n_layers == 3
     configure(folder, "tokenizer_config.json", model_max_length="a word")
     assert "tokenizer_config.json sets model_max_length to 'a word'; it must be a number" in refused(folder)
 

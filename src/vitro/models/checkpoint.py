@@ -141,6 +141,7 @@ def _gguf(name: str, path: Path) -> Checkpoint:
     for part in parts:
         if not part.is_file():
             raise ModelError(f"model {name!r}: {path.name} is a part of it, and another one is missing: {part.name}")
+        check_file(name, part)
         with part.open("rb") as file:
             if file.read(4) != b"GGUF":
                 raise ModelError(f"model {name!r}: {part.name} is not a GGUF file (it does not begin with GGUF)")
@@ -171,10 +172,8 @@ def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
         _check_safetensors(name, path)
     for file in names:
         # A folder of such a name holds something else: transformers reads files alone.
-        if (
-            any(fnmatch(file, pattern) for pattern in (*_TOKENIZER_FILES, "chat_template*"))
-            and not (folder / file).is_dir()
-        ):
+        read = any(fnmatch(file, pattern) for pattern in (*_TOKENIZER_FILES, "chat_template*"))
+        if read and not (folder / file).is_dir():
             check_file(name, folder / file, LARGEST)
     if "tokenizer_config.json" in names:
         _check_tokenizer_config(name, read_object(name, folder / "tokenizer_config.json"))
@@ -196,13 +195,13 @@ def _weights(name: str, folder: Path, names: frozenset[str]) -> tuple[Path, ...]
 
 def _check_tokenizer_config(name: str, said: dict[str, Any]) -> None:
     """Raises ModelError where it sends transformers to files outside the folder, or has a limit that is no number."""
-    files, longest = said.get("fast_tokenizer_files") or [], said.get("model_max_length", 0)
+    files, longest = said.get("fast_tokenizer_files") or [], said.get("model_max_length")
     for file in files if isinstance(files, list) else [files]:
         if not _is_plain(file):
             raise ModelError(
                 f"model {name!r}: tokenizer_config.json names a file that is not in the folder ({str(file)[:60]})"
             )
-    if not isinstance(longest, int | float):
+    if not isinstance(longest, int | float | None):
         raise ModelError(
             f"model {name!r}: tokenizer_config.json sets model_max_length to {str(longest)[:60]!r}; it must be a number"
         )
@@ -232,5 +231,7 @@ def _check_safetensors(name: str, path: Path) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             file.keys()
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise unreadable(name, path, error) from error
+    except SafetensorError as error:
         raise ModelError(f"model {name!r}: {path.name} is corrupt or truncated ({str(error)[:200]})") from error

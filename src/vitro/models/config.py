@@ -11,6 +11,7 @@ from typing import Any
 import transformers
 
 from vitro.errors import is_failure
+from vitro.limits import out_of_memory
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.errors import ModelError
 from vitro.models.fields import IGNORED, USED, check_fields, check_model_type, check_only
@@ -100,7 +101,8 @@ def telling(name: str, what: str) -> Iterator[None]:
         # transformers raises a dozen unrelated classes.
         if not is_failure(error):
             raise
-        raise ModelError(f"model {name!r}: {what} cannot be read ({first_line(error)})") from error
+        why = out_of_memory(error) or first_line(error)
+        raise ModelError(f"model {name!r}: {what} cannot be read ({why})") from error
 
 
 def first_line(error: BaseException) -> str:
