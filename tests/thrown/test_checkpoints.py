@@ -272,6 +272,8 @@ def test_a_pipe_beside_the_tokenizer_does_not_hang(folder: Path, name: str) -> N
         ("a\0b", "no such file or folder"),
         ("\ud800", "no such file or folder"),
         ("a\x1b[31m\nb", "no such file or folder"),
+        # Names that the hub gives to nobody.
+        *((name, "no such file or folder") for name in ("my--model", "a..b", "x" * 97, "model.git", "model-", "a/é")),
         ("/dev/zero", "zero is a pipe or device, not a file"),
         ("/dev/null/model", "no such file or folder"),
     ],
@@ -287,6 +289,32 @@ def test_a_name_that_leads_to_no_file_is_not_opened(tmp_path: Path, name: str, w
     put_instead(tmp_path / name, what)
     words = {"folder": "the folder has no config.json", "circle": "no such file or folder"}.get(what, INSTEAD[what])
     assert words in refused(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(28, "No space left on device", "/cache/blobs/x"),
+            "(/cache/blobs/x: No space left on device); make room",
+        ),
+        (
+            PermissionError(13, "Permission denied", "/cache"),
+            "the hub's cache cannot be used (/cache: Permission denied)",
+        ),
+        (ConnectionResetError("reset by peer"), "the model hub is out of reach"),
+        (RuntimeError("the server speaks otherwise"), "cannot be fetched from the hub (RuntimeError: the server"),
+    ],
+    ids=repr,
+)
+def test_what_goes_wrong_while_a_model_is_fetched_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", failing)
+    assert words in refused("someone/model")
 
 
 def no_rights(call: Callable[[], object]) -> str:
@@ -441,6 +469,11 @@ TOKENIZERS: dict[str, tuple[dict[str, Any], str]] = {
         {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
         "cannot be read (PanicException",
     ),
+    # tokenizers prints the name of the key on standard output.
+    "a key that is none": (
+        {"model": None, "added_tokens": [{"id": 0, "content": "[UNK]", "num_labels": 3}]},
+        "cannot be",
+    ),
     "no model": ({"model": None}, "its tokenizer (tokenizer.json, tokenizer_config.json) cannot be read"),
     "a model that is none": ({"model": {"type": "Sphinx"}}, "cannot be read"),
     "no tokens": ({"added_tokens": 5}, "cannot be read"),
@@ -471,7 +504,16 @@ def test_a_tokenizer_without_a_token_for_what_it_does_not_know_is_read_and_says_
         encode(tokenizer, [WORDS, "snow ☃"])
 
 
+def test_memory_that_runs_out_is_no_fault_of_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to mmap 406484144 bytes from file <model.safetensors>: Cannot allocate memory (12)")
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", failing)
+    assert "model.safetensors cannot be read (memory ran out" in refused(folder)
+
+
 def test_a_limit_that_is_no_number_is_refused(folder: Path) -> None:
+    assert read(configure(folder, "tokenizer_config.json", model_max_length=None)).shape.n_layers == 3
     configure(folder, "tokenizer_config.json", model_max_length="a word")
     assert "tokenizer_config.json sets model_max_length to 'a word'; it must be a number" in refused(folder)
 

@@ -19,7 +19,7 @@ from vitro.experiments.setup import Setup
 from vitro.figures import Figure, completeness_figure, minimality_figure, random_circuits_figure
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
-from vitro.tables import RARE, Tables, chance, counted, interval, said
+from vitro.tables import RARE, Tables, chance, counted, interval
 from vitro.tasks import Task, TaskError
 
 RANDOM = 200

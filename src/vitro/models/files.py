@@ -27,10 +27,10 @@ def check_file(name: str, path: Path, largest: int | None = None) -> None:
         raise unreadable(name, path, error) from error
     if not stat.S_ISREG(about.st_mode):
         kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe or device"
-        raise ModelError(f"model {name!r}: {_shown(path)} is {kind}, not a file")
+        raise ModelError(f"model {name!r}: {path.name} is {kind}, not a file")
     if largest is not None and about.st_size > largest:
         raise ModelError(
-            f"model {name!r}: {_shown(path)} has {about.st_size >> 20} MB, and {largest >> 20} MB at most are read"
+            f"model {name!r}: {path.name} has {about.st_size >> 20} MB, and {largest >> 20} MB at most are read"
         )
 
 
@@ -65,14 +65,9 @@ def read_object(name: str, path: Path) -> dict[str, Any]:
 def unreadable(name: str, path: Path, error: OSError | ValueError) -> ModelError:
     """The error of a file or folder that the system does not let us open: nothing is said of what is in it."""
     if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return ModelError(f"model {name!r}: {_shown(path)} is a link to nothing")
+        return ModelError(f"model {name!r}: {path.name} is a link to nothing")
     reason = getattr(error, "strerror", None) or "no file system has such a name"
-    return ModelError(f"model {name!r}: {_shown(path)} cannot be opened ({reason})")
-
-
-def _shown(path: Path) -> str:
-    """A file's name, with what a terminal would obey escaped."""
-    return path.name if path.name.isprintable() else repr(path.name)
+    return ModelError(f"model {name!r}: {path.name} cannot be opened ({reason})")
 
 
 def _too_deep(name: str, path: Path) -> ModelError:

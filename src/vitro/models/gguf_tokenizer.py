@@ -8,6 +8,7 @@ import transformers
 from vitro.models.cache import keep, kept
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import telling
+from vitro.models.silence import silence
 from vitro.models.tokenizer import try_tokenizer
 
 _LIBRARIES = ("transformers", "tokenizers")
@@ -19,7 +20,7 @@ def read_tokenizer(checkpoint: Checkpoint) -> Any:
         # Another process may have removed it since; then it is made.
         with suppress(Exception):
             return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    with telling(checkpoint, f"the tokenizer in {checkpoint.gguf}"):
+    with silence(), telling(checkpoint.name, f"the tokenizer in {checkpoint.gguf}"):
         tokenizer = _made(checkpoint)
         try_tokenizer(tokenizer)
     keep(checkpoint, "tokenizer", _LIBRARIES, tokenizer.save_pretrained)

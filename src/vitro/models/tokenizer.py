@@ -11,6 +11,7 @@ from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import read_part, telling
 from vitro.models.errors import ModelError
 from vitro.models.packages import need
+from vitro.models.silence import silence
 
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
@@ -28,10 +29,11 @@ def folder_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
         for path in sorted(checkpoint.folder.glob("*.model")):
             _check_pieces(checkpoint.name, path)
     what = f"its tokenizer ({', '.join([*files, 'tokenizer_config.json'])})"
-    tokenizer = read_part(checkpoint, what, transformers.AutoTokenizer, config=config)
-    with telling(checkpoint, what):
-        try_tokenizer(tokenizer)
-        n_tokens, n_special = len(tokenizer), len(tokenizer.all_special_ids)
+    with silence():
+        tokenizer = read_part(checkpoint, what, transformers.AutoTokenizer, config=config)
+        with telling(checkpoint.name, what):
+            try_tokenizer(tokenizer)
+            n_tokens, n_special = len(tokenizer), len(tokenizer.all_special_ids)
     if n_tokens <= n_special:
         # Where one of several files is missing, transformers makes a tokenizer without a vocabulary.
         raise no_tokenizer
