@@ -67,6 +67,7 @@ def _list(as_json: bool) -> None:
     print(TEMPLATE)
     print("\nOr rows, as JSON lines or with the same columns in a CSV; rows.jsonl:100 takes the first hundred:\n")
     print(ROW)
+    print("\n--first-token takes an answer of several tokens by its first.")
     print("\nEAP-IG's CSV, AutoCircuit's JSON and MIB's rows (JSON lines, Parquet) are read as they are.")
 
 
