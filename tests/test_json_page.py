@@ -63,6 +63,7 @@ def test_the_other_commands_print_the_fields_that_the_page_names(
         "vitro successor": ("successor", *model),
         "vitro report": ("report", str(tmp_path / "study")),
         "vitro models": ("models",),
+        "vitro models --cache": ("models", "--cache"),
     }
     printed = {name: set(json.loads(vitro(*command, "--json").out)) for name, command in commands.items()}
     # No circuit was searched for in this folder.

@@ -41,7 +41,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "vitro successor --model gpt2 --top 3 --out successors.html",
     ),
     "report": ("vitro report studies/days-gpt2",),
-    "models": ("vitro models",),
+    "models": (
+        "vitro models",
+        "vitro models --cache",
+    ),
     "tasks": (
         "vitro tasks",
         "vitro tasks ioi --model gpt2 --first 2",

@@ -12,6 +12,7 @@ from vitro.options import Machine, Options, TaskOptions
 
 if TYPE_CHECKING:
     from vitro.study import Study
+    from vitro.tables import Tables
 
 
 @takes_options
@@ -61,7 +62,6 @@ def record(study: "Study") -> dict[str, Any]:
     """What a study found, as JSON values (docs/json.md)."""
     from vitro.experiments import EXPERIMENTS, FIND
     from vitro.experiments.clean import CLEAN
-    from vitro.experiments.findings import does_task
     from vitro.study import summary
 
     done = study.record.experiments
@@ -78,16 +78,10 @@ def record(study: "Study") -> dict[str, Any]:
         for name, experiment in EXPERIMENTS.items()
         if name in done
     }
-    clean = study.tables(CLEAN)
     return {
         "model": study.record.settings.model,
         "task": study.table("task").row(0, named=True),
-        "answered": {
-            "prompts": len(clean["clean"]),
-            "right": int((clean["clean"]["answer_rank"] == 0).sum()),
-            "answer_prob": float(clean["clean"]["answer_prob"].to_numpy().mean()),
-            "does_task": does_task(clean),
-        },
+        "answered": _answered(study.tables(CLEAN)) if CLEAN.name in done else None,
         "find": find.record(study.tables(FIND)) if FIND.name in done else None,
         "measurements": measurements,
         "left_out": study.record.left_out,
@@ -95,4 +89,17 @@ def record(study: "Study") -> dict[str, Any]:
         "summary": [sentence.text for sentence in sentences],
         "folder": str(study.folder),
         "report": str(study.report),
+    }
+
+
+def _answered(tables: "Tables") -> dict[str, Any]:
+    """How many prompts the model answers right, and how surely."""
+    from vitro.experiments.findings import does_task
+
+    clean = tables["clean"]
+    return {
+        "prompts": len(clean),
+        "right": int((clean["answer_rank"] == 0).sum()),
+        "answer_prob": float(clean["answer_prob"].to_numpy().mean()),
+        "does_task": does_task(tables),
     }
