@@ -1,5 +1,8 @@
 """What the help, the README and the docs tell one to type is true: examples run, and every command line is one."""
 
+import ast
+import importlib
+import operator
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 import typer
 from transformers import GPT2Config, GPT2LMHeadModel
 
+import vitro
 from command import Vitro
 from task_tokenizers import knowing
 from vitro.circuits import Circuit, Graph, to_importances, to_mib
@@ -24,16 +28,30 @@ ROOT = Path(__file__).parents[1]
 COMMAND = typer.main.get_command(app)
 
 
-def code_blocks(page: Path) -> list[str]:
-    """A page's blocks of code that are of no language: what is typed."""
-    return re.findall(r"^```\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+def code_blocks(language: str) -> list[tuple[str, str]]:
+    """The blocks of code in a language in the README and the docs, with their page; "": what is typed."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    block = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [(page.name, code) for page in pages for code in block.findall(page.read_text("utf-8"))]
 
 
 def typed() -> list[tuple[str, str]]:
     """Every command line of Vitro in the README and the docs, with its page."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    lines = [(page.name, line) for page in pages for block in code_blocks(page) for line in block.splitlines()]
+    lines = [(name, line) for name, block in code_blocks("") for line in block.splitlines()]
     return [(name, line) for name, line in lines if line.startswith("vitro ")]
+
+
+@pytest.mark.parametrize(("page", "code"), code_blocks("python"))
+def test_what_the_pages_show_of_python_is_python_with_names_that_vitro_has(page: str, code: str) -> None:
+    tree = ast.parse(code)
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    for name in map(ast.unparse, names):
+        if name.startswith("vitro.") and "(" not in name:
+            operator.attrgetter(name.removeprefix("vitro."))(vitro)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(str(node.module))
+            assert all(hasattr(module, alias.name) for alias in node.names)
 
 
 @pytest.mark.parametrize(("page", "line"), typed())
