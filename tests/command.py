@@ -26,7 +26,8 @@ Vitro = Callable[..., Done]
 
 
 def running(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Vitro:
-    """Runs the command line with the given words."""
+    """Runs the command line with the given words, on a terminal so wide that no sentence is broken."""
+    monkeypatch.setenv("COLUMNS", "1000")
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["vitro", *arguments])

@@ -48,6 +48,12 @@ def test_any_circuit_goes_round(data: st.DataObject) -> None:
     assert Circuit.wire(str(circuit)) == circuit
 
 
+def test_what_ends_in_a_comma_goes_on_in_the_next_line() -> None:
+    one = Circuit.wire("mean: a0.h0, a0.h1; input -> m0; input, m0 -> a1.h1, m2; a1.h1, m2 -> logits")
+    broken = "mean: a0.h0,  # two\n  a0.h1\ninput -> m0\ninput,\n\n  m0 -> a1.h1,\n  m2\na1.h1, m2 -> logits"
+    assert Circuit.wire(broken) == one
+
+
 def test_within_prints_short_and_goes_round() -> None:
     circuit = Circuit.within(random_model("gpt2"), ["0.1", "2.3"])
     assert str(circuit) == "mean: a0.h0, a0.h2-3, a1.h0-3, a2.h0-2\nresid_post2 -> logits"

@@ -232,8 +232,8 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"heads": ((1, 1), (0, 4))}, "there is no head a0.h4"),
     ({"heads": ((1, -1),)}, "there is no head a1.h-1"),
     ({"steer_layer": 3}, "there is no layer 3: the model has 0 to 2"),
-    ({"steer_token": " tomorrow today"}, "is 2 tokens, not one"),
-    ({"steer_token": ""}, "is 0 tokens, not one"),
+    ({"steer_token": " tomorrow today"}, r"is 2 tokens here \(.*tomorrow., .*today.\) and must be one"),
+    ({"steer_token": ""}, r"is 0 tokens here \(none\) and must be one"),
 ]
 
 

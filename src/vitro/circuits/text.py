@@ -9,7 +9,7 @@ a9.h1 -> logits
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vitro.circuits.nodes import CONSTANTS, INPUTS, CircuitError, Constant, Edge, Input, Kind, Node, Pin
 from vitro.circuits.nodes import node as parse_node
@@ -25,17 +25,14 @@ Parsed = tuple[frozenset[Edge], frozenset[tuple[Node, Pin]], frozenset[tuple[Nod
 def parse(text: str) -> Parsed:
     """Edges, pins, constants, and what absent edges carry (None: in vitro).
 
-    Lines may end in `;` or a line break, and `#` begins a remark.
+    Lines may end in `;` or a line break, `#` begins a remark, and what ends in a comma goes on in the next line.
     CircuitError, with the line and the word, where it cannot be read.
     """
     edges: set[Edge] = set()
     pins: dict[Node, Pin] = {}
     constants: dict[Node, Constant] = {}
     absent: Constant | None = None
-    for number, line in enumerate(re.split(r"[;\n]", text), start=1):
-        line = line.partition("#")[0].strip()
-        if not line:
-            continue
+    for number, line in _lines(text):
         kind, colon, parts = line.partition(":")
         if kind.strip() == "absent" and colon:
             if absent is not None:
@@ -48,6 +45,20 @@ def parse(text: str) -> Parsed:
     if not edges and absent is None:
         raise CircuitError("the circuit is empty; what works: input -> m0; input, m0 -> a9.h1; a9.h1 -> logits")
     return frozenset(edges), frozenset(pins.items()), frozenset(constants.items()), absent
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that say something; one that ends in a comma goes on in the next, and its number is that of its end."""
+    begun: list[str] = []
+    number = 0
+    for number, line in enumerate(re.split(r"[;\n]", text), start=1):
+        begun.append(line.partition("#")[0].strip())
+        if not begun[-1].endswith(","):
+            if line := " ".join(begun).strip():
+                yield number, line
+            begun = []
+    if begun:
+        yield number, " ".join(begun)
 
 
 def write(

@@ -1,6 +1,7 @@
 """The command line: one file a command, all of them thin. What is slow to import is imported where it is used."""
 
 from vitro.cli import circuit, curve, edges, export, find, models, report, reproduce, study, successor, tasks
+from vitro.cli.examples import epilog
 from vitro.cli.start import app, main
 
 # In the order of the help.
@@ -14,9 +15,9 @@ for command in (
     circuit.circuit,
     successor.successor,
     report.report,
+    models.models,
+    tasks.tasks,
 ):
-    app.command()(command)
-for command in (models.models, tasks.tasks):
-    app.command()(command)
+    app.command(epilog=epilog(command.__name__))(command)
 
 __all__ = ["app", "main"]

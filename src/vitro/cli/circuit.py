@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vitro.cli.parameters import Json, ModelOption, Only, TaskArgument, takes_options, task_of
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_circuit, print_json, print_table, print_text
 from vitro.options import Machine, Options, TaskOptions
 from vitro.strict_json import to_json
 
@@ -56,6 +56,7 @@ def circuit(
     from vitro.experiments import judge as judge_circuit
     from vitro.experiments.single_circuit import answers_by_prompt, attention_by_head
     from vitro.figures import circuit_drawing, to_svg
+    from vitro.figures.tokens import readable
     from vitro.folder import write_file
     from vitro.models import load
     from vitro.progress import bar
@@ -84,25 +85,28 @@ def circuit(
         dicts = {name: table.to_dicts() for name, table in shown.items()}
         print_json({"circuit": str(wired), "task": chosen.name, **dicts})
         return
-    print(wired if len(wired.edges) <= SHOWN else f"{len(wired.edges):,} edges", end="\n\n")
+    print_circuit(str(wired) if len(wired.edges) <= SHOWN else f"{len(wired.edges):,} edges")
     print_table(
         ("prompt", "answer", "prob", "rank", "leading answer", "top token", "prob"),
         [
             (row["label"], row["answer"], f"{row['answer_prob']:.4f}", str(row["answer_rank"]),
-             row["leading_answer"] or "none", repr(row["top_token"]), f"{row['top_prob']:.4f}")
+             row["leading_answer"] or "none", readable(row["top_token"]), f"{row['top_prob']:.4f}")
             for row in rows.to_dicts()
         ],
     )  # fmt: skip
     if len(attention):
         columns, weights = attention_by_head(tables)
-        print("Attention of its heads from the final stream, mean over the prompts:\n")
+        print_text("Attention of its heads from the final stream, mean over the prompts:")
+        print()
         print_table(columns, [(name, *(f"{weight:.2f}" for weight in row)) for name, *row in weights.rows()])
     if judged is not None:
         print_table(judged.numbers.columns, judged.numbers.rows())
         print(fill(judged.experiment.reading, 80), end="\n\n")
     right = int((rows["answer_rank"] == 0).sum())
     where = f"Within the model, absent edges {wired.absent}: " if wired.absent else ""
-    print(f"{where}{right} of {len(rows)} right; mean answer probability {rows['answer_prob'].to_numpy().mean():.4f}")
+    print_text(
+        f"{where}{right} of {len(rows)} right; mean answer probability {rows['answer_prob'].to_numpy().mean():.4f}"
+    )
 
 
 def _circuit(text: str, absent: str | None, output_bias: Literal["excluded", "included"]) -> "Circuit":

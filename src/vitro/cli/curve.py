@@ -15,7 +15,7 @@ from vitro.cli.parameters import (
     takes_options,
     task_of,
 )
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_json, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import SCORES, Machine, Options, TaskOptions
 
@@ -106,9 +106,10 @@ def curve(
         )
         print(_areas(tables["curve_areas"].filter(by=by)), end="\n\n")
     if compared.height:
-        print(
-            "circuits of the search, and the best of as many edges: f by signed score, the f closest to 1 by absolute\n"
+        print_text(
+            "circuits of the search, and the best of as many edges: f by signed score, the f closest to 1 by absolute"
         )
+        print()
         of_circuit = [rows.to_dicts() for rows in compared.partition_by("n", "by", maintain_order=True)]
         print_table(
             ["share", "n", "f", *(f"f {row['ranking']}" for row in of_circuit[0])],
@@ -120,11 +121,11 @@ def curve(
                 for rows in of_circuit
             ],
         )
-    print(shown.summary(tables))
+    print_text(shown.summary(tables))
     print(f"Running the circuits took {seconds:.1f} s.")
     if names:
         if vary:
-            print(choices.summary(study.tables(choices)))
+            print_text(choices.summary(study.tables(choices)))
         print(f"The table: {folder / 'tables' / shown.name}.parquet")
         print(f"The report: {study.report}")
 

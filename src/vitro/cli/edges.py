@@ -11,7 +11,7 @@ from vitro.cli.parameters import (
     takes_options,
     task_of,
 )
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_json, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import Machine, Options, TaskOptions
 
@@ -53,16 +53,17 @@ def edges(
         return
     print_table(strongest.columns, [[_text(value, "+.4f") for value in row] for row in strongest.rows()])
     if agreement:
-        print("Each score against exact: rank correlations, what the largest have in common, seconds\n")
+        print_text("Each score against exact: rank correlations, what the largest have in common, seconds")
+        print()
         misses = {row["by"]: row.pop("worst misses") for row in agreement}
         names_of = ["score", "signed", *(name.removeprefix("in ") for name in list(agreement[0])[2:])]
         print_table(names_of, [[_text(value, ".3f") for value in row.values()] for row in agreement])
         for by, missed in misses.items():
             if missed:
-                print(f"The worst misses of {by}: {', '.join(missed)}")
+                print_text(f"The worst misses of {by}: {', '.join(missed)}")
     for name in asked:
         if sentence := EXPERIMENTS[name].summary(measured.tables(EXPERIMENTS[name])):
-            print(sentence)
+            print_text(sentence)
     print(f"The table: {folder / 'tables' / shown.name}.parquet")
     print(f"The report: {measured.report}")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vitro.cli.parameters import FolderOption, Json, ModelOption, TaskArgument, default_folder, takes_options, task_of
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_circuit, print_json, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import ABLATIONS, Ablation, Choice, Machine, OptionError, Options, TaskOptions
 
@@ -55,15 +55,16 @@ def find(
     if as_json:
         print_json({**record(tables), "seconds": seconds, "folder": str(folder), "report": str(study.report)})
         return
-    print(search["circuit"], end="\n\n")
+    print_circuit(search["circuit"])
     rows = [(row["condition"], _MARKS[row["holds"]], row["reading"]) for row in tables["verdict"].to_dicts()]
     print_table(["condition", "holds", ""], rows)
     if (kept := tables["ladder"].filter("kept")).height:
         last = kept.row(-1, named=True)
-        print(f"The ladder: {kept.height} of {tables['ladder'].height} rungs hold, down to {last['name']}:\n")
-        print(last["circuit"], end="\n\n")
-    print(FIND.summary(tables))
-    print(f"All of it took {seconds:.0f} s; the search ran {search['measured']:,} circuits.")
+        print_text(f"The ladder: {kept.height} of {tables['ladder'].height} rungs hold, down to {last['name']}:")
+        print()
+        print_circuit(last["circuit"])
+    print_text(FIND.summary(tables))
+    print_text(f"All of it took {seconds:.0f} s; the search ran {search['measured']:,} circuits.")
     if not search["finished"]:
         print("The time was up: the same command goes on from there.")
     print(f"The report: {study.report}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitro.cli.parameters import Json, Only, takes_options
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_json, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.errors import VitroError
 from vitro.options import Machine, Options, command_line
@@ -67,7 +67,7 @@ def reproduce(
     else:
         columns = ("id", "verdict", "claim", "post", "here", "by_chance")
         print_table((*columns[:-1], "by chance"), [tuple(map(str, row)) for row in claims.table.select(columns).rows()])
-        print(claims.summary())
+        print_text(claims.summary())
         if out is not None:
             print(f"The page: {out}")
     raise typer.Exit(1 if claims.differing else 0)
@@ -86,10 +86,10 @@ def _compare(model: "Model", options: Options, as_json: bool) -> None:
         ("value bias", "unembed", "steered at", "hold", "claims that hold", "distance"),
         [(*map(str, row[:5]), f"{row[5]:.4f}") for row in compared.rows()],
     )
-    print("hold: of claims 15-19, 26, 27; distance: mean absolute difference from the post's numbers")
+    print_text("hold: of claims 15-19, 26, 27; distance: mean absolute difference from the post's numbers")
     if not most:
-        print("No combination reproduces any of these claims.")
+        print_text("No combination reproduces any of these claims.")
     elif len(most) == 1:
-        print(f"Reproduces most: {most[0]}")
+        print_text(f"Reproduces most: {most[0]}")
     else:
-        print(f"{len(most)} combinations reproduce as much; the closest of them: {most[0]}")
+        print_text(f"{len(most)} combinations reproduce as much; the closest of them: {most[0]}")

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from vitro.cli.examples import epilog
 from vitro.errors import VitroError
 from vitro.limits import out_of_memory
 
@@ -18,6 +19,7 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="vitro",
     help="Take circuits out of language models and test them in glass.",
+    epilog=epilog("vitro"),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

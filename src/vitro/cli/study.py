@@ -1,13 +1,18 @@
 """`vitro study`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vitro.cli import find
 from vitro.cli.parameters import FolderOption, Json, ModelOption, TaskArgument, default_folder, takes_options, task_of
-from vitro.cli.printing import print_json
+from vitro.cli.printing import print_json, print_text
 from vitro.cli.start import resumable
 from vitro.options import Machine, Options, TaskOptions
+
+if TYPE_CHECKING:
+    from vitro.study import Study
+    from vitro.tables import Tables
 
 
 @takes_options
@@ -39,17 +44,62 @@ def study(
 
     asked = [*(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *(also or [])]
     measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
-    left_out, without_value = measured.record.left_out, measured.record.without_value
-    sentences = [sentence.text for sentence in summary(measured)]
     if as_json:
-        said = {"folder": str(folder), "report": str(measured.report), "summary": sentences}
-        print_json({**said, "left_out": left_out, "without_value": without_value})
+        print_json(record(measured))
         return
-    for sentence in sentences:
-        print(sentence)
+    for sentence in summary(measured):
+        print_text(sentence.text)
+    left_out = measured.record.left_out
     for name in also or []:
         if name in left_out:
-            print(f"Left out: {name}, which needs {left_out[name]}.")
-    for name, why in without_value.items():
-        print(f"Left out: {name}: {why}.")
+            print_text(f"Left out: {name}, which needs {left_out[name]}.")
+    for name, why in measured.record.without_value.items():
+        print_text(f"Left out: {name}: {why}.")
     print(f"The report: {measured.report}")
+
+
+def record(study: "Study") -> dict[str, Any]:
+    """What a study found, as JSON values (docs/json.md)."""
+    from vitro.experiments import EXPERIMENTS, FIND
+    from vitro.experiments.clean import CLEAN
+    from vitro.study import summary
+
+    done = study.record.experiments
+    sentences = summary(study)
+    finding = {sentence.at: sentence.text for sentence in sentences}
+    measurements = {
+        name: {
+            "title": experiment.title,
+            "finding": finding.get(name),
+            "numbers": experiment.numbers(study.tables(experiment)).to_dicts(),
+            "tables": list(experiment.tables),
+            "seconds": done[name].seconds,
+        }
+        for name, experiment in EXPERIMENTS.items()
+        if name in done
+    }
+    return {
+        "model": study.record.settings.model,
+        "task": study.table("task").row(0, named=True),
+        "answered": _answered(study.tables(CLEAN)) if CLEAN.name in done else None,
+        "find": find.record(study.tables(FIND)) if FIND.name in done else None,
+        "measurements": measurements,
+        "left_out": study.record.left_out,
+        "without_value": study.record.without_value,
+        "summary": [sentence.text for sentence in sentences],
+        "folder": str(study.folder),
+        "report": str(study.report),
+    }
+
+
+def _answered(tables: "Tables") -> dict[str, Any]:
+    """How many prompts the model answers right, and how surely."""
+    from vitro.experiments.findings import does_task
+
+    clean = tables["clean"]
+    return {
+        "prompts": len(clean),
+        "right": int((clean["answer_rank"] == 0).sum()),
+        "answer_prob": float(clean["answer_prob"].to_numpy().mean()),
+        "does_task": does_task(tables),
+    }

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vitro.cli.parameters import Json, ModelOption, Only, takes_options
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_json, print_table, print_text
 from vitro.heads import Head
 from vitro.options import Machine, Options, command_line
 
@@ -61,6 +61,6 @@ def successor(
         ],
     )
     for line in (scored.summary(), *scored.verdicts, *scored.notes):
-        print(line)
+        print_text(line)
     if out is not None:
         print(f"The page: {out}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitro.cli.parameters import Json, Only, takes_options, task_of
-from vitro.cli.printing import print_json, print_lines, print_table
+from vitro.cli.printing import print_json, print_lines, print_table, print_text
 from vitro.errors import VitroError
 from vitro.options import Options, TaskOptions
 
@@ -18,14 +18,13 @@ FEW = 8
 """Up to this many tokens or notes are printed; for more, only their number."""
 TEMPLATE = """name = "seasons"
 template = "After {season} comes"
-words = ["spring", "summer", "autumn", "winter"]  # in order: the answer is the next one
-cyclic = true                                     # the last is followed by the first
-# n = 2                optional: only the first n words are asked about
-# content = ["After"]  optional: the words that random ablation replaces; default: all of the template
-# paraphrases = ["The season after {season} is"]  optional: other ways to ask, over which circuits are judged"""
-ROW = (
-    """{"clean": "The keys on the desk", "corrupt": "The key on the desk", "right": " are", "wrong": [" is", " was"]}"""
-)
+words = ["spring", "summer", "autumn", "winter"]  # the answer is the next one
+cyclic = true                                     # the first follows the last
+# n = 2                only the first n words are asked about
+# content = ["After"]  what random ablation replaces; default: all the words
+# other ways to ask, over which circuits are judged:
+# paraphrases = ["The season after {season} is"]"""
+ROW = """{"clean": "The keys", "corrupt": "The key", "right": " are", "wrong": " is"}"""
 
 
 @takes_options
@@ -63,11 +62,14 @@ def _list(as_json: bool) -> None:
         ("task", "what it asks, an example, and where it is from"),
         [(entry.typed, f"{entry.asks}\n{entry.example}\n{entry.source}\n") for entry in CATALOGUE.values()],
     )
-    print("A task of your own is a file, named by its path. A TOML file with a template:\n")
-    print(TEMPLATE)
-    print("\nOr rows, as JSON lines or with the same columns in a CSV; rows.jsonl:100 takes the first hundred:\n")
-    print(ROW)
-    print("\nEAP-IG's CSV, AutoCircuit's JSON and MIB's rows (JSON lines, Parquet) are read as they are.")
+    print_text("A task of your own is a file, named by its path. A TOML file with a template:")
+    print(f"\n{TEMPLATE}\n")
+    print_text(
+        "Or rows, as JSON lines or with the same columns in a CSV; right and wrong may be lists. rows.jsonl:100 takes "
+        "the first hundred; --first-token takes an answer of several tokens by its first:"
+    )
+    print(f"\n{ROW}\n")
+    print_text("EAP-IG's CSV, AutoCircuit's JSON and MIB's rows (JSON lines, Parquet) are read as they are.")
 
 
 def _tell(task: "Task", as_json: bool) -> None:
@@ -93,11 +95,11 @@ def _preview(task: "Task", model: str, first: int, as_json: bool) -> None:
         print_json(asdict(shown))
         return
     for row in shown.rows:
-        print(f"{row.label}{f' ({row.group})' if row.group else ''}")
+        print_text(f"{row.label}{f' ({row.group})' if row.group else ''}")
         print_lines(_lines(row))
     print(f"{len(shown.rows)} of {shown.total} prompts")
     for note in shown.notes[:FEW]:
-        print(note)
+        print_text(note)
     if len(shown.notes) > FEW:
         print(f"and {len(shown.notes) - FEW} more such notes (--json prints all)")
 

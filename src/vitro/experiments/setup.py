@@ -202,7 +202,11 @@ class Setup:
         if self.options.steer_token is not None:
             ids = self.model.tokenizer.encode(self.options.steer_token, add_special_tokens=False)
             if len(ids) != 1:
-                raise OptionError(f"the steering token {self.options.steer_token!r} is {len(ids)} tokens, not one")
+                pieces = ", ".join(map(repr, self.token_text(ids))) or "none"
+                raise OptionError(
+                    f"the steering token {self.options.steer_token!r} is {len(ids)} tokens here ({pieces}) and must be "
+                    "one; a word in the middle of a sentence has its space, as ' tomorrow'"
+                )
             if ids[0] == self.model.tokenizer.unk_token_id:
                 raise OptionError(
                     f"this model's tokenizer does not know the steering token {self.options.steer_token!r}"

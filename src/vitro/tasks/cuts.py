@@ -99,20 +99,22 @@ def check_whole(task: Cloze, tokenizer: Tokenizer, subjects: Cuts, continuations
         ids = cuts.tokens[word]
         raise TaskError(
             f"task {task.name!r}: {word!r} is {len(ids)} tokens here ({_quoted(tokenizer, ids)}) "
-            f"and must be one; {_what_fits(task, fit)}"
+            f"and must be one; {_what_works(task, fit)}"
         )
 
 
-def _what_fits(task: Cloze, fit: set[str]) -> str:
-    if re.fullmatch(r"numbers-\d+", task.name):
-        first_misfit = next(i for i, word in enumerate(task.words) if word not in fit)
-        if first_misfit >= 2:
-            return f"numbers:{first_misfit - 1} fits"
+def _what_works(task: Cloze, fit: set[str]) -> str:
+    begin = next(i for i, word in enumerate(task.words) if word not in fit)
+    if re.fullmatch(r"numbers-\d+", task.name) and begin >= 2:
+        return f"numbers:{begin - 1} fits; for more, use a model with a token for each number (gpt2 to 361)"
     words = [repr(word) for word in task.words if word in fit]
+    beside = "rows of your own with --first-token (see vitro tasks), or another model"
     if not words:
-        return "none of its words fits; try other words or another model"
+        return f"none of its words fits; what works: other words, {beside}"
     more = f" and {len(words) - _MOST_LISTED} more" if len(words) > _MOST_LISTED else ""
-    return f"these fit: {', '.join(words[:_MOST_LISTED])}{more}"
+    # Of a cycle every word is in use, however few are asked about.
+    first = f"; n = {begin - 1} keeps to the first of them" if begin >= 2 and not task.cyclic else ""
+    return f"these fit: {', '.join(words[:_MOST_LISTED])}{more}{first}; what also works: {beside}"
 
 
 def _quoted(tokenizer: Tokenizer, ids: tuple[int, ...]) -> str:

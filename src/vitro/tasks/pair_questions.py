@@ -219,7 +219,8 @@ class _Row:
                 raise self._error(
                     column,
                     f"{text!r} is {len(ids)} tokens here ({pieces}) and must be one; "
-                    "--first-token (answer_tokens) asks for the first of them",
+                    "--first-token (answer_tokens) asks for the first of them, --skip-bad-rows (bad_rows) leaves "
+                    "such rows out",
                 )
             self.longer = self.longer or f"{text!r} ({pieces})"
         return ids[0]
