@@ -20,6 +20,7 @@ from vitro.models.errors import ModelError
 ROPE_FREQS = "rope_freqs.weight"
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_LENGTH = struct.Struct("<Q")
 _MOST_AXES = 4
 
 
@@ -126,8 +127,8 @@ def _parse(path: Path, content: mmap.mmap) -> Header:
         if kind != _STRING:
             return list(numbers(_NUMBERS[kind], length))
         for _ in range(length):
-            (size,) = numbers("Q")
-            at += size
+            # A vocabulary has a hundred thousand.
+            at += _LENGTH.size + _LENGTH.unpack_from(content, at)[0]
         return length
 
     (n_tensors,), (n_keys,) = numbers("Q"), numbers("Q")
