@@ -202,7 +202,7 @@ def test_a_field_that_is_not_followed_is_refused_with_what_was_found(tmp_path: P
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     with pytest.raises(ModelError) as error:
         load(str(path.parent))
-    assert f"config.json sets {field} to {str(value)[:60]}; Vitro reads" in str(error.value)
+    assert f"its configuration sets {field} to {str(value)[:60]}; Vitro reads" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -26,23 +26,17 @@ def written(folder: Path, name: str = "llama", keys: dict[str, Any] | None = Non
     return write_gguf(folder / "m.gguf", hf.config.model_type, keys_of(hf.config) | (keys or {}), tensors_of(hf))
 
 
-def refused(path: Path) -> str:
-    """What loading a file says."""
-    with pytest.raises(ModelError) as caught:
-        load(str(path))
-    assert is_one_line(str(caught.value)), str(caught.value)
-    return str(caught.value)
-
-
 def refused_at_once(path: Path) -> str:
     """What loading a file says, without the time and memory that it would take to believe it."""
     tracemalloc.start()
     before = time.process_time()
-    error = refused(path)
+    with pytest.raises(ModelError) as caught:
+        load(str(path))
     assert time.process_time() - before < 1.0
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
-    return error
+    assert is_one_line(str(caught.value)), str(caught.value)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "gpt2"])
@@ -130,6 +124,16 @@ def test_what_is_long_is_not_repeated(tmp_path: Path) -> None:
     hf = hf_model("llama")
     long = {"w" * 60: torch.ones(8)}
     refused_at_once(write_gguf(tmp_path / "m.gguf", "llama", keys_of(hf.config), tensors_of(hf) | long))
+
+
+def test_a_token_that_is_not_there_is_refused_without_a_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path)
+    number = b"tokenizer.ggml.bos_token_id" + struct.pack("<I", 4)
+    path.write_bytes(path.read_bytes().replace(number + bytes(4), number + struct.pack("<I", BILLION)))
+    assert "the tokenizer in m.gguf cannot be read" in refused_at_once(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_that_is_not_known_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -252,7 +256,7 @@ def test_parts_that_do_not_make_a_model_are_told_apart(
     assert said in refused_at_once(change(split(tmp_path)))
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(60))
 def test_a_header_with_a_changed_byte_is_a_model_or_one_line(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     path = written(tmp_path, ["llama", "qwen2", "gpt2"][seed % 3])

@@ -184,4 +184,4 @@ def _check_windows(name: str, config: Any) -> None:
 
 
 def _refuse(name: str, field: str, value: Any, works: str) -> None:
-    raise ModelError(f"model {name!r}: config.json sets {field} to {str(value)[:60]}; Vitro reads {works}")
+    raise ModelError(f"model {name!r}: its configuration sets {field} to {str(value)[:60]}; Vitro reads {works}")

@@ -14,7 +14,7 @@ from typing import Any
 import transformers
 
 from vitro.models.checkpoint import Checkpoint
-from vitro.models.config import first_line
+from vitro.models.config import first_line, quiet_transformers
 from vitro.models.errors import ModelError
 from vitro.models.gguf_header import ROPE_FREQS, Header, refusal
 
@@ -121,7 +121,8 @@ def config_of(checkpoint: Checkpoint, header: Header) -> Any:
         fields["attention_bias"] = any(part.startswith("attn") for part in biased)
         fields["mlp_bias"] = any(part.startswith("ffn") for part in biased)
     try:
-        return transformers.AutoConfig.for_model(architecture, **fields)
+        with quiet_transformers():
+            return transformers.AutoConfig.for_model(architecture, **fields)
     except Exception as error:  # of many classes: huggingface_hub's own, ValueError, TypeError
         raise refusal(checkpoint, f"describes no model ({first_line(error)})") from error
 
@@ -152,12 +153,12 @@ def _check_tensors(checkpoint: Checkpoint, header: Header) -> None:
         if match is not None and int(match[1]) < described["block_count"]:
             blocks.add(int(match[1]))
         elif not whole.fullmatch(name):
-            strange.append(name[:60])
+            strange.append(name)
     if strange:
         raise refusal(
             checkpoint,
             f"holds {len(strange)} tensors that a {architecture} model has no place for "
-            f"({', '.join(strange[:3])}); without them it would be another model",
+            f"({', '.join(map(_short, strange[:3]))}); without them it would be another model",
         )
     if "token_embd.weight" not in header.tensors:
         raise refusal(checkpoint, "holds no token_embd.weight, the embedding of its tokens")
@@ -248,4 +249,4 @@ def _not_carried(checkpoint: Checkpoint, key: str, value: Any) -> ModelError:
 
 def _short(value: Any) -> str:
     """A value as an error shows it."""
-    return value if isinstance(value, str) and len(value) <= 60 else str(value)[:60]
+    return str(value)[:60]
