@@ -1,4 +1,4 @@
-"""What takes seconds to make of a GGUF file, kept between commands: in the cache folder, a folder for each.
+"""What was made of GGUF files, kept between commands: in the cache folder, a folder for each.
 
 Nothing in it is needed: it may be removed at any time, and where it cannot be written all is made anew each time. What
 is found there is believed only if it was made in the same way and every byte is as it was written.

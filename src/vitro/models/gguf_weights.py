@@ -1,7 +1,7 @@
 """The weights of a GGUF file, under transformers' names and in its layout, bit for bit as transformers reads them.
 
-transformers' own reader parses the whole file with gguf-py, twice, and makes the map of names anew for each module: of
-the twenty seconds that a small model takes it, unpacking the numbers is less than one.
+transformers' own reader parses the whole file with gguf-py and makes the map of names anew for each module: of the ten
+seconds and more that a small model takes it, unpacking the numbers is less than one.
 """
 
 import math
