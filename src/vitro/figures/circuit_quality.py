@@ -76,7 +76,7 @@ def random_circuits_figure(
     means = table.group_by("number").agg(pl.col(metric).mean().alias("mean")).sort("number")
     judged, random = means.filter(number=0)["mean"].item(), means.filter(pl.col("number") > 0)
     lowest, highest = (end([model, *means["mean"]]) for end in (min, max))
-    bin_width = (highest - lowest) / _BINS or 1.0
+    bin_width = (highest - lowest or abs(highest) or 1.0) / _BINS
     place = ((pl.col("mean") - lowest) / bin_width).floor().clip(0, _BINS - 1)
     bins = random.group_by(place.alias("place")).agg(pl.len().alias("circuits")).sort("place")
     bins = bins.select(

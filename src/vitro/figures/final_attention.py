@@ -54,7 +54,7 @@ def final_attention(
     return dress(figure, "Where the heads look from the final stream", _caption(table), gist=_gist(means, tokens))
 
 
-def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetChart:
+def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.VConcatChart:
     """A heatmap of each circuit's own heads from the table `circuit_attention`, in the table's order."""
     circuits = table["circuit"].unique(maintain_order=True).to_list()
     cells = (
@@ -64,13 +64,17 @@ def circuit_attention(table: pl.DataFrame, tokens: Sequence[str]) -> alt.FacetCh
         .select(_NAME, pl.exclude("layer", "head"))
     )
     cell = _cell(tokens)
-    header = alt.Header(labelOrient="top", labelAnchor="start", labelPadding=4, labelLimit=WIDTH - 90)
-    heatmaps: alt.FacetChart = (
-        _heatmap(across(tokens, cell, title="attended to"), cell, len(tokens), None)
-        .properties(height=alt.Step(_LOW_HEIGHT))
-        .facet(row=alt.Row("circuit:N", sort=circuits, title=None, header=header), data=values(cells), spacing=_GAP)
-        .resolve_scale(y="independent")
-    )
+    # Not facets: Vega-Lite warns of facets that have heads of their own.
+    panels = [
+        _heatmap(
+            across(tokens, cell, title="attended to") if circuit == circuits[-1] else None, cell, len(tokens), None
+        )
+        .properties(data=values(rows), height=_LOW_HEIGHT * rows["name"].n_unique())
+        .properties(title=alt.TitleParams(circuit, fontSize=13, anchor="start", offset=4, limit=WIDTH - 90))
+        for circuit in circuits
+        for rows in [cells.filter(circuit=circuit)]
+    ]
+    heatmaps = alt.VConcatChart(vconcat=panels, spacing=_GAP)
     return dress(
         heatmaps, "Where the circuits' heads look from the final stream", _caption(table), gist=_gist(cells, tokens)
     )
@@ -87,7 +91,7 @@ def _cell(tokens: Sequence[str]) -> float:
     return min(_WIDEST_CELL, (WIDTH - 90) / len(tokens))
 
 
-def _heatmap(axis: alt.Axis, cell: float, positions: int, title: str | None) -> alt.LayerChart:
+def _heatmap(axis: alt.Axis | None, cell: float, positions: int, title: str | None) -> alt.LayerChart:
     """A heatmap of heads by positions; `title` is the title of the heads' axis."""
     base = alt.Chart().encode(
         x=alt.X("position:O", axis=axis, scale=columns_of(positions)),

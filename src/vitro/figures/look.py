@@ -80,7 +80,7 @@ def dress(chart: _Chart, title: str, *subtitle: str, gist: str) -> _Chart:
 
     gist: what the data say, in words; with title and subtitle it is the description that a screen reader reads.
     """
-    lines = [title, *subtitle, gist]
+    lines = [line for line in (title, *subtitle, gist) if line]
     ended: list[str] = [
         f"{line}." if line[-1].isalnum() and following[:1].isupper() else line for line, following in pairwise(lines)
     ]

@@ -62,7 +62,7 @@ def to_html(figures: Mapping[str, Figure]) -> str:
     """Figures as SVG, one after the other, for a notebook; where they cannot be drawn, the line that says why.
 
     >>> to_html({}), to_html(vitro.successor(model).figures).count("</svg>")
-    ('', 2)
+    ('', 3)
     """
     try:
         return "".join(map(to_svg, figures.values()))

@@ -117,6 +117,7 @@ def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
     be compared: those of a rotation of any size lie on one circle.
     """
     heads = ["best head", "random heads"]
+    is_best = f"datum.of === '{heads[0]}'"
     # The best head's dots come last, so they lie on top.
     dots = eigenvalues.sort("role", descending=True, maintain_order=True).with_columns(
         pl.col("real", "imag") / (pl.col("modulus") ** 2).mean().sqrt().clip(1e-300).over("set", "layer", "head"),
@@ -142,9 +143,9 @@ def eigenvalue_figure(eigenvalues: pl.DataFrame) -> alt.ConcatChart:
                 x=x,
                 y=y,
                 color=alt.Color("of:N", title=None, scale=alt.Scale(domain=heads, range=[BLUE, GRAY])),
-                opacity=alt.Opacity("of:N", title=None, scale=alt.Scale(domain=heads, range=[1.0, 0.45])),
+                opacity=alt.when(is_best).then(alt.value(1)).otherwise(alt.value(0.45)),
                 shape=alt.Shape("of:N", title=None, scale=alt.Scale(domain=heads, range=["circle", "triangle-up"])),
-                size=alt.Size("of:N", title=None, scale=alt.Scale(domain=heads, range=[46, 22])),
+                size=alt.when(is_best).then(alt.value(46)).otherwise(alt.value(22)),
                 tooltip=[
                     alt.Tooltip("name:N", title="head"),
                     alt.Tooltip("modulus:Q", format=".4g"),
