@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from command import Vitro
+from command import Vitro, refusal
 from vitro.circuits import Graph, read_mib, to_circuit_file, to_importances
 from vitro.cli import main
 from vitro.cli.tasks import ROW, TEMPLATE
@@ -77,7 +77,7 @@ def test_scores_are_printed_against_exact_and_those_that_are_there_are_not_measu
     done = vitro(*words, "--scores", "exact,eap")
     assert done.code == 0, done.err
     assert re.search(r"^eap +0\.\d{3}", done.out, re.MULTILINE)
-    assert "Of all 262 edges, each cut alone" in done.out
+    assert "Of 262 edges, each cut alone" in done.out
     # A model that is not loaded cannot be run.
     monkeypatch.setattr("vitro.study.load_checkpoint", None)
     told = json.loads(vitro(*words, "--scores", "eap", "--json").out)
@@ -85,6 +85,21 @@ def test_scores_are_printed_against_exact_and_those_that_are_there_are_not_measu
     assert told["strongest"][0]["edge"] == "a1.h1->logits"
     assert [row["by"] for row in told["agreement"]] == ["exact", "eap"]
     assert told["agreement"][1]["worst misses"]
+
+
+def test_some_edges_are_cut_in_a_folder_of_their_own_and_rank_nothing(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("days", "--model", str(planted_folder), "--samples", "4", "--top", "9")
+    done = vitro("edges", *words, "--scores", "exact,eap")
+    assert done.code == 0, done.err
+    assert "Of 9 edges, each cut alone" in done.out
+    (study,) = (tmp_path / "studies").iterdir()
+    assert study.name.endswith("-top-9")
+    for command in (["curve"], ["export", "--mib", "mib"]):
+        told = refusal(vitro(*command, *words, "--scores", "exact"))
+        assert told == "--top leaves edges without an exact score, and so without a rank; what works: eap-ig"
 
 
 def test_a_circuit_is_found_and_printed_with_what_speaks_for_it(

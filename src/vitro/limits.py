@@ -1,9 +1,14 @@
 """What a shell or a cluster allows this process (`ulimit`), in words."""
 
+import os
 import re
 import sys
 from collections.abc import Mapping
+from tempfile import gettempdir
+from threading import Event, Thread, stack_size
 from typing import Literal
+
+from vitro.errors import VitroError
 
 if sys.platform != "win32":
     import resource
@@ -45,6 +50,38 @@ def _allowed(limit: Limit) -> tuple[int | None, int | None]:
 def _told(limit: Limit, amount: int) -> str:
     what, unit, _ = _SAID[limit]
     return f"{amount / unit:.3g} {what}"
+
+
+def check_machine() -> None:
+    """Raise VitroError where this process lacks what its libraries end without: threads, a temporary folder.
+
+    >>> check_machine()
+    """
+    try:
+        gettempdir()
+    except OSError as error:
+        raise VitroError(f"torch needs a folder for temporary files ({error.strerror}); set TMPDIR to one") from error
+    _check_threads()
+
+
+def _check_threads() -> None:
+    # One for each processor in polars and in torch, and some for other things.
+    wanted, started, go = 2 * (os.cpu_count() or 1) + 8, list[Thread](), Event()
+    usual = stack_size(2**16)
+    try:
+        for _ in range(wanted):
+            thread = Thread(target=go.wait)
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        soft = _allowed("NPROC")[0]
+        limit = "" if soft is None else f", and {_told('NPROC', soft)} are allowed (ulimit -u)"
+        raise VitroError(f"{wanted} threads are needed, of which {len(started)} can be started{limit}") from error
+    finally:
+        go.set()
+        for thread in started:
+            thread.join()
+        stack_size(usual)
 
 
 def out_of_memory(error: BaseException) -> str:

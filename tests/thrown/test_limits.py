@@ -1,17 +1,21 @@
 """Limits of the machine, as clusters and shells set them: a result, or one line that names the limit."""
 
 import os
+import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from command import Vitro, refusal
 from vitro.experiments import Options
 from vitro.figures import DrawingError, to_html, to_svg
-from vitro.figures.vega import vega
+from vitro.figures.vega import _process, vega
 from vitro.limits import out_of_memory
 from vitro.study import run_study
 from vitro.tasks import days
@@ -77,6 +81,41 @@ def test_a_file_that_may_not_be_as_large_is_named_with_the_limit(study: Path) ->
 def test_memory_that_runs_out_is_told_with_the_limit(study: Path) -> None:
     told = line(run("report", str(study), limit=under(resource.RLIMIT_AS, 10**9, 10**9)))
     assert told.startswith("vitro: memory ran out, and 1 GB of address space are allowed (ulimit -v)")
+
+
+def test_threads_that_cannot_be_started_are_told_before_a_library_ends_for_want_of_them(
+    vitro: Vitro, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = Thread.start, list[Thread]()
+
+    def three_at_most(thread: Thread) -> None:
+        if len(started) == 3:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(Thread, "start", three_at_most)
+    told = refusal(vitro("models"))
+    assert re.match(r"\d+ threads are needed, of which 3 can be started", told)
+    assert not any(thread.is_alive() for thread in started)
+
+
+def test_a_machine_without_a_folder_for_temporary_files_is_told_what_to_set(
+    vitro: Vitro, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("vitro.limits.gettempdir", nowhere)
+    assert "set TMPDIR to one" in refusal(vitro("models"))
+
+
+def test_a_process_that_the_machine_has_killed_is_told_and_another_one_draws() -> None:
+    to_svg(BAR)
+    _process(os.getpid()).process.send_signal(signal.SIGKILL)
+    with pytest.raises(DrawingError, match="ended by SIGKILL, as where memory runs out"):
+        to_svg(BAR)
+    assert to_svg(BAR).startswith("<svg")
 
 
 @pytest.mark.parametrize(

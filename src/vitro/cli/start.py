@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from vitro.cli.examples import epilog
 from vitro.errors import VitroError
-from vitro.limits import out_of_memory
+from vitro.limits import check_machine, out_of_memory
 
 INTERRUPTED = 130
 """The exit code that typer gives Ctrl-C."""
@@ -66,6 +66,7 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     command = typer.main.get_command(app)
     try:
+        check_machine()
         code = command.main(sys.argv[1:], prog_name="vitro", standalone_mode=False)
     except (VitroError, TyperException) as error:
         if "--debug" in sys.argv[1:]:
