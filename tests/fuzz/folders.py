@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from small_models import VOCAB, hf_model
 from task_tokenizers import knowing, sentencepiece
+from vitro.models.config import quiet_transformers
 
 WORDS = "If today is Monday, tomorrow is Tuesday"
 
@@ -39,7 +40,8 @@ def sound_files(model_type: str, tokenizer: str, sharded: bool) -> Mapping[str, 
     """File name -> content of a checkpoint that loads. model_type: small_models' KINDS; tokenizer: of TOKENIZERS."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        hf_model(model_type).save_pretrained(folder)
+        with quiet_transformers():
+            hf_model(model_type).save_pretrained(folder)
         TOKENIZERS[tokenizer]().save_pretrained(folder)
         if sharded:
             _cut(folder)
