@@ -50,7 +50,6 @@ def parse(text: str) -> Parsed:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines that say something; one that ends in a comma goes on in the next, and its number is that of its end."""
     begun: list[str] = []
-    number = 0
     for number, line in enumerate(re.split(r"[;\n]", text), start=1):
         begun.append(line.partition("#")[0].strip())
         if not begun[-1].endswith(","):
