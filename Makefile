@@ -12,8 +12,9 @@ CHROMIUM ?= $(firstword $(foreach p,chromium chromium-browser google-chrome,$(sh
 study: $(READY)  ## a real model, the task of the post, a report: studies/days-smollm2/report.html
 	$(BIN)/vitro study days --model smollm2 --out studies/days-smollm2
 
-picture: study  ## docs/report.png, the top of that report, as the README shows it; needs Chromium or Chrome
+picture: study  ## docs/report.png, the top of that report, its search done to the end; needs Chromium or Chrome
 	@test -n "$(CHROMIUM)" || { echo "a picture needs Chromium or Chrome; none was found (set CHROMIUM=)"; exit 2; }
+	$(BIN)/vitro find days --model smollm2 --out studies/days-smollm2
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,1250 \
 		--virtual-time-budget=20000 --screenshot=$(CURDIR)/docs/report.png \
 		file://$(CURDIR)/studies/days-smollm2/report.html

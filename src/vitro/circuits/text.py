@@ -50,12 +50,11 @@ def parse(text: str) -> Parsed:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines that say something; one that ends in a comma goes on in the next, and its number is that of its end."""
     begun: list[str] = []
-    number = 0
     for number, line in enumerate(re.split(r"[;\n]", text), start=1):
-        begun.append(line.partition("#")[0].strip())
-        if not begun[-1].endswith(","):
-            if line := " ".join(begun).strip():
-                yield number, line
+        line = line.partition("#")[0].strip()
+        begun += [line] if line else []
+        if line and not line.endswith(","):
+            yield number, " ".join(begun)
             begun = []
     if begun:
         yield number, " ".join(begun)

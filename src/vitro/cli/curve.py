@@ -104,7 +104,9 @@ def curve(
         print_table(
             ["share", *sizes.columns[1:]], [(f"{100 * row[0]:g} %", *map(_cell, row[1:])) for row in sizes.rows()]
         )
-        print(_areas(tables["curve_areas"].filter(by=by)), end="\n\n")
+        for line in _areas(tables["curve_areas"].filter(by=by)):
+            print_text(line)
+        print()
     if compared.height:
         print_text(
             "circuits of the search, and the best of as many edges: f by signed score, the f closest to 1 by absolute"
@@ -144,7 +146,7 @@ def _of_files(task: "Task", model: str, files: list[Path], options: Options, mac
     return {**setup.tables(PROMPTS), **curves_of_files(setup, files)}
 
 
-def _areas(areas: "pl.DataFrame") -> str:
+def _areas(areas: "pl.DataFrame") -> list[str]:
     """Both areas of a score, each with the ranking that MIB takes it from and its interval; of given circuits both."""
     lines = []
     for area, ranking in (("cpr", "signed"), ("cmd", "absolute")):
@@ -156,7 +158,7 @@ def _areas(areas: "pl.DataFrame") -> str:
                 said.append(f"{row[area]:.3f}{between}{' greedy' if row['selection'] == 'greedy' else ''}")
         by = "" if areas["ranking"][0] is None else f", by {ranking} score"
         lines.append(f"{area.upper()} {', '.join(said)}{by}")
-    return "\n".join(lines)
+    return lines
 
 
 def _cell(value: float) -> str:

@@ -42,7 +42,7 @@ def _wrapped(text: str, first: str = "", rest: str = "") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return "\n".join(lines) or first
+    return "\n".join(lines) or first.rstrip()
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
