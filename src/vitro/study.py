@@ -31,7 +31,7 @@ from vitro.tasks import Task
 
 PARTS = "parts"
 """Where a long experiment keeps its finished parts until all are done."""
-FORMAT = 5
+FORMAT = 6
 """Of study.json; raised when older folders can no longer be continued."""
 
 
