@@ -21,14 +21,14 @@ def successor(
     as_json: Json = False,
 ) -> None:
     """Score every head at saying what comes next (days, months, numbers, ...), and ask whether the best one rotates."""
-    from vitro.folder import check_writable, write_file
+    from vitro.folder import check_file, write_file
     from vitro.models import load
     from vitro.progress import bar
     from vitro.successors import page
     from vitro.successors import successor as score_heads
 
     if out is not None:
-        check_writable(out.parent)
+        check_file(out, ".html")
     with bar(f"loading {model}"):
         loaded = load(model, device=machine.device, dtype=machine.dtype)
     scored = score_heads(loaded, name=model, seed=options.seed)
