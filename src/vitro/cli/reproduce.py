@@ -61,7 +61,7 @@ def reproduce(
         settings = identity(checkpoint, posts_own(options), machine.device, machine.dtype)
         with resumable(), kept_beside(out, settings) as part:
             claims = check_claims(loaded, model, options, part)
-            write_file(out, page(claims, command).encode())
+            write_file(out, page(claims, command, machine).encode())
     if as_json:
         print_json({"model": model, "claims": claims.table.to_dicts(), "differ": claims.differing})
     else:

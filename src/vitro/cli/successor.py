@@ -35,7 +35,7 @@ def successor(
     best = scored.top(top)
     if out is not None:
         command = command_line("successor", [], options, machine, model=model, out=str(out), top=str(top))
-        write_file(out, page(scored, command, top).encode())
+        write_file(out, page(scored, command, top, machine).encode())
     if as_json:
         print_json(
             {
