@@ -95,7 +95,7 @@ study.load_checkpoint = lambda *given, **options: time.sleep(0.02)
 study._show = lambda folder, record: None
 study.Setup = Setup
 study.checked = lambda tables: tables
-fields = {"command": "", "machine": {}, "versions": {}, "model": {}, "task": {}, "notes": []}
+fields = {"command": "", "python": "", "machine": {}, "versions": {}, "model": {}, "task": {}, "notes": []}
 study._new_record = lambda settings, *given: study.Record(settings=settings, **fields)
 Experiment.lacks = lambda self, setup: ""
 

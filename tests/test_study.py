@@ -66,7 +66,7 @@ def test_a_study_holds_record_tables_figures_and_report(finished: Path) -> None:
     for name in EVERY_STUDY:
         assert EXPERIMENTS[name].title in report
     first, second, *_ = summary(study)
-    assert f'<a href="#{first.at}">{first.text}</a>' in report
+    assert f'<a href="#{first.at}">{EXPERIMENTS[first.at].title}</a> <span>{first.text}</span>' in report
     assert "a1.h1" in second.text
     assert sorted(path.name for path in finished.iterdir()) == ["figures", "report.html", "study.json", "tables"]
 

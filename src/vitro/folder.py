@@ -182,6 +182,29 @@ def check_writable(folder: Path) -> None:
         raise _told(folder, error) from error
 
 
+def check_file(path: Path, suffix: str) -> None:
+    """Raises FolderError where a file that is to be of this kind has another name, or cannot be written. Makes nothing.
+
+    For what is written when all is measured: a name that will not do is refused before.
+
+    >>> check_file(tmp_path / "curve.gif", ".svg")
+    Traceback (most recent call last):
+    ...
+    vitro.folder.FolderError: ...curve.gif: what is written is .svg; what works: curve.svg
+    """
+    if path.suffix.lower() != suffix:
+        works = f"{path.stem or 'page'}{suffix}"
+        raise FolderError(f"{path}: what is written is {suffix}; what works: {works}")
+    check_writable(path.parent)
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        # A name that the disk cannot hold.
+        raise _told(path, error) from error
+    if is_folder:
+        raise FolderError(f"{path} is a folder, not a file; choose another name")
+
+
 def _told(path: Path, error: OSError) -> FolderError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FolderError(f"the disk is full: {path} was not written; free some space and give the same command again")

@@ -4,6 +4,7 @@ A frozen dataclass whose fields are made by `option` is a set of options. What i
 written into a report's command all follow from its fields; the command line asks for the fields by the class.
 """
 
+import json
 import math
 import re
 import shlex
@@ -377,11 +378,54 @@ def command_line(command: str, arguments: Collection[str], *options: Any, **more
     for name, text in more.items():
         words += [] if text is None else [f"--{name.replace('_', '-')}", text]
     for values in options:
+        given = changed(values)
         for option in options_of(values):
-            value = getattr(values, option.name)
-            if value != option.default:
-                words += [option.typed] if isinstance(option.kind, Flag) else [option.typed, option.kind.write(value)]
+            if option.name in given:
+                text = option.kind.write(given[option.name])
+                words += [option.typed] if isinstance(option.kind, Flag) else [option.typed, text]
     return shlex.join(words)
+
+
+def changed(values: Any) -> dict[str, Any]:
+    """Those of a set of options that differ from the defaults, by name.
+
+    >>> changed(Options(samples=64, heads=((9, 1),)))
+    {'samples': 64, 'heads': ((9, 1),)}
+    """
+    return {
+        option.name: value for option in options_of(values) if (value := getattr(values, option.name)) != option.default
+    }
+
+
+def python_call(function: str, *arguments: Any, **more: Any) -> str:
+    """A call as it stands in Python: its arguments, then those by name, of plain values (texts, numbers, tuples).
+
+    >>> python_call("vitro.load", "gpt2", device="cuda")
+    'vitro.load("gpt2", device="cuda")'
+    """
+    words = [*map(_literal, arguments), *(f"{name}={_literal(value)}" for name, value in more.items())]
+    return f"{function}({', '.join(words)})"
+
+
+def python_lines(model: str, machine: "Machine", *lines: str) -> str:
+    """Lines of Python that load a model on a machine, and those that come after them.
+
+    >>> print(python_lines("gpt2", Machine(dtype="bfloat16"), "vitro.successor(model)"))
+    import vitro
+    <BLANKLINE>
+    model = vitro.load("gpt2", dtype="bfloat16")
+    vitro.successor(model)
+    """
+    return "\n".join(["import vitro", "", f"model = {python_call('vitro.load', model, **changed(machine))}", *lines])
+
+
+def _literal(value: Any) -> str:
+    """A plain value in Python's spelling, texts in double quotes."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    return repr(value)
 
 
 SENTENCES, HEADS, ABLATION, FINDING, CONVENTIONS, TASK, MACHINE = (

@@ -18,7 +18,16 @@ from vitro.experiments.setup import Part, anew
 from vitro.figures import Figure
 from vitro.models import Model
 from vitro.models.gpt2 import GPT2
-from vitro.options import Options, SteerPositions, UnembedDirection, ValueBias
+from vitro.options import (
+    Machine,
+    Options,
+    SteerPositions,
+    UnembedDirection,
+    ValueBias,
+    changed,
+    python_call,
+    python_lines,
+)
 from vitro.report import Page, Section, Sentence, render
 from vitro.tasks import TaskError, named
 
@@ -241,8 +250,11 @@ def reproduce_most(compared: pl.DataFrame) -> list[str]:
     return [" ".join(row) for row in most.select(compared.columns[:3]).iter_rows()]
 
 
-def page(reproduction: Reproduction, command: str) -> str:
-    """The claims as an HTML page that goes through the post in its order, each section with its figures."""
+def page(reproduction: Reproduction, command: str, machine: Machine = Machine()) -> str:  # noqa: B008 (frozen)
+    """The claims as an HTML page that goes through the post in its order, each section with its figures.
+
+    command: the command line that makes it; machine: where it was made. The page says how to make it again.
+    """
     table = reproduction.table
     sections = []
     for title in table["section"].unique(maintain_order=True):
@@ -262,11 +274,11 @@ def page(reproduction: Reproduction, command: str) -> str:
                 reading=f"{holding} of {len(rows)} claims of this section are reproduced.",
                 figures=figures,
                 numbers=rows.select("id", "verdict", "claim", "post", "here", pl.col("by_chance").alias("by chance")),
-                python="vitro.reproduce(model)",
-                command=command,
             )
         )
     options = reproduction.options
+    # The post's own heads and steering are not typed.
+    typed = replace(options, heads=None, steer_layer=None, steer_token=None, memory=None)
     facts = [
         ("Model", reproduction.model),
         ("Seed, samples", f"{options.seed}, {options.samples}"),
@@ -281,6 +293,13 @@ def page(reproduction: Reproduction, command: str) -> str:
             lead=[Sentence(reproduction.summary())],
             facts=facts,
             sections=sections,
+            command=command,
+            python=python_lines(
+                reproduction.model,
+                machine,
+                f"options = {python_call('vitro.Options', **changed(typed))}",
+                "vitro.reproduce(model, options=options)",
+            ),
         )
     )
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from vitro.errors import NoValueError, VitroError
-from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, Experiment, Setup, Tables
+from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, SCORE_EXPERIMENTS, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
 from vitro.experiments.prompts import PROMPTS, asked
 from vitro.figures import DrawingError, to_spec, to_svg
@@ -22,7 +22,16 @@ from vitro.folder import check_writable, remove_unfinished, sole_writer, write_f
 from vitro.identity import chosen, identity
 from vitro.models import find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
-from vitro.options import DEFAULT_OPTIONS, Machine, Options, command_line, options_of
+from vitro.options import (
+    DEFAULT_OPTIONS,
+    Machine,
+    Options,
+    changed,
+    command_line,
+    options_of,
+    python_call,
+    python_lines,
+)
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
 from vitro.report import GENERATOR, Page, Section, Sentence, found_head, render
@@ -31,7 +40,7 @@ from vitro.tasks import Task
 
 PARTS = "parts"
 """Where a long experiment keeps its finished parts until all are done."""
-FORMAT = 6
+FORMAT = 7
 """Of study.json; raised when older folders can no longer be continued."""
 
 
@@ -83,6 +92,9 @@ class Record(BaseModel):
     format: int = FORMAT
     settings: Settings
     command: str
+    """`vitro study` with this study's model, task and options."""
+    python: str
+    """The same in Python: lines that make `model`, `task`, `options`, and `m`, the task mounted on the model."""
     machine: dict[str, str | int]
     versions: dict[str, str]
     model: dict[str, str | int]
@@ -379,16 +391,19 @@ def _write_record(folder: Path, record: Record) -> None:
 
 def _new_record(settings: Settings, setup: Setup) -> Record:
     packages = ("vitro", "torch", "transformers", "numpy", "polars")
+    task, machine = setup.task, Machine(settings.device, settings.dtype)
+    # Neither changes what is measured.
+    options = replace(setup.options, memory=None, budget=None)
+    seed = {"seed": options.seed} if options.seed else {}
     return Record(
         settings=settings,
-        command=command_line(
-            "study",
-            [setup.task.typed],
-            setup.task.named_with,
-            # They do not change what is measured.
-            replace(setup.options, memory=None, budget=None),
-            Machine(settings.device, settings.dtype),
-            model=settings.model,
+        command=command_line("study", [task.typed], task.named_with, options, machine, model=settings.model),
+        python=python_lines(
+            settings.model,
+            machine,
+            f"task = {python_call('vitro.tasks.named', task.typed, **seed, **changed(task.named_with))}",
+            f"options = {python_call('vitro.Options', **changed(options))}",
+            "m = vitro.mount(model, task, options)",
         ),
         machine={
             "system": platform.system(),
@@ -455,12 +470,12 @@ def _draw(folder: Path, record: Record) -> None:
                     figures=figures,
                     numbers=experiment.numbers(tables),
                     python=experiment.python,
-                    command=record.command.replace("study", experiment.command, 1),
+                    command=_own_command(record, experiment),
                 )
             )
             progress(number + 1, len(done))
         page = Page(
-            title=f"{record.settings.task['name']} in {record.settings.model}",
+            title=f"{record.settings.task['name']} in {_short(record.settings)}",
             # What the search found is said by the head.
             lead=[sentence for sentence in summary(study) if sentence.at != FIND.name],
             facts=_facts(record),
@@ -471,8 +486,50 @@ def _draw(folder: Path, record: Record) -> None:
                 *(f"{EXPERIMENTS[name].title} (needs {lacks})" for name, lacks in record.left_out.items()),
                 *(f"{EXPERIMENTS[name].title} ({why})" for name, why in record.without_value.items()),
             ],
+            command=_whole(record),
+            python=record.python,
         )
         write_file(study.report, render(page).encode())
+
+
+def _short(settings: Settings) -> str:
+    """The model's name for a title: a hub id as it is, of a path the last part."""
+    return settings.model if settings.revision else Path(settings.model).name or settings.model
+
+
+def _by(record: Record, command: str, *flags: str) -> str:
+    """One of Vitro's commands with this study's model, task and options, and flags of its own."""
+    return " ".join([record.command.replace("study", command, 1), *flags])
+
+
+def _own_command(record: Record, experiment: Experiment) -> str:
+    """The command that makes an experiment, where it is another than `vitro study`; else empty."""
+    command, *flags = experiment.command.split()
+    if command == "study":
+        return ""
+    if experiment.beside:
+        compared = set(record.experiments[experiment.name].compared)
+        if record.settings.options.get("top_edges") is not None:
+            # Exact scores of some edges rank none (see `vitro curve`).
+            compared.discard(SCORE_EXPERIMENTS["exact"].name)
+        compared.update(need.name for need in experiment.needs)
+        scores = [name for name, score in SCORE_EXPERIMENTS.items() if score.name in compared]
+        flags += ["--scores", ",".join(scores)] if scores else []
+    return _by(record, command, *flags)
+
+
+def _whole(record: Record) -> str:
+    """The commands that make all that the record has, a line each.
+
+    It is one where all is there that every study makes; a folder of `vitro find` or `vitro edges` alone has theirs.
+    """
+    done = _done(record)
+    if {FIND.name, *record.experiments, *record.left_out, *record.without_value}.issuperset(EVERY_STUDY):
+        also = [f"--also {experiment.name}" for experiment in done if experiment.command != "study"]
+        return _by(record, "study", *([] if FIND in done else ["--no-find"]), *also)
+    own = [_own_command(record, experiment) for experiment in done]
+    searched = [_by(record, FIND.name)] if FIND in done else []
+    return "\n".join(dict.fromkeys([*filter(None, own), *searched])) or record.command
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
@@ -496,8 +553,15 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         ("Device, number format", f"{record.machine['device']}, {settings.dtype}"),
         ("Machine", f"{record.machine['system']}, {record.machine['processor']}, {_threads(record)}"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
-        ("Seconds", ", ".join(f"{name} {done.seconds:.1f}" for name, done in record.experiments.items())),
+        ("Seconds", _seconds(record)),
     ]
+
+
+def _seconds(record: Record) -> str:
+    """What all of it took, and what the longest did."""
+    took = sorted(((done.seconds, name) for name, done in record.experiments.items()), reverse=True)
+    longest = ", ".join(f"{name} {seconds:.1f}" for seconds, name in took[:5])
+    return f"{sum(seconds for seconds, _ in took):.1f} in all; the longest: {longest}"
 
 
 def _threads(record: Record) -> str:

@@ -227,7 +227,7 @@ def test_what_the_model_does_not_do_is_not_searched_and_that_is_why(with_words: 
     assert row["why"].startswith("The model answers ")
     assert row["why"].count(". ") == 0
     assert row["why"].endswith(".")
-    assert FIND.summary(tables) == f"No circuit was found. {row['why']}"
+    assert FIND.summary(tables) == f"Not found. {row['why']}"
     assert not measurement.figures
     assert tables["verdict"]["condition"].to_list() == ["task"]
     assert all(tables[name].is_empty() for name in ("find_nodes", "find_edges", "search", "ladder", "ladder_answers"))

@@ -16,8 +16,8 @@ def section(name: str, figures: Mapping[str, Figure], numbers: pl.DataFrame) -> 
         reading=f"How to read {name}.",
         figures=figures,
         numbers=numbers,
-        python=f"vitro.{name}(model)",
-        command=f"vitro study --only {name}",
+        python=f"m.{name}()",
+        command=f"vitro {name} 'of its own'",
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from figures import found_tables as found
 from figures.found_tables import DEEP, IOI, PLANTED
 from report.sample import section
+from vitro.experiments import FIND
 from vitro.figures import Figure, found_circuit, ladder_rungs, search_steps
 from vitro.report import Page, Sentence, found_head, render
 from vitro.tables import Tables
@@ -29,6 +30,7 @@ def page(tables: Tables) -> Page:
         sections=[section("find", figures, tables["verdict"]), section("heads", {}, pl.DataFrame())],
         asked="What is asked?",
         head=found_head(tables),
+        command="vitro study days --model a-model",
     )
 
 
@@ -73,7 +75,7 @@ def test_the_drawing_is_there_once_and_its_section_leads_to_it() -> None:
 def test_how_it_was_made_ends_the_page() -> None:
     html = render(page(PLANTED))
     assert "c0ffee" not in top(html)
-    assert re.findall(r'<section id="([^"]+)"', html) == ["find", "heads", "how-it-was-made"]
+    assert re.findall(r'<section id="([^"]+)"', html) == ["find", "heads", "make-it-again", "how-it-was-made"]
     assert html.index("c0ffee") > html.index('<section id="how-it-was-made">')
 
 
@@ -84,9 +86,10 @@ def test_a_failed_condition_is_said_first_and_marked() -> None:
         "Not found: the search came to 21 heads and 3 MLPs, but 1 of 5 conditions does not hold. "
         "A search that avoided its nodes came to another as good."
     )
-    assert [condition.holds for condition in head.conditions] == IOI["verdict"]["holds"].to_list()
+    marks = {True: "holds", False: "fails", None: "reported"}
+    assert [condition.mark for condition in head.conditions] == [marks[holds] for holds in IOI["verdict"]["holds"]]
     html = render(page(IOI))
-    assert [len(re.findall(f'<span class="{mark}">', html)) for mark in ("holds", "fails", "reported")] == [4, 1, 1]
+    assert [len(re.findall(f'<span class="{mark}">', html)) for mark in marks.values()] == [4, 1, 1]
 
 
 def test_faithfulness_is_that_on_held_out_prompts_where_it_was_measured() -> None:
@@ -112,11 +115,18 @@ def test_what_there_was_no_time_for_leaves_the_question_open_and_does_not_fail()
     stopped = {**IOI, "verdict": verdict, "find": IOI["find"].with_columns(finished=pl.lit(False))}
     head = found_head(stopped)
     assert head.answer.startswith("Not settled: the search came to 21 heads and 3 MLPs, ")
-    assert [condition.holds for condition in head.conditions] == [True, True, True, None, None, None]
+    assert [condition.mark for condition in head.conditions] == [
+        *["holds"] * 3, "not measured", "not measured", "reported"
+    ]  # fmt: skip
+    assert render(page(stopped)).count('<span class="not-measured">not measured</span>') == 2
     # With all the time that it takes, what could not be measured fails; and so does at any time what was measured.
-    in_time = found_head({**stopped, "find": IOI["find"]})
-    assert in_time.answer.startswith("Not found: ")
-    assert found_head({**IOI, "find": stopped["find"]}).answer.startswith("Not found: ")
+    for failed in ({**stopped, "find": IOI["find"]}, {**IOI, "find": stopped["find"]}):
+        assert found_head(failed).answer.startswith("Not found: ")
+    # The terminal goes by the same rule, and its table has the same marks.
+    for tables in (stopped, IOI):
+        head = found_head(tables)
+        assert FIND.summary(tables) == head.answer
+        assert FIND.numbers(tables)["verdict"].to_list() == [condition.mark for condition in head.conditions]
 
 
 def test_the_ladder_is_told_by_its_last_rung_that_holds() -> None:

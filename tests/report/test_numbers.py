@@ -1,4 +1,5 @@
 import math
+import re
 
 import polars as pl
 import pytest
@@ -34,6 +35,13 @@ def test_numbers_stand_to_the_right_and_nothing_is_a_dash() -> None:
     assert '<th scope="col" class="number">answer prob</th>' in html
     assert '<td class="number">0.5000</td><td>␣x</td>' in html
     assert f'<td class="number">{DASH}</td><td>{DASH}</td>' in html
+
+
+def test_the_points_of_a_column_stand_below_each_other() -> None:
+    cells = re.findall("<td.*?</td>", table(pl.DataFrame({"change": [-0.5, 1234.5, 0.0], "prompts": [1, 20, 300]})))
+    tails = [re.search(r'<span style="width:(\d+)ch">(.*?)</span>', cell) for cell in cells[::2]]
+    assert [(tail[1], tail[2]) for tail in tails if tail] == [("5", ".5000"), ("5", ""), ("5", "")]
+    assert cells[1::2] == [f'<td class="number">{count}</td>' for count in (1, 20, 300)], "whole numbers need none"
 
 
 def test_no_token_writes_markup() -> None:

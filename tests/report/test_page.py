@@ -1,4 +1,6 @@
 import json
+import re
+from html import unescape
 from html.parser import HTMLParser
 
 import polars as pl
@@ -67,7 +69,13 @@ def test_each_figure_survives_its_way_into_the_page() -> None:
         head_effects(head_ablation()),
         mlp_effects(mlp_ablation()),
     ]
-    assert specs == list(map(to_spec, figures))
+    titles = []
+    for spec, whole in zip(specs, map(to_spec, figures), strict=True):
+        titles.append(whole.pop("title"))
+        assert spec == whole
+    words = unescape(re.sub("<[^>]+>", "", render(PAGE)))
+    for title in titles:
+        assert f"{title['text']} {' '.join(title['subtitle'])}" in words
 
 
 def test_a_specification_is_as_good_as_a_chart() -> None:
@@ -79,9 +87,20 @@ def test_a_specification_is_as_good_as_a_chart() -> None:
 
 
 def test_title_facts_reading_and_commands_are_printed_and_escaped() -> None:
-    html = render(Page("a < b", [Sentence("x & y")], [("seed", "<0>")], [section("s", {}, pl.DataFrame())]))
-    for words in ("a &lt; b", "x &amp; y", "&lt;0&gt;", "How to read s.", "vitro.s(model)", "vitro study --only s"):
+    sections = [section("s", {}, pl.DataFrame())]
+    page = Page("a < b", [Sentence("x & y")], [("seed", "<0>")], sections, command="vitro 'a & b'", python="a < b()")
+    html = render(page)
+    for words in (
+        "a &lt; b",
+        "x &amp; y",
+        "&lt;0&gt;",
+        "How to read s.",
+        "m.s()",
+        "<pre><code>a &lt; b()</code></pre>",
+    ):
         assert words in html
+    commands = [re.sub("<[^>]+>", "", code) for code in re.findall(r"<code>(<span>.*?)</code>", html)]
+    assert [unescape(command) for command in commands] == ["vitro s 'of its own'", "vitro 'a & b'"]
 
 
 def test_two_sections_or_figures_of_one_name_are_refused() -> None:

@@ -57,10 +57,13 @@ def circuit(
     from vitro.experiments.single_circuit import answers_by_prompt, attention_by_head
     from vitro.figures import circuit_drawing, to_svg
     from vitro.figures.tokens import readable
-    from vitro.folder import write_file
+    from vitro.folder import check_file, write_file
     from vitro.models import load
     from vitro.progress import bar
 
+    for path, suffix in ((export, ".json"), (drawing, ".svg")):
+        if path is not None:
+            check_file(path, suffix)
     wired = _circuit(text, absent, options.output_bias)
     with bar(f"loading {model}"):
         loaded = load(model, device=machine.device, dtype=machine.dtype)

@@ -66,9 +66,11 @@ def curve(
     from vitro.experiments.curve import by_size, records
     from vitro.experiments.search_points import CIRCUIT, STEPS, comparison
     from vitro.figures import to_svg
-    from vitro.folder import write_file
+    from vitro.folder import check_file, write_file
     from vitro.study import run_study
 
+    if figure is not None:
+        check_file(figure, ".svg")
     shown, choices = EXPERIMENTS["curve"], EXPERIMENTS["curve_choices"]
     parts = [_of_files(chosen, model, file, options, machine)] if file else []
     if names:

@@ -11,8 +11,6 @@ from vitro.cli.printing import print_circuit, print_json, print_table, print_tex
 from vitro.cli.start import resumable
 from vitro.options import ABLATIONS, Ablation, Choice, Machine, OptionError, Options, TaskOptions
 
-_MARKS = {True: "yes", False: "NO", None: "-"}
-
 
 @takes_options
 @resumable()
@@ -44,6 +42,7 @@ def find(
 
     from vitro.experiments import FIND
     from vitro.study import run_study
+    from vitro.tables import marks
 
     # By itself it takes the time that it needs.
     options = options if options.budget is not None else replace(options, budget=math.inf)
@@ -56,8 +55,11 @@ def find(
         print_json({**record(tables), "seconds": seconds, "folder": str(folder), "report": str(study.report)})
         return
     print_circuit(search["circuit"])
-    rows = [(row["condition"], _MARKS[row["holds"]], row["reading"]) for row in tables["verdict"].to_dicts()]
-    print_table(["condition", "holds", ""], rows)
+    verdict = tables["verdict"]
+    print_table(
+        ["condition", "verdict", ""],
+        list(zip(verdict["condition"], marks(verdict), verdict["reading"], strict=True)),
+    )
     if (kept := tables["ladder"].filter("kept")).height:
         last = kept.row(-1, named=True)
         print_text(f"The ladder: {kept.height} of {tables['ladder'].height} rungs hold, down to {last['name']}:")

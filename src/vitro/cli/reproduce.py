@@ -37,7 +37,7 @@ def reproduce(
     if conventions == "all" and out is not None:
         raise VitroError("--out writes the claims under one convention; leave out --conventions all")
 
-    from vitro.folder import check_writable, write_file
+    from vitro.folder import check_file, write_file
     from vitro.identity import identity
     from vitro.models import find, load_checkpoint
     from vitro.parts import kept_beside
@@ -46,7 +46,7 @@ def reproduce(
     from vitro.reproduction import reproduce as check_claims
 
     if out is not None:
-        check_writable(out.parent)
+        check_file(out, ".html")
     checkpoint = find(model)
     with bar(f"loading {model}"):
         loaded = load_checkpoint(checkpoint, device=machine.device, dtype=machine.dtype)
@@ -61,7 +61,7 @@ def reproduce(
         settings = identity(checkpoint, posts_own(options), machine.device, machine.dtype)
         with resumable(), kept_beside(out, settings) as part:
             claims = check_claims(loaded, model, options, part)
-            write_file(out, page(claims, command).encode())
+            write_file(out, page(claims, command, machine).encode())
     if as_json:
         print_json({"model": model, "claims": claims.table.to_dicts(), "differ": claims.differing})
     else:

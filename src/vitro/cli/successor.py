@@ -21,21 +21,21 @@ def successor(
     as_json: Json = False,
 ) -> None:
     """Score every head at saying what comes next (days, months, numbers, ...), and ask whether the best one rotates."""
-    from vitro.folder import check_writable, write_file
+    from vitro.folder import check_file, write_file
     from vitro.models import load
     from vitro.progress import bar
     from vitro.successors import page
     from vitro.successors import successor as score_heads
 
     if out is not None:
-        check_writable(out.parent)
+        check_file(out, ".html")
     with bar(f"loading {model}"):
         loaded = load(model, device=machine.device, dtype=machine.dtype)
     scored = score_heads(loaded, name=model, seed=options.seed)
     best = scored.top(top)
     if out is not None:
         command = command_line("successor", [], options, machine, model=model, out=str(out), top=str(top))
-        write_file(out, page(scored, command, top).encode())
+        write_file(out, page(scored, command, top, machine).encode())
     if as_json:
         print_json(
             {

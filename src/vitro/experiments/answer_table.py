@@ -107,7 +107,7 @@ ANSWER_TABLE = Experiment(
     title="Answer tables",
     reading="Each table is one component: a row for each prompt, a column for each answer, coloured by how much the "
     "component pushes it, relative to the table's mean and spread; the correct answer is marked.",
-    python="vitro.answer_tables(model, task)",
+    python="m.answer_tables()",
     tables=("answer_table",),
     run=run,
     figures=lambda tables: {

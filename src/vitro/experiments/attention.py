@@ -131,7 +131,7 @@ ATTENTION = Experiment(
     reading="The rows show where each key head looks from the final stream, the triangles its whole pattern, each row "
     "a position that looks, each column one that is looked at; of prompts of different forms the rows show the marks "
     "that they share, and the triangles are the first prompt's.",
-    python="vitro.attention(model, task)",
+    python="m.attention()",
     tables=("attention", "attention_pattern"),
     run=run,
     figures=figures,

@@ -138,7 +138,7 @@ ATTENTION_PIN = Experiment(
     title="Attention pinned",
     reading="Each bar is the mean of the metric when the named heads are made to look, from the final stream, at one "
     "place alone (a position, or each prompt's own position of a mark); the grey bar is the clean run.",
-    python="vitro.pin_heads(model, task)",
+    python="m.pin_heads()",
     tables=("attention_pin",),
     run=run,
     figures=lambda tables: {"attention_pin": pins(_at_places(tables), _labels(tables), said(tables))},

@@ -218,7 +218,7 @@ CIRCUITS = Experiment(
     title="In vitro: the few components alone",
     reading="Each row is one circuit: how probable the answer is when nothing but what is wired works. C1 to C9 are "
     "the post's setups, with this model's own heads and MLPs in their parts.",
-    python="vitro.in_vitro(model, task)",
+    python="m.in_vitro()",
     tables=("circuits", "circuit_answer_table", "circuit_attention", "circuit_wiring"),
     run=run,
     figures=_figures,

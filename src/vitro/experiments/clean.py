@@ -83,7 +83,7 @@ CLEAN = Experiment(
     title="Clean answers",
     reading="Each bar is the probability of the right answer as the next token; it is red where another token, whose "
     "bar is pale, is more probable. Of many prompts of several kinds each line is a kind, with means.",
-    python="vitro.clean_run(model, task)",
+    python="m.clean_run()",
     tables=("clean",),
     run=run,
     figures=lambda tables: {"clean": clean_answers(tables["clean"], tables["questions"], said(tables))},

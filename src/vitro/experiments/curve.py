@@ -292,7 +292,6 @@ CURVE = Experiment(
     title="How many edges it takes",
     reading="Each point is a circuit within the model, of the share of all edges below it: at 1 it answers as the "
     "whole model does, at 0 as the model with everything ablated.",
-    python="vitro.curve(model, task)",
     tables=("curve", "curve_areas"),
     run=run,
     figures=lambda tables: {

@@ -148,7 +148,6 @@ CURVE_CHOICES = Experiment(
     title="Whether ablation and metric decide",
     reading="Each dot is a score under one ablation (rows) and one metric (columns), by which edges are scored and "
     "circuits judged: where dots of one colour lie elsewhere in another row or column, the choice decides.",
-    python='vitro.EXPERIMENTS["curve_choices"].measure(model, task)',
     tables=("curve_choices",),
     run=run,
     figures=lambda tables: {"curve_choices": curve_choices(tables["curve_choices"])},

@@ -39,7 +39,7 @@ DATASETS = Experiment(
     reading="Random ablation puts in a component's place its mean output over sentences whose subject and content "
     "words are drawn at random; mean ablation over sentences whose subject alone is drawn or, where a task has "
     "counterfactual prompts, over these.",
-    python='vitro.EXPERIMENTS["datasets"].measure(model, task)',
+    python='vitro.EXPERIMENTS["datasets"].measure(model, task, options)',
     tables=("datasets",),
     run=run,
     figures=lambda tables: {},

@@ -107,7 +107,7 @@ DIRECT_ATTRIBUTION = Experiment(
     reading="What every head and MLP writes into the final stream is read as its own share of the logit difference, "
     "right minus wrong, with the final norm's scale of the clean run; all shares sum to it. A component that matters "
     "when ablated and adds nothing here works through others.",
-    python="vitro.direct_attribution(model, task)",
+    python="m.direct_attribution()",
     tables=("direct_attribution",),
     run=run,
     figures=figures,

@@ -115,7 +115,7 @@ def _experiment(name: ScoreName, table: str) -> Experiment:
         name=table,
         title=TITLES[name],
         reading=READINGS[name],
-        python=f'vitro.score_edges(model, task, "{name}")',
+        python=f'm.score_edges("{name}")',
         tables=(table,),
         run=run,
         figures=figures,

@@ -192,7 +192,7 @@ EDGES = Experiment(
     title="Edges, each cut alone",
     reading="Each bar is one edge, from what writes to what reads it (a head by q, k or v): red where the answer loses "
     "on what is wrong when that reader alone no longer gets what the source writes.",
-    python="vitro.ablate_edges(model, task)",
+    python="m.ablate_edges()",
     tables=("edges",),
     run=run,
     figures=figures,

@@ -120,7 +120,6 @@ EDGES_AGREEMENT = Experiment(
     reading="Each point is one edge: on the diagonal its score tells what cutting it does. The numbers: rank "
     "correlations of the edges that were cut, and the share of the 10, 100 and 1,000 largest, by size, that exact and "
     "score have in common. A score that is no effect on the metric is compared by size alone.",
-    python="vitro.compare_scores(model, task)",
     tables=("edges_agreement",),
     run=run,
     figures=figures,

@@ -51,13 +51,14 @@ class Experiment:
     title: str
     reading: str
     """One sentence on how to read the figure."""
-    python: str
-    """The call that makes it, given `model` and `task`."""
     tables: tuple[str, ...]
     run: Callable[[Setup], Tables]
     figures: Callable[[Tables], Mapping[str, Figure]]
     numbers: Callable[[Tables], pl.DataFrame]
     """The few rows that the report prints."""
+    python: str = ""
+    """The call that makes it, given `model`, `task`, `options` and `m`, the task mounted on the model; empty where it
+    compares what was measured before."""
     summary: Callable[[Tables], str] = lambda tables: ""
     """The result in a sentence for the top of the report; empty for experiments that only serve others."""
     needs: tuple["Experiment", ...] = ()

@@ -32,7 +32,8 @@ from vitro.metrics import METRICS, Metric
 from vitro.models import Model
 from vitro.options import DEFAULT_OPTIONS, Options
 from vitro.progress import bar
-from vitro.tables import SCHEMAS, Tables
+from vitro.report import not_found
+from vitro.tables import SCHEMAS, Tables, marks, outcome
 from vitro.tables.quantities import QUANTITIES
 from vitro.tasks import FINAL, Task, TaskError, named
 
@@ -324,15 +325,16 @@ def figures(tables: Tables) -> dict[str, Figure]:
 
 def numbers(tables: Tables) -> pl.DataFrame:
     """The verdict, a row a condition."""
-    mark = pl.col("holds").replace_strict({True: "holds", False: "fails"}, default="reported", return_dtype=pl.String)
-    return tables["verdict"].select("condition", mark.alias("verdict"), "value", "low", "high", "wanted", "reading")
+    verdict = tables["verdict"]
+    marked = verdict.with_columns(pl.Series("verdict", marks(verdict), pl.String))
+    return marked.select("condition", "verdict", "value", "low", "high", "wanted", "reading")
 
 
 def summary(tables: Tables) -> str:
     """What was found, in a sentence."""
     search = tables["find"].row(0, named=True)
-    if not search["found"]:
-        return f"No circuit was found. {search['why']}"
+    if outcome(tables) != "found":
+        return not_found(tables)
     size = "1 component keeps" if search["nodes"] == 1 else f"{search['nodes']} components keep"
     kept = f"{search['faithfulness']:.2f} of the {QUANTITIES[search['metric']].short}"
     return f"{size} {kept}, by {search['edges']} edges, and none of them can go."
@@ -343,7 +345,7 @@ FIND = Experiment(
     title="The circuit that does it",
     reading="The smallest circuit within the model that keeps what was asked for, by exact measurement of every "
     "removal; what speaks for it and against it; and how far it works out of the model.",
-    python="vitro.find(model, task)",
+    python="m.find()",
     tables=("find", "find_nodes", "find_edges", "search", "verdict", "ladder", "ladder_answers"),
     run=run,
     figures=figures,

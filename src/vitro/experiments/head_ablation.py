@@ -55,7 +55,7 @@ HEAD_ABLATION = Experiment(
     title="Heads, each ablated alone",
     reading="Each cell is one head: red where the answer loses when the head is taken out (so the head helped), blue "
     "where it gains, on average over the prompts.",
-    python="vitro.ablate_heads(model, task)",
+    python="m.ablate_heads()",
     tables=("head_ablation",),
     run=run,
     figures=figures,

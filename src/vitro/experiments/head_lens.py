@@ -123,7 +123,7 @@ HEAD_LENS = Experiment(
     "right, which what is wrong, and in how many prompts right is above all that it is held against (selective heads); "
     "where prompts differ in a subject, also whether it is above the task's other words (copying) or below them all "
     "(suppressing).",
-    python="vitro.head_lens(model, task)",
+    python="m.head_lens()",
     tables=("head_lens", "head_lens_top"),
     run=run,
     figures=lambda tables: {"head_lens": figure(tables["head_lens"], said(tables))},

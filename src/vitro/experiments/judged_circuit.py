@@ -286,7 +286,7 @@ JUDGED_CIRCUIT = Experiment(
     reading="One circuit against random circuits of its kind, then with each component left out, then beside the model "
     "when parts of it are knocked out of both. The numbers are means, in brackets their 95 % bootstrap intervals over "
     "prompts and paraphrases; p is the share of circuits that do as well, the circuit itself among them.",
-    python="vitro.judge(model, task)",
+    python="m.judge()",
     tables=("judged_circuit", "faithfulness", "minimality", "completeness", "random_circuits"),
     run=run,
     figures=_figures,

@@ -92,7 +92,7 @@ KEEP_CURVE = Experiment(
     title="How many heads it takes",
     reading="The curve is the metric when only the strongest heads stay live, from none on the left to "
     "all on the right, in the order of what each alone costs; the dashed line is the model's own value.",
-    python="vitro.keep_heads(model, task)",
+    python="m.keep_heads()",
     tables=("keep_curve",),
     run=run,
     figures=lambda tables: {"keep_curve": figure(tables["keep_curve"], said(tables))},

@@ -107,7 +107,7 @@ KEY_HEADS = Experiment(
     title="The key heads",
     reading="A row is a key head, a column a prompt, and the cell the token that the head's own output makes most "
     "probable by the logit lens, the darker the more; table `head_lens_top` has its ten most probable tokens.",
-    python="vitro.head_tokens(model, task)",
+    python="m.head_tokens()",
     tables=("key_heads",),
     run=run,
     figures=lambda tables: {

@@ -78,7 +78,7 @@ LAYER_LENS = Experiment(
     title="Logit lens on layers",
     reading="The curves read the final stream as if the model ended there: before each block's heads, between heads "
     "and MLP, and after, probabilities at their log-odds; the grid shows the top token after each layer.",
-    python="vitro.layer_lens(model, task)",
+    python="m.layer_lens()",
     tables=("layer_lens", "layer_lens_top"),
     run=run,
     figures=lambda tables: {

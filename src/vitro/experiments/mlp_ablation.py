@@ -49,7 +49,7 @@ MLP_ABLATION = Experiment(
     title="MLPs, each ablated alone",
     reading="Each bar is one MLP: below zero where the answer loses when the MLP is taken out (so the MLP helped), "
     "above zero where it gains.",
-    python="vitro.ablate_mlps(model, task)",
+    python="m.ablate_mlps()",
     tables=("mlp_ablation",),
     run=run,
     figures=figures,

@@ -47,7 +47,7 @@ MLP_LOCAL = Experiment(
     reading="Each bar goes from the answer's probability by the lens before an MLP to that after it, at their "
     "log-odds: blue where the MLP pushes the answer directly, also where it has next to no probability; the numbers "
     "say how much of it an MLP gives.",
-    python="vitro.mlp_local(model, task)",
+    python="m.mlp_local()",
     tables=("mlp_local",),
     run=run,
     figures=lambda tables: {"mlp_local": figure(tables["mlp_local"])},

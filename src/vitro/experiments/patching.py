@@ -146,7 +146,7 @@ PATCHING = Experiment(
     title="Activations patched from the counterfactual",
     reading="Each cell is one activation at one position, set to what it is on the counterfactual prompt while all "
     "else runs on: red where the answer loses by it, so that what tells the prompts apart passes there.",
-    python="vitro.patch(model, task)",
+    python="m.patch()",
     tables=("patching",),
     run=run,
     figures=figures,

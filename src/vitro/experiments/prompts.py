@@ -130,7 +130,7 @@ PROMPTS = Experiment(
     title="The prompts",
     reading="What the model is given: where prompts differ in their subject alone, the first of them token by token, "
     "else the first prompts, or the first of each kind; the answer is read at the final position.",
-    python='vitro.EXPERIMENTS["prompts"].measure(model, task)',
+    python='vitro.EXPERIMENTS["prompts"].measure(model, task, options)',
     tables=("prompts", "task", "questions"),
     run=run,
     figures=lambda tables: {},

@@ -87,7 +87,7 @@ def said(tables: Tables) -> str:
     beside = " and ".join(_best_said(row) for row in last)
     higher, closer = (int(compared.filter(ranking=ranking)["better"].sum()) for ranking in RANKINGS)
     return (
-        f"With {last[0]['n']} edges ({100 * last[0]['size']:.2g} %) the circuit of the search{other} has f "
+        f"With {last[0]['n']} edges ({100 * last[0]['size']:.3g} %) the circuit of the search{other} has f "
         f"{last[0]['f']:.2f}, {beside}. The search's circuits are higher than any by signed score at {higher} of "
         f"{compared['n'].n_unique()} sizes, and closer to 1 than any by absolute score at {closer}."
     )

@@ -160,7 +160,7 @@ STEERING = Experiment(
     title="Steering",
     reading="A token's unembedding direction, or that from wrong to right, is added to the stream alpha times: on the "
     "left what becomes of the answer, on the right how much each key head attends to the subject or the first mark.",
-    python="vitro.steer(model, task)",
+    python="m.steer()",
     tables=("steering", "steering_attention", "steering_vector"),
     run=run,
     figures=lambda tables: {

@@ -53,7 +53,7 @@ def numbers(tables: Tables) -> pl.DataFrame:
         .filter(pl.col("rank") < 3, pl.col("prompt") < LISTED)
         .join(marks.filter(mark=mark).select("prompt", "position"), on=["prompt", "position"])
     )
-    by_prompt = streams.group_by("prompt", "layer", maintain_order=True).agg(pl.col("token").str.join(", "))
+    by_prompt = streams.group_by("prompt", "layer", maintain_order=True).agg("token")
     wide = by_prompt.pivot("prompt", index="layer", values="token").sort("layer")
     names = {str(prompt): f"{mark} of {label}" for prompt, label in enumerate(labels(tables))}
     # Two prompts may have one label.
@@ -66,7 +66,7 @@ STREAM_TOP = Experiment(
     title="What the streams hold",
     reading="Each cell is one stream of the first prompt as it enters a layer, read by the logit lens: its top token; "
     "below, the first three of one stream (the subject's, or the first mark's), in up to seven prompts.",
-    python="vitro.stream_tokens(model, task)",
+    python="m.stream_tokens()",
     tables=("stream_top",),
     run=run,
     figures=lambda tables: {

@@ -56,7 +56,7 @@ SUCCESSOR = Experiment(
     title="Successor heads",
     reading="Whatever the task: which heads, given a word of an ordered set alone (days, numbers, ...), say the "
     "next one; then what the best of them makes of every word, and whether it turns a cycle of them.",
-    python='vitro.EXPERIMENTS["successor"].measure(model, task)',
+    python='vitro.EXPERIMENTS["successor"].measure(model, task, options)',
     tables=tuple(map(_table, NAMES)),
     run=run,
     figures=figures,

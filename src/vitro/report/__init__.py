@@ -1,6 +1,6 @@
 """The report: one HTML page that works offline, made from tables and figures, never from a model."""
 
-from vitro.report.found import found_head
+from vitro.report.found import found_head, not_found
 from vitro.report.numbers import number, table
 from vitro.report.page import GENERATOR, Condition, Head, Number, Page, Section, Sentence, render
 
@@ -13,6 +13,7 @@ __all__ = [
     "Section",
     "Sentence",
     "found_head",
+    "not_found",
     "number",
     "render",
     "table",

@@ -1,5 +1,6 @@
 // Draws every figure of the page from the specification that lies beside it.
 (async () => {
+  const READABLE = 0.8; // no figure is drawn smaller than this share of its size: rather it scrolls
   const options = {
     mode: "vega-lite",
     renderer: "svg", // sharp on a projector and in print
@@ -7,11 +8,28 @@
     actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
     scaleFactor: { svg: 1, png: 3 },
   };
+  // What is wider than its box says so, and can be scrolled with the keyboard.
+  const width = new ResizeObserver((boxes) => {
+    for (const { target } of boxes) {
+      const wider = target.scrollWidth > target.clientWidth + 1;
+      target.parentElement.classList.toggle("wider", wider);
+      if (wider) target.tabIndex = 0;
+    }
+  });
+  document.querySelectorAll(".scroll").forEach((box) => width.observe(box));
   for (const figure of document.querySelectorAll("figure")) {
     const place = figure.querySelector(".drawing");
     const spec = JSON.parse(figure.querySelector("script").textContent);
     try {
       await vegaEmbed(place, spec, { ...options, downloadFileName: figure.id });
+      const box = place.querySelector(".chart-wrapper");
+      const svg = box.querySelector("svg");
+      // To a screen reader the drawing is one picture; the menus beside it are not part of it.
+      ["role", "aria-roledescription", "aria-label"].forEach((name) => box.removeAttribute(name));
+      svg.setAttribute("role", "img");
+      svg.setAttribute("aria-label", spec.description);
+      svg.style.minWidth = `${READABLE * svg.getAttribute("width")}px`;
+      width.observe(box);
     } catch (error) {
       place.textContent = `This figure could not be drawn: ${error.message}`;
       console.error(error);

@@ -3,7 +3,7 @@
 import polars as pl
 
 from vitro.report.page import Condition, Head, Number, Sentence
-from vitro.tables import Tables, counted
+from vitro.tables import Tables, counted, marks, outcome
 from vitro.tables.quantities import QUANTITIES
 
 SECTION = "find"
@@ -17,41 +17,39 @@ def found_head(tables: Tables) -> Head:
 
     Where a condition does not hold, the answer says so first; where nothing was searched, nothing is drawn and counted.
     """
-    searched = tables["find_nodes"].height > 0
+    searched, verdict = tables["find_nodes"].height > 0, tables["verdict"]
+    conditions = zip(verdict["reading"], marks(verdict), strict=True)
     return Head(
-        answer=_answer(tables),
+        answer=_found(tables) if outcome(tables) == "found" else not_found(tables),
         figure="found_circuit" if searched else "",
         numbers=_numbers(tables) if searched else (),
-        conditions=[Condition(row["reading"], row["holds"], SECTION) for row in _settled(tables).iter_rows(named=True)],
+        conditions=[Condition(reading, mark, SECTION) for reading, mark in conditions],
         depth=_depth(tables),
     )
 
 
-def _answer(tables: Tables) -> str:
+def _found(tables: Tables) -> str:
     search = tables["find"].row(0, named=True)
-    if search["found"]:
-        right = f"{search['right_circuit']} of {search['searched']} prompts are answered right"
-        whole = f"by the whole model {search['right_model']}"
-        return f"Found: {_parts(tables)}. With all else ablated ({search['method']}) {right}; {whole}."
-    wanted = tables["verdict"].drop_nulls("holds")
-    failing = wanted.filter(~pl.col("holds"))["reading"].to_list()
-    if search["nodes"] and _settled(tables).filter(~pl.col("holds")).is_empty():
+    right = f"{search['right_circuit']} of {search['searched']} prompts are answered right"
+    whole = f"by the whole model {search['right_model']}"
+    return f"Found: {_parts(tables)}. With all else ablated ({search['method']}) {right}; {whole}."
+
+
+def not_found(tables: Tables) -> str:
+    """How far a search came that found no circuit, and why: on the page and in the terminal alike."""
+    search = tables["find"].row(0, named=True)
+    if outcome(tables) == "not settled":
         return (
             f"Not settled: the search came to {_parts(tables)}, and what was measured speaks for them, but the time "
             "was up before all was. The command vitro find goes on from there."
         )
+    wanted = tables["verdict"].drop_nulls("holds")
+    failing = wanted.filter(~pl.col("holds"))["reading"].to_list()
     if search["nodes"] == 0 or not failing:
         return f"Not found. {search['why'] or ''}".strip()
     do_not = "does not" if len(failing) == 1 else "do not"
     conditions = f"{len(failing)} of {len(wanted)} conditions {do_not} hold"
     return f"Not found: the search came to {_parts(tables)}, but {conditions}. {failing[0]}"
-
-
-def _settled(tables: Tables) -> pl.DataFrame:
-    """Table `verdict`, of which what there was no time to measure neither holds nor fails."""
-    if tables["find"]["finished"].item():
-        return tables["verdict"]
-    return tables["verdict"].with_columns(pl.when(pl.col("value").is_not_null() | pl.col("holds")).then("holds"))
 
 
 def _parts(tables: Tables) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.resources
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jinja2
 import polars as pl
@@ -14,6 +15,7 @@ from markupsafe import Markup
 from vitro.figures.spec import VEGALITE_VERSION, Figure, to_spec
 from vitro.figures.vega import vega
 from vitro.report.numbers import table
+from vitro.tables import Mark
 
 GENERATOR = '<meta name="generator" content="Vitro">'
 """Stands near the beginning of every page and says that Vitro made it."""
@@ -21,9 +23,10 @@ GENERATOR = '<meta name="generator" content="Vitro">'
 
 @dataclass(frozen=True)
 class Section:
-    """One measurement: `reading` says in a sentence how to read it, `python` and `command` make it again.
+    """One measurement: `reading` says in a sentence how to read it.
 
-    `figures` are keyed by file name: the figure `x` is also in `figures/x.svg`.
+    `figures` are keyed by file name: the figure `x` is also in `figures/x.svg`. python: the line that makes it again,
+    after those of the page. command: the command line that does, where that is not the page's. Both may be empty.
     """
 
     name: str
@@ -31,8 +34,8 @@ class Section:
     reading: str
     figures: Mapping[str, Figure]
     numbers: pl.DataFrame
-    python: str
-    command: str
+    python: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on an answer, in a line; holds: None where it is only reported. at: as in `Sentence`."""
+    """A condition on an answer, in a line. mark: as in `vitro.tables.Mark`. at: as in `Sentence`."""
 
     text: str
-    holds: bool | None
+    mark: Mark
     at: str
 
 
@@ -94,6 +97,26 @@ class Page:
     asked: str = ""
     """What was asked of the model, in a sentence or two."""
     head: Head | None = None
+    command: str = ""
+    """The command line that makes all of it."""
+    python: str = ""
+    """The lines of Python that stand before that of any section."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as a page shows it: its title is words of the page, which wrap; the specification has none."""
+
+    title: str
+    subtitle: str
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, figure: Figure) -> "Drawing":
+        """The figure, its title apart."""
+        spec = to_spec(figure)
+        title = spec.pop("title", {})
+        return cls(title.get("text", ""), " ".join(title.get("subtitle", [])), spec)
 
 
 def render(page: Page) -> str:
@@ -106,9 +129,11 @@ def render(page: Page) -> str:
     _refuse_dead_ends(page)
     library, drawing = _library(), _asset("draw.js")
     template = _environment().get_template("page.html.jinja")
+    titles = {at: section.title for section in page.sections for at in _places(section)}
     return template.render(
         page=page,
-        specs={name: to_spec(figure) for section in page.sections for name, figure in section.figures.items()},
+        titles=titles,
+        drawings={name: Drawing.of(figure) for section in page.sections for name, figure in section.figures.items()},
         tables={section.name: table(section.numbers) for section in page.sections},
         generator=Markup(GENERATOR),
         policy=_policy(library, drawing),
@@ -126,14 +151,18 @@ def _refuse_twins(names: Sequence[str], kind: str) -> None:
 
 
 def _refuse_dead_ends(page: Page) -> None:
-    figures = [f"figure-{name}" for section in page.sections for name in section.figures]
-    places = {"", *(section.name for section in page.sections), *figures}
+    places = {"", *(at for section in page.sections for at in _places(section))}
     ends = [sentence.at for sentence in page.lead]
     if head := page.head:
         ends += [f"figure-{head.figure}" if head.figure else "", *(number.at for number in head.numbers)]
         ends += [*(condition.at for condition in head.conditions), head.depth.at if head.depth else ""]
     if dead := sorted(set(ends) - places):
         raise ValueError(f"the page leads to {dead[0]!r}, which is not on it")
+
+
+def _places(section: Section) -> list[str]:
+    """What a link can lead to in a section: itself, and its figures."""
+    return [section.name, *(f"figure-{name}" for name in section.figures)]
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from vitro.figures import Figure, to_html
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.heads import Head
 from vitro.models import Model
+from vitro.options import Machine, python_lines
 from vitro.report import Page, Section, Sentence, render
 from vitro.successors.modes import modes_of
 from vitro.successors.rotation import singular_values, steps, turns
@@ -208,10 +209,9 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
     return Successors(tables, name, seed)
 
 
-def page(result: Successors, command: str, top: int = 10) -> str:
-    """The result as an HTML page; command: the command line that makes it, which the page shows."""
+def page(result: Successors, command: str, top: int = 10, machine: Machine = Machine()) -> str:  # noqa: B008 (frozen)
+    """The result as an HTML page, which says how to make it again: by command, or in Python on a machine."""
     tables, figures = result.tables, result.figures
-    python = "vitro.successor(model)"
     sections = [
         Section(
             "scores",
@@ -220,8 +220,6 @@ def page(result: Successors, command: str, top: int = 10) -> str:
             "makes of the word alone: embedding, MLP 0, the head's values and output, unembedding.",
             {"successor_scores": figures["successor_scores"]},
             result.top(top),
-            python,
-            command,
         ),
         Section(
             "words",
@@ -229,8 +227,6 @@ def page(result: Successors, command: str, top: int = 10) -> str:
             "A row per word: the box is its successor, the dot what the head says; a dot in its box is right.",
             {"successor_words": figures["successor_words"]},
             result.best_scores,
-            python,
-            command,
         ),
         Section(
             "singular-values",
@@ -238,8 +234,6 @@ def page(result: Successors, command: str, top: int = 10) -> str:
             "M = W_V W_O, kept as its two factors: it has as many singular values as the head has dimensions.",
             {},
             tables["singular_values"].head(16),
-            python,
-            command,
         ),
     ]
     if "successor_eigenvalues" in figures:
@@ -250,8 +244,6 @@ def page(result: Successors, command: str, top: int = 10) -> str:
                 " ".join(result.verdicts),
                 {"successor_eigenvalues": figures["successor_eigenvalues"]},
                 result.beside_random("rotation", "set"),
-                python,
-                command,
             )
         )
     if len(tables["modes"]):
@@ -264,9 +256,17 @@ def page(result: Successors, command: str, top: int = 10) -> str:
                 "0, the next word: 1); by what margin one word fits best, and how many shuffled orders have as much.",
                 {},
                 result.beside_random("modes", "set", "space", "mode"),
-                python,
-                command,
             )
         )
     facts = [("Model", result.model), ("Seed", str(result.seed)), *(("Left out", note) for note in result.notes)]
-    return render(Page("Successor heads", [Sentence(result.summary())], facts, sections))
+    seed = f", seed={result.seed}" if result.seed else ""
+    return render(
+        Page(
+            "Successor heads",
+            [Sentence(result.summary())],
+            facts,
+            sections,
+            command=command,
+            python=python_lines(result.model, machine, f"vitro.successor(model{seed})"),
+        )
+    )

@@ -45,6 +45,7 @@ from vitro.tables.statistics import (
     resampled_means,
     too_few,
 )
+from vitro.tables.verdicts import Mark, Outcome, marks, outcome
 
 Tables = Mapping[str, pl.DataFrame]
 """Tables by name."""
@@ -59,6 +60,8 @@ __all__ = [
     "SCORE_TABLES",
     "SUPPRESSES",
     "Leader",
+    "Mark",
+    "Outcome",
     "Said",
     "Schema",
     "SchemaError",
@@ -76,7 +79,9 @@ __all__ = [
     "labels",
     "leader",
     "luck",
+    "marks",
     "numbered",
+    "outcome",
     "places",
     "prompt_tokens",
     "resampled_means",
