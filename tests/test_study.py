@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vitro.errors import VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Options
 from vitro.folder import FolderError, write_file
 from vitro.models import ModelError, load_checkpoint
+from vitro.parts import to_parquet
 from vitro.study import FORMAT, Study, StudyError, open_study, run_study, summary, write_report
 from vitro.tasks import TaskError, days, months, numbers
 
@@ -422,3 +424,16 @@ def test_a_study_from_before_there_was_an_option_has_its_default(
     few = dataclasses.replace(OPTIONS, top_edges=9)
     with pytest.raises(StudyError, match="its top edges is 'None', not '9'"):
         run_study(days(), str(planted_folder), tmp_path, few, experiments=["clean"])
+
+
+def test_a_table_with_the_columns_of_another_version_is_named(
+    planted_folder: Path, planted_model: object, tmp_path: Path, undrawn: None
+) -> None:
+    study = run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["clean"])
+    older = to_parquet(study.table("clean").drop("answer_rank"))
+    (tmp_path / "tables" / "clean.parquet").write_bytes(older)
+    record = (tmp_path / "study.json").read_text("utf-8")
+    written = study.record.experiments["clean"].tables["clean"]
+    (tmp_path / "study.json").write_text(record.replace(written, sha256(older).hexdigest()), "utf-8")
+    with pytest.raises(StudyError, match=r"clean.parquet is of another version of vitro .* remove .* to measure anew"):
+        open_study(tmp_path).table("clean")

@@ -35,7 +35,7 @@ from vitro.options import (
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
 from vitro.report import GENERATOR, Page, Section, Sentence, found_head, render
-from vitro.tables import checked
+from vitro.tables import SCHEMAS, SchemaError, checked
 from vitro.tasks import Task
 
 PARTS = "parts"
@@ -147,7 +147,8 @@ class Study:
     def table(self, name: str) -> pl.DataFrame:
         """One table by its name, read from disk.
 
-        StudyError where the study has no such table, or the file is no longer the one that the study wrote.
+        StudyError where the study has no such table, or the file is no longer the one that the study wrote, or was
+        written by a version of Vitro with other columns.
         """
         hashes = {table: sha for done in self.record.experiments.values() for table, sha in done.tables.items()}
         if name not in hashes:
@@ -160,7 +161,14 @@ class Study:
             raise StudyError(f"{path} cannot be read ({error.strerror}); {again}") from error
         if sha256(content).hexdigest() != hashes[name]:
             raise StudyError(f"{path} is not what the study wrote: it was changed or damaged; remove it and {again}")
-        return from_parquet(content)
+        table = from_parquet(content)
+        try:
+            SCHEMAS[name].check(table)
+        except SchemaError as error:
+            raise StudyError(
+                f"{path} is of another version of vitro ({error}); remove {self.folder} to measure anew"
+            ) from error
+        return table
 
 
 def run_study(
