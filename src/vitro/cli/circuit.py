@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from textwrap import fill, shorten
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -119,5 +119,5 @@ def _circuit(text: str, absent: str | None, output_bias: Literal["excluded", "in
     if "->" in text or text.lstrip().startswith("absent:"):
         return from_text(text, carried)
     if not os.path.exists(text):
-        raise CircuitError(f"{shorten(text, 80)!r} is no file, and a wiring has arrows, as input -> m0; m0 -> logits")
+        raise CircuitError(f"{text[:80]!r} is no file, and a wiring has arrows, as input -> m0; m0 -> logits")
     return read_circuit(text, carried, output_bias)
