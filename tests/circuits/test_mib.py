@@ -315,7 +315,7 @@ def test_tensors_that_are_something_else_are_told(tmp_path: Path, content: Any) 
 def test_an_archive_that_unpacks_to_more_than_any_graph_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitro.circuits.mib.LARGEST", 2**20)
+    monkeypatch.setattr("vitro.circuits.file_bytes.LARGEST", 2**20)
     with ZipFile(tmp_path / "graph.pt", "w", ZIP_DEFLATED) as archive:
         archive.writestr("graph/data.pkl", bytes(2**21))
     with pytest.raises(CircuitError, match=r"graph.pt: it unpacks to 2 MB, and 1 MB at most are read"):

@@ -331,7 +331,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"folder\.csv: it is a folder"):
         named(str(tmp_path / "folder.csv"))
     (tmp_path / "circle.csv").symlink_to(tmp_path / "circle.csv")
-    with pytest.raises(TaskError, match=r"circle\.csv: the file cannot be read \("):
+    with pytest.raises(TaskError, match=r"circle\.csv: it cannot be read \("):
         named(str(tmp_path / "circle.csv"))
 
 
