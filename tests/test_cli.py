@@ -249,7 +249,7 @@ def test_every_option_of_a_study_is_one_of_its_edges_curves_and_circuits_too(vit
         (["study", "numbers", "--model", "MODEL"], "task 'numbers-10'"),
         (["edges", "days", "--model", "MODEL", "--scores", "eapig"], "one or more of exact, eap, eap-ig"),
         (["curve", "days", "--model", "MODEL", "--scores", "eapig"], "one or more of exact, eap, eap-ig"),
-        (["curve", "days", "--model", "MODEL", "--file", "none.json"], "none.json: cannot be read"),
+        (["curve", "days", "--model", "MODEL", "--file", "none.json"], "none.json: there is no such file"),
         (["find", "days", "--model", "MODEL", "--ablation", "none"], "--ablation must be zero or random or mean or"),
         (
             ["find", "days", "--model", "MODEL", "--ablation", "zero", "--edge-ablation", "mean"],

@@ -16,7 +16,7 @@ import vitro
 from command import Vitro
 from task_tokenizers import knowing
 from vitro.circuits import Circuit, Graph, to_importances, to_mib
-from vitro.cli import app
+from vitro.cli.commands import app
 from vitro.cli.examples import EXAMPLES
 from vitro.cli.printing import print_circuit
 from vitro.models import load

@@ -95,7 +95,8 @@ study.load_checkpoint = lambda *given, **options: time.sleep(0.02)
 study._show = lambda folder, record: None
 study.Setup = Setup
 study.checked = lambda tables: tables
-fields = {"command": "", "python": "", "machine": {}, "versions": {}, "model": {}, "task": {}, "notes": []}
+machine = {"system": "", "processor": "", "threads": 1, "device": "cpu"}
+fields = {"command": "", "python": "", "machine": machine, "versions": {}, "model": {}, "task": {}, "notes": []}
 study._new_record = lambda settings, *given: study.Record(settings=settings, **fields)
 Experiment.lacks = lambda self, setup: ""
 

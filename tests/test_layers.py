@@ -7,7 +7,7 @@ from pathlib import Path
 import vitro
 
 ROOMS = (
-    "errors", "limits", "strict_json", "progress", "heads", "options", "folder", "tables",
+    "errors", "limits", "files", "strict_json", "progress", "heads", "options", "folder", "tables",
     "models", "tasks", "metrics", "engine", "circuits", "discovery", "figures", "report", "successors",
     "experiments",
     "parts", "identity", "study", "submission", "claims", "reproduction", "cli",

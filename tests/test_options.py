@@ -40,7 +40,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 def values_of(option: Option) -> st.SearchStrategy[Any]:
     """Any value that an option may have."""
     kinds: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
-        Whole: lambda kind: st.integers(kind.least, 10**12),
+        Whole: lambda kind: st.integers(kind.least, min(kind.most, 10**12)),
         Share: lambda kind: st.floats(0, 1, exclude_min=True),
         Duration: lambda kind: st.floats(0, exclude_min=True),
         Size: lambda kind: st.integers(1, 10**15),
@@ -146,16 +146,16 @@ def test_every_option_says_what_it_is_and_is_typed_in_its_own_way() -> None:
         ("steer_layer", "1.5", "--steer-layer: '1.5' is not a whole number"),
         ("faithful", "x", "--faithful: 'x' is not a number; what works: 0.85"),
         ("faithful", "0", "faithful must be a number above 0, and 1 at most, not 0.0"),
-        ("faithful", "nan", "faithful must be a number above 0, and 1 at most, not nan"),
+        ("faithful", "nan", "--faithful: 'nan' is not a number; what works: 0.85"),
         ("level", "x", "level must be node or edge, not 'x'"),
         ("budget", "Soon", "--budget: 'Soon' is not a time; what works: 90s, 5m, 1.5h"),
         ("budget", "s", "--budget: 's' is not a time"),
         ("budget", "0m", "budget must be a time of more than 0 seconds, not 0.0"),
-        ("budget", "nan", "budget must be a time of more than 0 seconds, not nan"),
+        ("budget", "nan", "--budget: 'nan' is not a time; what works: 90s, 5m, 1.5h"),
         ("heads", "9", "--heads: '9' are not heads; what works: 9.1,10.3"),
         ("heads", "9.1,9.1", "heads must be one or more as .9, 1., each once"),
         ("alphas", "1,,2", "--alphas: '1,,2' are not numbers; what works: -5,-1,0,1,5"),
-        ("alphas", "nan", "alphas must be one or more finite numbers"),
+        ("alphas", "nan", "--alphas: 'nan' are not numbers; what works: -5,-1,0,1,5"),
         ("metric", "loss", "metric must be logit_diff or margin or"),
         ("ablations", "zero,none", "ablations must be one or more of zero, random, mean, resample, counterfactual"),
         ("ablations", "zero,zero", "each once"),

@@ -7,7 +7,6 @@ Names are imported when they are first used, for torch takes seconds and `vitro 
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from vitro.study import run_study as run_study
     from vitro.successors import successor as successor
 
-__version__ = version("vitro")
+    __version__: str
 
 _HOME = {
     "Circuit": "vitro.circuits",
@@ -97,6 +96,8 @@ __all__ = ["tasks", *sorted(_HOME)]
 def __getattr__(name: str) -> Any:
     if name == "tasks":
         return import_module("vitro.tasks")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("vitro")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'vitro' has no attribute {name!r}")

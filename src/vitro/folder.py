@@ -33,8 +33,8 @@ def write_file(path: Path, content: bytes) -> None:
     >>> (tmp_path / "new" / "report.html").read_bytes()
     b'<!doctype html>'
     """
-    absent = _absent(path.parent)
     try:
+        absent = _absent(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=path.parent)
@@ -52,7 +52,7 @@ def write_file(path: Path, content: bytes) -> None:
         except BaseException:
             _remove_empty(absent)
             raise
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _told(path, error) from error
 
 
@@ -98,7 +98,7 @@ def new_folder(path: Path) -> Iterator[Path]:
                 if old.exists():
                     old.rename(path)
                 raise
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _told(path, error) from error
 
 
@@ -111,13 +111,16 @@ def sole_writer(folder: Path) -> Iterator[None]:
     >>> with sole_writer(tmp_path / "study"):
     ...     write_file(tmp_path / "study" / "study.json", b"{}")
     """
-    absent = _absent(folder)
     try:
-        lock = _locked(folder)
+        absent = _absent(folder)
+        try:
+            lock = _locked(folder)
+        except OSError:
+            _remove_empty(absent)
+            raise
     except Timeout as error:
         raise FolderError(f"{folder} is being written by another vitro; wait for it or choose another place") from error
-    except OSError as error:
-        _remove_empty(absent)
+    except (OSError, ValueError) as error:
         raise _told(folder, error) from error
     try:
         yield
@@ -178,7 +181,7 @@ def check_writable(folder: Path) -> None:
         # Permission bits are not enough: a read-only disk, or /proc, grants them and then refuses.
         with tempfile.TemporaryFile(dir=nearest):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _told(folder, error) from error
 
 
@@ -205,7 +208,9 @@ def check_file(path: Path, suffix: str) -> None:
         raise FolderError(f"{path} is a folder, not a file; choose another name")
 
 
-def _told(path: Path, error: OSError) -> FolderError:
+def _told(path: Path, error: OSError | ValueError) -> FolderError:
+    if isinstance(error, ValueError):
+        return FolderError(f"{path} cannot be written: it holds the character 0, which no name does")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FolderError(f"the disk is full: {path} was not written; free some space and give the same command again")
     if error.errno == errno.EFBIG:

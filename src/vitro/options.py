@@ -68,9 +68,10 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number, `least` or more."""
+    """A whole number, `least` or more, `most` at most."""
 
     least: int
+    most: int = 10**18
     shown: str = "n"
 
     def read(self, text: str) -> int:
@@ -84,9 +85,11 @@ class Whole:
         return str(value)
 
     def wanted(self, value: Any) -> str | None:
-        """Whether it is large enough."""
+        """Whether it is large enough, and not too large."""
         if not isinstance(value, int) or isinstance(value, bool):
             return "a whole number"
+        if value > self.most:
+            return f"{self.most:,} at most"
         return None if value >= self.least else f"{self.least} or more"
 
 
@@ -98,7 +101,9 @@ class Size:
 
     def read(self, text: str) -> int:
         """`500MB`, `2GB`, `1.5GiB` or a plain number."""
-        match = re.fullmatch(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt]?)(?P<binary>i?)b?", text.strip().lower())
+        match = re.fullmatch(
+            r"(?P<number>[0-9]{1,19}(\.[0-9]{1,18})?)\s*(?P<unit>[kmgt]?)(?P<binary>i?)b?", text.strip().lower()
+        )
         if match is None:
             raise OptionError(f"{text!r} is not a size; what works: 500MB, 2GB, 1.5GiB")
         base = 1024 if match["binary"] else 1000
@@ -109,8 +114,9 @@ class Size:
         return str(value)
 
     def wanted(self, value: Any) -> str | None:
-        """Whether it is positive."""
-        return None if isinstance(value, int) and value >= 1 else "a positive number of bytes"
+        """Whether it is positive, and fits into 63 bits, as a machine's memory does."""
+        fine = isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**63
+        return None if fine else "a positive number of bytes, below 2^63"
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,12 @@ class Duration:
         number = text.strip().lower()
         unit = {"s": 1, "m": 60, "h": 3600}.get(number[-1:])
         try:
-            return float(number[:-1]) * unit if unit else float(number)
-        except ValueError as error:
-            raise OptionError(f"{text!r} is not a time; what works: 90s, 5m, 1.5h") from error
+            seconds = _number(number[:-1]) * unit if unit else _number(number)
+        except ValueError:
+            seconds = math.inf
+        if not math.isfinite(seconds):
+            raise OptionError(f"{text!r} is not a time; what works: 90s, 5m, 1.5h")
+        return seconds
 
     def write(self, value: float) -> str:
         """Plain seconds."""
@@ -147,7 +156,7 @@ class Share:
     def read(self, text: str) -> float:
         """`0.85`."""
         try:
-            return float(text)
+            return _number(text)
         except ValueError as error:
             raise OptionError(f"{text!r} is not a number; what works: 0.85") from error
 
@@ -179,8 +188,9 @@ class Text(AsTyped):
     shown: str = "text"
 
     def wanted(self, value: Any) -> str | None:
-        """Whether it is a text."""
-        return None if isinstance(value, str) else "a text"
+        """Whether it is a text that can be written: what was typed in no UTF-8 comes as halves of characters."""
+        whole = isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+        return None if whole else "a text, in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -229,7 +239,7 @@ class Numbers:
     def read(self, text: str) -> tuple[float, ...]:
         """`-1,5`."""
         try:
-            return tuple(float(number) for number in text.split(","))
+            return tuple(map(_number, text.split(",")))
         except ValueError as error:
             raise OptionError(f"{text!r} are not numbers; what works: -5,-1,0,1,5") from error
 
@@ -264,6 +274,13 @@ class Heads:
         """Whether each is there once."""
         fine = isinstance(value, Sequence) and value and all(map(_is_head, value)) and len(set(value)) == len(value)
         return None if fine else "one or more as (9, 1), each once"
+
+
+def _number(text: str) -> float:
+    """A number in digits; ValueError for nan, 1_0 and the digits of other scripts, which Python takes too."""
+    if not re.fullmatch(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", text):
+        raise ValueError
+    return float(text)
 
 
 def _is_finite(value: Any) -> bool:
@@ -467,7 +484,7 @@ class Options:
     """
 
     seed: int = option(0, Whole(0), SENTENCES, "The seed of all that is drawn: sentences, and a built-in task's rows.")
-    samples: int = option(256, Whole(1), SENTENCES, "How many sentences to draw for each dataset.")
+    samples: int = option(256, Whole(1, most=1_000_000), SENTENCES, "How many sentences to draw for each dataset.")
     ablations: tuple[Ablation, ...] | None = option(
         None, Choices(ABLATIONS), ABLATION, f"Which are measured: {', '.join(ABLATIONS)}.", unset="the task's own"
     )

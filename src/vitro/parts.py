@@ -14,10 +14,12 @@ from zipfile import ZipFile
 import polars as pl
 
 from vitro.experiments import Tables
+from vitro.files import FileError, read_bytes
 from vitro.folder import remove_unfinished, sole_writer, write_file
 from vitro.strict_json import to_json
 
 _DIGEST = sha256().digest_size
+_LARGEST = 2**32
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Parts:
 
     def _read(self, path: Path, name: str) -> Tables | None:
         try:
-            content = path.read_bytes()
-        except OSError:
+            content = read_bytes(path, _LARGEST)
+        except FileError:
             return None
         body = content[_DIGEST:]
         return _unpacked(body) if content[:_DIGEST] == self._digest(name, body) else None

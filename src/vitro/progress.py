@@ -9,6 +9,8 @@ from typing import Protocol, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from vitro.errors import visible
+
 T = TypeVar("T")
 _TELLING, _LONG = 2.0, 60.0
 """Seconds that tell how long a run takes, and those from which on it is worth a line."""
@@ -35,8 +37,11 @@ def bar(what: str) -> Iterator[Bar]:
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total, what=what: progress.update(task, completed=done, total=total, description=what)
+        # Names of files and models may hold what a terminal would obey.
+        task = progress.add_task(visible(what), total=None)
+        yield lambda done, total, what=what: progress.update(
+            task, completed=done, total=total, description=visible(what)
+        )
 
 
 class Clock:

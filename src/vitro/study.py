@@ -2,7 +2,9 @@
 
 import json
 import platform
-from collections.abc import Collection
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -11,20 +13,23 @@ from typing import Any
 
 import polars as pl
 import torch
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from vitro.errors import NoValueError, VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, SCORE_EXPERIMENTS, Experiment, Setup, Tables
 from vitro.experiments.findings import findings
 from vitro.experiments.prompts import PROMPTS, asked
 from vitro.figures import DrawingError, to_spec, to_svg
+from vitro.files import FileError, MissingError, json_of, opened, read_bytes, text_of
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import chosen, identity
+from vitro.limits import out_of_memory
 from vitro.models import find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
 from vitro.options import (
     DEFAULT_OPTIONS,
     Machine,
+    OptionError,
     Options,
     changed,
     command_line,
@@ -35,13 +40,15 @@ from vitro.options import (
 from vitro.parts import Parts, from_parquet, to_parquet
 from vitro.progress import bar
 from vitro.report import GENERATOR, Page, Section, Sentence, found_head, render
-from vitro.tables import SCHEMAS, SchemaError, checked
+from vitro.tables import SchemaError, checked
 from vitro.tasks import Task
 
 PARTS = "parts"
 """Where a long experiment keeps its finished parts until all are done."""
 FORMAT = 7
 """Of study.json; raised when older folders can no longer be continued."""
+LARGEST_RECORD, LARGEST_TABLE = 2**24, 2**32
+"""Bytes that are read of study.json, and of a table."""
 
 
 class StudyError(VitroError):
@@ -65,11 +72,31 @@ class Settings(BaseModel):
     device: str
     dtype: str
 
+    @field_validator("task")
+    @classmethod
+    def _is_named(cls, task: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(task.get("name"), str):
+            raise ValueError("a task has a name")
+        return task
+
     @field_validator("options")
     @classmethod
-    def _with_later(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """An option that there was not yet has its default: what was done without it."""
+    def _are_of_this_version(cls, options: dict[str, Any]) -> dict[str, Any]:
+        known = {option.name: option for option in options_of(Options)}
+        for name, value in options.items():
+            if name not in known:
+                raise ValueError(f"there is no option {name}; it is of another version of vitro")
+            try:
+                known[name].check(_tuples(value))
+            except OptionError as error:
+                raise ValueError(str(error)) from None
+        # An option that there was not yet has its default: what was done without it.
         return {**chosen(DEFAULT_OPTIONS), **options}
+
+
+def _tuples(value: Any) -> Any:
+    """A value of an option, as JSON has it, which knows no tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 class Done(BaseModel):
@@ -84,6 +111,15 @@ class Done(BaseModel):
     """Whether there was time for all of it (see `Experiment.finished`)."""
 
 
+class Ran(BaseModel):
+    """The machine that a study was begun on."""
+
+    system: str
+    processor: str
+    threads: int
+    device: str
+
+
 class Record(BaseModel):
     """study.json: what was run, on what, and which experiments are finished."""
 
@@ -95,7 +131,7 @@ class Record(BaseModel):
     """`vitro study` with this study's model, task and options."""
     python: str
     """The same in Python: lines that make `model`, `task`, `options`, and `m`, the task mounted on the model."""
-    machine: dict[str, str | int]
+    machine: Ran
     versions: dict[str, str]
     model: dict[str, str | int]
     """Family and sizes."""
@@ -110,6 +146,13 @@ class Record(BaseModel):
     without_value: dict[str, str] = {}
     """Experiments that the task could answer, and that have no value in this model, and why."""
     experiments: dict[str, Done] = {}
+
+    @field_validator("left_out", "without_value", "experiments")
+    @classmethod
+    def _are_measurements_of_this_version(cls, named: dict[str, Any]) -> dict[str, Any]:
+        if unknown := sorted(named.keys() - EXPERIMENTS.keys()):
+            raise ValueError(f"there is no measurement {unknown[0]}; it is of another version of vitro")
+        return named
 
 
 @dataclass(frozen=True)
@@ -156,18 +199,16 @@ class Study:
         path = _table_path(self.folder, name)
         again = "give the study's command again, which makes it anew"
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StudyError(f"{path} cannot be read ({error.strerror}); {again}") from error
+            content = read_bytes(path, LARGEST_TABLE)
+        except FileError as error:
+            raise StudyError(f"{path}: {error}; {again}") from error
         if sha256(content).hexdigest() != hashes[name]:
             raise StudyError(f"{path} is not what the study wrote: it was changed or damaged; remove it and {again}")
-        table = from_parquet(content)
         try:
-            SCHEMAS[name].check(table)
-        except SchemaError as error:
-            raise StudyError(
-                f"{path} is of another version of vitro ({error}); remove {self.folder} to measure anew"
-            ) from error
+            table = from_parquet(content)
+            checked({name: table})
+        except (pl.exceptions.PolarsError, SchemaError, KeyError) as error:
+            raise StudyError(f"{path} is not a table of this vitro ({error}); remove it and {again}") from error
         return table
 
 
@@ -363,8 +404,11 @@ def _is_drawn(folder: Path, path: Path) -> bool:
         mark = 'class="marks"'
     else:
         return False
-    with path.open("rb") as file:
-        return mark.encode() in file.read(2048)
+    try:
+        with opened(path) as file:
+            return mark.encode() in file.read(2048)
+    except FileError:
+        return False
 
 
 def _difference(name: str, recorded: Any, given: Any) -> str:
@@ -377,20 +421,25 @@ def _difference(name: str, recorded: Any, given: Any) -> str:
 
 def _read_record(folder: Path) -> Record | None:
     path = folder / "study.json"
-    if not path.is_file():
-        return None
+    anew = f"choose another --out, or remove {folder} to measure anew"
     try:
-        fields = json.loads(path.read_bytes())
-        number = fields["format"]
-        if number == FORMAT:
-            return Record.model_validate(fields)
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise StudyError(f"{path} is damaged; choose another --out, or remove {folder} to measure anew") from error
-    whose = "an older" if number in range(FORMAT) else "a newer"
-    raise StudyError(
-        f"{path} has format {number}, of {whose} vitro, and this one reads {FORMAT}; choose another --out, or remove "
-        f"{folder} to measure anew"
-    )
+        fields = json_of(text_of(read_bytes(path, LARGEST_RECORD)))
+    except MissingError:
+        return None
+    except FileError as error:
+        raise StudyError(f"{path}: {error}; {anew}") from error
+    number = fields.get("format") if isinstance(fields, dict) else None
+    if type(number) is not int:
+        raise StudyError(f"{path} is no record of a study; {anew}")
+    if number != FORMAT:
+        whose = "an older" if number in range(FORMAT) else "a newer"
+        raise StudyError(f"{path} has format {number}, of {whose} vitro, and this one reads {FORMAT}; {anew}")
+    try:
+        return Record.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise StudyError(f"{path} is not as this vitro writes it: {place}: {first['msg']}; {anew}") from error
 
 
 def _write_record(folder: Path, record: Record) -> None:
@@ -413,12 +462,12 @@ def _new_record(settings: Settings, setup: Setup) -> Record:
             f"options = {python_call('vitro.Options', **changed(options))}",
             "m = vitro.mount(model, task, options)",
         ),
-        machine={
-            "system": platform.system(),
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "device": _device_name(setup.model.device),
-        },
+        machine=Ran(
+            system=platform.system(),
+            processor=platform.processor() or platform.machine(),
+            threads=torch.get_num_threads(),
+            device=_device_name(setup.model.device),
+        ),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         model={"family": type(setup.model).__name__, **asdict(setup.model.shape)},
         task=dict(setup.task.facts()),
@@ -466,8 +515,10 @@ def _draw(folder: Path, record: Record) -> None:
     done = sorted(_done(record), key=lambda experiment: experiment is not FIND)
     with bar("drawing the report") as progress:
         for number, experiment in enumerate(done):
-            tables = study.tables(experiment)
-            figures = {name: to_spec(figure) for name, figure in experiment.figures(tables).items()}
+            with _shown_from(folder, experiment.title):
+                tables = study.tables(experiment)
+                figures = {name: to_spec(figure) for name, figure in experiment.figures(tables).items()}
+                numbers = experiment.numbers(tables)
             for name, figure in figures.items():
                 write_file(folder / "figures" / f"{name}.svg", to_svg(figure).encode())
             sections.append(
@@ -476,27 +527,28 @@ def _draw(folder: Path, record: Record) -> None:
                     title=experiment.title,
                     reading=experiment.reading,
                     figures=figures,
-                    numbers=experiment.numbers(tables),
+                    numbers=numbers,
                     python=experiment.python,
                     command=_own_command(record, experiment),
                 )
             )
             progress(number + 1, len(done))
-        page = Page(
-            title=f"{record.settings.task['name']} in {_short(record.settings)}",
-            # What the search found is said by the head.
-            lead=[sentence for sentence in summary(study) if sentence.at != FIND.name],
-            facts=_facts(record),
-            sections=sections,
-            asked=asked(study.tables(PROMPTS)) if PROMPTS.name in record.experiments else "",
-            head=found_head(study.tables(FIND)) if FIND in done else None,
-            left_out=[
-                *(f"{EXPERIMENTS[name].title} (needs {lacks})" for name, lacks in record.left_out.items()),
-                *(f"{EXPERIMENTS[name].title} ({why})" for name, why in record.without_value.items()),
-            ],
-            command=_whole(record),
-            python=record.python,
-        )
+        with _shown_from(folder, "The summary"):
+            page = Page(
+                title=f"{record.settings.task['name']} in {_short(record.settings)}",
+                # What the search found is said by the head.
+                lead=[sentence for sentence in summary(study) if sentence.at != FIND.name],
+                facts=_facts(record),
+                sections=sections,
+                asked=asked(study.tables(PROMPTS)) if PROMPTS.name in record.experiments else "",
+                head=found_head(study.tables(FIND)) if FIND in done else None,
+                left_out=[
+                    *(f"{EXPERIMENTS[name].title} (needs {lacks})" for name, lacks in record.left_out.items()),
+                    *(f"{EXPERIMENTS[name].title} ({why})" for name, why in record.without_value.items()),
+                ],
+                command=_whole(record),
+                python=record.python,
+            )
         write_file(study.report, render(page).encode())
 
 
@@ -540,6 +592,26 @@ def _whole(record: Record) -> str:
     return "\n".join(dict.fromkeys([*filter(None, own), *searched])) or record.command
 
 
+@contextmanager
+def _shown_from(folder: Path, what: str) -> Iterator[None]:
+    """Tell a table that says nothing, as one without rows, where figures, numbers and sentences are made of it."""
+    try:
+        with warnings.catch_warnings():
+            # Of the mean of nothing.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    except VitroError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise StudyError(
+            f"{what} cannot be shown from what the tables in {folder / 'tables'} hold ({type(error).__name__}, "
+            f"{str(error)[:200]}); where one was changed, remove it and give the study's command again, which makes it "
+            "anew; where none was, this is a fault of vitro, which vitro --debug shows"
+        ) from error
+
+
 def _facts(record: Record) -> list[tuple[str, str]]:
     settings = record.settings
     return [
@@ -558,8 +630,8 @@ def _facts(record: Record) -> list[tuple[str, str]]:
             for option in options_of(Options)
             if option.name in settings.options
         ),
-        ("Device, number format", f"{record.machine['device']}, {settings.dtype}"),
-        ("Machine", f"{record.machine['system']}, {record.machine['processor']}, {_threads(record)}"),
+        ("Device, number format", f"{record.machine.device}, {settings.dtype}"),
+        ("Machine", f"{record.machine.system}, {record.machine.processor}, {_threads(record.machine.threads)}"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
         ("Seconds", _seconds(record)),
     ]
@@ -572,8 +644,7 @@ def _seconds(record: Record) -> str:
     return f"{sum(seconds for seconds, _ in took):.1f} in all; the longest: {longest}"
 
 
-def _threads(record: Record) -> str:
-    n = record.machine["threads"]
+def _threads(n: int) -> str:
     return "1 thread" if n == 1 else f"{n} threads"
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from vitro.circuits import Graph, to_circuit_file, to_importances
 from vitro.discovery import SIZES
+from vitro.files import FileError, MissingError, json_of, read_bytes, text_of
 from vitro.folder import FolderError, remove_unfinished, sole_writer, write_file, write_folder
 
 SHARES = {f"{100 * size:g}": size for size in SIZES if size < 1}
@@ -32,6 +33,7 @@ MODELS = {
 }
 """MIB's names of models, by the last part of what they are called at the hub."""
 RECORD = "vitro.json"
+_LARGEST_RECORD = 2**26
 
 
 def submission_name(task: str, model: str) -> str:
@@ -84,8 +86,10 @@ def write_submission(folder: Path, name: str, files: Mapping[str, bytes], about:
     >>> write_submission(tmp_path, "ioi_gpt2", {"importances.json": b"{}"}, {"score": "eap-ig"}).name
     'ioi_gpt2'
     """
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is None:
-        raise FolderError(f"a folder cannot be called {name!r} here; what works: letters, digits and ._-, as ioi_gpt2")
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name) is None:
+        raise FolderError(
+            f"a folder cannot be called {name!r} here; what works: up to 200 letters, digits and ._-, as ioi_gpt2"
+        )
     place = folder / name
     hashes = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     with sole_writer(folder):
@@ -104,10 +108,10 @@ def write_submission(folder: Path, name: str, files: Mapping[str, bytes], about:
 def _record(path: Path) -> dict[str, Any]:
     """What was written to a folder before; nothing where that cannot be told."""
     try:
-        record = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        record = json_of(text_of(read_bytes(path, _LARGEST_RECORD)))
+    except MissingError:
         return {}
-    except (OSError, ValueError) as error:
+    except FileError as error:
         raise FolderError(f"{path} is not as vitro wrote it; choose another --mib") from error
     if not isinstance(record, dict) or not all(isinstance(entry, dict) for entry in record.values()):
         raise FolderError(f"{path} is not as vitro wrote it; choose another --mib")

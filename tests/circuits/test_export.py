@@ -218,12 +218,12 @@ def test_a_file_on_disk_is_read_by_its_path(tmp_path: Path) -> None:
 def test_a_file_that_is_not_json_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "circuit.json"
     path.write_bytes(content)
-    with pytest.raises(CircuitError, match=r"circuit.json: this is not JSON"):
+    with pytest.raises(CircuitError, match=r"circuit.json: it(s JSON)? is n"):
         from_mib(path)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(CircuitError, match=r"none.json: cannot be read: No such file"):
+    with pytest.raises(CircuitError, match=r"none.json: there is no such file"):
         from_mib(tmp_path / "none.json")
 
 

@@ -302,7 +302,7 @@ def test_a_file_cut_short_is_told_in_a_line(tmp_path: Path, keep: float) -> None
     text = tmp_path / "graph.json"
     written = json.dumps(to_importances(GRAPH, drawn(GRAPH)[1], WIDTH))
     text.write_text(written[: int(len(written) * keep)])
-    with pytest.raises(CircuitError, match=r"graph.json: this is not JSON"):
+    with pytest.raises(CircuitError, match=r"graph.json: it is not valid JSON"):
         read_mib(text)
 
 

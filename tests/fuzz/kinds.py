@@ -14,6 +14,7 @@ from fuzz.edits import check_attention, check_edits
 from fuzz.halves import check_halves
 from fuzz.lens import check_lens, check_means
 from fuzz.readings import check_readings
+from fuzz.thrown import check_circuit_files, check_command_lines, check_study_folders, check_task_files
 from fuzz.watched import check_watched
 from fuzz.within import check_within
 
@@ -31,7 +32,13 @@ KINDS: Mapping[str, Callable[[Draw], list[Check]]] = {
     "attributions": check_attributions,
     "halves": check_halves,
     "checkpoints": check_checkpoints,
+    "command lines": check_command_lines,
+    "task files": check_task_files,
+    "circuit files": check_circuit_files,
+    "study folders": check_study_folders,
 }
+OF_FILES = ("checkpoints", "command lines", "task files", "circuit files", "study folders")
+"""Those that draw no model."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 
 from fuzz.check import largest
 from fuzz.draw import Draw
-from fuzz.kinds import KINDS, Case, run_case
+from fuzz.kinds import KINDS, OF_FILES, Case, run_case
 from fuzz.models import describe, draw_model
 
 
@@ -40,7 +40,7 @@ def main() -> int:
 
 def _run_one(kind: str, seed: int) -> int:
     case = run_case(kind, seed)
-    if kind != "checkpoints":
+    if kind not in OF_FILES:
         print(describe(draw_model(Draw(kind, seed))))
     for check in case.checks:
         verdict = "FAILS" if check.fails else "shows nothing" if check.shows_nothing else "passes"

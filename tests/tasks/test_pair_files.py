@@ -279,12 +279,12 @@ SUM_OF = {"prompt": "a", "label": "9", "operator": "+"}
         ("a.csv", "x" * 200_000 + "\n", "line 1 is not CSV: field larger than field limit"),
         ("a.csv", b"clean,right\n\xff,a\n", "line 2 is not UTF-8 text; save the file as UTF-8"),
         ("a.csv", csv_of(OWN).encode("utf-16"), "line 1 is not UTF-8 text"),
-        ("a.jsonl", lines_of(OWN) + "{", "line 2 is not JSON: "),
+        ("a.jsonl", lines_of(OWN) + "{", "line 2: it is not valid JSON: "),
         ("a.jsonl", lines_of(OWN) + "3\n", "line 2 is no row: it must be names with values"),
-        ("a.jsonl", lines_of({**OWN, "label": "\ud83d"}), "line 1 holds half of a character (\\ud800 to"),
+        ("a.jsonl", lines_of({**OWN, "label": "\ud83d"}), "line 1: it holds half of a character (\\ud800 to"),
         ("a.jsonl", lines_of(OWN, {**IOI, "right": "a"}), "row 2 has the columns , clean, corrupted, corrupted_hard,"),
         ("a.jsonl", lines_of(IOI, OWN), "all rows must be of one form"),
-        ("a.json", "{", "the file is not JSON: "),
+        ("a.json", "{", "it is not valid JSON: "),
         ("a.json", '{"rows": []}', "a JSON file must hold a list of rows, or AutoCircuit's 'prompts'"),
         ("a.json", '{"prompts": [], "more": 1}', "key 'more' is unknown; AutoCircuit's are prompts, word_idxs and seq"),
         ("a.json", '{"prompts": [1]}', "row 1 is no row"),
@@ -298,7 +298,7 @@ SUM_OF = {"prompt": "a", "label": "9", "operator": "+"}
         ("a.csv", csv_of({**OWN, "right": "[1]"}), "column 'right': it is 1; an answer is a text, its leading space i"),
         ("a.csv", csv_of({**OWN, "right_id": "x"}), "column 'right_id': it is 'x'; it must be a whole number from 0"),
         ("a.csv", csv_of({**OWN, "right_id": "[1, 2]"}), "columns 'right' and 'right_id' hold 1 texts and 2 ids; give"),
-        ("a.csv", csv_of({**OWN, "marks": "{"}), "column 'marks': it is not JSON ("),
+        ("a.csv", csv_of({**OWN, "marks": "{"}), "column 'marks': it is not valid JSON: "),
         ("a.csv", csv_of({**OWN, "marks": "[1]"}), "column 'marks': it is [1]; it must be names with places"),
         ("a.jsonl", lines_of({**OWN, "marks": {"S": "John"}}), "mark 'S' is 'John', which stands 2 times in the promp"),
         ("a.jsonl", lines_of({**OWN, "marks": {"S": "Tom"}}), "mark 'S' is 'Tom', which stands 0 times in the prompt"),
@@ -328,10 +328,10 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"none\.csv: there is no such file"):
         named(str(tmp_path / "none.csv"))
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(TaskError, match=r"folder\.csv: this is a folder"):
+    with pytest.raises(TaskError, match=r"folder\.csv: it is a folder"):
         named(str(tmp_path / "folder.csv"))
     (tmp_path / "circle.csv").symlink_to(tmp_path / "circle.csv")
-    with pytest.raises(TaskError, match=r"circle\.csv: the file cannot be read \("):
+    with pytest.raises(TaskError, match=r"circle\.csv: it cannot be read \("):
         named(str(tmp_path / "circle.csv"))
 
 

@@ -84,9 +84,9 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         (LETTERS + "n = '2'", "n is '2'; it must be a whole number"),
         (LETTERS + "cyclic = 1", "cyclic is 1; it must be true or false"),
         (LETTERS + "content = 1", "content must be a list of texts"),
-        (LETTERS + "name = 'again'", "the file is not valid TOML: "),
-        ("name = ", "the file is not valid TOML: "),
-        (b"name = '\xff'", "the file is not UTF-8 text (byte 8); save it as UTF-8"),
+        (LETTERS + "name = 'again'", "it is not valid TOML: "),
+        ("name = ", "it is not valid TOML: "),
+        (b"name = '\xff'", "it is not UTF-8 text (byte 8); save it as UTF-8"),
     ],
 )
 def test_a_faulty_file_is_told_by_its_path(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -101,14 +101,14 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"none\.toml: there is no such file"):
         named(str(tmp_path / "none.toml"))
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(TaskError, match=r"folder\.toml: this is a folder"):
+    with pytest.raises(TaskError, match=r"folder\.toml: it is a folder"):
         named(str(tmp_path / "folder.toml"))
 
 
 def test_a_file_that_cannot_be_read_gives_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "circle.toml"
     path.symlink_to(path)
-    with pytest.raises(TaskError, match=r"circle\.toml: the file cannot be read \("):
+    with pytest.raises(TaskError, match=r"circle\.toml: it cannot be read \("):
         from_toml(path)
 
 

@@ -1,46 +1,19 @@
-"""The content of a file that a user named: read whole if it is a file, told apart by what is in it, never executed."""
+"""What a file of a circuit or of scores holds: told apart by its content, never executed."""
 
-import json
 import pickle
-import stat
 import warnings
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import torch
 
 from vitro.circuits.nodes import CircuitError
+from vitro.files import FileError, json_of, text_of
 
 _ARCHIVE = b"PK\x03\x04"
 LARGEST = 2**29
 """Bytes; the graph of a model of 32 layers with 32 heads each, as JSON, takes a quarter of that."""
-
-
-def file_bytes(path: Path) -> bytes:
-    """What a file holds. CircuitError, in one line, for what is no file, is empty, too large or cannot be read.
-
-    >>> file_bytes(tmp_path)
-    Traceback (most recent call last):
-    ...
-    vitro.circuits.nodes.CircuitError: it is a folder, not a file
-    """
-    try:
-        about = path.stat()
-        # A pipe or a device may have no end.
-        if not stat.S_ISREG(about.st_mode):
-            raise CircuitError(f"it is a {'folder' if stat.S_ISDIR(about.st_mode) else 'pipe or device'}, not a file")
-        if about.st_size > LARGEST:
-            raise CircuitError(f"it has {about.st_size / 2**20:.0f} MB, and {LARGEST // 2**20} MB at most are read")
-        content = path.read_bytes()
-    except OSError as error:
-        raise CircuitError(f"cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise CircuitError("a path cannot hold the character 0") from None
-    if not content.strip():
-        raise CircuitError("the file is empty")
-    return content
 
 
 def is_tensors(content: bytes) -> bool:
@@ -61,9 +34,9 @@ def parsed(content: bytes) -> Any:
     if is_tensors(content):
         return _loaded(content)
     try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise CircuitError("this is not JSON; a circuit of EAP-IG or MIB, saved as .json, is") from None
+        return json_of(text_of(content))
+    except FileError as error:
+        raise CircuitError(f"{error}; a circuit of EAP-IG or MIB is JSON, or a .pt file of torch") from None
 
 
 def _loaded(content: bytes) -> Any:

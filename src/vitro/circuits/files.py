@@ -6,8 +6,9 @@ from typing import Literal
 
 from vitro.circuits.circuit import Circuit
 from vitro.circuits.export import from_mib
-from vitro.circuits.file_bytes import file_bytes, is_tensors
+from vitro.circuits.file_bytes import LARGEST, is_tensors
 from vitro.circuits.nodes import CircuitError, Constant
+from vitro.files import FileError, read_bytes, text_of
 
 
 def read_circuit(
@@ -26,14 +27,19 @@ def read_circuit(
     True
     """
     try:
-        content = file_bytes(Path(path))
+        content = read_bytes(Path(path), LARGEST)
         if not is_tensors(content) and not content.lstrip().startswith((b"{", b"[")):
-            return from_text(content.decode("utf-8-sig"), absent)
-    except CircuitError as error:
+            return from_text(_text(content), absent)
+    except (CircuitError, FileError) as error:
         raise CircuitError(f"{path}: {error}") from None
-    except UnicodeDecodeError:
-        raise CircuitError(f"{path}: it is no circuit: neither text in UTF-8 nor a .pt file of EAP-IG") from None
     return from_mib(path, output_bias, absent)
+
+
+def _text(content: bytes) -> str:
+    try:
+        return text_of(content)
+    except FileError:
+        raise CircuitError("it is no circuit: neither text in UTF-8 nor a .pt file of EAP-IG") from None
 
 
 def from_text(text: str, absent: Constant | None = None) -> Circuit:

@@ -17,12 +17,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vitro.circuits.file_bytes import file_bytes, parsed
+from vitro.circuits.file_bytes import LARGEST, parsed
 from vitro.circuits.graph import Graph, Mask
 from vitro.circuits.nodes import INPUTS, LOGITS, CircuitError
+from vitro.files import FileError, read_bytes
 
 MOST_EDGES = 20_000_000
 """A file that claims a larger graph is not believed; one of 32 layers with 32 heads each has 1.6 million."""
+SMALL = 100_000
+"""Up to so many edges a graph is listed at once; the edges of a larger one are believed where the file lists them."""
 _KEYS = ("cfg", "nodes", "edges")
 _TENSOR_KEYS = ("cfg", "src_nodes", "dst_nodes", "edges_in_graph")
 """What a file of tensors must have; scores are another matter."""
@@ -83,13 +86,13 @@ def read_mib(
     """
     name = "the graph" if isinstance(file, Mapping) else str(file)
     try:
-        content = file if isinstance(file, Mapping) else parsed(file_bytes(Path(file)))
+        content = file if isinstance(file, Mapping) else parsed(read_bytes(Path(file), LARGEST))
         if isinstance(content, Mapping) and set(_TENSOR_KEYS) <= set(content):
             return _of_tensors(name, content, *_graph(content["cfg"], graph, d_model))
         if not (isinstance(content, Mapping) and all(isinstance(content.get(key), Mapping) for key in _KEYS)):
             raise CircuitError("a circuit of EAP-IG or MIB has cfg, nodes and edges, each a JSON object")
         return _of_json(name, content, *_graph(content["cfg"], graph, d_model))
-    except CircuitError as error:
+    except (CircuitError, FileError) as error:
         raise CircuitError(f"{name}: {error}") from None
 
 
@@ -108,9 +111,14 @@ def _graph(cfg: Any, fits: Graph | None, d_model: int | None) -> tuple[Graph, in
         here, there = (layers, heads, parallel, width), (fits.n_layers, fits.n_heads, fits.parallel, d_model)
         if any(None not in pair and pair[0] != pair[1] for pair in zip(here, there, strict=True)):
             raise CircuitError(f"it is of another model, of {_sizes(*here)}; this one has {_sizes(*there)}")
-    if layers < 1 or heads < 1 or 1.5 * (layers * (heads + 1)) ** 2 > MOST_EDGES:
+    if layers < 1 or heads < 1 or _about(layers, heads) > MOST_EDGES:
         raise CircuitError(f"cfg says {layers} layers of {heads} heads, and no model has these")
     return Graph(layers, heads, parallel), width
+
+
+def _about(layers: int, heads: int) -> int:
+    """About as many edges as a graph has."""
+    return 3 * (layers * (heads + 1)) ** 2 // 2
 
 
 def _sizes(layers: int, heads: int, parallel: bool, width: int | None) -> str:
@@ -120,12 +128,19 @@ def _sizes(layers: int, heads: int, parallel: bool, width: int | None) -> str:
 
 def _of_json(file: str, content: Mapping[str, Any], graph: Graph, d_model: int | None) -> MibFile:
     sizes = f"a model with {graph.n_layers} layers of {graph.n_heads} heads"
+    if len(content["edges"]) < (due := _about(graph.n_layers, graph.n_heads)) / 2 and due > SMALL:
+        raise CircuitError(
+            f"its cfg is of {sizes}, about {due:,} edges, and it lists {len(content['edges']):,} of them"
+        )
     places = {str(node): place for place, node in enumerate(graph.nodes)}
     node_scores = np.full(len(places), np.nan)
     for name, entry in content["nodes"].items():
         if name not in places:
             raise CircuitError(f"{name!r} is no node of {sizes}")
-        if _in_graph(name, entry) and isinstance(entry, Mapping) and not all(entry.get("neurons") or ()):
+        neurons = entry.get("neurons") if isinstance(entry, Mapping) else None
+        if not isinstance(neurons, list | None):
+            raise CircuitError(f"{name}: its neurons should be a list of true and false")
+        if _in_graph(name, entry) and not all(neurons or ()):
             raise CircuitError(f"only some of {name}'s neurons are in the graph; Vitro's components are whole")
         node_scores[places[name]] = _score(name, entry)
     numbers = {str(edge): number for number, edge in enumerate(graph.edges)}

@@ -61,8 +61,8 @@ LOGITS = Node(10**6, Kind.logits)
 """The final norm and the unembedding."""
 
 _NAME = re.compile(
-    r"(?P<input>input)|(?P<logits>logits)|a?(?P<at>\d{1,4})\.h?(?P<head>\d{1,4})|b(?P<bias>\d{1,4})|m(?P<mlp>\d{1,4})"
-    r"|resid_post(?P<stream>\d{1,4})"
+    r"(?P<input>input)|(?P<logits>logits)|a?(?P<at>[0-9]{1,4})\.h?(?P<head>[0-9]{1,4})|b(?P<bias>[0-9]{1,4})|m(?P<mlp>[0-9]{1,4})"
+    r"|resid_post(?P<stream>[0-9]{1,4})"
 )
 NAMES = "input, a9.h1 (a head), m9 (an MLP), b9 (the bias of layer 9's heads), resid_post9 (the stream), logits"
 

@@ -9,15 +9,17 @@ a9.h1 -> logits
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from vitro.circuits.nodes import CONSTANTS, INPUTS, CircuitError, Constant, Edge, Input, Kind, Node, Pin
 from vitro.circuits.nodes import node as parse_node
 
+MOST = 200_000
+"""Edges, and constants, of a circuit that is text: more than SmolLM2-135M has edges, and read in seconds."""
 _READER = re.compile(r"(?P<name>[^\s\[\]<>]+)(<(?P<input>[^\s\[\]<>]*)>)?(\[(?P<pin>[^\s\[\]<>]*)\])?")
 _MARK = re.compile(r"(?!all$)[A-Za-z_][\w+.-]*")
 """A mark's name, as tasks give them: subject, IO, S1+1."""
-_RANGE = re.compile(r"a?(?P<layer>\d{1,4})\.h?(?P<first>\d{1,4})-(?P<last>\d{1,4})")
+_RANGE = re.compile(r"a?(?P<layer>[0-9]{1,4})\.h?(?P<first>[0-9]{1,4})-(?P<last>[0-9]{1,4})")
 
 Parsed = tuple[frozenset[Edge], frozenset[tuple[Node, Pin]], frozenset[tuple[Node, Constant]], Constant | None]
 
@@ -95,6 +97,7 @@ def _reader_line(number: int, line: str, edges: set[Edge], pins: dict[Node, Pin]
         raise CircuitError(f"circuit, line {number}: {line!r} should be sources -> readers, with one arrow")
     sources = [_node(number, word) for word in _words(number, line, left)]
     for word in _words(number, line, right):
+        _check_size(number, edges)
         reading = _READER.fullmatch(word)
         if reading is None:
             raise CircuitError(f"circuit, line {number}: {word!r} should be like a9.h1, a9.h1<v> or a9.h1[subject]")
@@ -117,6 +120,7 @@ def _reader_line(number: int, line: str, edges: set[Edge], pins: dict[Node, Pin]
 def _constant_line(number: int, kind: str, parts: str, constants: dict[Node, Constant]) -> None:
     constant = _constant(number, kind)
     for word in _words(number, f"{kind}:{parts}", parts):
+        _check_size(number, constants)
         span = _RANGE.fullmatch(word)
         if span and int(span["first"]) > int(span["last"]):
             raise CircuitError(
@@ -132,6 +136,14 @@ def _constant_line(number: int, kind: str, parts: str, constants: dict[Node, Con
                 raise CircuitError(f"circuit, line {number}: {word!r}: only heads and MLPs can be at a constant")
             if constants.setdefault(node, constant) != constant:
                 raise CircuitError(f"circuit, line {number}: {word!r} is at {constants[node]} already")
+
+
+def _check_size(number: int, parts: Collection[Edge] | Collection[Node]) -> None:
+    if len(parts) > MOST:
+        raise CircuitError(
+            f"circuit, line {number}: it has more than {MOST:,} edges, or constants; what works: a file of EAP-IG, "
+            "which lists a model's whole graph"
+        )
 
 
 def _constant(number: int, word: str) -> Constant:
@@ -165,7 +177,7 @@ def _inputs(number: int, word: str, reader: Node, letter: str | None) -> tuple[I
 
 
 def _pin(number: int, word: str, text: str) -> Pin:
-    if re.fullmatch(r"\d{1,5}", text):
+    if re.fullmatch(r"[0-9]{1,5}", text):
         return int(text)
     if _MARK.fullmatch(text):
         return text

@@ -2,13 +2,13 @@
 
 import os
 from pathlib import Path
-from textwrap import fill, shorten
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vitro.cli.parameters import Json, ModelOption, Only, TaskArgument, takes_options, task_of
-from vitro.cli.printing import print_circuit, print_json, print_table, print_text
+from vitro.cli.printing import print_circuit, print_json, print_plain, print_table, print_text
 from vitro.options import Machine, Options, TaskOptions
 from vitro.strict_json import to_json
 
@@ -100,11 +100,11 @@ def circuit(
     if len(attention):
         columns, weights = attention_by_head(tables)
         print_text("Attention of its heads from the final stream, mean over the prompts:")
-        print()
+        print_plain("")
         print_table(columns, [(name, *(f"{weight:.2f}" for weight in row)) for name, *row in weights.rows()])
     if judged is not None:
         print_table(judged.numbers.columns, judged.numbers.rows())
-        print(fill(judged.experiment.reading, 80), end="\n\n")
+        print_plain(fill(judged.experiment.reading, 80), "")
     right = int((rows["answer_rank"] == 0).sum())
     where = f"Within the model, absent edges {wired.absent}: " if wired.absent else ""
     print_text(
@@ -122,5 +122,5 @@ def _circuit(text: str, absent: str | None, output_bias: Literal["excluded", "in
     if "->" in text or text.lstrip().startswith("absent:"):
         return from_text(text, carried)
     if not os.path.exists(text):
-        raise CircuitError(f"{shorten(text, 80)!r} is no file, and a wiring has arrows, as input -> m0; m0 -> logits")
+        raise CircuitError(f"{text[:80]!r} is no file, and a wiring has arrows, as input -> m0; m0 -> logits")
     return read_circuit(text, carried, output_bias)

@@ -15,7 +15,7 @@ from vitro.cli.parameters import (
     takes_options,
     task_of,
 )
-from vitro.cli.printing import print_json, print_table, print_text
+from vitro.cli.printing import print_json, print_plain, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import SCORES, Machine, Options, TaskOptions
 
@@ -102,18 +102,18 @@ def curve(
         return
     for by in tables["curve_areas"]["by"].unique(maintain_order=True):
         sizes = by_size(tables["curve"], by)
-        print(f"{by}\n")
+        print_plain(f"{by}\n")
         print_table(
             ["share", *sizes.columns[1:]], [(f"{100 * row[0]:g} %", *map(_cell, row[1:])) for row in sizes.rows()]
         )
         for line in _areas(tables["curve_areas"].filter(by=by)):
             print_text(line)
-        print()
+        print_plain("")
     if compared.height:
         print_text(
             "circuits of the search, and the best of as many edges: f by signed score, the f closest to 1 by absolute"
         )
-        print()
+        print_plain("")
         of_circuit = [rows.to_dicts() for rows in compared.partition_by("n", "by", maintain_order=True)]
         print_table(
             ["share", "n", "f", *(f"f {row['ranking']}" for row in of_circuit[0])],
@@ -126,12 +126,12 @@ def curve(
             ],
         )
     print_text(shown.summary(tables))
-    print(f"Running the circuits took {seconds:.1f} s.")
+    print_plain(f"Running the circuits took {seconds:.1f} s.")
     if names:
         if vary:
             print_text(choices.summary(study.tables(choices)))
-        print(f"The table: {folder / 'tables' / shown.name}.parquet")
-        print(f"The report: {study.report}")
+        print_plain(f"The table: {folder / 'tables' / shown.name}.parquet")
+        print_plain(f"The report: {study.report}")
 
 
 def _of_files(task: "Task", model: str, files: list[Path], options: Options, machine: Machine) -> "Tables":

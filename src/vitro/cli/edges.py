@@ -11,7 +11,7 @@ from vitro.cli.parameters import (
     takes_options,
     task_of,
 )
-from vitro.cli.printing import print_json, print_table, print_text
+from vitro.cli.printing import print_json, print_plain, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import Machine, Options, TaskOptions
 
@@ -54,7 +54,7 @@ def edges(
     print_table(strongest.columns, [[_text(value, "+.4f") for value in row] for row in strongest.rows()])
     if agreement:
         print_text("Each score against exact: rank correlations, what the largest have in common, seconds")
-        print()
+        print_plain("")
         misses = {row["by"]: row.pop("worst misses") for row in agreement}
         names_of = ["score", "signed", *(name.removeprefix("in ") for name in list(agreement[0])[2:])]
         print_table(names_of, [[_text(value, ".3f") for value in row.values()] for row in agreement])
@@ -64,8 +64,8 @@ def edges(
     for name in asked:
         if sentence := EXPERIMENTS[name].summary(measured.tables(EXPERIMENTS[name])):
             print_text(sentence)
-    print(f"The table: {folder / 'tables' / shown.name}.parquet")
-    print(f"The report: {measured.report}")
+    print_plain(f"The table: {folder / 'tables' / shown.name}.parquet")
+    print_plain(f"The report: {measured.report}")
 
 
 def _text(value: object, digits: str) -> str:

@@ -15,7 +15,7 @@ from vitro.cli.parameters import (
     takes_options,
     task_of,
 )
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_json, print_plain, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import SCORES, Machine, OptionError, Options, TaskOptions
 
@@ -76,5 +76,5 @@ def export(
         print_json({"folder": str(place), "files": list(files), "study": str(folder)})
         return
     print_table(("file", "kB"), [(file, f"{len(content) / 1000:,.0f}") for file, content in files.items()])
-    print(f"{names[0]} of {len(values):,} edges, for MIB: {place}")
-    print(f"The study: {folder}")
+    print_text(f"{names[0]} of {len(values):,} edges, for MIB: {place}")
+    print_plain(f"The study: {folder}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vitro.cli.parameters import FolderOption, Json, ModelOption, TaskArgument, default_folder, takes_options, task_of
-from vitro.cli.printing import print_circuit, print_json, print_table, print_text
+from vitro.cli.printing import print_circuit, print_json, print_plain, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import ABLATIONS, Ablation, Choice, Machine, OptionError, Options, TaskOptions
 
@@ -63,13 +63,13 @@ def find(
     if (kept := tables["ladder"].filter("kept")).height:
         last = kept.row(-1, named=True)
         print_text(f"The ladder: {kept.height} of {tables['ladder'].height} rungs hold, down to {last['name']}:")
-        print()
+        print_plain("")
         print_circuit(last["circuit"])
     print_text(FIND.summary(tables))
     print_text(f"All of it took {seconds:.0f} s; the search ran {search['measured']:,} circuits.")
     if not search["finished"]:
-        print("The time was up: the same command goes on from there.")
-    print(f"The report: {study.report}")
+        print_plain("The time was up: the same command goes on from there.")
+    print_plain(f"The report: {study.report}")
 
 
 def with_ablation(options: Options, ablation: str | None) -> Options:

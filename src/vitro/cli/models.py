@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vitro.cli.parameters import Json
-from vitro.cli.printing import print_json, print_table
+from vitro.cli.printing import print_json, print_plain, print_table
 
 NAMES = {
     "gpt2, EleutherAI/pythia-70m@main": "a model on the hub, at a revision if one is given; needs the network once",
@@ -52,7 +52,7 @@ def _print_cache(as_json: bool) -> None:
         return
     rows = [(one.file, one.part, _megabytes(one.size)) for one in kept]
     print_table(("kept of", "what", "size"), [*rows, ("all", "", _megabytes(sum(one.size for one in kept)))])
-    print(folder)
+    print_plain(folder)
 
 
 def _megabytes(size: int) -> str:

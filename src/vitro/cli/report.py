@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vitro.cli.parameters import Json
-from vitro.cli.printing import print_json
+from vitro.cli.printing import print_json, print_plain
 
 
 def report(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as_json: Json = False) -> None:
@@ -14,4 +14,4 @@ def report(folder: Annotated[Path, typer.Argument(help="A study's folder.")], as
     from vitro.study import write_report
 
     drawn = write_report(folder)
-    print_json({"report": str(drawn.report)}) if as_json else print(f"The report: {drawn.report}")
+    print_json({"report": str(drawn.report)}) if as_json else print_plain(f"The report: {drawn.report}")

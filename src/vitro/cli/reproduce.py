@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitro.cli.parameters import Json, Only, takes_options
-from vitro.cli.printing import print_json, print_table, print_text
+from vitro.cli.printing import print_json, print_plain, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.errors import VitroError
 from vitro.options import Machine, Options, command_line
@@ -69,7 +69,7 @@ def reproduce(
         print_table((*columns[:-1], "by chance"), [tuple(map(str, row)) for row in claims.table.select(columns).rows()])
         print_text(claims.summary())
         if out is not None:
-            print(f"The page: {out}")
+            print_plain(f"The page: {out}")
     raise typer.Exit(1 if claims.differing else 0)
 
 

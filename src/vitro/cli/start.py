@@ -1,20 +1,20 @@
 """Where every command starts and ends: exit code 0, 2 for an error (printed in one line), 130 for Ctrl-C."""
 
+import io
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import TextIOWrapper
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from vitro.cli.examples import epilog
-from vitro.errors import VitroError
+from vitro.cli.exit_codes import INTERRUPTED, UNREAD
+from vitro.cli.printing import print_plain
+from vitro.errors import VitroError, one_line
 from vitro.limits import check_machine, out_of_memory
-
-INTERRUPTED = 130
-"""The exit code that typer gives Ctrl-C."""
 
 app = typer.Typer(
     name="vitro",
@@ -44,7 +44,7 @@ def print_version(wanted: bool) -> None:
     if wanted:
         from vitro import __version__
 
-        print(f"vitro {__version__}")
+        print_plain(f"vitro {__version__}")
         raise typer.Exit
 
 
@@ -58,30 +58,69 @@ def before_all(
     """Take circuits out of language models and test them in glass."""
 
 
-def main() -> NoReturn:
-    """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character, in a locale without it, gets its number.
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    command = typer.main.get_command(app)
+def run() -> NoReturn:
+    """Run the command line. Ctrl-C goes on to `vitro.cli.main`, where it is told while all of this is imported too."""
+    _complete_streams()
     try:
         check_machine()
-        code = command.main(sys.argv[1:], prog_name="vitro", standalone_mode=False)
-    except (VitroError, TyperException) as error:
+        code = _code(sys.argv[1:])
+    except StoppedError:
+        code = _told("stopped; what is finished is kept, and the same command goes on from there", INTERRUPTED)
+    except BrokenPipeError:
+        code = UNREAD
+    except (VitroError, TyperException, OSError) as error:
         if "--debug" in sys.argv[1:]:
             raise
-        message = error.format_message() if isinstance(error, TyperException) else str(error)
-        print(f"vitro: {message}", file=sys.stderr)
-        sys.exit(2)
-    except StoppedError:
-        print("vitro: stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        code = _told(_words(error), 2)
     except Exception as error:
         if not (spent := out_of_memory(error)) or "--debug" in sys.argv[1:]:
             raise
-        print(f"vitro: {spent}; what works: more memory, or a smaller model", file=sys.stderr)
-        sys.exit(2)
-    if code == INTERRUPTED:
-        print("vitro: stopped", file=sys.stderr)
+        code = _told(f"{spent}; what works: more memory, or a smaller model", 2)
+    _let_go_of_stdout()
     sys.exit(code)
+
+
+def _code(words: Sequence[str]) -> int:
+    """The exit code of a command that was not refused. Not by typer's own `main`, which answers errors of stdout."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("vitro", list(words)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
+
+
+def _told(message: str, code: int) -> int:
+    """The exit code, after one line on stderr, if that can be written; no line where help was asked for."""
+    if message:
+        with suppress(OSError):
+            print(f"vitro: {one_line(message)}", file=sys.stderr)
+    return code
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TyperException):
+        return error.format_message()
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
+
+
+def _complete_streams() -> None:
+    """Put a stream in the place of one that is closed (`>&-`), and let stdout write all that is text somehow."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character, in a locale without it, gets its number.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _let_go_of_stdout() -> None:
+    """Where stdout cannot be written, let what waits for it go nowhere: Python would fail once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ import typer
 
 from vitro.cli import find
 from vitro.cli.parameters import FolderOption, Json, ModelOption, TaskArgument, default_folder, takes_options, task_of
-from vitro.cli.printing import print_json, print_text
+from vitro.cli.printing import print_json, print_plain, print_text
 from vitro.cli.start import resumable
 from vitro.options import Machine, Options, TaskOptions
 
@@ -55,7 +55,7 @@ def study(
             print_text(f"Left out: {name}, which needs {left_out[name]}.")
     for name, why in measured.record.without_value.items():
         print_text(f"Left out: {name}: {why}.")
-    print(f"The report: {measured.report}")
+    print_plain(f"The report: {measured.report}")
 
 
 def record(study: "Study") -> dict[str, Any]:

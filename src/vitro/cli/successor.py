@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vitro.cli.parameters import Json, ModelOption, Only, takes_options
-from vitro.cli.printing import print_json, print_table, print_text
+from vitro.cli.printing import print_json, print_plain, print_table, print_text
 from vitro.heads import Head
 from vitro.options import Machine, Options, command_line
 
@@ -17,7 +17,7 @@ def successor(
     options: Annotated[Options, Only(("seed",))],
     machine: Machine,
     out: Annotated[Path | None, typer.Option(help="Write the scores with their figures to this .html file.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the best heads to print.")] = 10,
+    top: Annotated[int, typer.Option(min=1, max=10**6, help="How many of the best heads to print.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Score every head at saying what comes next (days, months, numbers, ...), and ask whether the best one rotates."""
@@ -63,4 +63,4 @@ def successor(
     for line in (scored.summary(), *scored.verdicts, *scored.notes):
         print_text(line)
     if out is not None:
-        print(f"The page: {out}")
+        print_plain(f"The page: {out}")

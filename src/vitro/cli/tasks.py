@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitro.cli.parameters import Json, Only, takes_options, task_of
-from vitro.cli.printing import print_json, print_lines, print_table, print_text
+from vitro.cli.printing import print_json, print_lines, print_plain, print_table, print_text
 from vitro.errors import VitroError
 from vitro.options import Options, TaskOptions
 
@@ -36,7 +36,7 @@ def tasks(
         str | None,
         typer.Option(help="Show the task's first prompts as this model gets them; its weights are not read."),
     ] = None,
-    first: Annotated[int, typer.Option(min=1, help="How many prompts to show.")] = 3,
+    first: Annotated[int, typer.Option(min=1, max=10**6, help="How many prompts to show.")] = 3,
     as_json: Json = False,
 ) -> None:
     """The tasks that come with Vitro, how to write one of your own, and the first prompts of any (TASK --model M)."""
@@ -63,12 +63,12 @@ def _list(as_json: bool) -> None:
         [(entry.typed, f"{entry.asks}\n{entry.example}\n{entry.source}\n") for entry in CATALOGUE.values()],
     )
     print_text("A task of your own is a file, named by its path. A TOML file with a template:")
-    print(f"\n{TEMPLATE}\n")
+    print_plain(f"\n{TEMPLATE}\n")
     print_text(
         "Or rows, as JSON lines or with the same columns in a CSV; right and wrong may be lists. rows.jsonl:100 takes "
         "the first hundred; --first-token takes an answer of several tokens by its first:"
     )
-    print(f"\n{ROW}\n")
+    print_plain(f"\n{ROW}\n")
     print_text("EAP-IG's CSV, AutoCircuit's JSON and MIB's rows (JSON lines, Parquet) are read as they are.")
 
 
@@ -77,9 +77,9 @@ def _tell(task: "Task", as_json: bool) -> None:
     if as_json:
         print_json({"name": task.name, **task.facts()})
         return
-    print(task.name)
+    print_plain(task.name)
     print_lines(task.facts())
-    print("Its prompts in a model's tokens: --model M")
+    print_plain("Its prompts in a model's tokens: --model M")
 
 
 def _preview(task: "Task", model: str, first: int, as_json: bool) -> None:
@@ -97,11 +97,11 @@ def _preview(task: "Task", model: str, first: int, as_json: bool) -> None:
     for row in shown.rows:
         print_text(f"{row.label}{f' ({row.group})' if row.group else ''}")
         print_lines(_lines(row))
-    print(f"{len(shown.rows)} of {shown.total} prompts")
+    print_plain(f"{len(shown.rows)} of {shown.total} prompts")
     for note in shown.notes[:FEW]:
         print_text(note)
     if len(shown.notes) > FEW:
-        print(f"and {len(shown.notes) - FEW} more such notes (--json prints all)")
+        print_plain(f"and {len(shown.notes) - FEW} more such notes (--json prints all)")
 
 
 def _lines(row: "PreviewRow") -> dict[str, str]:

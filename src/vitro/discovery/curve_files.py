@@ -1,5 +1,6 @@
 """What a curve is taken of, out of files: scores of edges, or circuits of growing size."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,9 @@ def read_ranking(path: Path, model: Model) -> Float[np.ndarray, " edge"] | Neste
     CurveError for circuits that are too many, too few, or too large.
     """
     graph, d_model = Graph.of(model), model.shape.d_model
-    paths = sorted(file for file in path.iterdir() if file.suffix in (".json", ".pt")) if path.is_dir() else [path]
+    # Not by pathlib, which fails at a name that no disk can hold: that is for the reader of files to say.
+    is_folder = os.path.isdir(path)
+    paths = sorted(file for file in path.iterdir() if file.suffix in (".json", ".pt")) if is_folder else [path]
     files = [read_mib(file, graph, d_model) for file in paths]
     if len(files) == 1:
         return files[0].ranking()

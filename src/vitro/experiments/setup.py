@@ -22,7 +22,7 @@ from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, OptionError, Opt
 from vitro.options import METRICS as CHOOSABLE
 from vitro.progress import bar
 from vitro.tables import Tables
-from vitro.tasks import FINAL, Dataset, Questions, Task, readable
+from vitro.tasks import FINAL, Dataset, Questions, Task, TaskError, readable
 
 Part = Callable[[str, Callable[[], Tables]], Tables]
 """Makes a part of a long run, by its name, or finds it where an earlier run left it."""
@@ -88,6 +88,12 @@ class Setup:
     def questions(self) -> Questions:
         """The task in this model's tokens."""
         questions = self.task.questions(self.model.tokenizer, self.model.shape.n_ctx)
+        d_vocab = self.model.shape.d_vocab
+        if (last := max(map(max, (*questions.tokens, *(questions.partner or ()), questions.token_ids())))) >= d_vocab:
+            raise TaskError(
+                f"task {self.task.name!r}: {readable(self.model.tokenizer, last)!r} is token {last} of the tokenizer, "
+                f"and the model has {d_vocab}; what works: other words, or the tokenizer that it was trained with"
+            )
         return questions if self.rows is None else questions.take(self.rows)
 
     @cached_property
@@ -237,7 +243,8 @@ class Setup:
         if self.whole is not None:
             return self.whole.datasets
         options = self.options
-        return self.task.sentences(self.questions, self.model.tokenizer, options.samples, options.seed)
+        n_tokens = self.model.shape.d_vocab
+        return self.task.sentences(self.questions, self.model.tokenizer, options.samples, options.seed, n_tokens)
 
     @cached_property
     def _constants(self) -> dict[Ablation, Constants]:

@@ -5,6 +5,13 @@ from collections.abc import Sequence
 
 from vitro.tasks.errors import TaskError
 
+LONGEST_TEMPLATE = 10_000
+"""Characters of a template: each of its words is looked for in all of it."""
+MOST_TEXT = 2_000_000
+"""Characters of all prompts of a template: each is cut into tokens several times, and a token takes a hundred bytes."""
+MOST_WORDS, LONGEST_WORD = 10_001, 1000
+"""As many as numbers:10000 has."""
+
 
 def check_name(name: object) -> None:
     """Raises `TaskError` unless `name` can name a folder everywhere."""
@@ -19,6 +26,8 @@ def check_template(name: str, template: object) -> None:
     where = f"task {name!r}: the template"
     if not isinstance(template, str):
         raise TaskError(f"{where} must be a text, and it is {template!r}")
+    if len(template) > LONGEST_TEMPLATE:
+        raise TaskError(f"{where} has {len(template):,} characters; {LONGEST_TEMPLATE:,} are the most")
     slots = re.findall(r"\{([^{}]*)\}", template)
     rest = re.sub(r"\{[^{}]*\}", "", template)
     example = "such as 'If today is {day}, tomorrow is'"
@@ -66,3 +75,17 @@ def checked_words(name: str, key: str, words: object) -> tuple[str, ...]:
             raise TaskError(f"task {name!r}: {key} holds {word!r} twice; name each word once")
         seen.add(word)
     return tuple(words)
+
+
+def check_size(name: str, template: str, words: Sequence[str]) -> None:
+    """Raises `TaskError` where words are too many, or the prompts made of them too long."""
+    if len(words) > MOST_WORDS:
+        raise TaskError(f"task {name!r}: words has {len(words):,}; {MOST_WORDS:,} are the most")
+    if len(longest := max(words, key=len)) > LONGEST_WORD:
+        raise TaskError(f"task {name!r}: {longest!r} has {len(longest):,} characters; {LONGEST_WORD:,} are the most")
+    characters = len(template) * len(words) + sum(map(len, words))
+    if characters > MOST_TEXT:
+        raise TaskError(
+            f"task {name!r}: its prompts come to {characters:,} characters ({len(words):,} words in a template of "
+            f"{len(template):,}); {MOST_TEXT:,} are the most"
+        )

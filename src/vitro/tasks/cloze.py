@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from vitro.tasks.checks import check_count, check_name, check_template, checked_words
+from vitro.tasks.checks import check_count, check_name, check_size, check_template, checked_words
 from vitro.tasks.errors import TaskError
 
 Partners = Literal["cycle", "all"]
@@ -33,6 +33,7 @@ class Cloze:
         object.__setattr__(self, "words", checked_words(self.name, "words", self.words))
         if len(self.words) < 2:
             raise TaskError(f"task {self.name!r}: words has {len(self.words)}; a task needs at least two")
+        check_size(self.name, self.template, self.words)
         if not isinstance(self.cyclic, bool):
             raise TaskError(f"task {self.name!r}: cyclic is {self.cyclic!r}; it must be true or false")
         check_count(self.name, self.n, self._most_subjects)

@@ -2,14 +2,16 @@
 
 import difflib
 import os
-import tomllib
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from vitro.files import FileError, read_bytes, text_of, toml_of
 from vitro.tasks.errors import TaskError
 from vitro.tasks.successors import Successors
 
+MOST = 2 * 2**20
+"""Bytes of a TOML file, which is read by Python alone: some thousands of rows. A template needs a thousandth of it."""
 _KEYS = tuple(key.name for key in fields(Successors) if key.name != "typed")
 _REQUIRED = tuple(key.name for key in fields(Successors) if key.default is MISSING)
 
@@ -49,18 +51,9 @@ def from_toml(path: str | os.PathLike[str]) -> Successors:
 def toml_table(path: Path) -> dict[str, Any]:
     """The contents of a TOML file. Raises `TaskError` for one that cannot be read or is not TOML."""
     try:
-        # editors on Windows may open a file with a byte order mark, which TOML does not know
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise TaskError("there is no such file") from None
-    except IsADirectoryError:
-        raise TaskError("this is a folder; name the .toml file in it") from None
-    except OSError as error:
-        raise TaskError(f"the file cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise TaskError(f"the file is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise TaskError(f"the file is not valid TOML: {error}") from None
+        return toml_of(text_of(read_bytes(path, MOST)))
+    except FileError as error:
+        raise TaskError(str(error)) from None
 
 
 def _unknown_key(key: str) -> str:

@@ -2,13 +2,13 @@
 
 import ast
 import difflib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from vitro.files import FileError, json_of
 from vitro.tasks.agreement import VERBS_OF
 from vitro.tasks.errors import RowError, TaskError
 from vitro.tasks.greater_than import year_pair
@@ -153,9 +153,9 @@ def _marks(row: Row, clean: str) -> dict[str, Place]:
     marks = row.get("marks")
     if isinstance(marks, str) and marks:
         try:
-            marks = json.loads(marks)
-        except ValueError as error:
-            raise RowError(f"column 'marks': it is not JSON ({error})") from None
+            marks = json_of(marks)
+        except FileError as error:
+            raise RowError(f"column 'marks': {error}") from None
     if marks in (None, ""):
         return {}
     if not isinstance(marks, Mapping):

@@ -9,8 +9,12 @@ from vitro.options import AnswerTokens, BadRows
 from vitro.tasks.errors import RowError, TaskError
 from vitro.tasks.forms import Form, counterfactual_column, recognised
 from vitro.tasks.pair import Pair
+from vitro.tasks.pair_questions import characters_asked
 from vitro.tasks.pairs import MOST_ROWS, Pairs
-from vitro.tasks.row_file import RowFile, opened
+from vitro.tasks.row_file import RowFile, opened_rows
+
+LONGEST_ROW, MOST_TEXT = 10**7, 10**8
+"""Characters of a row, and of all rows of a file, each prompt counted as often as it is cut into tokens."""
 
 
 def from_rows(
@@ -37,7 +41,7 @@ def from_rows(
     try:
         if n is not None and not 1 <= n <= MOST_ROWS:
             raise TaskError(f"n is {n}; it must be a whole number from 1 to {MOST_ROWS}")
-        with opened(Path(path)) as file:
+        with opened_rows(Path(path)) as file:
             form = recognised(file.columns)
             column = counterfactual_column(form, file.columns, counterfactual)
             left_out: list[str] = []
@@ -62,6 +66,7 @@ def _pairs(
     path: str, file: RowFile, form: Form, column: str, n: int | None, bad_rows: BadRows, left_out: list[str]
 ) -> Iterator[Pair]:
     """The rows of a file that fit its form; the reasons why others do not go to `left_out`."""
+    characters = 0
     for number, row in enumerate(file.rows, 1):
         if n is not None and number > n:
             return
@@ -73,7 +78,18 @@ def _pairs(
                 "all rows must be of one form"
             )
         try:
-            yield replace(form.pair(row, column), number=number)
+            pair = replace(form.pair(row, column), number=number)
+            asked = characters_asked(pair)
+            if asked > LONGEST_ROW:
+                raise RowError(
+                    f"its prompt with each of its answers comes to {asked:,} characters; {LONGEST_ROW:,} are the most"
+                )
+            if (characters := characters + asked) > MOST_TEXT:
+                raise TaskError(
+                    f"its first {number} rows, asked with each of their answers, come to more than {MOST_TEXT:,} "
+                    f"characters; take fewer, such as {path}:{max(1, number // 2)}"
+                )
+            yield pair
         except RowError as error:
             if bad_rows == "refuse":
                 raise RowError(f"row {number}, {error}") from None

@@ -10,8 +10,8 @@ from vitro.tasks.pair_rows import PairRows
 from vitro.tasks.questions import Questions
 from vitro.tasks.tokenizer import Encoding, Tokenizer, encode, readable
 
-# Rows encoded at once: enough to be fast, few enough that a long file needs no more memory than its tokens.
-_AT_ONCE = 1000
+# Characters encoded at once: enough to be fast, few enough that a long file needs no more memory than its tokens.
+_AT_ONCE = 500_000
 _MOST_REASONS = 3
 _MOST_SHOWN = 3
 
@@ -79,8 +79,7 @@ class _Rows:
         self.first: Pair | None = None
 
     def __iter__(self) -> Iterator[_Encoded]:
-        for start in range(0, len(self.task.rows), _AT_ONCE):
-            chunk = self.task.rows[start : start + _AT_ONCE]
+        for start, chunk in _chunks(self.task.rows):
             cleans = encode(self.tokenizer, [row.clean for row in chunk])
             corrupts = iter(encode(self.tokenizer, [row.corrupt for row in chunk if row.corrupt is not None]))
             answers = [list(dict.fromkeys(_continuing(row))) for row in chunk]
@@ -272,6 +271,26 @@ class _Row:
         column_name = self.rows.task.columns.get(column, column)
         label = self.label.removeprefix(f"{self.number}: ")
         return RowError(f"task {self.rows.task.name!r}: row {self.number} ({label}), column {column_name!r}: {why}")
+
+
+def characters_asked(row: Pair) -> int:
+    """The characters of a row that are cut into tokens: the prompt once by itself and once for each of its answers.
+
+    >>> characters_asked(vitro.tasks.Pair("It is", (" Monday",), (" June",)))
+    27
+    """
+    corrupt = len(row.corrupt or "")
+    return len(row.clean) + corrupt + sum(len(row.clean) + len(text) for text in set(_continuing(row)))
+
+
+def _chunks(rows: Sequence[Pair]) -> Iterator[tuple[int, Sequence[Pair]]]:
+    """Consecutive rows that are encoded at once, and the number of the first."""
+    start = characters = 0
+    for end, row in enumerate(rows, 1):
+        characters += characters_asked(row)
+        if characters > _AT_ONCE or end == len(rows):
+            yield start, rows[start:end]
+            start, characters = end, 0
 
 
 def _continues(answer: Answer) -> str | None:

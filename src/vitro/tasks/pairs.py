@@ -29,7 +29,7 @@ class OfRows:
     sweep_prompts = 32
 
     def sentences(
-        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
+        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int, n_tokens: int | None = None
     ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
         """For a mean, the counterfactual prompts, or the prompts where there are none (see `of_partners`)."""
         return of_partners(questions)

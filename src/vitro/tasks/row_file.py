@@ -1,21 +1,24 @@
 """A file's rows, in order, with the file's own column names."""
 
 import csv
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
+from vitro.files import FileError, json_of, opened, text_of
 from vitro.tasks.errors import TaskError
 from vitro.tasks.file import toml_table
 from vitro.tasks.forms import Row, recognised
 from vitro.tasks.pairs import MOST_ROWS
+from vitro.tasks.parquet_file import parquet_rows
 
 # A single document must be read whole; this much text is far more than a study can ask.
 _LARGEST_DOCUMENT = 64 * 2**20
+_LONGEST_LINE = 8 * 2**20
 _DELIMITERS = (",", ";", "\t")
 
 
@@ -29,7 +32,7 @@ class RowFile:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[RowFile]:
+def opened_rows(path: Path) -> Iterator[RowFile]:
     """The rows of a CSV, JSON lines, JSON, Parquet or TOML file, read row by row where the format allows it.
 
     Raises `TaskError` for a file that cannot be read or is not what its name says, with the line if known.
@@ -38,35 +41,24 @@ def opened(path: Path) -> Iterator[RowFile]:
         kind = _KINDS.get(path.suffix.lower())
         if kind is None:
             raise TaskError(f"the file's name must end in one of {' '.join(_KINDS)}")
-        with path.open("rb") as file:
+        with opened(path) as file:
             yield kind(path, file)
-    except FileNotFoundError:
-        raise TaskError("there is no such file") from None
-    except IsADirectoryError:
-        raise TaskError("this is a folder; name the file in it") from None
-    except OSError as error:
-        raise TaskError(f"the file cannot be read ({error.strerror})") from None
+    except FileError as error:
+        raise TaskError(str(error)) from None
 
 
-def _lines(file: IO[bytes]) -> Iterator[str]:
+def _lines(file: BinaryIO) -> Iterator[str]:
     """The lines as text, without the byte order mark that editors on Windows write."""
-    for i, line in enumerate(file):
+    for i, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b"")):
+        if len(line) > _LONGEST_LINE:
+            raise TaskError(f"line {i + 1} has more than {_LONGEST_LINE >> 20} MB; a row of prompts has less")
         try:
             yield line.decode("utf-8" if i else "utf-8-sig")
         except UnicodeDecodeError:
             raise TaskError(f"line {i + 1} is not UTF-8 text; save the file as UTF-8") from None
 
 
-def _document(path: Path, file: IO[bytes]) -> str:
-    if path.stat().st_size > _LARGEST_DOCUMENT:
-        raise TaskError(
-            f"the file is one document of more than {_LARGEST_DOCUMENT >> 20} MiB; save its rows as JSON lines "
-            "(.jsonl), of which the first can be taken"
-        )
-    return "".join(_lines(file))
-
-
-def _csv(path: Path, file: IO[bytes]) -> RowFile:
+def _csv(path: Path, file: BinaryIO) -> RowFile:
     lines = _lines(file)
     header = next((line for line in lines if line.strip()), "")
     if not header:
@@ -78,7 +70,7 @@ def _csv(path: Path, file: IO[bytes]) -> RowFile:
         raise TaskError(f"line 1 is not CSV: {why}") from None
     delimiter = max(_DELIMITERS, key=lambda mark: (_has_form(headers[mark]), len(headers[mark])))
     columns = headers[delimiter]
-    if twice := [name for name in columns if name and columns.count(name) > 1]:
+    if twice := [name for name, count in Counter(columns).items() if name and count > 1]:
         raise TaskError(f"column {twice[0]!r} is there twice")
 
     def rows() -> Iterator[Row]:
@@ -103,24 +95,26 @@ def _has_form(columns: tuple[str, ...]) -> bool:
     return True
 
 
-def _json_lines(path: Path, file: IO[bytes]) -> RowFile:
+def _json_lines(path: Path, file: BinaryIO) -> RowFile:
     def rows() -> Iterator[Row]:
         for number, line in enumerate(_lines(file), 1):
             if line.strip():
                 try:
-                    value = json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise TaskError(f"line {number} is not JSON: {error}") from None
-                yield _checked(value, f"line {number}")
+                    yield _checked(json_of(line), f"line {number}")
+                except FileError as error:
+                    raise TaskError(f"line {number}: {error}") from None
 
     return _from_rows(rows())
 
 
-def _json(path: Path, file: IO[bytes]) -> RowFile:
-    try:
-        document = json.loads(_document(path, file))
-    except (ValueError, RecursionError) as error:
-        raise TaskError(f"the file is not JSON: {error}") from None
+def _json(path: Path, file: BinaryIO) -> RowFile:
+    content = file.read(_LARGEST_DOCUMENT + 1)
+    if len(content) > _LARGEST_DOCUMENT:
+        raise TaskError(
+            f"the file is one document of more than {_LARGEST_DOCUMENT >> 20} MB; save its rows as JSON lines "
+            "(.jsonl), of which the first can be taken"
+        )
+    document = json_of(text_of(content))
     if isinstance(document, list):
         return _from_rows(_checked(value, f"row {number}") for number, value in enumerate(document, 1))
     if not isinstance(document, dict) or not isinstance(document.get("prompts"), list):
@@ -141,7 +135,7 @@ def _json(path: Path, file: IO[bytes]) -> RowFile:
     return file_rows
 
 
-def _toml(path: Path, file: IO[bytes]) -> RowFile:
+def _toml(path: Path, file: BinaryIO) -> RowFile:
     table = toml_table(path)
     rows = table.get("rows")
     if unknown := sorted(table.keys() - {"rows"}):
@@ -151,15 +145,8 @@ def _toml(path: Path, file: IO[bytes]) -> RowFile:
     return _from_rows(_checked(value, f"row {number}") for number, value in enumerate(rows, 1))
 
 
-def _parquet(path: Path, file: IO[bytes]) -> RowFile:
-    # polars is slow to import, and the tasks that come with Vitro do not need it
-    import polars as pl
-
-    try:
-        frame = pl.read_parquet(file, n_rows=MOST_ROWS + 1)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise TaskError(f"the file is not Parquet: {str(error).splitlines()[0]}") from None
-    return _from_rows(frame.iter_rows(named=True))
+def _parquet(path: Path, file: BinaryIO) -> RowFile:
+    return _from_rows(parquet_rows(path, MOST_ROWS + 1))
 
 
 def _from_rows(rows: Iterator[Row]) -> RowFile:
@@ -172,10 +159,6 @@ def _from_rows(rows: Iterator[Row]) -> RowFile:
 def _checked(value: Any, where: str) -> Row:
     if not isinstance(value, Mapping):
         raise TaskError(f'{where} is no row: it must be names with values, such as {{"clean": ...}}')
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise TaskError(f"{where} holds half of a character (\\ud800 to \\udfff alone); write it whole") from None
     return value
 
 

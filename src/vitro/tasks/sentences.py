@@ -11,10 +11,11 @@ from vitro.tasks.task import DATASETS, Dataset
 from vitro.tasks.tokenizer import SPACE_MARKS, Tokenizer
 
 
-def space_tokens(tokenizer: Tokenizer) -> Int[np.ndarray, " token"]:
+def space_tokens(tokenizer: Tokenizer, n_tokens: int | None = None) -> Int[np.ndarray, " token"]:
     """The ids, in order, of the tokens that begin with a space: random words are drawn from these.
 
-    GPT-2 has 33,135 of them. Special and added tokens are left out.
+    GPT-2 has 33,135 of them. Special and added tokens are left out, and those from `n_tokens` on, which the model's
+    embedding has not (None: it has all).
 
     >>> len(space_tokens(model.tokenizer)) > 7
     True
@@ -24,9 +25,8 @@ def space_tokens(tokenizer: Tokenizer) -> Int[np.ndarray, " token"]:
     vocabulary = tokenizer.get_vocab()
     left_out = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
     # Only a single mark: a vocabulary that writes its spaces as "▁" may also hold the letter "Ġ".
-    marked = [
-        [i for entry, i in vocabulary.items() if entry.startswith(mark) and i not in left_out] for mark in SPACE_MARKS
-    ]
+    known = {entry: i for entry, i in vocabulary.items() if i not in left_out and (n_tokens is None or i < n_tokens)}
+    marked = [[i for entry, i in known.items() if entry.startswith(mark)] for mark in SPACE_MARKS]
     ids = max(marked, key=len)
     if not ids:
         marks = ", ".join(repr(mark) for mark in SPACE_MARKS)
@@ -38,7 +38,12 @@ def space_tokens(tokenizer: Tokenizer) -> Int[np.ndarray, " token"]:
 
 
 def drawn(
-    questions: Questions, tokenizer: Tokenizer, dataset: Dataset, samples: int, seed: int
+    questions: Questions,
+    tokenizer: Tokenizer,
+    dataset: Dataset,
+    samples: int,
+    seed: int,
+    n_tokens: int | None = None,
 ) -> Int[np.ndarray, "sample position"]:
     """Copies of the template's tokens with random words in them, drawn uniformly and independently.
 
@@ -58,7 +63,7 @@ def drawn(
         raise TaskError(f"samples is {samples}; it must be 1 or more")
     if seed < 0:
         raise TaskError(f"seed is {seed}; it must be 0 or more")
-    words = space_tokens(tokenizer)
+    words = space_tokens(tokenizer, n_tokens)
     positions = [questions.marks["subject"][0]]
     if dataset == "random":
         positions += questions.content

@@ -67,10 +67,10 @@ class Successors(Cloze):
         return tokenize(self, tokenizer, n_ctx)
 
     def sentences(
-        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
+        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int, n_tokens: int | None = None
     ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
         """The drawn sentences of the random and of the mean dataset (see `drawn`)."""
-        return {name: drawn(questions, tokenizer, name, samples, seed) for name in DATASETS}
+        return {name: drawn(questions, tokenizer, name, samples, seed, n_tokens) for name in DATASETS}
 
     def facts(self) -> Mapping[str, str]:
         """Its template and words."""

@@ -61,12 +61,12 @@ class Task(Protocol):
         """
 
     def sentences(
-        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int
+        self, questions: Questions, tokenizer: Tokenizer, samples: int, seed: int, n_tokens: int | None = None
     ) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:
         """The sentences over which a component's mean output is taken, for each mean that the task can have.
 
         Means are taken position by position, so all sentences are as long as the prompts; a task whose prompts differ
-        in length has none.
+        in length has none. Random words are of the first `n_tokens` tokens, those that the model has (None: any).
         """
 
     @property
