@@ -60,7 +60,7 @@ def test_a_study_with_options_of_its_own_gets_edges_by_the_command_that_its_repo
 ) -> None:
     out = tmp_path / "study"
     options = Options(samples=4, alphas=(0.0, 1.0), steer_token=" tomorrow", metric="logit_diff")
-    run_study(days(), str(planted_folder), out, options, experiments=["prompts"])
+    run_study(str(planted_folder), days(), out, options, experiments=["prompts"])
     command = json.loads((out / "study.json").read_text())["command"]
     _, _, *words = shlex.split(command)
     done = vitro("edges", *words, "--out", str(out), "--scores", "eap")

@@ -97,7 +97,7 @@ study.Setup = Setup
 study.checked = lambda tables: tables
 machine = {"system": "", "processor": "", "threads": 1, "device": "cpu"}
 fields = {"command": "", "python": "", "machine": machine, "versions": {}, "model": {}, "task": {}, "notes": []}
-study._new_record = lambda settings, *given: study.Record(settings=settings, **fields)
+study.new_record = lambda settings, *given: study.Record(settings=settings, **fields)
 Experiment.lacks = lambda self, setup: ""
 
 names = list(EXPERIMENTS)

@@ -14,7 +14,8 @@ from command import Vitro
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS
 from vitro.models import Model
 from vitro.options import Machine, Options, TaskOptions, changed, python_call, python_lines
-from vitro.study import Study, open_study, run_study
+from vitro.record import Study
+from vitro.study import open_study, run_study
 from vitro.tasks import days, named
 
 OPTIONS = Options(seed=3, samples=4, steer_token=" tomorrow", alphas=(0.0, 2.5), metric="logit_diff", heads=((1, 1),))
@@ -35,7 +36,7 @@ def study(planted_folder: Path, planted_model: Model, tmp_path_factory: pytest.T
     model, task = folder / """a model's "folder" $HOME""", folder / "it's my task.toml"
     shutil.copytree(planted_folder, model)
     task.write_text(TASK)
-    return run_study(named(str(task), seed=OPTIONS.seed), str(model), folder / "study", OPTIONS, experiments=ASKED)
+    return run_study(str(model), named(str(task), seed=OPTIONS.seed), folder / "study", OPTIONS, experiments=ASKED)
 
 
 def codes(study: Study, section: str) -> list[str]:
@@ -105,7 +106,7 @@ def test_a_command_of_its_own_stands_in_its_section_and_runs(
 def test_a_folder_of_one_command_has_that_command(
     experiments: list[str], commands: list[str], planted_folder: Path, planted_model: Model, tmp_path: Path
 ) -> None:
-    made = run_study(days(), str(planted_folder), tmp_path, experiments=experiments)
+    made = run_study(str(planted_folder), days(), tmp_path, experiments=experiments)
     shown, _ = codes(made, "make-it-again")
     assert shown.splitlines() == [command.format(planted_folder) for command in commands]
 

@@ -23,7 +23,9 @@ from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Options
 from vitro.folder import FolderError, write_file
 from vitro.models import ModelError, load_checkpoint
 from vitro.parts import to_parquet
-from vitro.study import FORMAT, Study, StudyError, open_study, run_study, summary, write_report
+from vitro.record import FORMAT, Study, StudyError
+from vitro.study import open_study, run_study, write_report
+from vitro.study_page import summary
 from vitro.tasks import TaskError, days, months, numbers
 
 OPTIONS = Options(samples=8)
@@ -42,7 +44,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def finished(planted_folder: Path, planted_model: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole study of the planted model."""
     folder = tmp_path_factory.mktemp("studies") / "days"
-    run_study(days(), str(planted_folder), folder, OPTIONS)
+    run_study(str(planted_folder), days(), folder, OPTIONS)
     return folder
 
 
@@ -74,7 +76,7 @@ def test_a_study_holds_record_tables_figures_and_report(finished: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes(finished: Path, planted_folder: Path, tmp_path: Path) -> None:
-    run_study(days(), str(planted_folder), tmp_path / "again", OPTIONS)
+    run_study(str(planted_folder), days(), tmp_path / "again", OPTIONS)
     assert contents(tmp_path / "again") == contents(finished)
 
 
@@ -83,7 +85,7 @@ def test_a_finished_study_is_not_measured_again(
 ) -> None:
     monkeypatch.setattr("vitro.study.load_checkpoint", lambda *args, **options: pytest.fail("the model was loaded"))
     before = (finished / "study.json").read_bytes()
-    run_study(days(), str(planted_folder), finished, OPTIONS)
+    run_study(str(planted_folder), days(), finished, OPTIONS)
     assert (finished / "study.json").read_bytes() == before
 
 
@@ -102,9 +104,9 @@ def test_a_study_stopped_after_any_experiment_goes_on_to_the_same_result(
         experiment = EXPERIMENTS[name]
         monkeypatch.setitem(EXPERIMENTS, name, Experiment(**{**vars(experiment), "run": stop}))
         with pytest.raises(StoppedError):
-            run_study(days(), str(planted_folder), out, OPTIONS)
+            run_study(str(planted_folder), days(), out, OPTIONS)
         monkeypatch.setitem(EXPERIMENTS, name, experiment)
-    run_study(days(), str(planted_folder), out, OPTIONS)
+    run_study(str(planted_folder), days(), out, OPTIONS)
     assert tables(out) == tables(finished)
 
 
@@ -121,7 +123,7 @@ def test_killed_at_any_time_a_study_goes_on_to_the_same_result(
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    run_study(days(), str(planted_folder), out, OPTIONS)
+    run_study(str(planted_folder), days(), out, OPTIONS)
     assert contents(out) == contents(finished)
     assert not list(out.rglob(".unfinished-*"))
 
@@ -147,13 +149,13 @@ def test_edges_are_added_to_a_study_and_go_on_block_by_block(
     shutil.copytree(finished, folder)
     asked = stopped_at_the_second_block(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        run_study(days(), str(planted_folder), folder, OPTIONS, experiments=["edges"])
-    study = run_study(days(), str(planted_folder), folder, OPTIONS, experiments=["edges"])
+        run_study(str(planted_folder), days(), folder, OPTIONS, experiments=["edges"])
+    study = run_study(str(planted_folder), days(), folder, OPTIONS, experiments=["edges"])
     assert asked == [0, 1, 1, 2, 3]
     assert not (folder / "parts").exists()
     assert {**contents(finished)}.items() <= contents(folder).items()
     assert "Edges, each cut alone" in study.report.read_text()
-    once = run_study(days(), str(planted_folder), tmp_path / "once", OPTIONS, experiments=["edges"])
+    once = run_study(str(planted_folder), days(), tmp_path / "once", OPTIONS, experiments=["edges"])
     assert once.table("edges").equals(study.table("edges"))
 
 
@@ -161,7 +163,7 @@ def test_scores_are_added_to_a_study_and_compared_anew_even_after_a_stop(
     planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def add(*names: str) -> Study:
-        return run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=names)
+        return run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=names)
 
     def compared(study: Study) -> list[str]:
         return study.table("edges_agreement")["by"].unique(maintain_order=True).to_list()
@@ -195,12 +197,12 @@ def test_a_changed_setting_is_refused_by_its_name(finished: Path, planted_folder
         (months(), OPTIONS, "its task is 'days', not 'months'"),
     ):
         with pytest.raises(StudyError, match=says):
-            run_study(task, str(planted_folder), finished, options)
+            run_study(str(planted_folder), task, finished, options)
     assert contents(finished) == before
 
 
 def test_another_memory_budget_may_finish_a_study(finished: Path, planted_folder: Path, undrawn: None) -> None:
-    run_study(days(), str(planted_folder), finished, Options(samples=8, memory=10**9))
+    run_study(str(planted_folder), days(), finished, Options(samples=8, memory=10**9))
 
 
 def test_a_report_is_drawn_again_without_the_model(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,27 +216,27 @@ def test_a_report_is_drawn_again_without_the_model(finished: Path, monkeypatch: 
 def test_what_cannot_be_is_refused_before_anything_is_written(planted_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new"
     with pytest.raises(ModelError):
-        run_study(days(), "./nowhere", out)
+        run_study("./nowhere", days(), out)
     with pytest.raises(TaskError):
-        run_study(numbers(10), str(planted_folder), out)
+        run_study(str(planted_folder), numbers(10), out)
     with pytest.raises(MemoryBudgetError):
-        run_study(days(), str(planted_folder), out, Options(memory=1))
+        run_study(str(planted_folder), days(), out, Options(memory=1))
     assert not out.exists()
     (tmp_path / "file").write_text("mine")
     with pytest.raises(FolderError, match="is a file"):
-        run_study(days(), str(planted_folder), tmp_path / "file")
+        run_study(str(planted_folder), days(), tmp_path / "file")
     with pytest.raises(FolderError, match="is a file"):
-        run_study(days(), str(planted_folder), tmp_path / "file" / "below")
+        run_study(str(planted_folder), days(), tmp_path / "file" / "below")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
     with pytest.raises(StudyError, match=r"holds no study \(thesis.tex\)"):
-        run_study(days(), str(planted_folder), tmp_path / "full")
+        run_study(str(planted_folder), days(), tmp_path / "full")
     (tmp_path / "data" / "tables").mkdir(parents=True)
     (tmp_path / "data" / "tables" / "mine.csv").write_text("mine")
     with pytest.raises(StudyError, match=r"holds no study \(tables/mine.csv\)"):
-        run_study(days(), str(planted_folder), tmp_path / "data")
+        run_study(str(planted_folder), days(), tmp_path / "data")
     with pytest.raises(FolderError, match="cannot be written"):
-        run_study(days(), str(planted_folder), tmp_path / ("n" * 300))
+        run_study(str(planted_folder), days(), tmp_path / ("n" * 300))
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.tex"]
 
 
@@ -242,7 +244,7 @@ def test_a_place_that_cannot_be_written_is_named(planted_folder: Path) -> None:
     if not Path("/proc/self").is_dir():
         pytest.skip("needs /proc, a folder that not even root may write to")
     with pytest.raises(FolderError, match="/proc/vitro cannot be written"):
-        run_study(days(), str(planted_folder), "/proc/vitro")
+        run_study(str(planted_folder), days(), "/proc/vitro")
 
 
 def test_a_damaged_record_and_a_missing_study_are_told(tmp_path: Path) -> None:
@@ -268,8 +270,8 @@ def test_a_table_that_the_study_did_not_write_is_named_on_every_read(
     reads: list[Callable[[], object]] = [
         lambda: open_study(copy).table("clean"),
         lambda: write_report(copy),
-        lambda: run_study(days(), str(planted_folder), copy, OPTIONS),
-        lambda: run_study(days(), str(planted_folder), copy, OPTIONS, experiments=["edges_eap"]),
+        lambda: run_study(str(planted_folder), days(), copy, OPTIONS),
+        lambda: run_study(str(planted_folder), days(), copy, OPTIONS, experiments=["edges_eap"]),
     ]
     for read in reads:
         with pytest.raises(StudyError, match=r"clean.parquet is not what the study wrote: .* remove it and give"):
@@ -281,7 +283,7 @@ def test_a_table_that_the_study_did_not_write_is_named_on_every_read(
     with pytest.raises(StudyError, match=r"clean.parquet cannot be read \(No such file"):
         write_report(copy)
     request.getfixturevalue("undrawn")
-    run_study(days(), str(planted_folder), copy, OPTIONS)
+    run_study(str(planted_folder), days(), copy, OPTIONS)
     assert contents(copy) == contents(finished)
     with pytest.raises(StudyError, match=r"holds no table 'nix'; it holds .*clean"):
         open_study(copy).table("nix")
@@ -292,11 +294,11 @@ def test_a_folder_whose_name_is_a_pattern_is_read_itself(
 ) -> None:
     three = dataclasses.replace(days(), n=3)
     model = str(shutil.copytree(planted_folder, tmp_path / "model[1]*[/b]"))
-    run_study(days(), model, tmp_path / "run1", OPTIONS, experiments=["clean"])
+    run_study(model, days(), tmp_path / "run1", OPTIONS, experiments=["clean"])
     for name in ("run[1]", "run*[/b]{a}"):
-        run_study(three, model, tmp_path / name, OPTIONS, experiments=["clean"])
+        run_study(model, three, tmp_path / name, OPTIONS, experiments=["clean"])
         # Gone on with: what is there is read, and shown.
-        run_study(three, model, tmp_path / name, OPTIONS, experiments=["prompts"])
+        run_study(model, three, tmp_path / name, OPTIONS, experiments=["prompts"])
         write_report(tmp_path / name)
         assert len(open_study(tmp_path / name).table("clean")) == 3
 
@@ -312,18 +314,18 @@ def test_a_model_whose_files_were_corrected_is_another_study(
     planted_folder: Path, planted_model: object, tmp_path: Path, file: str, change: dict[str, Any], says: str
 ) -> None:
     model, out = shutil.copytree(planted_folder, tmp_path / "model"), tmp_path / "study"
-    run_study(days(), str(model), out, OPTIONS, experiments=["prompts"])
+    run_study(str(model), days(), out, OPTIONS, experiments=["prompts"])
     path = model / file
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     # Of a finished study and of one to go on with.
     for asked in (["prompts"], ["clean"]):
         with pytest.raises(StudyError, match=says):
-            run_study(days(), str(model), out, OPTIONS, experiments=asked)
+            run_study(str(model), days(), out, OPTIONS, experiments=asked)
 
 
 def test_another_number_format_is_another_study(finished: Path, planted_folder: Path) -> None:
     with pytest.raises(StudyError, match="its dtype is 'float32', not 'bfloat16'"):
-        run_study(days(), str(planted_folder), finished, OPTIONS, dtype="bfloat16")
+        run_study(str(planted_folder), days(), finished, OPTIONS, dtype="bfloat16")
 
 
 def test_a_slow_loader_does_not_undo_what_another_finished(
@@ -334,11 +336,11 @@ def test_a_slow_loader_does_not_undo_what_another_finished(
     def slow(*given: Any, **options: Any) -> Any:
         monkeypatch.setattr("vitro.study.load_checkpoint", loads)
         with pytest.raises(FolderError, match="being written by another vitro"):
-            run_study(days(), str(planted_folder), out, OPTIONS, experiments=["prompts"])
+            run_study(str(planted_folder), days(), out, OPTIONS, experiments=["prompts"])
         return loads(*given, **options)
 
     monkeypatch.setattr("vitro.study.load_checkpoint", slow)
-    run_study(days(), str(planted_folder), out, OPTIONS, experiments=["clean"])
+    run_study(str(planted_folder), days(), out, OPTIONS, experiments=["clean"])
     # The prompts come along, since the clean answers are shown with them.
     assert list(open_study(out).record.experiments) == ["prompts", "clean"]
 
@@ -348,9 +350,9 @@ def test_a_study_leaves_the_parts_of_unfinished_edges(
 ) -> None:
     asked = stopped_at_the_second_block(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["edges"])
+        run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=["edges"])
     for asked_for in ("prompts", "edges"):
-        run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=[asked_for])
+        run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=[asked_for])
     assert asked == [0, 1, 1, 2, 3]
 
 
@@ -358,30 +360,30 @@ def test_a_folder_removed_half_way_is_filled_again(finished: Path, planted_folde
     copy = shutil.copytree(finished, tmp_path / "copy")
     for gone in ("study.json", "tables"):
         (copy / gone).unlink() if gone == "study.json" else shutil.rmtree(copy / gone)
-    run_study(days(), str(planted_folder), copy, OPTIONS, experiments=["prompts"])
+    run_study(str(planted_folder), days(), copy, OPTIONS, experiments=["prompts"])
     assert (copy / "study.json").is_file()
     # A page or a picture that is not a study's is somebody else's.
     for name in ("report.html", "figures/mine.svg", "parts/mine"):
         (path := tmp_path / name.replace("/", "-") / name).parent.mkdir(parents=True)
         path.write_text("mine")
         with pytest.raises(StudyError, match=rf"holds no study \({name}\)"):
-            run_study(days(), str(planted_folder), tmp_path / name.replace("/", "-"), OPTIONS)
+            run_study(str(planted_folder), days(), tmp_path / name.replace("/", "-"), OPTIONS)
         assert path.read_text() == "mine"
 
 
 def test_a_table_of_edges_that_is_gone_does_not_stop_the_study(
     planted_folder: Path, planted_model: object, tmp_path: Path
 ) -> None:
-    run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["prompts", "edges_eap"])
+    run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=["prompts", "edges_eap"])
     (tmp_path / "tables" / "edges_eap.parquet").unlink()
-    study = run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["prompts"])
+    study = run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=["prompts"])
     assert list(study.record.experiments) == ["prompts"]
     write_report(tmp_path)
 
 
 def test_an_experiment_that_is_not_known_is_named(planted_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there is no experiment 'edgez'; there are prompts"):
-        run_study(days(), str(planted_folder), tmp_path / "out", OPTIONS, experiments=["edgez"])
+        run_study(str(planted_folder), days(), tmp_path / "out", OPTIONS, experiments=["edgez"])
     assert not (tmp_path / "out").exists()
 
 
@@ -394,7 +396,7 @@ def test_on_a_full_disk_nothing_is_half_written(
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
         with pytest.raises(VitroError, match=r"the disk is full: .* was not written; free some space"):
-            run_study(days(), str(planted_folder), tmp_path / "study", OPTIONS)
+            run_study(str(planted_folder), days(), tmp_path / "study", OPTIONS)
     assert not (tmp_path / "study").exists()
     write_file(tmp_path / "file", b"old")
     with monkeypatch.context() as patch:
@@ -416,20 +418,20 @@ def test_the_record_is_plain_json(finished: Path) -> None:
 def test_a_study_from_before_there_was_an_option_has_its_default(
     planted_folder: Path, planted_model: object, tmp_path: Path, undrawn: None
 ) -> None:
-    run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["clean"])
+    run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=["clean"])
     record = json.loads((tmp_path / "study.json").read_bytes())
     del record["settings"]["options"]["top_edges"]
     (tmp_path / "study.json").write_text(json.dumps(record), "utf-8")
-    assert run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["clean"]).table("clean").height == 7
+    assert run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=["clean"]).table("clean").height == 7
     few = dataclasses.replace(OPTIONS, top_edges=9)
     with pytest.raises(StudyError, match="its top edges is 'None', not '9'"):
-        run_study(days(), str(planted_folder), tmp_path, few, experiments=["clean"])
+        run_study(str(planted_folder), days(), tmp_path, few, experiments=["clean"])
 
 
 def test_a_table_with_the_columns_of_another_version_is_named(
     planted_folder: Path, planted_model: object, tmp_path: Path, undrawn: None
 ) -> None:
-    study = run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["clean"])
+    study = run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=["clean"])
     older = to_parquet(study.table("clean").drop("answer_rank"))
     (tmp_path / "tables" / "clean.parquet").write_bytes(older)
     record = (tmp_path / "study.json").read_text("utf-8")

@@ -20,7 +20,8 @@ from vitro.discovery import trial
 from vitro.experiments import FIND, Options
 from vitro.experiments.find import split
 from vitro.models import Model
-from vitro.study import Study, StudyError, open_study, run_study, write_report
+from vitro.record import Study, StudyError
+from vitro.study import open_study, run_study, write_report
 from vitro.tasks import Successors, Task, days
 
 OPTIONS = Options(samples=8)
@@ -30,7 +31,7 @@ BACKWARDS = Successors("backwards", days().template, days().words[::-1], cyclic=
 
 
 def search(model: Path, folder: Path, task: Task = days(), **options: Any) -> Study:  # noqa: B008 (frozen)
-    return run_study(task, str(model), folder, replace(OPTIONS, **options), experiments=[FIND.name])
+    return run_study(str(model), task, folder, replace(OPTIONS, **options), experiments=[FIND.name])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -141,7 +142,7 @@ def test_another_faithfulness_is_another_study_and_another_time_is_not(finished:
 def test_a_study_without_a_search_gets_one_later_and_its_page_then_opens_with_it(
     finished: Path, planted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["clean"])
+    study = run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=["clean"])
     assert 'class="answer"' not in study.report.read_text()
     study = search(planted_folder, tmp_path)
     page = study.report.read_text()

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from vitro.models import Model as Model
     from vitro.models import load as load
     from vitro.options import Options as Options
+    from vitro.record import Study as Study
     from vitro.reproduction import reproduce as reproduce
-    from vitro.study import Study as Study
     from vitro.study import open_study as open_study
     from vitro.study import run_study as run_study
     from vitro.successors import successor as successor
@@ -58,7 +58,7 @@ _HOME = {
     "Model": "vitro.models",
     "Mounted": "vitro.experiments",
     "Options": "vitro.options",
-    "Study": "vitro.study",
+    "Study": "vitro.record",
     "VitroError": "vitro.errors",
     "ablate_edges": "vitro.experiments",
     "ablate_heads": "vitro.experiments",

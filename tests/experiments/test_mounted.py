@@ -154,7 +154,7 @@ def test_a_mounted_task_a_model_a_task_a_circuit_and_a_study_say_what_they_are(
     text = "input -> a1.h1; a1.h1 -> logits"
     circuit = vitro.Circuit.wire(text)
     assert repr(circuit) == str(circuit)
-    study = vitro.run_study(days(), str(planted_folder), tmp_path, OPTIONS, experiments=["clean"])
+    study = vitro.run_study(str(planted_folder), days(), tmp_path, OPTIONS, experiments=["clean"])
     assert repr(study) == f"days on {planted_folder}, in {tmp_path}\n  Measured: prompts, clean"
 
 

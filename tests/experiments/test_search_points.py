@@ -186,14 +186,14 @@ def test_in_a_study_the_curve_comes_after_the_search_and_is_made_anew_when_there
 ) -> None:
     monkeypatch.setattr("vitro.study._show", lambda folder, record: None)
     together, apart, names = tmp_path / "together", tmp_path / "apart", ["edges_eap", "curve", "find"]
-    first = run_study(days(), str(planted_folder), together, SAME, experiments=names)
+    first = run_study(str(planted_folder), days(), together, SAME, experiments=names)
     for asked in (names[:2], names[2:]):
-        last = run_study(days(), str(planted_folder), apart, SAME, experiments=asked)
+        last = run_study(str(planted_folder), days(), apart, SAME, experiments=asked)
         assert ("find" in last.table("curve")["by"].to_list()) == (asked == ["find"])
     assert last.table("curve").equals(first.table("curve"))
     assert last.record.experiments["curve"].compared == ["edges_eap", "find"]
     written = (together / "study.json").read_bytes()
-    run_study(days(), str(planted_folder), together, SAME, experiments=names)
+    run_study(str(planted_folder), days(), together, SAME, experiments=names)
     assert (together / "study.json").read_bytes() == written
 
 
@@ -218,9 +218,9 @@ def test_where_a_search_goes_on_the_curve_is_made_anew_even_if_that_is_stopped(
     monkeypatch.setattr("vitro.study.FIND", search)
     for experiment in (search, counted(CURVE, (EXPERIMENTS["edges_eap"], search))):
         monkeypatch.setitem(EXPERIMENTS, experiment.name, experiment)
-    run_study(days(), str(planted_folder), tmp_path, SAME, experiments=names)
+    run_study(str(planted_folder), days(), tmp_path, SAME, experiments=names)
     with pytest.raises(KeyboardInterrupt):
-        run_study(days(), str(planted_folder), tmp_path, SAME, experiments=names)
+        run_study(str(planted_folder), days(), tmp_path, SAME, experiments=names)
     assert runs == ["find", "curve"] * 2
-    run_study(days(), str(planted_folder), tmp_path, SAME, experiments=["edges_eap"])
+    run_study(str(planted_folder), days(), tmp_path, SAME, experiments=["edges_eap"])
     assert runs == ["find", "curve"] * 2 + ["curve"]

@@ -12,8 +12,9 @@ from report.sample import PAGE
 from vitro.experiments import EXPERIMENTS
 from vitro.models import Model
 from vitro.options import Options
+from vitro.record import Study
 from vitro.report import render
-from vitro.study import Study, run_study
+from vitro.study import run_study
 from vitro.tasks import days
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome on this machine")
@@ -33,7 +34,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def study(planted_folder: Path, planted_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Study:
     options = Options(samples=4, ablations=("mean",), sweep_prompts=3)
-    return run_study(days(), str(planted_folder), tmp_path_factory.mktemp("study"), options, experiments=EXPERIMENTS)
+    return run_study(str(planted_folder), days(), tmp_path_factory.mktemp("study"), options, experiments=EXPERIMENTS)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options
 from vitro.experiments.prompts import asked
 from vitro.figures import to_spec
 from vitro.models import Model
-from vitro.study import Study, run_study
+from vitro.record import Study
+from vitro.study import run_study
 from vitro.tasks import days, named
 from vitro.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES
 
@@ -31,7 +32,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     tokens = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.bos_token_id}
     hf_model("gpt2", vocab_size=len(tokenizer), **tokens, **sizes).save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    return run_study(named(f"ioi:{N}"), str(folder / "model"), folder / "study", Options(alphas=(0.0, 5.0)))
+    return run_study(str(folder / "model"), named(f"ioi:{N}"), folder / "study", Options(alphas=(0.0, 5.0)))
 
 
 @pytest.fixture(scope="module")

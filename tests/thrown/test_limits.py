@@ -29,7 +29,7 @@ LEAST = 4 * 10**9
 def study(planted_folder: Path, planted_model: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of one measurement, which is drawn in a moment."""
     folder = tmp_path_factory.mktemp("studies") / "days"
-    return run_study(days(), str(planted_folder), folder, Options(samples=4), experiments=["clean"]).folder
+    return run_study(str(planted_folder), days(), folder, Options(samples=4), experiments=["clean"]).folder
 
 
 def under(limit: int, soft: int, hard: int) -> Callable[[], None]:

@@ -13,7 +13,8 @@ from small_models import hf_model
 from task_tokenizers import knowing
 from vitro import study
 from vitro.experiments import EXPERIMENTS, Options
-from vitro.study import Study, run_study
+from vitro.record import Study
+from vitro.study import run_study
 from vitro.tasks import Pair, Pairs, Successors, Task, days
 
 TWO = Successors("two", "If {word} then", ("on", "off"), cyclic=True)
@@ -101,7 +102,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_smallest_is_measured_as_far_as_it_can_be(name: str, tmp_path: Path, undrawn: None) -> None:
     case = CASES[name]
     model = case.saved(tmp_path / "model")
-    whole = run_study(case.task, str(model), tmp_path / "study", Options(samples=4), experiments=EXPERIMENTS)
+    whole = run_study(str(model), case.task, tmp_path / "study", Options(samples=4), experiments=EXPERIMENTS)
     assert_whole(whole, name in NOTHING_TO_EXPLAIN)
 
 
@@ -109,7 +110,7 @@ def test_the_smallest_is_measured_as_far_as_it_can_be(name: str, tmp_path: Path,
 def test_every_figure_of_the_smallest_is_drawn(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     model = case.saved(tmp_path / "model")
-    whole = run_study(case.task, str(model), tmp_path / "study", Options(samples=4), experiments=EXPERIMENTS)
+    whole = run_study(str(model), case.task, tmp_path / "study", Options(samples=4), experiments=EXPERIMENTS)
     drawn = [path.read_text("utf-8") for path in (whole.folder / "figures").glob("*.svg")]
     assert len(drawn) > 20
     assert not any("NaN" in svg or "undefined" in svg for svg in drawn)
@@ -119,7 +120,7 @@ def test_a_task_of_which_all_answers_are_wrong_is_measured(
     planted_folder: Path, planted_model: object, tmp_path: Path, undrawn: None
 ) -> None:
     options = Options(samples=4, sweep_prompts=2)
-    whole = run_study(BACKWARDS, str(planted_folder), tmp_path / "study", options, experiments=EXPERIMENTS)
+    whole = run_study(str(planted_folder), BACKWARDS, tmp_path / "study", options, experiments=EXPERIMENTS)
     assert_whole(whole, spanless=False)
 
 

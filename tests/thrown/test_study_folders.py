@@ -16,7 +16,8 @@ from command import is_one_line
 from forked import forked, wrong
 from vitro.models import Model
 from vitro.options import Options
-from vitro.study import LARGEST_RECORD, run_study
+from vitro.record import LARGEST_RECORD
+from vitro.study import run_study
 from vitro.tasks import days
 
 MEASURED = ["prompts", "clean", "mlp_ablation"]
@@ -26,7 +27,7 @@ MEASURED = ["prompts", "clean", "mlp_ablation"]
 def sound(planted_folder: Path, planted_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small study, which is copied and changed."""
     folder = tmp_path_factory.mktemp("sound") / "study"
-    run_study(days(), str(planted_folder), folder, Options(samples=4), experiments=MEASURED)
+    run_study(str(planted_folder), days(), folder, Options(samples=4), experiments=MEASURED)
     return folder
 
 

@@ -78,7 +78,7 @@ def curve(
         asked = [*(SCORE_EXPERIMENTS[name].name for name in names), shown.name, *([choices.name] if vary else [])]
         with resumable():
             study = run_study(
-                chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype
+                model, chosen, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype
             )
         kept = study.tables(shown)
         # The folder may hold more scores than are asked for now.

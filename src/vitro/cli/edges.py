@@ -42,7 +42,7 @@ def edges(
     from vitro.study import run_study
 
     asked = [SCORE_EXPERIMENTS[name].name for name in names] + [EDGES_AGREEMENT.name] * ("exact" in names)
-    measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
+    measured = run_study(model, chosen, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
     shown = SCORE_EXPERIMENTS[names[0]]
     strongest = shown.numbers(measured.tables(shown))
     compared = EDGES_AGREEMENT.name in measured.record.experiments

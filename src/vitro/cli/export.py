@@ -60,7 +60,7 @@ def export(
     called = submission.submission_name(chosen.name, model) if name is None else name
     experiment = SCORE_EXPERIMENTS[names[0]]
     study = run_study(
-        chosen, model, folder, options, experiments=[experiment.name], device=machine.device, dtype=machine.dtype
+        model, chosen, folder, options, experiments=[experiment.name], device=machine.device, dtype=machine.dtype
     )
     values = edge_scores(study.tables(experiment), names[0])
     shape = study.record.model

@@ -47,7 +47,7 @@ def find(
     # By itself it takes the time that it needs.
     options = options if options.budget is not None else replace(options, budget=math.inf)
     study = run_study(
-        chosen, model, folder, options, experiments=[FIND.name], device=machine.device, dtype=machine.dtype
+        model, chosen, folder, options, experiments=[FIND.name], device=machine.device, dtype=machine.dtype
     )
     tables = study.tables(FIND)
     search, seconds = tables["find"].row(0, named=True), study.record.experiments[FIND.name].seconds

@@ -11,7 +11,7 @@ from vitro.cli.start import resumable
 from vitro.options import Machine, Options, TaskOptions
 
 if TYPE_CHECKING:
-    from vitro.study import Study
+    from vitro.record import Study
     from vitro.tables import Tables
 
 
@@ -40,10 +40,11 @@ def study(
     folder = out or default_folder(chosen.name, model, options)
 
     from vitro.experiments import EVERY_STUDY, FIND
-    from vitro.study import run_study, summary
+    from vitro.study import run_study
+    from vitro.study_page import summary
 
     asked = [*(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *(also or [])]
-    measured = run_study(chosen, model, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
+    measured = run_study(model, chosen, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
     if as_json:
         print_json(record(measured))
         return
@@ -62,7 +63,7 @@ def record(study: "Study") -> dict[str, Any]:
     """What a study found, as JSON values (docs/json.md)."""
     from vitro.experiments import EXPERIMENTS, FIND
     from vitro.experiments.clean import CLEAN
-    from vitro.study import summary
+    from vitro.study_page import summary
 
     done = study.record.experiments
     sentences = summary(study)

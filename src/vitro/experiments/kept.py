@@ -10,7 +10,7 @@ from vitro.experiments.setup import Setup
 from vitro.models import Model
 from vitro.options import Options
 from vitro.tables import Tables
-from vitro.tasks import Task, named
+from vitro.tasks import Task, as_task
 
 MOST = 8
 """Tasks (with their options) of which the tables are kept, the last ones used."""
@@ -24,8 +24,7 @@ def setup_of(model: Model, task: Task | str | Path, options: Options) -> Setup:
 
     task: or its name or file (see `vitro.tasks.named`). Raises what `named` does.
     """
-    if isinstance(task, str | Path):
-        task = named(task, seed=options.seed)
+    task = as_task(task, options.seed)
     if not isinstance(model, Model):
         return Setup(model, task, options)  # which says what is wrong with it
     kept = _OF_MODEL.setdefault(model, OrderedDict())

@@ -8,7 +8,7 @@ from vitro.tasks.catalogue import CATALOGUE, Entry
 from vitro.tasks.errors import TaskError
 from vitro.tasks.file import from_toml
 from vitro.tasks.generated import KINDS, Generated
-from vitro.tasks.named import named
+from vitro.tasks.named import as_task, named
 from vitro.tasks.pair import Listed, Pair, Token
 from vitro.tasks.pair_file import from_rows
 from vitro.tasks.pairs import MOST_ROWS, Pairs
@@ -41,6 +41,7 @@ __all__ = [
     "TaskError",
     "Token",
     "Tokenizer",
+    "as_task",
     "days",
     "drawn",
     "from_rows",

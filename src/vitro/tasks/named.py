@@ -111,3 +111,12 @@ def _builtin(text: str) -> Successors:
 def _no_count(text: str, kind: str, most: int) -> TaskError:
     count = text.partition(":")[2]
     return TaskError(f"{text!r}: {count!r} is not a count; write {kind}:N with N from 1 to {most}")
+
+
+def as_task(task: Task | str | Path, seed: int) -> Task:
+    """A task as it is, or the one of this name or file (see `named`).
+
+    >>> as_task("days", seed=0).typed, as_task(task, seed=0) is task
+    ('days', True)
+    """
+    return named(task, seed=seed) if isinstance(task, str | Path) else task
