@@ -109,7 +109,7 @@ for first in range(3):
     for name in names[first::3]:
         while True:
             try:
-                study.run_study(days(), "m", sys.argv[1], experiments=[name])
+                study.run_study("m", days(), sys.argv[1], experiments=[name])
                 break
             except FolderError:
                 time.sleep(0.005)
