@@ -72,7 +72,7 @@ import os, sys, time
 from collections import defaultdict
 from pathlib import Path
 import polars as pl
-from vitro import identity, study
+from vitro import identity, record, study
 from vitro.experiments import EXPERIMENTS, Experiment
 from vitro.folder import FolderError
 from vitro.tasks import days
@@ -94,7 +94,7 @@ identity.config_hash = lambda checkpoint: "0" * 64
 study.load_checkpoint = lambda *given, **options: time.sleep(0.02)
 study._show = lambda folder, record: None
 study.Setup = Setup
-study.checked = lambda tables: tables
+study.checked = record.checked = lambda tables: tables
 machine = {"system": "", "processor": "", "threads": 1, "device": "cpu"}
 fields = {"command": "", "python": "", "machine": machine, "versions": {}, "model": {}, "task": {}, "notes": []}
 study.new_record = lambda settings, *given: study.Record(settings=settings, **fields)
