@@ -47,7 +47,8 @@ def opened(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
                 raise FileError(f"it has {size / 2**20:,.0f} MB, and {_megabytes(most)} at most are read")
             yield file
     except FileNotFoundError:
-        raise MissingError("there is no such file") from None
+        link = "it is a link to nothing" if path.is_symlink() else "there is no such file"
+        raise MissingError(link) from None
     except OSError as error:
         raise FileError(f"it cannot be read ({error.strerror})") from None
 

@@ -101,7 +101,7 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert "the weight file model-00001-of-00002.safetensors is missing" in refused(folder)
     (folder / "model.safetensors.index.json").write_text("{")
-    assert "model.safetensors.index.json cannot be read as JSON" in refused(folder)
+    assert "model.safetensors.index.json: it is not valid JSON" in refused(folder)
 
 
 def configure(folder: Path, **values: Any) -> None:
@@ -162,7 +162,7 @@ def test_an_unknown_family_is_refused_with_the_known_ones(folder: Path) -> None:
     configure(folder, model_type="mamba", architectures=["MambaForCausalLM"])
     assert "'mamba' is not known to Vitro; known families: gpt2, llama" in refused(folder)
     (folder / "config.json").write_text("{not json")
-    assert "config.json cannot be read" in refused(folder)
+    assert "config.json: it is not valid JSON" in refused(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\x00\x00\x00" + bytes(40), b"GGUF" + b"\xff" * 200])
@@ -345,7 +345,7 @@ def test_one_hash_stands_for_one_configuration_wherever_and_however_written(fold
     configure(folder, layer_norm_epsilon=1e-3)
     assert config_hash(find(str(folder))) != before
     path.write_text("{")
-    with pytest.raises(ModelError, match=r"config\.json cannot be read"):
+    with pytest.raises(ModelError, match=r"config\.json: it is not valid JSON"):
         config_hash(find(str(folder)))
 
 

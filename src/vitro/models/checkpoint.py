@@ -103,7 +103,7 @@ def find(name: str) -> Checkpoint:
     except (FileNotFoundError, NotADirectoryError) as error:
         match = _HUB_ID.fullmatch(name)
         if path.is_symlink():
-            raise unreadable(name, path, error) from error
+            check_file(name, path)
         if match is None or path.suffix == ".gguf":
             raise nowhere from error
         fetched = fetch(name, match["repo"], match["revision"])
