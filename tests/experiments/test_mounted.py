@@ -102,11 +102,12 @@ def test_a_weight_that_is_changed_in_place_makes_the_measurements_anew(alone: Mo
 
 def test_what_a_comparison_gives_does_not_depend_on_the_calls_before_it(alone: Model) -> None:
     few = Options(samples=4, sweep_prompts=2)
-    curve = vitro.curve(alone, "days", few).numbers
+    curve = vitro.curve(alone, "days", options=few).numbers
     m = vitro.mount(alone, "days", few)
     m.score_edges("eap")
     m.find()
     assert m.curve().numbers.equals(curve)
+    assert set(m.curve(["eap", "random"]).table["by"]) == {"eap", "random"}
     assert m.compare_scores(["random"]).numbers["by"].to_list() == ["exact", "random"]
 
 

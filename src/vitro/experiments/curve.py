@@ -1,7 +1,7 @@
 """MIB's curve: how much of the model its best edges carry, by every score of the edges that is measured."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -304,21 +304,25 @@ CURVE = Experiment(
 )
 
 
-def curve(model: Model, task: Task | str, options: Options = DEFAULT_OPTIONS) -> Measurement:
-    """MIB's curve of the edges ranked by EAP-IG (arXiv 2504.13151; docs/method.md, section 10.4).
+def curve(
+    model: Model, task: Task | str, scores: Collection[ScoreName] = (USUAL,), options: Options = DEFAULT_OPTIONS
+) -> Measurement:
+    """MIB's curve of the edges ranked by each of some scores (arXiv 2504.13151; docs/method.md, section 10.4).
 
-    Table `curve` has a row per ranking, selection, size and prompt: the metric of the circuit of the best edges, of the
-    model and of the empty circuit. Table `curve_areas` has CPR and CMD with their intervals.
+    scores: some of `vitro.options.SCORES` (see `score_edges`).
 
-    Raises `OptionError` where an option does not fit the task or the model, `TaskError` where the task does not fit
-    the tokenizer, and `CurveError` where the model's metric and the empty circuit's are the same.
+    Table `curve` has a row per score, ranking, selection, size and prompt: the metric of the circuit of the best edges,
+    of the model and of the empty circuit. Table `curve_areas` has CPR and CMD with their intervals.
 
-    >>> round(vitro.curve(model, task).tables["curve_areas"]["cpr"][0], 2)
+    Raises `OptionError` where there is no such score or an option does not fit the task or the model, `TaskError` where
+    the task does not fit the tokenizer, and `CurveError` where the model's metric and the empty circuit's are the same.
+
+    >>> round(vitro.curve(model, task, ["eap-ig"]).tables["curve_areas"]["cpr"][0], 2)
     2.87
     """
-    return curve_in(setup_of(model, task, options))
+    return curve_in(setup_of(model, task, options), scores)
 
 
-def curve_in(setup: Setup) -> Measurement:
+def curve_in(setup: Setup, scores: Collection[ScoreName]) -> Measurement:
     """`curve` in a setup."""
-    return CURVE.of(setup, beside=[experiment_of(USUAL)])
+    return CURVE.of(setup, beside=[*map(experiment_of, scores)])

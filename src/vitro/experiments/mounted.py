@@ -13,7 +13,7 @@ from vitro.experiments.attention import ATTENTION
 from vitro.experiments.attention_pin import ATTENTION_PIN
 from vitro.experiments.circuits import in_vitro_in
 from vitro.experiments.clean import CLEAN
-from vitro.experiments.curve import curve_in
+from vitro.experiments.curve import USUAL, curve_in
 from vitro.experiments.direct_attribution import DIRECT_ATTRIBUTION
 from vitro.experiments.edge_scores import experiment_of
 from vitro.experiments.edges import EDGES
@@ -183,9 +183,9 @@ class Mounted:
         """Scores of every edge beside the exact effects."""
         return compared_in(self._setup, scores)
 
-    def curve(self) -> Measurement:
-        """MIB's curve of the edges ranked by EAP-IG."""
-        return curve_in(self._setup)
+    def curve(self, scores: Collection[ScoreName] = (USUAL,)) -> Measurement:
+        """MIB's curve of the edges ranked by each of some scores."""
+        return curve_in(self._setup, scores)
 
 
 def mount(model: Model, task: Task | str | Path, options: Options = DEFAULT_OPTIONS) -> Mounted:
