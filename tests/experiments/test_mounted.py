@@ -20,7 +20,8 @@ OPTIONS = Options(samples=8)
 OF_A_TASK = {
     name: function
     for name in vitro.__all__
-    if inspect.isfunction(function := getattr(vitro, name))
+    if name != "run_study"  # which reads the model itself
+    and inspect.isfunction(function := getattr(vitro, name))
     and list(inspect.signature(function).parameters)[:2] == ["model", "task"]
 }
 MEASURED = sorted(set(OF_A_TASK) - {"mount", "activations"})
