@@ -437,5 +437,7 @@ def test_a_table_with_the_columns_of_another_version_is_named(
     record = (tmp_path / "study.json").read_text("utf-8")
     written = study.record.experiments["clean"].tables["clean"]
     (tmp_path / "study.json").write_text(record.replace(written, sha256(older).hexdigest()), "utf-8")
-    with pytest.raises(StudyError, match=r"clean.parquet is of another version of vitro .* remove .* to measure anew"):
+    with pytest.raises(
+        StudyError, match=r"clean.parquet is not a table of this vitro \(table clean: its columns are .* remove it"
+    ):
         open_study(tmp_path).table("clean")

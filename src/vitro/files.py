@@ -16,6 +16,8 @@ DEEPEST = 100
 """Lists within lists, and the like: more than anything has that is meant, and few enough to be shown in an error."""
 _OPENED = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """A pipe into which nobody writes is opened too, not waited for."""
+_BLOCK = 2**24
+"""Bytes that are read at a time."""
 _KEY = re.compile(r"""[\w-]++|"(?:[^"\\\n]|\\.)*+"?|'[^'\n]*+'?""")
 _DOTTED = re.compile(rf"(?:{_KEY.pattern})(?:[ \t]*+\.[ \t]*+(?:{_KEY.pattern}))*+")
 
@@ -72,12 +74,15 @@ def read_bytes(path: Path, most: int) -> bytes:
     >>> read_bytes(tmp_path / "some.txt", most=10)
     b'text'
     """
+    blocks, left = list[bytes](), most + 1
     with opened(path, most) as file:
-        # It may say that it has no size, or grow.
-        content = file.read(most + 1)
-    if len(content) > most:
+        # To its end, for it may say that it has no size, or grow; in blocks, for as much as is asked for is allocated.
+        while left and (block := file.read(min(left, _BLOCK))):
+            blocks.append(block)
+            left -= len(block)
+    if not left:
         raise FileError(f"it has more than {_megabytes(most)}, the most that is read")
-    return content
+    return b"".join(blocks)
 
 
 def _megabytes(size: int) -> str:

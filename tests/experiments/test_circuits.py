@@ -245,8 +245,8 @@ def test_every_circuit_is_drawn_and_shows_where_its_heads_look(model: Model) -> 
     assert set(figures) == {
         *("circuits", "circuit_attention", "circuit_answer_table", "circuit_drawing_1", "circuit_drawing_2")
     }
-    (cells,) = to_spec(figures["circuit_attention"])["datasets"].values()
-    assert {(cell["circuit"], cell["name"]) for cell in cells} == {
+    datasets = to_spec(figures["circuit_attention"])["datasets"].values()
+    assert {(cell["circuit"], cell["name"]) for cells in datasets for cell in cells} == {
         ("free", head(COPY)),
         ("../pinned", head(SUCCESSOR)),
     }

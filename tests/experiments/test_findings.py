@@ -81,7 +81,9 @@ def test_a_tie_has_no_leader() -> None:
 def test_of_few_prompts_none_is_named() -> None:
     for prompts in (1, 2, 4):
         table = effects(3, 2, prompts, 0, planted=1.0)
-        assert f"{prompts} prompts are too few" in HEAD_ABLATION.summary({**ASKED, "head_ablation": table})
+        assert ("1 prompt is" if prompts == 1 else f"{prompts} prompts are") + " too few" in HEAD_ABLATION.summary(
+            {**ASKED, "head_ablation": table}
+        )
 
 
 @pytest.mark.parametrize("experiment", [HEAD_ABLATION, MLP_ABLATION])

@@ -184,6 +184,12 @@ def test_what_steers_is_in_the_tables(planted_model: Model) -> None:
     assert by_rule.rows() == [(" tomorrow", 1, "folded", "final", "subject")]
 
 
+COMPARED = {
+    "edges_agreement": 'm.compare_scores(["eap"])',
+    "curve": 'm.curve(["eap"])',
+    "curve_choices": 'vitro.EXPERIMENTS["curve_choices"].measure(model, task, options)',
+}
+"""Calls of what compares others, whose section shows a command instead."""
 SECTIONS = [experiment for experiment in EXPERIMENTS.values() if not set(experiment.tables) & {"prompts", "datasets"}]
 
 
@@ -191,10 +197,10 @@ SECTIONS = [experiment for experiment in EXPERIMENTS.values() if not set(experim
 def test_a_section_stands_alone_and_shows_its_figures_and_numbers_in_a_notebook(
     experiment: Experiment, planted_model: Model
 ) -> None:
-    # The very call that the report prints under the section.
-    call = experiment.python.replace("task)", "task, options=options)")
+    # The very call that the report prints under the section, where it prints one.
     names = {"vitro": vitro, "model": planted_model, "task": days(), "options": Options(samples=8)}
-    measurement = eval(experiment.python if call == experiment.python else call, names)
+    names["m"] = vitro.mount(planted_model, days(), Options(samples=8))
+    measurement = eval(experiment.python or COMPARED[experiment.name], names)
     html = measurement._repr_html_()
     assert html.count("<svg") == len(measurement.figures) >= 1
     assert experiment.title in html

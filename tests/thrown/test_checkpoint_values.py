@@ -63,10 +63,13 @@ SIZES = [
 ]
 VALUES = [
     *(
-        Fault("gpt2", {"n_head": n}, f"config.json sets n_head to {n}; Vitro reads whole numbers from 1")
+        Fault("gpt2", {"n_head": n}, f"its configuration sets n_head to {n}; Vitro reads whole numbers from 1")
         for n in (-1, 0)
     ),
-    *(Fault("gpt2", {"n_layer": n}, f"config.json sets n_layer to {n}; Vitro reads whole numbers") for n in (-1, 0)),
+    *(
+        Fault("gpt2", {"n_layer": n}, f"its configuration sets n_layer to {n}; Vitro reads whole numbers")
+        for n in (-1, 0)
+    ),
     Fault("llama", {"num_hidden_layers": 0}, "sets num_hidden_layers to 0"),
     Fault("llama", {"num_attention_heads": 0}, "config.json describes no llama model"),
     Fault("llama", {"num_attention_heads": -6, "num_key_value_heads": -2}, "sets num_attention_heads to -6"),
@@ -168,7 +171,7 @@ def test_a_limit_of_positions_costs_nothing(tmp_path: Path) -> None:
     ("fields", "words"),
     [
         ({"n_layer": 10**9}, "config.json says that it has 1000000000 layers"),
-        ({"n_head": -1}, "config.json sets n_head to -1"),
+        ({"n_head": -1}, "its configuration sets n_head to -1"),
         ({"quantization_config": {"quant_method": "gptq"}}, "is quantised (gptq"),
     ],
 )

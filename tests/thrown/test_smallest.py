@@ -11,7 +11,7 @@ import pytest
 from command import Vitro
 from small_models import hf_model
 from task_tokenizers import knowing
-from vitro import study
+from vitro import study_page
 from vitro.experiments import EXPERIMENTS, Options
 from vitro.record import Study
 from vitro.study import run_study
@@ -95,7 +95,7 @@ def assert_whole(measured: Study, spanless: bool) -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are made and not drawn, which takes longer than all that is measured."""
-    monkeypatch.setattr(study, "to_svg", lambda figure: '<svg class="marks"></svg>')
+    monkeypatch.setattr(study_page, "to_svg", lambda figure: '<svg class="marks"></svg>')
 
 
 @pytest.mark.parametrize("name", CASES)
