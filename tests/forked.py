@@ -33,7 +33,15 @@ MEMORY = 2 * 2**30
 MOST_OUTPUT = 2**20
 """Bytes of each stream that are looked at."""
 _TICK = 0.002
-_IMPORTED = ("vitro.cli", "vitro.study", "vitro.reproduction", "vitro.submission", "vitro.successors", "transformers")
+_IMPORTED = (
+    "vitro.cli",
+    "vitro.study",
+    "vitro.study_page",
+    "vitro.reproduction",
+    "vitro.submission",
+    "vitro.successors",
+    "transformers",
+)
 
 
 def forked(*arguments: str, seconds: float = SECONDS) -> Done:
@@ -118,7 +126,7 @@ def _run(arguments: list[str], folder: Path) -> NoReturn:
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.chdir(folder)
     # What takes seconds is left out: the engine that draws, and most of what a study measures.
-    for module in ("vitro.study", "vitro.figures"):
+    for module in ("vitro.study_page", "vitro.figures"):
         sys.modules[module].to_svg = lambda figure: "<svg/>"  # type: ignore[attr-defined]
     sys.modules["vitro.experiments"].EVERY_STUDY = ("prompts", "clean", "mlp_ablation")  # type: ignore[attr-defined]
     sys.argv = ["vitro", *arguments]

@@ -1,4 +1,4 @@
-"""Files that a model's name leads to: read as all that a user names (`vitro.files`), with errors that name the model."""
+"""Files that a model's name leads to: read as all that a user names (`vitro.files`), and errors name the model."""
 
 import os
 from collections.abc import Iterator
