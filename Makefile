@@ -30,7 +30,7 @@ check: $(READY)
 docs: $(READY)  ## the part of docs/tables.md that is made from the schemas
 	$(BIN)/python -m vitro.tables docs/tables.md
 
-fuzz: $(READY)  ## 10,000 random checks and 5,000 random circuits against plain transformers
+fuzz: $(READY)  ## 10,000 random checks and 5,000 circuits against plain transformers, 1,000 files and command lines with faults
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz.run
 
 bench: $(READY) $(PEERS)  ## Vitro against its peers, in one run: benchmarks/results/bench.json

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 from shapes import naming_arrays
@@ -27,6 +28,12 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 # A process for each core runs a file of tests: threads of their own would only get in each other's way.
 torch.set_num_threads(1)
+
+# Neither says anything of Vitro: how slow a loaded machine is, and that the examples of one test share its fixtures.
+settings.register_profile(
+    "vitro", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("vitro")
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,15 @@ MEMORY = 2 * 2**30
 MOST_OUTPUT = 2**20
 """Bytes of each stream that are looked at."""
 _TICK = 0.002
-_IMPORTED = ("vitro.cli", "vitro.study", "vitro.reproduction", "vitro.submission", "vitro.successors", "transformers")
+_IMPORTED = (
+    "vitro.cli",
+    "vitro.study",
+    "vitro.study_page",
+    "vitro.reproduction",
+    "vitro.submission",
+    "vitro.successors",
+    "transformers",
+)
 
 
 def forked(*arguments: str, seconds: float = SECONDS) -> Done:

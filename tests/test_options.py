@@ -80,7 +80,7 @@ def heard(command: Callable[..., None], line: str) -> dict[str, Any]:
     return given
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_of(Options), any_of(TaskOptions), any_of(Machine), st.sampled_from(["days", "numbers:100", "a b/it's.csv"]))
 @example(Options(steer_token="--model"), TaskOptions(counterfactual="-"), Machine(), "days")
 def test_a_study_s_command_is_read_back_as_the_same_study_as_its_edges_and_as_its_circuit(
@@ -106,7 +106,7 @@ def test_a_study_s_command_is_read_back_as_the_same_study_as_its_edges_and_as_it
         }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     any_of(Options, "seed", "samples", "value_bias", "unembed_direction", "steer_positions", "output_bias", "memory"),
     any_of(Machine),
@@ -141,9 +141,9 @@ def test_every_option_says_what_it_is_and_is_typed_in_its_own_way() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("seed", "x", "--seed: 'x' is not a whole number"),
+        ("seed", "x", "--seed: 'x' is not a whole number of up to 18 digits"),
         ("seed", "-1", "seed must be 0 or more, not -1"),
-        ("steer_layer", "1.5", "--steer-layer: '1.5' is not a whole number"),
+        ("steer_layer", "1.5", "--steer-layer: '1.5' is not a whole number of up to 18 digits"),
         ("faithful", "x", "--faithful: 'x' is not a number; what works: 0.85"),
         ("faithful", "0", "faithful must be a number above 0, and 1 at most, not 0.0"),
         ("faithful", "nan", "--faithful: 'nan' is not a number; what works: 0.85"),

@@ -43,6 +43,22 @@ def test_a_run_of_minutes_is_told_as_soon_as_two_seconds_say_it(
     assert told(capsys, hours, [1, 2, 380, 100], 1.0) == ["", "9 edges: about 8 minutes. Sooner: fewer.\n", "", ""]
 
 
+def test_a_run_of_which_the_first_step_takes_minutes_is_told_within_it(
+    hours: Hours, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, said = Clock("9 edges", [300, 180], "fewer"), []
+
+    def make() -> None:
+        for edge in range(1, 301):
+            hours.wait(1.0)
+            clock.done(lambda done, total, what="": None, 0, edge, 300)
+            said.append(capsys.readouterr().err)
+
+    clock.timed(0, make)
+    # 3 of 480 parts in 3 s.
+    assert said == ["", "", "9 edges: about 8 minutes. Sooner: fewer.\n", *[""] * 297]
+
+
 def test_a_run_of_seconds_is_not_told(hours: Hours, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, hours, [1, 2, 380, 100], 0.1) == ["", "", "", ""]
 

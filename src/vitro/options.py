@@ -57,7 +57,7 @@ class Kind(Protocol):
         """The placeholder for a value in the help: "n", "mib|paper"."""
 
     def read(self, text: str) -> Any:
-        """A value from its text. Raises `OptionError` for a bad text, "'x' is not a whole number"."""
+        """A value from its text. Raises `OptionError` for a bad text, "'x' is not a number"."""
 
     def write(self, value: Any) -> str:
         """A value as it is typed: the inverse of `read`."""
@@ -77,7 +77,7 @@ class Whole:
     def read(self, text: str) -> int:
         """`7`."""
         if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text):
-            raise OptionError(f"{text!r} is not a whole number")
+            raise OptionError(f"{text!r} is not a whole number of up to 18 digits")
         return int(text)
 
     def write(self, value: int) -> str:

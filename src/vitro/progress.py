@@ -53,24 +53,31 @@ class Clock:
     def __init__(self, what: str, work: Sequence[float], sooner: str) -> None:
         self.what, self.work, self.sooner = what, work, sooner
         self.seconds: dict[int, float] = {}
-        self.told = False
+        self.begun, self.told = 0.0, False
 
     def done(self, progress: Bar, step: int, done: float, total: float) -> None:
         """Move the bar: so much of a step is done."""
         progress(sum(self.work[:step]) + self.work[step] * done / total, sum(self.work))
+        self._tell(step, done / total)
 
     def timed(self, step: int, make: Callable[[], T]) -> T:
         """Make a step, and tell how long the others will take as soon as the time says it."""
-        start = time.perf_counter()
+        self.begun = time.perf_counter()
         made = make()
-        self.seconds[step] = time.perf_counter() - start
-        spent = sum(self.seconds.values())
-        if spent > _TELLING and not self.told:
-            self.told = True
-            left = spent / sum(self.work[step] for step in self.seconds) * sum(self.work[step + 1 :])
-            if left > _LONG:
-                print(f"{self.what}: about {in_words(left)}. Sooner: {self.sooner}.", file=sys.stderr)
+        self._tell(step, 1.0)
+        self.seconds[step] = time.perf_counter() - self.begun
         return made
+
+    def _tell(self, step: int, share: float) -> None:
+        """Tell what the rest takes, once so much time is spent that it says it. share: what is done of this step."""
+        spent = sum(self.seconds.values()) + time.perf_counter() - self.begun
+        if self.told or spent <= _TELLING or not share:
+            return
+        self.told = True
+        here = self.work[step] * share
+        left = spent / (sum(self.work[step] for step in self.seconds) + here) * (sum(self.work[step:]) - here)
+        if left > _LONG:
+            print(f"{self.what}: about {in_words(left)}. Sooner: {self.sooner}.", file=sys.stderr)
 
 
 def in_words(seconds: float) -> str:

@@ -1,6 +1,9 @@
 """What a study's folder holds: study.json, and the tables that it calls finished."""
 
 import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -16,6 +19,7 @@ from vitro.experiments import EXPERIMENTS, Experiment, Setup, Tables
 from vitro.files import FileError, MissingError, json_of, read_bytes, text_of
 from vitro.folder import write_file
 from vitro.identity import chosen
+from vitro.limits import out_of_memory
 from vitro.options import (
     DEFAULT_OPTIONS,
     Machine,
@@ -195,6 +199,29 @@ class Study:
         except (pl.exceptions.PolarsError, SchemaError, KeyError) as error:
             raise StudyError(f"{path} is not a table of this vitro ({error}); remove it and {again}") from error
         return table
+
+
+@contextmanager
+def made_from_tables(folder: Path, what: str) -> Iterator[None]:
+    """Tell tables that say nothing, as those without rows, where measurements, figures and sentences are made of them.
+
+    StudyError for whatever else than a VitroError is raised meanwhile.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Of the mean of nothing.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    except VitroError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise StudyError(
+            f"{what} cannot be made from what the tables in {folder / 'tables'} hold ({type(error).__name__}, "
+            f"{str(error)[:200]}); where one was changed, remove it and give the study's command again, which makes it "
+            "anew; where none was, this is a fault of vitro, which vitro --debug shows"
+        ) from error
 
 
 def done_of(record: Record) -> list[Experiment]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from vitro.record import (
     Study,
     StudyError,
     done_of,
+    made_from_tables,
     new_record,
     read_record,
     table_path,
@@ -112,6 +114,8 @@ def _measured(
         study = Study(folder, record)
         kept = [done for done in done_of(record) if done not in missing]
         measured = {done.name: {name: study.table(name) for name in done.tables} for done in kept}
+    # Without tables of before, nothing but vitro is at fault.
+    begun_anew = not measured
     parts = Parts.of(folder / PARTS, settings.model_dump(mode="json"))
     with bar(f"loading {settings.model}"):
         loaded = load_checkpoint(checkpoint, device=settings.device, dtype=settings.dtype)
@@ -125,7 +129,8 @@ def _measured(
         if experiment.name in lacks:
             continue
         try:
-            measured_now = checked(setup.tables(experiment))
+            with nullcontext() if begun_anew else made_from_tables(folder, experiment.title):
+                measured_now = checked(setup.tables(experiment))
         except NoValueError as error:
             without = {**record.without_value, experiment.name: str(error)}
             record = record.model_copy(update={"without_value": without})

@@ -1,20 +1,15 @@
 """A study's figures and its page, drawn from its tables: the model is not needed."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from vitro.errors import VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, SCORE_EXPERIMENTS, Experiment
 from vitro.experiments.findings import findings
 from vitro.experiments.prompts import PROMPTS, asked
 from vitro.figures import to_spec, to_svg
 from vitro.folder import write_file
-from vitro.limits import out_of_memory
 from vitro.options import Options, options_of
 from vitro.progress import bar
-from vitro.record import Record, Settings, Study, StudyError, done_of
+from vitro.record import Record, Settings, Study, done_of, made_from_tables
 from vitro.report import Page, Section, Sentence, found_head, render
 
 
@@ -25,7 +20,7 @@ def draw(folder: Path, record: Record) -> None:
     done = sorted(done_of(record), key=lambda experiment: experiment is not FIND)
     with bar("drawing the report") as progress:
         for number, experiment in enumerate(done):
-            with _shown_from(folder, experiment.title):
+            with made_from_tables(folder, experiment.title):
                 tables = study.tables(experiment)
                 figures = {name: to_spec(figure) for name, figure in experiment.figures(tables).items()}
                 numbers = experiment.numbers(tables)
@@ -43,7 +38,7 @@ def draw(folder: Path, record: Record) -> None:
                 )
             )
             progress(number + 1, len(done))
-        with _shown_from(folder, "The summary"):
+        with made_from_tables(folder, "The summary"):
             page = Page(
                 title=f"{record.settings.task['name']} in {_short(record.settings)}",
                 # What the search found is said by the head.
@@ -100,26 +95,6 @@ def _whole(record: Record) -> str:
     own = [_own_command(record, experiment) for experiment in done]
     searched = [_by(record, FIND.name)] if FIND in done else []
     return "\n".join(dict.fromkeys([*filter(None, own), *searched])) or record.command
-
-
-@contextmanager
-def _shown_from(folder: Path, what: str) -> Iterator[None]:
-    """Tell a table that says nothing, as one without rows, where figures, numbers and sentences are made of it."""
-    try:
-        with warnings.catch_warnings():
-            # Of the mean of nothing.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            yield
-    except VitroError:
-        raise
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        raise StudyError(
-            f"{what} cannot be shown from what the tables in {folder / 'tables'} hold ({type(error).__name__}, "
-            f"{str(error)[:200]}); where one was changed, remove it and give the study's command again, which makes it "
-            "anew; where none was, this is a fault of vitro, which vitro --debug shows"
-        ) from error
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ WITHIN = "absent: counterfactual\ninput -> a0.h1<v>\na0.h1 -> m0\ninput, m0 -> a
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_any_edges_go_through_text_and_files_and_back(name: str, data: st.DataObject) -> None:
     graph = GRAPHS[name]

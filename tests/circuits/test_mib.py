@@ -30,7 +30,7 @@ def drawn(graph: Graph, seed: int = 0, share: float = 0.2) -> tuple[np.ndarray, 
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**16), share=st.sampled_from([0.0, 0.1, 0.6, 1.0]))
 def test_a_file_of_tensors_as_eap_ig_writes_it_is_read_edge_by_edge(
     name: str, seed: int, share: float, tmp_path_factory: pytest.TempPathFactory

@@ -50,14 +50,14 @@ def width(site: Site) -> int:
     return SHAPE.d_head if site.head is not None else SHAPE.d_model
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(SITES), st.lists(st.integers(-6, 5), min_size=1, max_size=4).map(tuple))
 def test_adding_nothing_equals_the_clean_run(site: Site, positions: tuple[int, ...]) -> None:
     edit = Edit(site, torch.zeros(width(site)), how="add", positions=positions)
     torch.testing.assert_close(logits([(edit,)])[0], logits([()])[0], atol=1e-5, rtol=0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(SITES), st.sets(st.integers(0, 3), min_size=1), st.integers(0, 2**16))
 def test_edits_to_some_prompts_do_not_leak_into_the_others(site: Site, prompts: set[int], seed: int) -> None:
     value = torch.randn(width(site), generator=torch.Generator().manual_seed(seed))
@@ -68,7 +68,7 @@ def test_edits_to_some_prompts_do_not_leak_into_the_others(site: Site, prompts: 
         torch.testing.assert_close(edited[number], expected[number], atol=1e-4, rtol=0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from(SITES), min_size=1, max_size=4, unique=True), st.integers(0, 2**16))
 def test_any_edits_together_equal_a_pass_with_hooks(sites: list[Site], seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)

@@ -37,7 +37,7 @@ def test_seven_day_prompts_make_32_nodes() -> None:
 MODELS = {name: random_model(name) for name in ("gpt2", "mistral-window", "neox-parallel")}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(sorted(MODELS)),
     st.lists(st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=7), min_size=1, max_size=6),

@@ -193,7 +193,7 @@ def test_answer_tables_of_heads_follow_the_value_bias(with_words: Model) -> None
 
 
 @given(st.sampled_from(["a{}.h{}", "m{}", "resid_pre{}", "resid_mid{}", "resid_post{}", "logits"]), st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_normalized_answer_table_has_mean_0_and_deviation_1(planted_model: Model, kind: str, data: Any) -> None:
     shape = planted_model.shape
     layer, head = data.draw(st.integers(0, shape.n_layers - 1)), data.draw(st.integers(0, shape.n_heads - 1))

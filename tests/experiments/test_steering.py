@@ -143,7 +143,7 @@ def test_the_folded_direction_is_a_column_of_the_folded_unembedding(name: str, d
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 59), st.sampled_from(["gpt2", "llama-gqa-3"]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_folded_direction_is_what_the_unembedding_reads(seed: int, token: int, name: str) -> None:
     # The logit of a token above the vocabulary's mean is the normed stream along it, but for the norm's own bias.
     model = random_model(name)

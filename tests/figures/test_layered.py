@@ -31,7 +31,7 @@ def pages(draw: st.DrawFn) -> tuple[Page, list[Arrow]]:
     return place(sizes, arrows, TIP), arrows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pages())
 def test_no_two_boxes_overlap_and_all_are_on_the_page(drawn: tuple[Page, list[Arrow]]) -> None:
     layout, _ = drawn
@@ -50,7 +50,7 @@ def test_no_two_boxes_overlap_and_all_are_on_the_page(drawn: tuple[Page, list[Ar
             assert name == other or apart
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pages())
 def test_no_arrow_runs_through_a_box(drawn: tuple[Page, list[Arrow]]) -> None:
     layout, _ = drawn
@@ -65,7 +65,7 @@ def test_no_arrow_runs_through_a_box(drawn: tuple[Page, list[Arrow]]) -> None:
             assert not across or abs(y0 - y1) < 1e-6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pages())
 def test_every_arrow_goes_from_its_source_to_its_readers_port(drawn: tuple[Page, list[Arrow]]) -> None:
     layout, arrows = drawn

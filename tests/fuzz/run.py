@@ -3,7 +3,8 @@
     make fuzz
     PYTHONPATH=tests python -m fuzz.run --kind circuits --seed 123
 
-The first runs 10,000 checks and 5,000 circuits, the second one case alone. Exits with 1 where anything failed.
+The first runs 10,000 checks, 5,000 circuits and 1,000 cases of files and command lines, the second one case alone.
+Exits with 1 where anything failed.
 """
 
 import argparse
@@ -25,16 +26,21 @@ from fuzz.models import describe, draw_model
 def main() -> int:
     """The exit code."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--checks", type=int, default=10_000, help="of all kinds but circuits, in equal parts")
+    options.add_argument("--checks", type=int, default=10_000, help="of all other kinds, in equal parts")
     options.add_argument("--circuits", type=int, default=5_000)
+    options.add_argument("--files", type=int, default=1_000, help="of files and command lines, in equal parts")
     options.add_argument("--seed", type=int, default=0, help="the first case's; with --kind, the only case's")
     options.add_argument("--kind", choices=list(KINDS), help="one case of this kind alone")
     options.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     given = options.parse_args()
     if given.kind is not None:
         return _run_one(given.kind, given.seed)
-    per_kind = -(-given.checks // (len(KINDS) - 1))
-    wanted = {kind: given.circuits if kind == "circuits" else per_kind for kind in KINDS}
+    drawn = [kind for kind in KINDS if kind not in OF_FILES and kind != "circuits"]
+    shares = (
+        (drawn, -(-given.checks // len(drawn))), (["circuits"], given.circuits),
+        (OF_FILES, -(-given.files // len(OF_FILES))),
+    )  # fmt: skip
+    wanted = {kind: share for kinds, share in shares for kind in kinds if share}
     return _run_all(wanted, given.seed, given.processes)
 
 

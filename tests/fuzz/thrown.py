@@ -186,8 +186,8 @@ def _table(draw: Draw, folder: Path) -> str:
     if not tables:
         return "no tables"
     path = draw.one_of(tables)
-    if draw.chance(0.5):
-        frame = pl.read_parquet(path)
+    frame = _frame(path) if draw.chance(0.5) else None
+    if frame is not None:
         kinds: list[Callable[[], pl.DataFrame]] = [
             frame.clear,
             pl.DataFrame,
@@ -203,6 +203,14 @@ def _table(draw: Draw, folder: Path) -> str:
     else:
         path.write_bytes(changed_bytes(draw, path.read_bytes()))
     return f"table {path.stem}"
+
+
+def _frame(path: Path) -> pl.DataFrame | None:
+    """A table; None where another fault has been at it."""
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError):
+        return None
 
 
 def _make_known(folder: Path, table: Path) -> None:

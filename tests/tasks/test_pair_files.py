@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_tokenizers import knowing
@@ -357,7 +357,7 @@ CELLS = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lis
 COLUMNS = sorted({column for form in FORMS for column in form.needs | form.may})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(COLUMNS), CELLS, max_size=7), max_size=3), form=st.sampled_from(FORMS)
 )

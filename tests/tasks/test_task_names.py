@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitro.tasks import TaskError, days, from_rows, from_toml, months, named, numbers
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_read_gives_the_reason(tmp_path: Path) -> None:
         from_toml(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(max_examples=50)
 @given(content=st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "replace")))
 def test_no_file_raises_anything_else(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(TaskError):

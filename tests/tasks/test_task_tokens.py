@@ -71,7 +71,7 @@ def test_gpt2_counts_to_361_in_single_tokens() -> None:
 
 
 @given(words=WORDS, cyclic=st.booleans(), bos=st.sampled_from(["<s>", None]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_prompts_differ_at_the_subject_alone(words: tuple[str, ...], cyclic: bool, bos: str | None) -> None:
     task = small(words, cyclic=cyclic, content=("y",))
     tokenizer = whole_words(task, bos=bos)

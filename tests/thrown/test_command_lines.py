@@ -159,3 +159,27 @@ main()
     for name in ("vitro.cli.commands", "typer", "vitro.options", "vitro.cli.tasks"):
         done = subprocess.run([sys.executable, "-c", script, name], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (130, "vitro: stopped\n"), name
+
+
+def test_ctrl_c_while_torch_is_imported_reaches_no_library_that_ends_the_process_for_it() -> None:
+    script = f"""
+import os, sys
+class Stop:
+    def find_spec(self, name, path, target=None):
+        if name == "torch":
+            try:
+                os.kill(os.getpid(), 2)
+            except BaseException:
+                os.abort()
+sys.meta_path.insert(0, Stop())
+sys.argv = ["vitro", "circuit", "{CIRCUIT}", "days", "--model", "no/such/model.gguf"]
+from vitro.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "vitro: stopped\n")
+
+
+def test_a_command_for_which_ctrl_c_is_ignored_goes_on_ignoring_it() -> None:
+    done = shell("trap '' INT; {vitro} --version & sleep 0.05; kill -INT $!; wait $!; echo $?")
+    assert done.stdout.splitlines()[-1] == "0"
