@@ -37,6 +37,7 @@ from vitro.figures import (
     search_steps,
     steering,
     stream_top_tokens,
+    to_html,
     to_json,
     to_spec,
     to_svg,
@@ -170,3 +171,11 @@ def test_numbers_carry_four_significant_digits() -> None:
 @every_figure
 def test_a_figure_of_a_small_model_weighs_less_than_a_hundred_kilobytes(name: str) -> None:
     assert len(drawn(name)[0]) < 100_000
+
+
+def test_a_drawing_in_a_notebook_is_no_wider_than_its_place() -> None:
+    figure = clean_answers(clean([" a", " b"]), questions([" a", " b"]), DAYS_SAID)
+    shown = to_html({"clean": figure})
+    (drawing,) = re.findall("<svg [^>]*>", shown)
+    assert 'style="max-width:100%;height:auto"' in drawing
+    assert "viewBox=" in drawing

@@ -162,6 +162,6 @@ def test_a_notebook_shows_the_line_in_place_of_the_figures(monkeypatch: pytest.M
     def refused(figure: object) -> str:
         raise DrawingError("figures cannot be drawn here: <why>")
 
-    assert to_html({"bar": BAR}) == to_svg(BAR)
+    assert "<svg" in to_html({"bar": BAR})
     monkeypatch.setattr("vitro.figures.spec.to_svg", refused)
     assert to_html({"bar": BAR}) == "<p>figures cannot be drawn here: &lt;why&gt;</p>"

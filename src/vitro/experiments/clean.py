@@ -49,7 +49,8 @@ def numbers(tables: Tables) -> pl.DataFrame:
     shown = {name: words for name, words in names.items() if clean[name].null_count() == 0}
     if len(clean) <= FEW or said(tables).n_groups == 1:
         columns = (pl.col(name).alias(words) for name, words in shown.items())
-        return clean.head(LISTED).select("label", "answer", "wrong", *columns, "answer_rank", "top_token", "top_prob")
+        ends = [pl.col(name).alias(name.replace("_", " ")) for name in ("answer_rank", "top_token", "top_prob")]
+        return clean.head(LISTED).select("label", "answer", "wrong", *columns, *ends)
     return (
         with_kinds(clean, tables["questions"])
         .group_by("kind")

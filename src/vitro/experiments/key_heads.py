@@ -106,7 +106,7 @@ KEY_HEADS = Experiment(
     name="key_heads",
     title="The key heads",
     reading="A row is a key head, a column a prompt, and the cell the token that the head's own output makes most "
-    "probable by the logit lens, the darker the more; table `head_lens_top` has its ten most probable tokens.",
+    "probable by the logit lens, the darker the more; table head_lens_top has its ten most probable tokens.",
     python="m.head_tokens()",
     tables=("key_heads",),
     run=run,

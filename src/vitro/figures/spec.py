@@ -65,7 +65,12 @@ def to_html(figures: Mapping[str, Figure]) -> str:
     ('', 3)
     """
     try:
-        return "".join(map(to_svg, figures.values()))
+        # A notebook's outputs are often narrower than a figure.
+        drawings = (
+            to_svg(figure).replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
+            for figure in figures.values()
+        )
+        return "".join(drawings)
     except DrawingError as error:
         return f"<p>{escape(str(error))}</p>"
 

@@ -130,8 +130,10 @@ def places(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 
 
 def numbered(tables: Mapping[str, pl.DataFrame], labels: Sequence[str]) -> list[str]:
-    """Labels of places as columns: with their positions, where places are positions ("4 {subject}")."""
-    return [f"{position} {label}" for position, label in enumerate(labels)] if varies(tables) else list(labels)
+    """Labels of places as columns: with their positions, where places are positions ("2 today", "4 {subject}")."""
+    if not varies(tables):
+        return list(labels)
+    return [f"{position} {label.removeprefix(' ') or label}" for position, label in enumerate(labels)]
 
 
 def at_places(tables: Mapping[str, pl.DataFrame], weights: pl.DataFrame) -> pl.DataFrame:
