@@ -140,6 +140,12 @@ def test_a_reader_that_has_seen_enough_and_streams_that_are_closed_are_no_errors
     assert shell("{vitro} nothing 2>/dev/full").returncode == 2
 
 
+def test_other_measurements_are_named_apart_or_together(vitro: Vitro, planted_folder: Path, tmp_path: Path) -> None:
+    study = ("study", "days", "--model", str(planted_folder), "--out", str(tmp_path / "study"))
+    for also in (("--also", "patching,curv"), ("--also", "patching", "--also", "curv")):
+        assert "there is no experiment 'curv'" in refusal(vitro(*study, *also))
+
+
 def test_a_stdout_without_the_characters_of_a_text_gets_their_numbers() -> None:
     done = shell("PYTHONIOENCODING=ascii {vitro} tasks '\u0129'.csv")
     assert (done.returncode, done.stderr) == (2, "vitro: \\u0129.csv: there is no such file\n")

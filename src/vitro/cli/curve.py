@@ -43,7 +43,10 @@ def curve(
     ] = None,
     file: Annotated[
         list[Path] | None,
-        typer.Option(help="Scores in a file of EAP-IG or MIB (.json, .pt), or a folder of MIB's with nine circuits."),
+        typer.Option(
+            metavar="<path>",
+            help="Scores in a file of EAP-IG or MIB (.json, .pt), or a folder of MIB's with nine circuits.",
+        ),
     ] = None,
     vary: Annotated[
         bool, typer.Option("--vary", help="Also under every other ablation and metric: whether they decide.")
@@ -52,7 +55,7 @@ def curve(
     out: FolderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Run circuits of a model's best edges, from .1 % of them to all: how faithful they are (MIB's CPR and CMD).
+    """Run circuits of a model's best edges, from 0.1 % of them to all: how faithful they are (MIB's CPR and CMD).
 
     Edges are ranked, and circuits judged, by the study's metric where it is in nats, else by the logit difference;
     --vary judges by probabilities too. The scores are kept in a study's folder. Of files alone nothing is kept.

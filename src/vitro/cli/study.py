@@ -27,7 +27,8 @@ def study(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="<name>", help="Another measurement too, one that takes minutes: patching, edges, curve, successor."
+            metavar="<name,name,...>",
+            help="Other measurements too, those that take minutes: patching, edges, curve, successor.",
         ),
     ] = None,
     no_find: Annotated[
@@ -43,7 +44,8 @@ def study(
     from vitro.study import run_study
     from vitro.study_page import summary
 
-    asked = [*(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *(also or [])]
+    more = [name.strip() for names in also or () for name in names.split(",")]
+    asked = [*(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *more]
     measured = run_study(model, chosen, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
     if as_json:
         print_json(record(measured))
@@ -51,7 +53,7 @@ def study(
     for sentence in summary(measured):
         print_text(sentence.text)
     left_out = measured.record.left_out
-    for name in also or []:
+    for name in more:
         if name in left_out:
             print_text(f"Left out: {name}, which needs {left_out[name]}.")
     for name, why in measured.record.without_value.items():

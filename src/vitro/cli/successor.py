@@ -17,7 +17,9 @@ def successor(
     options: Annotated[Options, Only(("seed",))],
     machine: Machine,
     out: Annotated[Path | None, typer.Option(help="Write the scores with their figures to this .html file.")] = None,
-    top: Annotated[int, typer.Option(min=1, max=10**6, help="How many of the best heads to print.")] = 10,
+    top: Annotated[
+        int, typer.Option(min=1, max=10**6, metavar="<n>", help="How many of the best heads to print.")
+    ] = 10,
     as_json: Json = False,
 ) -> None:
     """Score every head at saying what comes next (days, months, numbers, ...), and ask whether the best one rotates."""

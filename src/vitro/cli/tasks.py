@@ -36,7 +36,7 @@ def tasks(
         str | None,
         typer.Option(help="Show the task's first prompts as this model gets them; its weights are not read."),
     ] = None,
-    first: Annotated[int, typer.Option(min=1, max=10**6, help="How many prompts to show.")] = 3,
+    first: Annotated[int, typer.Option(min=1, max=10**6, metavar="<n>", help="How many prompts to show.")] = 3,
     as_json: Json = False,
 ) -> None:
     """The tasks that come with Vitro, how to write one of your own, and the first prompts of any (TASK --model M)."""
