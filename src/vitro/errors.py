@@ -30,6 +30,16 @@ class NoValueError(VitroError):
     """What is asked has no value for this model and task. A study leaves it out, says so, and goes on with the rest."""
 
 
+def a_kind(value: object) -> str:
+    """What kind of thing a value is, with its article, for an error that says what else would work.
+
+    >>> a_kind(5), a_kind({}), a_kind(None)
+    ('an int', 'a dict', 'None')
+    """
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
 def is_failure(error: BaseException) -> bool:
     """Whether something of a library failed, and nobody asked for an end: a panic in Rust is not even an `Exception`.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
-from vitro.errors import VitroError
+from vitro.errors import VitroError, a_kind
 from vitro.heads import Head, HeadError
 
 Ablation = Literal["zero", "random", "mean", "resample", "counterfactual"]
@@ -574,8 +574,17 @@ class Options:
     def __post_init__(self) -> None:
         checked(self)
 
+    def __repr__(self) -> str:
+        return python_call("Options", **changed(self))
+
 
 DEFAULT_OPTIONS = Options()
+
+
+def check_options(options: object) -> None:
+    """Raises `OptionError` for what are no `Options`."""
+    if not isinstance(options, Options):
+        raise OptionError(f"the options are {a_kind(options)}; what works: vitro.Options(samples=50)")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vitro.experiments.answer_table import table_of
 from vitro.experiments.circuits import tables_of
 from vitro.experiments.setup import Part, anew
 from vitro.figures import Figure
-from vitro.models import Model
+from vitro.models import Model, check_model
 from vitro.models.gpt2 import GPT2
 from vitro.options import (
     Machine,
@@ -138,6 +138,7 @@ def reproduce(
     ...     print(error)
     the claims are about GPT-2 small (12 layers of 12 heads, 768 wide), and this is GPT2 with 3 layers of 4 heads, ...
     """
+    check_model(model)
     check_shape(model)
     options = posts_own(options)
     tables: dict[str, Tables] = {}

@@ -7,15 +7,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vitro.errors import NoValueError
+from vitro.errors import NoValueError, a_kind
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, Experiment, Setup, Tables
 from vitro.figures import DrawingError
 from vitro.files import FileError, opened
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
-from vitro.models import find, load_checkpoint
+from vitro.models import ModelError, find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
-from vitro.options import DEFAULT_OPTIONS, Options
+from vitro.options import DEFAULT_OPTIONS, Options, check_options
 from vitro.parts import Parts, to_parquet
 from vitro.progress import bar
 from vitro.record import (
@@ -67,6 +67,12 @@ def run_study(
         raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
     folder = Path(out)
     check_writable(folder)
+    if not isinstance(model, str | Path):
+        raise ModelError(
+            f"the model is {a_kind(model)}, and a study is of files; what works: a name or path, as for vitro.load, "
+            "or vitro.mount(model, task), which writes no folder"
+        )
+    check_options(options)
     task = as_task(task, options.seed)
     checkpoint = find(str(model))
     with bar(f"reading {model}"):

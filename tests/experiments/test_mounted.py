@@ -148,9 +148,12 @@ def test_a_mounted_task_a_model_a_task_a_circuit_and_a_study_say_what_they_are(
     assert repr(alone) == (
         "GPT2: 3 layers of 4 heads, d_model 64, d_mlp 256, 20 tokens, prompts of up to 10; float32 on cpu"
     )
-    assert repr(m).endswith("measured: nothing yet")
+    assert repr(m).endswith("Measured: nothing yet")
     m.clean_run()
-    assert repr(m) == f"days, 7 prompts, on {alone!r}; measured: prompts, clean"
+    assert repr(m) == f"days, 7 prompts, on {alone!r}\n  Measured: prompts, clean"
+    assert repr(m.options) == "Options(samples=8)"
+    m.activations["z1"]
+    assert repr(m.activations) == "activations by name, as m.activations['z0']; kept: z1"
     assert repr(m.task).splitlines()[:2] == ["days", "  Template: If today is {day}, tomorrow is"]
     assert repr(vitro.tasks.named("ioi:5")).splitlines()[0] == "ioi-5"
     text = "input -> a1.h1; a1.h1 -> logits"
@@ -167,8 +170,3 @@ def test_what_is_kept_does_not_keep_the_model(planted_model: Model, planted_fold
     del model
     gc.collect()
     assert gone() is None
-
-
-def test_a_model_by_its_name_is_told_how_to_load_it() -> None:
-    with pytest.raises(vitro.VitroError, match=r"vitro.load\('gpt2'\)"):
-        vitro.mount("gpt2", "days")  # type: ignore[arg-type]

@@ -31,11 +31,6 @@ def test_an_option_out_of_range_is_refused(options: dict[str, object], says: str
         Options(**options)  # type: ignore[arg-type]
 
 
-def test_a_name_in_the_place_of_a_model_is_told() -> None:
-    with pytest.raises(OptionError, match=r"the model is the text 'gpt2'; what works: vitro.load\('gpt2'\)"):
-        EXPERIMENTS["clean"].measure("gpt2", days())  # type: ignore[arg-type]
-
-
 def test_the_same_seed_gives_the_same_tables_and_another_seed_others(planted_model: Model) -> None:
     once, again, other = (
         EXPERIMENTS["head_ablation"].measure(planted_model, days(), Options(samples=8, seed=seed)).table

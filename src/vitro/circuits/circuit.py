@@ -56,6 +56,8 @@ class Circuit:
     absent: Constant | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.edges, str):
+            raise CircuitError("edges are no text; what works: vitro.Circuit.wire(text)")
         if self.absent is None:
             check_in_vitro(self.edges, self.pins, self.constants)
         elif self.absent not in CONSTANTS:

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 from torch import Tensor
 
-from vitro.circuits import CONSTANTS, MOST_BOXES, WORDS, Cast, Circuit, boxes_and_arrows, carried, setups
+from vitro.circuits import CONSTANTS, MOST_BOXES, WORDS, Cast, Circuit, CircuitError, boxes_and_arrows, carried, setups
 from vitro.circuits.nodes import Kind
 from vitro.engine import Finals, pattern
+from vitro.errors import a_kind
 from vitro.experiments.ablation import metric_columns
 from vitro.experiments.answer_table import answer_rows, leading
 from vitro.experiments.cast import cast
@@ -207,9 +208,8 @@ def _figures(tables: Tables) -> dict[str, Figure]:
         boxes, arrows = boxes_and_arrows(circuit, n_heads)
         # Users choose the names of circuits, and names of figures become file names.
         key = name if name in WORDS else str(number)
-        drawn[f"circuit_drawing_{key}"] = circuit_drawing(
-            boxes, arrows, f"The circuit {name}", WORDS.get(name) or carried(circuit)
-        )
+        what = f"{WORDS[name][0].upper()}{WORDS[name][1:]}." if name in WORDS else carried(circuit)
+        drawn[f"circuit_drawing_{key}"] = circuit_drawing(boxes, arrows, f"The circuit {name}", what)
     return drawn
 
 
@@ -263,6 +263,12 @@ def in_vitro(
     return in_vitro_in(setup_of(model, task, options), circuits)
 
 
+def check_circuit(circuit: object) -> None:
+    """Raises `CircuitError` for what is no circuit, as its text is none yet."""
+    if not isinstance(circuit, Circuit):
+        raise CircuitError(f"the circuit is {a_kind(circuit)}; what works: vitro.Circuit.wire(text)")
+
+
 def in_vitro_in(setup: Setup, circuits: Mapping[str, Circuit] | Cast | None) -> Measurement:
     """`in_vitro` in a setup."""
     if circuits is None:
@@ -271,5 +277,9 @@ def in_vitro_in(setup: Setup, circuits: Mapping[str, Circuit] | Cast | None) -> 
     if isinstance(circuits, Cast):
         CIRCUITS.check(setup)
         circuits = wired(setup, circuits)
+    if not isinstance(circuits, Mapping):
+        raise CircuitError(f"the circuits are {a_kind(circuits)}; what works: {{'a name': vitro.Circuit.wire(text)}}")
+    for circuit in circuits.values():
+        check_circuit(circuit)
     given = setup.with_tables({CIRCUITS.name: tables_of(setup, circuits)})
     return Measurement(within_or_not(CIRCUITS, circuits.values()), CIRCUITS.shown(given))

@@ -10,7 +10,7 @@ import polars as pl
 
 from vitro.circuits import LOGITS, Circuit, CircuitError, Edge, Node, recast, stream
 from vitro.experiments.ablation import metric_columns
-from vitro.experiments.circuits import circuit_rows, in_one_line, wired, within_or_not
+from vitro.experiments.circuits import check_circuit, circuit_rows, in_one_line, wired, within_or_not
 from vitro.experiments.effects import LEVELS, beside_model
 from vitro.experiments.experiment import Experiment, Measurement
 from vitro.experiments.kept import setup_of
@@ -323,5 +323,6 @@ def judged_in(setup: Setup, circuit: Circuit | None) -> Measurement:
     if circuit is None:
         return JUDGED_CIRCUIT.of(setup)
     setup.check()
+    check_circuit(circuit)
     given = setup.with_tables({JUDGED_CIRCUIT.name: quality_of(setup, circuit)})
     return Measurement(within_or_not(JUDGED_CIRCUIT, [circuit]), JUDGED_CIRCUIT.shown(given))

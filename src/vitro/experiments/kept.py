@@ -7,8 +7,8 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from vitro.experiments.setup import Setup
-from vitro.models import Model
-from vitro.options import Options
+from vitro.models import Model, check_model
+from vitro.options import Options, check_options
 from vitro.tables import Tables
 from vitro.tasks import Task, as_task
 
@@ -22,11 +22,12 @@ _OF_MODEL: WeakKeyDictionary[Model, _Kept] = WeakKeyDictionary()
 def setup_of(model: Model, task: Task | str | Path, options: Options) -> Setup:
     """The setup of a task on a model, with what was measured in it before, as long as the weights are the same.
 
-    task: or its name or file (see `vitro.tasks.named`). Raises what `named` does.
+    task: or its name or file (see `vitro.tasks.named`). Raises what `named` does, `ModelError` for what is no model and
+    `OptionError` for what are no options.
     """
+    check_model(model)
+    check_options(options)
     task = as_task(task, options.seed)
-    if not isinstance(model, Model):
-        return Setup(model, task, options)  # which says what is wrong with it
     kept = _OF_MODEL.setdefault(model, OrderedDict())
     key = (json.dumps(task.identity(), sort_keys=True), options, weights_of(model))
     measured, seconds = kept.setdefault(key, ({}, {}))

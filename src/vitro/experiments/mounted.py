@@ -60,6 +60,10 @@ class Kept:
             self._values[name] = taken[taken.names[0]]
         return self._values[name]
 
+    def __repr__(self) -> str:
+        taken = ", ".join(self._values) or "none yet"
+        return f"activations by name, as m.activations['z0']; kept: {taken}"
+
 
 class Mounted:
     """A task on a model. Each method is the function of the same name in `vitro`, without model, task and options.
@@ -91,7 +95,7 @@ class Mounted:
     def __repr__(self) -> str:
         setup = self._setup
         measured = ", ".join(setup.measured) or "nothing yet"
-        return f"{self.task.name}, {counted(len(setup.questions))}, on {self.model!r}; measured: {measured}"
+        return f"{self.task.name}, {counted(len(setup.questions))}, on {self.model!r}\n  Measured: {measured}"
 
     @property
     def activations(self) -> Kept:
@@ -192,7 +196,7 @@ def mount(model: Model, task: Task | str | Path, options: Options = DEFAULT_OPTI
     """A task mounted on a model: every measurement as a method, sharing what they have in common.
 
     task: or its name or file (see `vitro.tasks.named`). Raises what `named` does, `TaskError` where the task does not
-    fit the tokenizer, and `OptionError` where the model is no model; options that do not fit are refused by the first
+    fit the tokenizer, and `ModelError` where the model is none; options that do not fit are refused by the first
     measurement.
 
     >>> m = vitro.mount(model, "days")

@@ -17,8 +17,8 @@ from vitro.engine import Budget, Read, Site, Variant, mean_activations, sweep
 from vitro.experiments.streams import Streams, clean_streams
 from vitro.heads import Head
 from vitro.metrics import METRICS, Asked, Metric, fitting
-from vitro.models import Model
-from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, OptionError, Options
+from vitro.models import Model, check_model
+from vitro.options import ABLATIONS, DEFAULT_OPTIONS, Ablation, OptionError, Options, check_options
 from vitro.options import METRICS as CHOOSABLE
 from vitro.progress import bar
 from vitro.tables import Tables
@@ -64,9 +64,10 @@ class Setup:
     """The setup of all prompts, where this one has only some: it decides on ablations, and means are taken over it."""
 
     def __post_init__(self) -> None:
-        for name, value, call in (("model", self.model, "load"), ("task", self.task, "tasks.named")):
-            if isinstance(value, str):
-                raise OptionError(f"the {name} is the text {value!r}; what works: vitro.{call}({value!r})")
+        check_model(self.model)
+        check_options(self.options)
+        if isinstance(self.task, str):
+            raise TaskError(f"the task is the text {self.task!r}; what works: vitro.tasks.named({self.task!r})")
 
     def tables(self, experiment: Measured) -> Tables:
         """The experiment's tables in this setup; it runs when they are first requested."""
@@ -87,6 +88,11 @@ class Setup:
     @cached_property
     def questions(self) -> Questions:
         """The task in this model's tokens."""
+        if self.model.tokenizer is None:
+            raise TaskError(
+                f"task {self.task.name!r} needs the model's tokenizer, and it came without one; what works: "
+                "vitro.load(hf_model, tokenizer)"
+            )
         questions = self.task.questions(self.model.tokenizer, self.model.shape.n_ctx)
         d_vocab = self.model.shape.d_vocab
         if (last := max(map(max, (*questions.tokens, *(questions.partner or ()), questions.token_ids())))) >= d_vocab:

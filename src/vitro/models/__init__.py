@@ -3,7 +3,7 @@
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.errors import ModelError
 from vitro.models.load import FAMILIES, load, load_checkpoint, load_tokenizer
-from vitro.models.model import Model, Shape
+from vitro.models.model import Model, Shape, check_model
 
 __all__ = [
     "FAMILIES",
@@ -11,6 +11,7 @@ __all__ = [
     "Model",
     "ModelError",
     "Shape",
+    "check_model",
     "find",
     "load",
     "load_checkpoint",

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import transformers
 
+from vitro.errors import a_kind
 from vitro.models.config import quiet_transformers
 from vitro.models.errors import ModelError
 
@@ -18,7 +19,7 @@ def shared(hf: Any) -> Any:
     """
     if not isinstance(hf, transformers.PreTrainedModel):
         raise ModelError(
-            f"a {type(hf).__name__} is no model; what works: a name or path, or a model that transformers' "
+            f"{a_kind(hf)} is no model; what works: a name or path, or a model that transformers' "
             "AutoModelForCausalLM loaded"
         )
     _check_plain(hf)

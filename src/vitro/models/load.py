@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import transformers
 
+from vitro.errors import a_kind
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
@@ -57,6 +58,10 @@ def load(
         return load_checkpoint(find(str(model)), device=device or "cpu", dtype=dtype or "float32")
     if device or dtype:
         raise ModelError("a model in memory stays as it is; move it with .to(...) before loading")
+    if not isinstance(tokenizer, transformers.PreTrainedTokenizerBase | None):
+        raise ModelError(
+            f"the tokenizer is {a_kind(tokenizer)}; what works: what transformers' AutoTokenizer.from_pretrained gives"
+        )
     hf = shared(model)
     check_fields("in memory", hf.config)
     check_finite(hf)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vitro.errors import a_kind
 from vitro.models.errors import ModelError
 from vitro.models.rope import alone, length_class
 
@@ -276,3 +277,13 @@ class Model(ABC):
     def window(self, layer: int) -> int | None:
         """How many positions back a head sees, itself included; None where it sees them all."""
         return None
+
+
+def check_model(model: object) -> None:
+    """Raises ModelError for what is no `Model` yet: a name, or a model of transformers."""
+    if isinstance(model, str):
+        raise ModelError(f"the model is the text {model!r}; what works: vitro.load({model!r})")
+    if not isinstance(model, Model):
+        raise ModelError(
+            f"the model is {a_kind(model)}; what works: vitro.load(name), or vitro.load(hf_model, tokenizer)"
+        )

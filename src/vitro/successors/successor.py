@@ -15,7 +15,7 @@ from vitro.errors import VitroError
 from vitro.figures import Figure, to_html
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.heads import Head
-from vitro.models import Model
+from vitro.models import Model, check_model
 from vitro.options import Machine, python_lines
 from vitro.report import Page, Section, Sentence, render
 from vitro.successors.modes import modes_of
@@ -146,6 +146,7 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
     >>> heads.best_scores["set", "pairs", "right"].rows()
     [('days', 7, 7)]
     """
+    check_model(model)
     if model.tokenizer is None:
         raise VitroError("successor scores need the model's tokenizer, and it came without one")
     known, notes = known_sets(model.tokenizer, sets)

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from vitro.errors import a_kind
 from vitro.options import AnswerTokens, BadRows, TaskOptions, options_of
 from vitro.tasks.builtin import BUILTIN, LARGEST_N, numbers
 from vitro.tasks.errors import TaskError
@@ -114,9 +115,13 @@ def _no_count(text: str, kind: str, most: int) -> TaskError:
 
 
 def as_task(task: Task | str | Path, seed: int) -> Task:
-    """A task as it is, or the one of this name or file (see `named`).
+    """A task as it is, or the one of this name or file (see `named`). Raises what `named` does; `TaskError` for others.
 
     >>> as_task("days", seed=0).typed, as_task(task, seed=0) is task
     ('days', True)
     """
-    return named(task, seed=seed) if isinstance(task, str | Path) else task
+    if isinstance(task, str | Path):
+        return named(task, seed=seed)
+    if not hasattr(task, "questions"):
+        raise TaskError(f"{a_kind(task)} is no task; what works: a name ('days', 'ioi:20'), a file, or a task itself")
+    return task
