@@ -146,6 +146,16 @@ def test_other_measurements_are_named_apart_or_together(vitro: Vitro, planted_fo
         assert "there is no experiment 'curv'" in refusal(vitro(*study, *also))
 
 
+def test_edges_that_are_cut_alone_are_compared_with_nothing(
+    vitro: Vitro, planted_folder: Path, planted_model: object, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    cut = vitro("edges", "days", "--model", str(planted_folder), "--out", str(out), "--scores", "exact")
+    assert cut.code == 0
+    assert "input->a1.h1<v>" in cut.out
+    assert "Each score against exact" not in cut.out
+
+
 def test_a_stdout_without_the_characters_of_a_text_gets_their_numbers() -> None:
     done = shell("PYTHONIOENCODING=ascii {vitro} tasks '\u0129'.csv")
     assert (done.returncode, done.stderr) == (2, "vitro: \\u0129.csv: there is no such file\n")

@@ -52,7 +52,8 @@ def edges(
         print_json({**files, "strongest": strongest.to_dicts(), "agreement": agreement})
         return
     print_table(strongest.columns, [[_text(value, "+.4f") for value in row] for row in strongest.rows()])
-    if agreement:
+    # Its first row is exact itself.
+    if len(agreement) > 1:
         print_text("Each score against exact: rank correlations, what the largest have in common, seconds")
         print_plain("")
         misses = {row["by"]: row.pop("worst misses") for row in agreement}
