@@ -65,6 +65,10 @@ def run_study(
     """
     if unknown := sorted(set(experiments) - set(EXPERIMENTS)):
         raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
+    if not isinstance(model, str | Path):
+        raise StudyError(
+            f"a study takes a model by its name or path, which it writes down, not a {type(model).__name__}"
+        )
     folder = Path(out)
     check_writable(folder)
     task = as_task(task, options.seed)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from torch import Tensor
 
-from vitro.circuits import CONSTANTS, MOST_BOXES, WORDS, Cast, Circuit, boxes_and_arrows, carried, setups
+from vitro.circuits import CONSTANTS, MOST_BOXES, WORDS, Cast, Circuit, CircuitError, boxes_and_arrows, carried, setups
 from vitro.circuits.nodes import Kind
 from vitro.engine import Finals, pattern
 from vitro.experiments.ablation import metric_columns
@@ -271,5 +271,10 @@ def in_vitro_in(setup: Setup, circuits: Mapping[str, Circuit] | Cast | None) -> 
     if isinstance(circuits, Cast):
         CIRCUITS.check(setup)
         circuits = wired(setup, circuits)
+    if not isinstance(circuits, Mapping) or not circuits or {*map(type, circuits.values())} != {Circuit}:
+        raise CircuitError(
+            "circuits are given by their names, one or more; what works: "
+            "{'mine': vitro.Circuit.wire('input -> m0; m0 -> logits')}"
+        )
     given = setup.with_tables({CIRCUITS.name: tables_of(setup, circuits)})
     return Measurement(within_or_not(CIRCUITS, circuits.values()), CIRCUITS.shown(given))

@@ -322,6 +322,8 @@ def judged_in(setup: Setup, circuit: Circuit | None) -> Measurement:
     """`judge` in a setup."""
     if circuit is None:
         return JUDGED_CIRCUIT.of(setup)
+    if not isinstance(circuit, Circuit):
+        raise CircuitError(f"a {type(circuit).__name__} is no circuit; what works: vitro.Circuit.wire('input -> m0')")
     setup.check()
     given = setup.with_tables({JUDGED_CIRCUIT.name: quality_of(setup, circuit)})
     return Measurement(within_or_not(JUDGED_CIRCUIT, [circuit]), JUDGED_CIRCUIT.shown(given))

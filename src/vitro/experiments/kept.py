@@ -24,9 +24,9 @@ def setup_of(model: Model, task: Task | str | Path, options: Options) -> Setup:
 
     task: or its name or file (see `vitro.tasks.named`). Raises what `named` does.
     """
-    task = as_task(task, options.seed)
-    if not isinstance(model, Model):
-        return Setup(model, task, options)  # which says what is wrong with it
+    task = as_task(task, getattr(options, "seed", 0))
+    if not isinstance(model, Model) or not isinstance(options, Options):
+        return Setup(model, task, options)  # which says what is wrong with them
     kept = _OF_MODEL.setdefault(model, OrderedDict())
     key = (json.dumps(task.identity(), sort_keys=True), options, weights_of(model))
     measured, seconds = kept.setdefault(key, ({}, {}))

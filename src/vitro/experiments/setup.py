@@ -64,6 +64,9 @@ class Setup:
     """The setup of all prompts, where this one has only some: it decides on ablations, and means are taken over it."""
 
     def __post_init__(self) -> None:
+        for what, given, kind in (("a model", self.model, Model), ("Options", self.options, Options)):
+            if not isinstance(given, str | kind):
+                raise OptionError(f"a {type(given).__name__} is not {what}; what works: vitro.load, vitro.Options()")
         for name, value, call in (("model", self.model, "load"), ("task", self.task, "tasks.named")):
             if isinstance(value, str):
                 raise OptionError(f"the {name} is the text {value!r}; what works: vitro.{call}({value!r})")

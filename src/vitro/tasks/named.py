@@ -114,9 +114,13 @@ def _no_count(text: str, kind: str, most: int) -> TaskError:
 
 
 def as_task(task: Task | str | Path, seed: int) -> Task:
-    """A task as it is, or the one of this name or file (see `named`).
+    """A task as it is, or the one of this name or file (see `named`). TaskError for what is neither.
 
     >>> as_task("days", seed=0).typed, as_task(task, seed=0) is task
     ('days', True)
     """
-    return named(task, seed=seed) if isinstance(task, str | Path) else task
+    if isinstance(task, str | Path):
+        return named(task, seed=seed)
+    if not hasattr(task, "identity"):
+        raise TaskError(f"a {type(task).__name__} is no task; what works: a name, a file, or vitro.tasks.named('days')")
+    return task
