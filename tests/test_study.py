@@ -92,7 +92,7 @@ def test_a_finished_study_is_not_measured_again(
 def test_a_study_stopped_after_any_experiment_goes_on_to_the_same_result(
     finished: Path, planted_folder: Path, tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class StoppedError(Exception):
+    class StoppedError(BaseException):
         pass
 
     def stop(*args: object) -> None:

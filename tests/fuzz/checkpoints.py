@@ -55,7 +55,7 @@ def _run(folder: str) -> None:
 
 def _plain_logits(folder: str, tokens: list[int]) -> Tensor | None:
     """What plain transformers makes of the folder; None where that fails on what changes no logit."""
-    config = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+    config = json.loads((Path(folder) / "config.json").read_text("utf-8-sig"))
     # transformers makes it into a list of as many.
     if "num_labels" in config:
         return None
