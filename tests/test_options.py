@@ -1,6 +1,7 @@
 """Options: a command that is written is read back by the command line as the very same options."""
 
 import inspect
+import math
 import shlex
 from collections.abc import Callable
 from functools import wraps
@@ -83,6 +84,7 @@ def heard(command: Callable[..., None], line: str) -> dict[str, Any]:
 @settings(max_examples=60)
 @given(any_of(Options), any_of(TaskOptions), any_of(Machine), st.sampled_from(["days", "numbers:100", "a b/it's.csv"]))
 @example(Options(steer_token="--model"), TaskOptions(counterfactual="-"), Machine(), "days")
+@example(Options(budget=math.inf), TaskOptions(), Machine(), "days")
 def test_a_study_s_command_is_read_back_as_the_same_study_as_its_edges_and_as_its_circuit(
     options: Options, task_options: TaskOptions, machine: Machine, task: str
 ) -> None:

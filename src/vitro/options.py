@@ -126,8 +126,10 @@ class Duration:
     shown: str = "time"
 
     def read(self, text: str) -> float:
-        """`90s`, `5m`, `1.5h` or plain seconds."""
+        """`90s`, `5m`, `1.5h` or plain seconds; `inf` for as long as it takes."""
         number = text.strip().lower()
+        if number == "inf":
+            return math.inf
         unit = {"s": 1, "m": 60, "h": 3600}.get(number[-1:])
         try:
             seconds = _number(number[:-1]) * unit if unit else _number(number)
