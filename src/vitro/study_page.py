@@ -11,6 +11,7 @@ from vitro.options import Options, options_of
 from vitro.progress import bar
 from vitro.record import Record, Settings, Study, done_of, made_from_tables
 from vitro.report import Page, Section, Sentence, found_head, render
+from vitro.tables import counted
 
 
 def draw(folder: Path, record: Record) -> None:
@@ -116,7 +117,10 @@ def _facts(record: Record) -> list[tuple[str, str]]:
             if option.name in settings.options
         ),
         ("Device, number format", f"{record.machine.device}, {settings.dtype}"),
-        ("Machine", f"{record.machine.system}, {record.machine.processor}, {_threads(record.machine.threads)}"),
+        (
+            "Machine",
+            f"{record.machine.system}, {record.machine.processor}, {counted(record.machine.threads, 'thread')}",
+        ),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
         ("Seconds", _seconds(record)),
     ]
@@ -127,10 +131,6 @@ def _seconds(record: Record) -> str:
     took = sorted(((done.seconds, name) for name, done in record.experiments.items()), reverse=True)
     longest = ", ".join(f"{name} {seconds:.1f}" for seconds, name in took[:5])
     return f"{sum(seconds for seconds, _ in took):.1f} in all; the longest: {longest}"
-
-
-def _threads(n: int) -> str:
-    return "1 thread" if n == 1 else f"{n} threads"
 
 
 def summary(study: Study) -> list[Sentence]:

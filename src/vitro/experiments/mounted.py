@@ -76,20 +76,20 @@ class Mounted:
     True
     """
 
-    def __init__(self, model: Model, task: Task, options: Options) -> None:
-        self.model, self.task, self.options = model, task, options
-        self._mount()
+    def __init__(self, model: Model, task: Task | str | Path, options: Options) -> None:
+        self._mount(setup_of(model, task, options))
 
-    def _mount(self) -> None:
-        self._weights = weights_of(self.model)
-        self._mounted = setup_of(self.model, self.task, self.options)
-        self._kept = Kept(self._mounted)
+    def _mount(self, setup: Setup) -> None:
+        self.model, self.task, self.options = setup.model, setup.task, setup.options
+        # That the task fits the tokenizer is known at once.
+        _ = setup.questions
+        self._mounted, self._weights, self._kept = setup, weights_of(setup.model), Kept(setup)
 
     @property
     def _setup(self) -> Setup:
         """The setup, made anew where a weight has changed since it was made."""
         if weights_of(self.model) != self._weights:
-            self._mount()
+            self._mount(setup_of(self.model, self.task, self.options))
         return self._mounted
 
     def __repr__(self) -> str:
@@ -203,6 +203,4 @@ def mount(model: Model, task: Task | str | Path, options: Options = DEFAULT_OPTI
     >>> m.ablate_heads().numbers["head"][0], tuple(m.activations["z1"].shape)
     ('a1.h1', (7, 8, 4, 16))
     """
-    setup = setup_of(model, task, options)
-    _ = setup.questions
-    return Mounted(model, setup.task, options)
+    return Mounted(model, task, options)
