@@ -131,12 +131,12 @@ def slow_coefficients(model: Model, tokens: list[int]) -> dict[str, Tensor]:
         mixed = []
         for number in range(shape.n_heads):
             project, part = projection(family, attention, shape, number, "v")
-            own = held(model.head_norm(layer), copy(f"a{layer}.h{number}<v>", stream))
+            own = held(model.head_norm(layer).module, copy(f"a{layer}.h{number}<v>", stream))
             mixed.append(patterns[layer][0, number].detach() @ project(own)[..., part])
         mid = stream + out(torch.cat(mixed, dim=-1))
         norm = block.ln_2 if family == "GPT2" else block.post_attention_layernorm
         stream = mid + slow_mlp(block, held(norm, copy(f"m{layer}", stream if model.parallel else mid)))
-    logits = hf.get_output_embeddings()(held(model.norm_module, copy("logits", stream)[-1]))
+    logits = hf.get_output_embeddings()(held(model.readout.norm.module, copy("logits", stream)[-1]))
     return dict(zip(copies, torch.autograd.grad(logits[3] - logits[17], list(copies.values())), strict=True))
 
 

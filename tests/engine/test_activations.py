@@ -79,7 +79,7 @@ def test_the_embeddings_of_token_and_position_sum_to_the_first_stream() -> None:
         ("gpt2", "rot_q1", "there is no 'rot_q1' in this model: this model does not rotate queries and keys"),
         ("neox-parallel", "blocks.1.hook_resid_mid", "a parallel block has no stream between its heads and its MLP"),
         ("neox-parallel", "resid_mid", "a parallel block has no stream"),
-        ("llama-gqa-3", "hook_pos_embed", "this model rotates queries and keys by position and embeds none"),
+        ("llama-gqa-3", "hook_pos_embed", "this model embeds no positions; its heads see them"),
     ],
 )
 def test_a_place_that_a_model_does_not_have_is_refused_in_one_line(family: str, site: str, says: str) -> None:

@@ -96,6 +96,6 @@ def test_a_half_precision_model_is_read_out_in_full_precision() -> None:
     model = copy.deepcopy(random_model("gpt2"))
     model.hf.bfloat16()
     resid = torch.randn(4, model.shape.d_model, dtype=torch.bfloat16)
-    normed, weight = (tensor.detach().double() for tensor in (model.norm_module(resid), model.w_unembed))
+    normed, weight = (tensor.detach().double() for tensor in (model.final_norm(resid), model.w_unembed))
     with torch.inference_mode():
         torch.testing.assert_close(read_out(model, resid), (normed @ weight.T).float(), atol=1e-5, rtol=0)

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
-from vitro.engine import Clean, Tree, attend
-from vitro.models import Model
+from vitro.engine import Clean, Tree
+from vitro.models import Model, attend
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,9 +16,9 @@ class AblatedLayer:
     """A block of which every component puts out its ablated output. `out`: the nodes that leave it."""
 
     resid_pre: Float[Tensor, "node d_model"]
-    q: Float[Tensor, "node head d_head"]
+    q: Float[Tensor, "node head d_key"]
     """What heads make of the ablated stream; keys and values are repeated where heads share them."""
-    k: Float[Tensor, "node head d_head"]
+    k: Float[Tensor, "node head d_key"]
     v: Float[Tensor, "node head d_head"]
     z: Float[Tensor, "out head d_head"]
     """The ablated output itself, as is the MLP's."""
@@ -142,8 +142,8 @@ class Ablated:
         self,
         layer: int,
         head_of: Int[Tensor, " output"],
-        q: Float[Tensor, "node output d_head"],
-        k: Float[Tensor, "node output d_head"],
+        q: Float[Tensor, "node output d_key"],
+        k: Float[Tensor, "node output d_key"],
         v: Float[Tensor, "node output d_head"],
     ) -> Float[Tensor, "out output d_head"]:
         """z of some outputs of a layer's heads, from their queries, keys and values, at the nodes that leave it.
@@ -157,7 +157,7 @@ class Ablated:
             torch.cat([old.index_select(1, kv_head_of), new])[attending.keys]
             for old, new in ((clean.layers[layer].k, k), (clean.layers[layer].v, v))
         )
-        mask = attending.mask(model.window(layer))
+        mask = attending.mask(model.blocks[layer].window)
         return attend(model, layer, q[attending.queries], k, v, mask).flatten(0, 1)[attending.back]
 
     def outputs_at_once(self, streams: int) -> int:

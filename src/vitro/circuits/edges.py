@@ -20,7 +20,6 @@ from vitro.engine import (
     Read,
     Results,
     alone,
-    attend,
     mlp_out,
     resid_post,
     run_placed,
@@ -28,7 +27,7 @@ from vitro.engine import (
     visible,
     z,
 )
-from vitro.models import Model
+from vitro.models import Model, attend
 
 
 @torch.inference_mode()

@@ -12,8 +12,8 @@ from torch import Tensor
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.nodes import Constant, Node, Pin
 from vitro.circuits.plan import Part, Plan, Step, Where, Work
-from vitro.engine import Tree, at_finals, attend, attention, is_finite, visible
-from vitro.models import Model
+from vitro.engine import Tree, at_finals, is_finite, visible
+from vitro.models import Model, attend, attention
 
 
 class Glass:

@@ -138,7 +138,7 @@ class _Walk:
             here = self.sent(np.searchsorted(reading, old))
             read = normed if len(old) == len(reading) else _picked(normed, here)
             q, k, v = (read @ weight[head] + bias[head] for weight, bias in weights)
-            q, k = (part[0] for part in self.model.rotate(q[None], k[None], self.ablated.positions))
+            q, k = (part[0] for part in self.model.turn(layer, q[None], k[None], self.ablated.positions))
             head_of = torch.full((len(old),), head, device=q.device)
             at_once = self.ablated.outputs_at_once(self.streams)
             parts = zip(*(part.split(at_once, dim=1) for part in (q, k, v)), strict=True)

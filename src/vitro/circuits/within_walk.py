@@ -85,9 +85,9 @@ class Walk:
     def _project(self, layer: int, steps: Layer, ablated: AblatedLayer) -> list[Float[Tensor, "node _made d_head"]]:
         """Queries, keys and values, rotated: every head's of the ablated stream, and those that are made of sums."""
         model, made = self.model, []
-        for projections, like in zip(steps.projections, (ablated.q, ablated.k, ablated.v), strict=True):
+        for projections in steps.projections:
             n_made = projections[-1].made.stop if projections else 0
-            made.append(like.new_empty((len(like), n_made, like.shape[-1])))
+            made.append(ablated.v.new_empty((len(ablated.v), n_made, model.shape.d_head)))
         weights = model.per_head(layer) if steps.head_sums else ()
         for nodes in self._chunks(steps.head_sums):
             normed = model.head_norm(layer)(self._sums(steps.head_sums, ablated.resid_pre, nodes))
@@ -95,7 +95,7 @@ class Walk:
                 for projection in projections:
                     read = _picked(normed, self._at(projection.sums))
                     out[nodes, projection.made] = read @ weight[projection.head] + bias[projection.head]
-        q, k = model.rotate(made[0][None], made[1][None], self.ablated.positions)
+        q, k = model.turn(layer, made[0][None], made[1][None], self.ablated.positions)
         pairs = ((ablated.q, q[0]), (ablated.k, k[0]), (ablated.v, made[2]))
         return [torch.cat(pair, dim=1) for pair in pairs]
 

@@ -11,7 +11,7 @@ from vitro.circuits import Constants
 from vitro.circuits.constants import Nodes
 from vitro.discovery.rules import Rules
 from vitro.engine import Clean, precise_format
-from vitro.models import Model
+from vitro.models import Model, weights_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Columns:
         """What each stream attends to in a layer. Itself always: a row of nothing would be NaN."""
         column = torch.arange(self.nodes.shape[1], device=self.nodes.device)
         back = column[len(column) - self.n_live :, None] - column
-        window = self.model.window(layer)
+        window = self.model.blocks[layer].window
         seen = back >= 0 if window is None else (back >= 0) & (back < window)
         return (seen & (self.real[:, None] | (back == 0)))[:, None]
 
@@ -109,7 +109,7 @@ def run_block(
     """The stream that leaves a block, and what is read in it. z, mlp_out: constants in the place of its own."""
     model = columns.model
     group = model.shape.n_heads // model.shape.n_kv_heads
-    q, *shared = model.project(layer, rules.norm(model, model.head_norm(layer), resid))
+    q, *shared = model.project(layer, rules.norm(model.head_norm(layer), resid))
     k, v = (of_heads.repeat_interleave(group, dim=2) for of_heads in shared)
     mixed = _attend(columns, layer, q, k, v, rules) if z is None else z
     mid = resid + model.attn_out(layer, mixed)
@@ -145,7 +145,7 @@ def _attend(
 ) -> Float[Tensor, "1 stream head d_head"]:
     """Every head's mixed values. Prompt by prompt: a stream attends to its own prompt's columns alone."""
     model, cache = columns.model, columns.clean.layers[layer]
-    q, k = model.rotate(q, k, columns.places.position)
+    q, k = model.turn(layer, q, k, columns.places.position)
     past = columns.nodes[:, : columns.nodes.shape[1] - columns.n_live]
     group = model.shape.n_heads // model.shape.n_kv_heads
 
@@ -153,7 +153,7 @@ def _attend(
         return torch.cat([before[past].repeat_interleave(group, dim=2), live[0].unflatten(0, (len(past), -1))], dim=1)
 
     keys, values = whole(cache.k, k), whole(cache.v, v)
-    scores = torch.einsum("pqhd,pkhd->phqk", q[0].unflatten(0, (len(past), -1)), keys).to(precise_format(model))
-    scores = (scores * model.attn_scale(layer)).masked_fill(~columns.visible(layer), -torch.inf)
-    pattern = rules.pattern(scores.softmax(-1)).to(values.dtype)
+    products = torch.einsum("pqhd,pkhd->phqk", q[0].unflatten(0, (len(past), -1)), keys).to(precise_format(model))
+    weights = weights_of(model, layer, products, columns.visible(layer))
+    pattern = rules.pattern(weights).to(values.dtype)
     return torch.einsum("phqk,pkhd->pqhd", pattern, values).flatten(0, 1)[None]

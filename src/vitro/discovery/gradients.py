@@ -19,11 +19,9 @@ from vitro.engine import (
     Budget,
     Unembedded,
     alone,
-    centred,
     checked_prompts,
     clean_begins,
     in_parts,
-    norm_scale,
     pack,
     precise_format,
     refuse_broken,
@@ -197,7 +195,7 @@ class _Part:
             z, mlp_out = (None if value is None else value[None] for value in (z, mlp_out))
             final, blocks = run_from(columns, layer, start, self.rules, z=z, mlp_out=mlp_out)
             last = columns.by_prompt(final)[0, :, -1]
-            logits = _Graded(model, last, partial(self.rules.norm, model, model.norm_module))
+            logits = _Graded(model, last, partial(self.rules.norm, model.readout.norm))
             value = self.case.metric.of(self.case.asked[self.numbers].of_logits(logits)).sum()
         at_final, at_start = self._add(value, None, final, start, blocks)
         self.at_logits += at_final[0]
@@ -210,7 +208,7 @@ class _Part:
         In EAP-IG's code a constant in its place has none. Where positions are embedded, they stand beside it and have.
         """
         model = self.columns.model
-        if model.pos_embed(self.columns.places.position) is not None:
+        if model.embeds_positions:
             yield
             return
         sums = [self.at_heads, self.by_scale, *([self.at_mlp] if model.parallel else [])]
@@ -246,13 +244,13 @@ class _Part:
     ) -> None:
         model = self.columns.model
         norm = model.head_norm(layer)
-        scale = norm_scale(model, norm, resid)
+        scale = norm.scale(resid)
         scaled = qkv / scale[..., None, None]
         self.at_heads[layer] += scaled
         if not self.rules.scales_held:
-            normed = centred(model, resid.to(scale.dtype)) / scale
+            normed = norm.centre(resid.to(scale.dtype)) / scale
             weights = self._weights(layer)
-            projected = torch.einsum("sm,hcmd->shcd", normed * norm.weight, weights)
+            projected = torch.einsum("sm,hcmd->shcd", normed * norm.gain.to(scale), weights)
             through = (projected * scaled).mean(-1) * (model.shape.d_head / model.shape.d_model)
             self.by_scale[layer].baddbmm_(through.flatten(1)[..., None], normed[:, None])
 
@@ -269,9 +267,11 @@ class _Part:
         """
         model, graph = self.columns.model, self.graph
         for layer in range(model.shape.n_layers):
-            gain = model.head_norm(layer).weight
+            norm = model.head_norm(layer)
             through_weights = torch.einsum("shcd,hcmd->shcm", self.at_heads[layer], self._weights(layer)).flatten(1, 2)
-            into_heads = (centred(model, through_weights * gain) - self.by_scale[layer]).transpose(0, 1)
+            into_heads = (
+                norm.centre(through_weights * norm.gain.to(through_weights)) - self.by_scale[layer]
+            ).transpose(0, 1)
             into_mlp, before = self.at_mlp[layer][None], len(graph.sources_before(layer))
             if model.parallel:
                 yield before, torch.cat([into_heads, into_mlp])

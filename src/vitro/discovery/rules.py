@@ -2,21 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitro.engine import centred, norm_scale, precise_format
-from vitro.models import Model
+from vitro.models import MLP, Model, Norm
 
 
 @dataclass(frozen=True)
 class Rules:
     """The parts of a run through which backward passes differ. What they put out is the model's own."""
 
-    norm: Callable[[Model, Any, Tensor], Tensor]
+    norm: Callable[[Norm, Tensor], Tensor]
     """A norm of the model, applied to a stream."""
     pattern: Callable[[Tensor], Tensor]
     """Attention weights, as values are mixed by them."""
@@ -26,30 +24,32 @@ class Rules:
     """Whether a norm's scale is a constant to the backward pass."""
 
 
-def _held_norm(model: Model, norm: Any, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream d_model"]:
+def _held_norm(norm: Norm, resid: Float[Tensor, "*stream d_model"]) -> Float[Tensor, "*stream d_model"]:
     """The LN-rule: the stream over its scale, which is a constant."""
-    precise = precise_format(model)
-    normed = centred(model, resid.to(precise)) / norm_scale(model, norm, resid).detach() * norm.weight.to(precise)
-    shift: Tensor | None = getattr(norm, "bias", None)
-    out: Tensor = (normed if shift is None else normed + shift.to(precise)).to(resid.dtype)
-    return out
+    scale = norm.scale(resid).detach()
+    normed = norm.centre(resid.to(scale.dtype)) / scale * norm.gain.to(scale)
+    return (normed if norm.shift is None else normed + norm.shift.to(scale)).to(resid.dtype)
 
 
 def _relp_mlp_out(
     model: Model, layer: int, resid: Float[Tensor, "row node d_model"]
 ) -> Float[Tensor, "row node d_model"]:
     """The identity rule: act(x) = x g with g constant (0 where x is); the half rule: of two factors each gets half."""
-    gate, linear = model.mlp_in(layer, _held_norm(model, model.mlp_norm(layer), resid))
-    slope = (model.activation(layer)(gate) / gate).where(gate != 0, 0.0).detach()
+    block = model.blocks[layer]
+    assert isinstance(block.mlp, MLP)
+    gate, linear = block.mlp.read(_held_norm(block.mlp_norm, resid))
+    slope = (block.mlp.act(gate) / gate).where(gate != 0, 0.0).detach()
     hidden = gate * slope
     if linear is not None:
         product = hidden * linear
         hidden = product / 2 + product.detach() / 2
-    return model.mlp_down(layer, hidden)
+    out = block.mlp.down(hidden)
+    out = out if block.after_mlp is None else _held_norm(block.after_mlp, out)
+    return out * block.multiplier
 
 
 GRADIENT = Rules(
-    norm=lambda model, norm, resid: norm(resid),
+    norm=lambda norm, resid: norm(resid),
     pattern=lambda pattern: pattern,
     mlp_out=lambda model, layer, resid: model.mlp_out(layer, resid),
     scales_held=False,

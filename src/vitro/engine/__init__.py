@@ -29,9 +29,9 @@ from vitro.engine.finite import (
     refuse_broken,
     variant_begins,
 )
-from vitro.engine.forward import Clean, attend, attention, clean_attention, run, visible
+from vitro.engine.forward import Clean, clean_attention, run, visible
 from vitro.engine.means import Means, mean_activations
-from vitro.engine.norm import centred, norm_scale, precise_format
+from vitro.engine.norm import precise_format
 from vitro.engine.patch import PATCHES, Patch, patch
 from vitro.engine.place import Change, Placed, first_conflict
 from vitro.engine.prepared import Part, Prepared
@@ -76,10 +76,7 @@ __all__ = [
     "activations",
     "alone",
     "at_finals",
-    "attend",
-    "attention",
     "attn_out",
-    "centred",
     "checked_partners",
     "checked_prompts",
     "clean_attention",
@@ -93,7 +90,6 @@ __all__ = [
     "is_finite",
     "mean_activations",
     "mlp_out",
-    "norm_scale",
     "not_finite",
     "of_one_length",
     "pack",

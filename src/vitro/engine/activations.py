@@ -61,8 +61,9 @@ def activations(model: Model, prompts: Prompts, sites: Sequence[str | Site], mem
     engine's own, `z(9, 1)` for one head. memory: bytes for everything but the model and what is returned.
     The numbers are those of TransformerLens without any processing of the weights. `hook_q` and `hook_k` are before the
     rotation by position and `hook_rot_q` and `hook_rot_k` after it; keys and values are of the heads that there are
-    (`n_kv_heads`); `hook_result` is each head's share in what its layer writes, without b_O; `ln_final.hook_normalized`
-    is before the norm's weight and bias, and `ln_final.hook_out`, which the unembedding reads, after them.
+    (`n_kv_heads`); `hook_result` is each head's share in what its layer writes, without b_O and before a norm after
+    it; `ln_final.hook_normalized` is before the norm's weight and bias, and `ln_final.hook_out`, which the unembedding
+    reads, after them.
     Raises SiteError for a place that the model does not have, PromptError for prompts that it cannot be run on.
 
     >>> activations(model, prompts, ["resid_post1", "pattern2"]).names
@@ -127,7 +128,8 @@ def _rotated_queries(clean: Clean, layer: int) -> Float[Tensor, "node head d_hea
 
 
 def _result(clean: Clean, layer: int) -> Float[Tensor, "node head d_model"]:
-    return torch.einsum("nhd,hdm->nhm", clean.layers[layer].z, clean.model.w_out(layer))
+    z = clean.layers[layer].z
+    return torch.einsum("nhd,hdm->nhm", z, clean.model.blocks[layer].w_out.unflatten(0, z.shape[1:]))
 
 
 def _stream_after(clean: Clean, layer: int) -> Float[Tensor, "node d_model"]:
@@ -175,10 +177,10 @@ def _absent(model: Model) -> dict[str, str]:
     absent = {}
     if model.parallel:
         absent["hook_resid_mid"] = "a parallel block has no stream between its heads and its MLP"
-    if model.rotary is None:
+    if not model.rotates:
         absent |= dict.fromkeys(("attn.hook_rot_q", "attn.hook_rot_k"), "this model does not rotate queries and keys")
-    else:
-        absent["hook_pos_embed"] = "this model rotates queries and keys by position and embeds none"
+    if not model.embeds_positions:
+        absent["hook_pos_embed"] = "this model embeds no positions; its heads see them"
     return absent
 
 

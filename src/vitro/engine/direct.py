@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vitro.engine.clean import clean_runs
 from vitro.engine.forward import Clean
-from vitro.engine.norm import centred, final_scale, precise_format
+from vitro.engine.norm import final_scale, precise_format
 from vitro.engine.prompts import PromptError, Prompts, checked_prompts
 from vitro.models import Model
 
@@ -70,7 +70,7 @@ def direct_attribution(
 def _names(model: Model) -> tuple[str, ...]:
     layers, heads = range(model.shape.n_layers), range(model.shape.n_heads)
     blocks = [name for at in layers for name in (*(f"a{at}.h{head}" for head in heads), f"b{at}", f"m{at}")]
-    positions = ["pos_embed"] if model.rotary is None else []
+    positions = ["pos_embed"] if model.embeds_positions else []
     return ("embed", *positions, *blocks, "norm", "unembed")
 
 
@@ -81,8 +81,8 @@ def _shares(
     model, finals, precise = clean.model, clean.there.finals, precise_format(clean.model)
     tokens, positions = clean.there.tokens[finals], clean.there.positions[finals]
     direction, offset = _direction(model, right, wrong)
-    weighted = direction * model.norm_module.weight.to(precise)
-    along = centred(model, weighted) / final_scale(model, clean.resid_final[finals])
+    norm = model.readout.norm
+    along = norm.centre(direction * norm.gain.to(direction)) / final_scale(model, clean.resid_final[finals])
 
     def share(written: Float[Tensor, "*prompt d_model"]) -> Float[Tensor, " prompt"]:
         return (written.to(precise) * along).sum(-1)
@@ -96,8 +96,7 @@ def _shares(
         z = cache.z[finals].to(precise) - constant.to(precise)
         shares += torch.einsum("phd,hdm,pm->hp", z, model.w_out(layer).to(precise), along).unbind()
         shares += [share(model.attn_out(layer, constant[None, None])[0]), share(cache.mlp_out[finals])]
-    bias: Tensor | None = getattr(model.norm_module, "bias", None)
-    shares.append(torch.zeros_like(offset) if bias is None else direction @ bias.to(precise))
+    shares.append(torch.zeros_like(offset) if norm.shift is None else direction @ norm.shift.to(precise))
     return torch.stack([*shares, offset])
 
 

@@ -2,27 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from vitro.engine.tree import Tree
-from vitro.models import Model
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A block's activations at every node of a tree."""
-
-    resid_pre: Float[Tensor, "node d_model"]
-    k: Float[Tensor, "node kv_head d_head"]
-    v: Float[Tensor, "node kv_head d_head"]
-    z: Float[Tensor, "node head d_head"]
-    resid_mid: Float[Tensor, "node d_model"]
-    """The stream after the heads. In a parallel block nothing reads it, but the block's output is still its sum with
-    what the MLP writes."""
-    mlp_out: Float[Tensor, "node d_model"]
+from vitro.models import BlockRun, Model, attention, run_block
 
 
 @dataclass(frozen=True)
@@ -35,7 +19,7 @@ class Clean:
     """On the CPU, where plans are made."""
     there: Tree
     """The same tree on the model's device, where runs are computed."""
-    layers: tuple[Layer, ...]
+    layers: tuple[BlockRun, ...]
     resid_final: Float[Tensor, "node d_model"]
     """The stream after the last block."""
 
@@ -47,17 +31,12 @@ def run(model: Model, tree: Tree) -> Clean:
     torch.Size([4, 64])
     """
     there = tree.to(model.device)
-    positions = there.positions
-    resid = model.embed(there.tokens, positions)[None]
+    resid = model.embed(there.tokens, there.positions)
     layers = []
     for layer in range(model.shape.n_layers):
-        q, k, v = model.qkv(layer, resid, positions)
-        z = attend(model, layer, q, k, v, visible(model, layer, there))
-        mid = resid + model.attn_out(layer, z)
-        mlp = model.mlp_out(layer, resid if model.parallel else mid)
-        layers.append(Layer(resid[0], k[0], v[0], z[0], mid[0], mlp[0]))
-        resid = mid + mlp
-    return Clean(model, tree, there, tuple(layers), resid[0])
+        layers.append(run_block(model, layer, resid, there.positions, visible(model, layer, there)))
+        resid = layers[-1].resid_post
+    return Clean(model, tree, there, tuple(layers), resid)
 
 
 def visible(model: Model, layer: int, tree: Tree) -> Bool[Tensor, "node node"]:
@@ -66,46 +45,10 @@ def visible(model: Model, layer: int, tree: Tree) -> Bool[Tensor, "node node"]:
     >>> visible(model, 0, vitro.engine.pack([[0, 5], [0, 6]])).long().tolist()
     [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
     """
-    window = model.window(layer)
+    window = model.blocks[layer].window
     if window is None:
         return tree.visible
     return tree.visible & (tree.positions[:, None] - tree.positions[None] < window)
-
-
-def attend(
-    model: Model,
-    layer: int,
-    q: Float[Tensor, "row query head d_head"],
-    k: Float[Tensor, "row key kv_head d_head"],
-    v: Float[Tensor, "row key kv_head d_head"],
-    mask: Bool[Tensor, "*rows query key"],
-) -> Float[Tensor, "row query head d_head"]:
-    """Every head's values, mixed by its attention: z = softmax(q k^T scale) v over the keys that the mask shows.
-
-    mask: the same for all rows, or each row's own, with an axis of 1 for its heads.
-    """
-    z = scaled_dot_product_attention(
-        q.transpose(1, 2),
-        k.transpose(1, 2),
-        v.transpose(1, 2),
-        attn_mask=mask,
-        scale=model.attn_scale(layer),
-        enable_gqa=model.shape.n_kv_heads != model.shape.n_heads,
-    )
-    return z.transpose(1, 2)
-
-
-def attention(
-    model: Model,
-    layer: int,
-    q: Float[Tensor, "row query head d_head"],
-    k: Float[Tensor, "row key kv_head d_head"],
-    mask: Bool[Tensor, "query key"],
-) -> Float[Tensor, "row head query key"]:
-    """The attention itself (`hook_pattern`), which `attend` does not keep: softmax(q k^T scale), in float32."""
-    k = k.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=2)
-    scores = torch.einsum("rqhd,rkhd->rhqk", q, k).float() * model.attn_scale(layer)
-    return scores.masked_fill(~mask, -torch.inf).softmax(-1)
 
 
 def clean_attention(clean: Clean, layer: int) -> Float[Tensor, "head query key"]:

@@ -49,13 +49,13 @@ class Unembedded:
     @cached_property
     def logits(self) -> Float[Tensor, "stream d_vocab"]:
         """All logits: memory for a whole vocabulary for every stream."""
-        return torch.cat(list(self._by_part())).T
+        return torch.cat(list(self.by_part())).T
 
     @cached_property
     def log_normaliser(self) -> Float[Tensor, " stream"]:
         """log sum exp of the logits, in nats: a token's log-probability is its logit minus this. Keeps no logits."""
         sums = []
-        for logits in self._by_part():
+        for logits in self.by_part():
             top = logits.amax(0)
             sums.append(logits.sub_(top).exp_().sum(0).log_().add_(top))
         return torch.stack(sums).logsumexp(0)
@@ -63,14 +63,15 @@ class Unembedded:
     @cached_property
     def mean_direction(self) -> Float[Tensor, "stream d_model"]:
         """The mean of all tokens' unembedding vectors, weighted by their probabilities in each stream."""
+        assert self.model.readout.softcap is None
         total = torch.zeros_like(self.normed)
-        for logits, weight in zip(self._by_part(), self.model.w_unembed.split(PART), strict=True):
+        for logits, weight in zip(self.by_part(), self.model.w_unembed.split(PART), strict=True):
             total += (logits - self.log_normaliser).exp().T @ weight.float()
         return total
 
     def at(self, tokens: Int[Tensor, " stream"]) -> Float[Tensor, " stream"]:
         """The logit of a token in each stream."""
-        return self._biased((self.normed * self.model.w_unembed[tokens].float()).sum(-1), tokens)
+        return self._finished((self.normed * self.model.w_unembed[tokens].float()).sum(-1), self._bias(tokens))
 
     def prob(self, tokens: Int[Tensor, " stream"]) -> Float[Tensor, " stream"]:
         """The probability of a token in each stream."""
@@ -78,23 +79,33 @@ class Unembedded:
 
     def among(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "stream token"]:
         """The logits of some tokens, the same in every stream."""
-        return self._biased(self.normed @ self.model.w_unembed[tokens].float().T, tokens)
+        return self._finished(self.normed @ self.model.w_unembed[tokens].float().T, self._bias(tokens))
 
-    def _biased(self, logits: Float[Tensor, "*stream token"], tokens: Int[Tensor, " token"]) -> Tensor:
+    def _bias(self, tokens: Int[Tensor, " token"] | slice) -> Float[Tensor, " token"] | None:
         bias = self.model.b_unembed
-        return logits if bias is None else logits + bias[tokens].float()
+        return None if bias is None else bias[tokens].float()
 
-    def _by_part(self) -> Iterator[Float[Tensor, "part stream"]]:
+    def _finished(
+        self, products: Float[Tensor, "*axes"], bias: Float[Tensor, "*axes"] | None
+    ) -> Float[Tensor, "*axes"]:
+        """Logits from the products of streams and unembedding vectors."""
+        readout = self.model.readout
+        logits = products if bias is None else products + bias
+        logits = logits if readout.scale == 1.0 else logits * readout.scale
+        return logits if readout.softcap is None else readout.softcap * (logits / readout.softcap).tanh()
+
+    def by_part(self) -> Iterator[Float[Tensor, "part stream"]]:
         """Logits, part by part of the vocabulary.
 
         Written as W_U x^T: the matrix library of a CPU computes this product up to 1.7 times faster than x W_U^T, which
         has the same numbers in another order of memory (docs/performance.md).
         """
-        streams, bias = self.normed.T.contiguous(), self.model.b_unembed
+        streams = self.normed.T.contiguous()
         for start in range(0, self.model.shape.d_vocab, PART):
             part = slice(start, start + PART)
-            logits = self.model.w_unembed[part].float() @ streams
-            yield logits if bias is None else logits + bias[part, None].float()
+            bias = self._bias(part)
+            products = self.model.w_unembed[part].float() @ streams
+            yield self._finished(products, None if bias is None else bias[:, None])
 
 
 Reached = tuple[Int[Tensor, " stream"], Int[Tensor, " stream"]]
@@ -152,13 +163,26 @@ class Finals:
     def kl(self) -> Float[Tensor, "row prompt"]:
         """KL(clean || variant) over the vocabulary, in nats.
 
-        With logits l = W_U x: the difference of the log-normalisers, minus that of the logits' means under the clean
-        probabilities p, which is (x - x_clean) . (p W_U). Never below 0 but by rounding.
+        The difference of the log-normalisers, minus that of the logits' means under the clean probabilities p. Never
+        below 0 but by rounding.
         """
         streams, clean, prompt = self.streams, self.clean, self.reached[1]
-        moved = ((streams.normed - clean.normed[prompt]) * clean.mean_direction[prompt]).sum(-1)
+        moved = self._moved_logits() if streams.model.readout.softcap is not None else self._moved_streams()
         kl = (streams.log_normaliser - clean.log_normaliser[prompt] - moved).clamp_min(0.0)
         return self._by_row(kl, torch.zeros_like(clean.log_normaliser))
+
+    def _moved_streams(self) -> Float[Tensor, " stream"]:
+        """How far the logits' clean mean moves: with logits s (W_U x + b) it is s (x - x_clean) . (p W_U)."""
+        moved = (self.streams.normed - self.clean.normed[self.reached[1]]) * self.clean.mean_direction[self.reached[1]]
+        return moved.sum(-1) * self.streams.model.readout.scale
+
+    def _moved_logits(self) -> Float[Tensor, " stream"]:
+        """The same of capped logits, which are not linear in the stream: logit by logit."""
+        moved, prompt = torch.zeros_like(self.streams.normed[:, 0]), self.reached[1]
+        for logits, clean in zip(self.streams.by_part(), self.clean.by_part(), strict=True):
+            probs = (clean - self.clean.log_normaliser).exp()
+            moved += (probs[:, prompt] * (logits - clean[:, prompt])).sum(0)
+        return moved
 
     def at(self, tokens: Int[Tensor, " prompt"]) -> Float[Tensor, "row prompt"]:
         """The logit of a token for each prompt."""

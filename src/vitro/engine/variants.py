@@ -14,11 +14,11 @@ from torch.nn.functional import pad
 from vitro.engine.batches import picked
 from vitro.engine.cone import Plan, Step, Target
 from vitro.engine.edit import Hook, Site
-from vitro.engine.forward import Clean, attend
+from vitro.engine.forward import Clean
 from vitro.engine.place import Change, Placed
 from vitro.engine.readout import Reached
 from vitro.engine.watch import watched_attention
-from vitro.models import Model
+from vitro.models import Model, attend
 
 
 def run_variants(

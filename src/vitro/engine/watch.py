@@ -8,7 +8,8 @@ from torch import Tensor
 
 from vitro.engine.cone import Step
 from vitro.engine.edit import Site
-from vitro.engine.forward import Clean, attention, clean_attention
+from vitro.engine.forward import Clean, clean_attention
+from vitro.models import attention
 
 
 def clean_final_attention(clean: Clean, layer: int) -> Float[Tensor, "head prompt position"]:
@@ -23,8 +24,8 @@ def clean_final_attention(clean: Clean, layer: int) -> Float[Tensor, "head promp
 def watched_attention(
     clean: Clean,
     step: Step,
-    q: Float[Tensor, "row out head d_head"],
-    k: Float[Tensor, "row key kv_head d_head"],
+    q: Float[Tensor, "row out head d_key"],
+    k: Float[Tensor, "row key kv_head d_key"],
     watch: Mapping[Site, Float[Tensor, "prompt position"]],
 ) -> dict[Site, Float[Tensor, "row prompt position"]]:
     """The same under edits, for the patterns watched in a step's layer.

@@ -34,9 +34,8 @@ def token_directions(setup: Setup, tokens: Sequence[int]) -> Float[Tensor, "toke
     rows = weight[torch.tensor(tokens, device=weight.device)]
     if setup.options.unembed_direction == "raw":
         return rows
-    norm = setup.model.norm_module
-    directions: Tensor = (rows - weight.mean(0)) * norm.weight
-    return directions - directions.mean(-1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else directions
+    norm = setup.model.readout.norm
+    return norm.centre((rows - weight.mean(0)) * norm.gain.to(rows))
 
 
 def steering_direction(setup: Setup) -> Float[Tensor, "#prompt 1 d_model"]:

@@ -1,10 +1,9 @@
 """A checkpoint seen as a residual stream that heads and MLPs read from and write to."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -12,8 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.errors import a_kind
+from vitro.models.block import Block, Experts, Readout, Rotation
 from vitro.models.errors import ModelError
-from vitro.models.rope import alone, length_class
+from vitro.models.norm import Norm
+from vitro.models.rope import alone, context, length_class
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,30 @@ class Shape:
     n_ctx: int
     """The longest prompt, in tokens."""
 
+    @classmethod
+    def of(cls, config: Any, **own: int) -> Self:
+        """The sizes by transformers' usual names of them. own: those that a family names or works out otherwise."""
+        usual = {
+            "n_layers": "num_hidden_layers",
+            "n_heads": "num_attention_heads",
+            "n_kv_heads": "num_key_value_heads",
+            "d_model": "hidden_size",
+            "d_head": "head_dim",
+            "d_mlp": "intermediate_size",
+            "d_vocab": "vocab_size",
+        }
+        sizes: dict[str, Any] = {size: own.get(size) or getattr(config, field, None) for size, field in usual.items()}
+        sizes["n_kv_heads"] = sizes["n_kv_heads"] or sizes["n_heads"]
+        sizes["d_head"] = sizes["d_head"] or sizes["d_model"] // sizes["n_heads"]
+        return cls(**sizes, n_ctx=own.get("n_ctx") or context(config))
+
 
 class Model(ABC):
     """A decoder-only transformer, taken apart into what one block does.
 
-    A family (one file beside this one) says how, and nothing more: it calls the checkpoint's own modules, so the
-    numbers are the checkpoint's. Nothing is hooked, wrapped or copied, and nothing here changes the model.
+    A family (one file beside this one) says where things are and what is special, as a `Block` for each layer and a
+    `Readout`, and nothing more. These hold the checkpoint's own modules, so the numbers are the checkpoint's. Nothing
+    is hooked, wrapped or copied, and nothing here changes the model.
 
     Every method takes `row` (variants of a run side by side) and `node` (streams: a token at a position) as leading
     axes. `positions` gives each node's position, which is not its index: nodes may come from several prompts.
@@ -49,10 +68,10 @@ class Model(ABC):
     ((7, 64), (1, 7, 4, 16))
     """
 
-    model_types: ClassVar[tuple[str, ...]]
-    """The `model_type`s of transformers' configurations that this family reads."""
+    model_types: ClassVar[Mapping[str, str]]
+    """The `model_type`s of transformers' configurations that this family reads, and what is special about each."""
 
-    def __init__(self, hf: Any, tokenizer: Any, shape: Shape) -> None:
+    def __init__(self, hf: Any, tokenizer: Any) -> None:
         places = sorted({str(weight.device) for weight in hf.parameters()})
         if len(places) > 1:
             raise ModelError(
@@ -61,9 +80,17 @@ class Model(ABC):
             )
         self.hf = hf
         self.tokenizer = tokenizer
-        self.shape = shape
-        self._angles: Any = None
+        self.shape = self.sizes()
+        self.blocks = tuple(self.block(layer) for layer in range(self.shape.n_layers))
         self._by_length: dict[int, Self] = {}
+
+    @classmethod
+    def of(cls, hf: Any, tokenizer: Any) -> Self:
+        """The model of a loaded transformers model of this family and its tokenizer (None: prompts are token ids).
+
+        Raises ModelError where its weights lie on several devices.
+        """
+        return cls(hf, tokenizer)
 
     def __repr__(self) -> str:
         shape, family = self.shape, type(self).__name__
@@ -74,13 +101,36 @@ class Model(ABC):
             f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
         )
 
-    @classmethod
-    @abstractmethod
-    def of(cls, hf: Any, tokenizer: Any) -> "Model":
-        """The model of a loaded transformers model of this family and its tokenizer (None: prompts are token ids).
+    # What a family says.
 
-        Raises ModelError where its weights lie on several devices.
-        """
+    def sizes(self) -> Shape:
+        """The sizes, from the checkpoint's configuration."""
+        return Shape.of(self.hf.config)
+
+    @abstractmethod
+    def block(self, layer: int) -> Block:
+        """A block's modules, and what is special about it."""
+
+    @property
+    @abstractmethod
+    def readout(self) -> Readout:
+        """The final norm and the unembedding."""
+
+    @property
+    def parallel(self) -> bool:
+        """Whether a block's MLP reads the stream before its heads have written to it (GPT-NeoX)."""
+        return False
+
+    def token_embed(self, tokens: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
+        """What the embedding makes of the tokens (`hook_embed`)."""
+        embedding: Tensor = self.hf.get_input_embeddings()(tokens)
+        return embedding
+
+    def pos_embed(self, positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"] | None:
+        """What the embedding makes of the positions (`hook_pos_embed`); None where it says nothing of them."""
+        return None
+
+    # What follows from it.
 
     @property
     def device(self) -> torch.device:
@@ -104,41 +154,36 @@ class Model(ABC):
             return self
         if kind not in self._by_length:
             self._by_length[kind] = copy(self)
-            self._by_length[kind]._angles = alone(self.rotary, n_tokens)
+            self._by_length[kind].blocks = tuple(_turned_alone(self.blocks, n_tokens))
         return self._by_length[kind]
 
     @property
-    def parallel(self) -> bool:
-        """Whether a block's MLP reads the stream before its heads have written to it (GPT-NeoX)."""
-        return False
+    def embeds_positions(self) -> bool:
+        """Whether the stream that enters layer 0 holds an embedding of the position."""
+        return type(self).pos_embed is not Model.pos_embed
+
+    @property
+    def rotates(self) -> bool:
+        """Whether queries and keys are rotated by position, in some layer."""
+        return any(isinstance(block.turn, Rotation) for block in self.blocks)
 
     def embed(self, tokens: Int[Tensor, " node"], positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
         """The stream as it enters layer 0: `hook_resid_pre` of block 0."""
         token, position = self.token_embed(tokens), self.pos_embed(positions)
         return token if position is None else token + position
 
-    def token_embed(self, tokens: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"]:
-        """What the embedding makes of the tokens (`hook_embed`)."""
-        embedding: Tensor = self.hf.get_input_embeddings()(tokens)
-        return embedding
-
-    def pos_embed(self, positions: Int[Tensor, " node"]) -> Float[Tensor, "node d_model"] | None:
-        """What the embedding makes of the positions (`hook_pos_embed`); None where it says nothing of them."""
-        return None
-
     def qkv(
         self, layer: int, resid: Float[Tensor, "row node d_model"], positions: Int[Tensor, " node"]
     ) -> tuple[
-        Float[Tensor, "row node head d_head"],
-        Float[Tensor, "row node kv_head d_head"],
+        Float[Tensor, "row node head d_key"],
+        Float[Tensor, "row node kv_head d_key"],
         Float[Tensor, "row node kv_head d_head"],
     ]:
-        """Queries, keys and values of a block, after its norm and rotation, from the stream that enters the block."""
+        """Queries, keys and values of a block, as its heads attend by them, from the stream that enters the block."""
         q, k, v = self.project(layer, self.head_norm(layer)(resid))
-        q, k = self.rotate(q, k, positions)
+        q, k = self.turn(layer, q, k, positions)
         return q, k, v
 
-    @abstractmethod
     def project(
         self, layer: int, normed: Float[Tensor, "row node d_model"]
     ) -> tuple[
@@ -146,98 +191,98 @@ class Model(ABC):
         Float[Tensor, "row node kv_head d_head"],
         Float[Tensor, "row node kv_head d_head"],
     ]:
-        """Queries, keys and values before any rotation, from the stream after `head_norm`."""
+        """Queries, keys and values before any rotation, their own norms included, from the stream after `head_norm`."""
+        block = self.blocks[layer]
+        return block.finished(*block.qkv(normed))
 
-    @property
-    def rotary(self) -> Any:
-        """The checkpoint's module of rotary angles; None where positions are in the embedding."""
-        return None
-
-    def rotate(
+    def turn(
         self,
+        layer: int,
         q: Float[Tensor, "row node head d_head"],
         k: Float[Tensor, "row node kv_head d_head"],
         positions: Int[Tensor, " node"],
-    ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node kv_head d_head"]]:
-        """Queries and keys rotated by their positions; unchanged where positions are in the embedding."""
-        angles = self._angles or self.rotary
-        if angles is None:
-            return q, k
-        cos, sin = angles(q, positions[None])
-        # The function by which this checkpoint's own architecture rotates queries and keys.
-        turn = import_module(type(self.hf).__module__).apply_rotary_pos_emb
-        turned: tuple[Tensor, Tensor] = turn(q, k, cos, sin, unsqueeze_dim=2)
-        return turned
+    ) -> tuple[Float[Tensor, "row node head d_key"], Float[Tensor, "row node kv_head d_key"]]:
+        """Queries and keys with their positions in them; unchanged in a layer that does not see positions.
 
-    @abstractmethod
+        They are rotated, or, for ALiBi, get coordinates more than values have.
+        """
+        turn = self.blocks[layer].turn
+        return (q, k) if turn is None else turn(q, k, positions)
+
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
-        """What the heads write to the stream, b_O included, from each head's mixed values (`hook_z`)."""
+        """What the heads write to the stream (`hook_attn_out`), b_O included, from each head's mixed values."""
+        block = self.blocks[layer]
+        out: Tensor = block.write(z.flatten(-2))
+        if block.after_heads is not None:
+            out = block.after_heads(out)
+        return out if block.multiplier == 1.0 else out * block.multiplier
 
     def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
-        """What the MLP writes to the stream (`hook_mlp_out`), its norm included, from the stream that it reads."""
-        gate, linear = self.mlp_in(layer, self.mlp_norm(layer)(resid))
-        hidden: Tensor = self.activation(layer)(gate)
-        return self.mlp_down(layer, hidden if linear is None else hidden * linear)
+        """What the MLP writes to the stream (`hook_mlp_out`), its norms included, from the stream that it reads."""
+        block = self.blocks[layer]
+        out: Tensor = block.mlp(block.mlp_norm(resid))
+        if block.after_mlp is not None:
+            out = block.after_mlp(out)
+        return out if block.multiplier == 1.0 else out * block.multiplier
 
-    @abstractmethod
-    def mlp_norm(self, layer: int) -> Any:
-        """The norm between the stream and a block's MLP."""
+    def head_norm(self, layer: int) -> Norm:
+        """The norm between the stream and a block's heads."""
+        return self.blocks[layer].head_norm
 
-    @abstractmethod
-    def mlp_in(
-        self, layer: int, normed: Float[Tensor, "row node d_model"]
-    ) -> tuple[Float[Tensor, "row node d_mlp"], Float[Tensor, "row node d_mlp"] | None]:
-        """What the MLP's activation reads, and what its result is multiplied by; None where the MLP has no gate."""
+    def n_experts(self, layer: int) -> int:
+        """How many MLPs a block's router chooses from; 0 where it has one MLP for all."""
+        mlp = self.blocks[layer].mlp
+        return mlp.n_experts if isinstance(mlp, Experts) else 0
 
-    @abstractmethod
-    def activation(self, layer: int) -> Callable[[Tensor], Tensor]:
-        """The MLP's nonlinearity, element by element."""
+    # Weights by head, for what is read off them, or made for one head alone.
 
-    @abstractmethod
-    def mlp_down(self, layer: int, hidden: Float[Tensor, "row node d_mlp"]) -> Float[Tensor, "row node d_model"]:
-        """What the MLP writes to the stream, from its hidden layer."""
-
-    @abstractmethod
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
-        """W_O of every head, a view of the checkpoint's weights: a head writes `z @ w_out[head]`, without b_O."""
+        """W_O of every head: a head writes `z @ w_out[head]`, without b_O, over `write_scale` where there is one."""
+        block = self.blocks[layer]
+        weight = block.w_out
+        if block.after_heads is not None:
+            weight = (weight * block.after_heads.gain).to(weight.dtype)
+        heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
+        return heads
 
-    @abstractmethod
+    def write_scale(self, layer: int, z: Float[Tensor, "*node head d_head"]) -> Float[Tensor, "*node 1"] | None:
+        """What a norm after the heads divides by what they write, from all heads' z; None where there is no such norm.
+
+        Held at the clean run's, what each head writes is its own again: docs/method.md, section 4.3.
+        """
+        norm = self.blocks[layer].after_heads
+        return None if norm is None else norm.scale(self.blocks[layer].write(z.flatten(-2)))
+
     def w_query(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
-        """W_Q of every head: its queries, before any rotation, are `head_norm(resid) @ w_query + b_Q`."""
+        """W_Q of every head: its queries, before norms and rotation, are `head_norm(resid) @ w_query + b_Q`."""
+        return self.blocks[layer].qkv.weights[0]
 
-    @abstractmethod
     def w_key(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
         """W_K of every head, as `w_query`; where heads share keys, theirs is repeated."""
+        return self._repeated(self.blocks[layer].qkv.weights[1])
 
-    @abstractmethod
     def w_value(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
         """W_V of every head, repeated where heads share it: a head's values are `head_norm(resid) @ w_value + b_V`."""
+        return self._repeated(self.blocks[layer].qkv.weights[2])
+
+    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
+        """b_V of every head, repeated where heads share values; zeros where the checkpoint has none."""
+        return self._repeated(self.blocks[layer].qkv.biases[2])
 
     def per_head(self, layer: int) -> list[tuple[Float[Tensor, "head d_model d_head"], Float[Tensor, "head d_head"]]]:
         """The weight and bias by which each head makes its queries, its keys and its values of a stream of its own.
 
-        Before any rotation, they are `head_norm(resid) @ weight[head] + bias[head]`.
+        Before any norm and rotation, they are `head_norm(resid) @ weight[head] + bias[head]`.
         """
-        weights = (self.w_query(layer), self.w_key(layer), self.w_value(layer))
-        zero = weights[0].new_zeros(1, 1, self.shape.d_model)
-        biases = (part[0, 0] for part in self.project(layer, zero))
+        qkv = self.blocks[layer].qkv
         return [
-            (weight, bias.repeat_interleave(self.shape.n_heads // len(bias), dim=0))
-            for weight, bias in zip(weights, biases, strict=True)
+            (self._repeated(weight), self._repeated(bias)) for weight, bias in zip(qkv.weights, qkv.biases, strict=True)
         ]
 
-    @abstractmethod
-    def head_norm(self, layer: int) -> Any:
-        """The norm between the stream and a block's heads."""
-
-    @property
-    @abstractmethod
-    def norm_module(self) -> Any:
-        """The norm between the last block and the unembedding."""
-
-    @abstractmethod
-    def b_value(self, layer: int) -> Float[Tensor, "head d_head"]:
-        """b_V of every head, repeated where heads share values; zeros where the checkpoint has none."""
+    def _repeated(self, heads: Float[Tensor, "kv_head *axes"]) -> Float[Tensor, "head *axes"]:
+        """What heads share, for each of them."""
+        shared_by = self.shape.n_heads // len(heads)
+        return heads if shared_by == 1 else heads.repeat_interleave(shared_by, dim=0)
 
     def folded_value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
         """b_V + b_LN W_V of every head: the part of its values that does not depend on the stream it reads.
@@ -246,37 +291,44 @@ class Model(ABC):
         default (`fold_ln`, then `fold_value_biases`): docs/method.md, section 4.2.
         """
         bias = self.b_value(layer)
-        shift: Tensor | None = getattr(self.head_norm(layer), "bias", None)
+        shift = self.head_norm(layer).shift
         if shift is None:
             return bias
         # In float32 at least, and rounded once: in a short format the two may be large and nearly cancel.
         precise = torch.promote_types(bias.dtype, torch.float32)
         return (bias.to(precise) + shift.to(precise) @ self.w_value(layer).to(precise)).to(bias.dtype)
 
+    # From the last stream to the logits.
+
     def final_norm(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """The stream as the unembedding reads it."""
-        normed: Tensor = self.norm_module(resid)
-        return normed
+        return self.readout.norm(resid)
 
     @property
     def w_unembed(self) -> Float[Tensor, "d_vocab d_model"]:
-        """W_U, a row for each token: a token's logit is `final_norm(resid) @ w_unembed[token]`, without b_U."""
-        weight: Tensor = self.hf.get_output_embeddings().weight
+        """W_U, a row for each token: its logit is `final_norm(resid) @ w_unembed[token]`, and what `Readout` says."""
+        weight: Tensor = self.readout.unembed.weight
         return weight
 
     @property
     def b_unembed(self) -> Float[Tensor, " d_vocab"] | None:
         """b_U; None where the checkpoint has none."""
-        bias: Tensor | None = self.hf.get_output_embeddings().bias
+        bias: Tensor | None = self.readout.unembed.bias
         return bias
 
-    def attn_scale(self, layer: int) -> float:
-        """The factor on q.k before the softmax."""
-        return float(self.shape.d_head**-0.5)
 
-    def window(self, layer: int) -> int | None:
-        """How many positions back a head sees, itself included; None where it sees them all."""
-        return None
+def _turned_alone(blocks: tuple[Block, ...], n_tokens: int) -> list[Block]:
+    """Blocks that rotate as for one prompt of `n_tokens` tokens."""
+    fresh: dict[int, Any] = {}
+    turned = []
+    for block in blocks:
+        turn = block.turn
+        if isinstance(turn, Rotation):
+            if id(turn.angles) not in fresh:
+                fresh[id(turn.angles)] = alone(turn.angles, n_tokens)
+            block = replace(block, turn=replace(turn, angles=fresh[id(turn.angles)]))
+        turned.append(block)
+    return turned
 
 
 def check_model(model: object) -> None:

@@ -25,7 +25,7 @@ def effective_embedding(model: Model, tokens: Sequence[int]) -> Float[Tensor, "w
     arXiv 2312.09230, section 3. Raises NotFiniteError where it overflows the model's number format.
     """
     ids = torch.tensor(tokens, device=model.device)
-    embedded: Tensor = model.hf.get_input_embeddings()(ids)
+    embedded = model.token_embed(ids)
     written: Tensor = embedded + model.mlp_out(0, embedded[None])[0]
     if not is_finite(written):
         raise not_finite(model, "embedding and MLP 0 of the words", "in layer 0")
@@ -35,8 +35,7 @@ def effective_embedding(model: Model, tokens: Sequence[int]) -> Float[Tensor, "w
 def spoken_by(model: Model, word_set: Known) -> Float[Tensor, "word d_model"]:
     """The words' unembedding vectors times the final norm's weight: the directions that raise each word's logit."""
     ids = torch.tensor(word_set.tokens, device=model.device)
-    directions: Tensor = model.w_unembed[ids] * model.norm_module.weight
-    return directions
+    return model.w_unembed[ids] * model.readout.norm.gain.to(model.w_unembed)
 
 
 def head_outputs(

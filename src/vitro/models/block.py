@@ -1,0 +1,223 @@
+"""What a block, and the way from the last block to the logits, are made of. A family file fills this in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vitro.models.norm import Norm
+
+Turn = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Queries and keys, [row, node, head, d_head], turned by their positions, [node]."""
+
+
+@dataclass(frozen=True, eq=False)
+class QKV:
+    """The projections to queries, keys and values: linear maps, and how their outputs are cut into heads."""
+
+    linears: tuple[Any, ...]
+    """Modules with `weight` (out, in), as Linear, or (in, out), as Conv1D, and a `bias` or None."""
+    split: Callable[[Sequence[Tensor]], tuple[Tensor, Tensor, Tensor]]
+    """From their outputs, each [..., out], to queries, keys and values, each [..., head, d_head]."""
+
+    @classmethod
+    def separate(cls, q: Any, k: Any, v: Any, d_head: int) -> Self:
+        """Three linear maps, of which each has its heads one after the other."""
+
+        def split(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+            queries, keys, values = (out.unflatten(-1, (-1, d_head)) for out in outputs)
+            return queries, keys, values
+
+        return cls((q, k, v), split)
+
+    def __call__(self, normed: Float[Tensor, "... d_model"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values as they are projected, each [..., head, d_head]."""
+        return self.split([linear(normed) for linear in self.linears])
+
+    @property
+    def weights(self) -> tuple[Float[Tensor, "head d_model d_head"], ...]:
+        """W_Q, W_K and W_V: views of the checkpoint's weights."""
+        parts = self.split([as_rows(linear) for linear in self.linears])
+        return tuple(part.transpose(0, 1) for part in parts)
+
+    @property
+    def biases(self) -> tuple[Float[Tensor, "head d_head"], ...]:
+        """b_Q, b_K and b_V; zeros where the checkpoint has none."""
+        return self.split([_bias(linear) for linear in self.linears])
+
+
+@dataclass(frozen=True, eq=False)
+class HeadNorm:
+    """A norm of queries or of keys, after their projection and before their rotation."""
+
+    of: Callable[[Tensor], Tensor]
+    """The checkpoint's own: from all heads, [..., head, d_head], to the same."""
+    over: Literal["head", "own", "projection"]
+    """What is normed together: each head, all by the same weights; each head, by weights of its own; or all heads of a
+    stream as one vector."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """Rotary positions: the checkpoint's angles, and the function by which its architecture turns by them."""
+
+    angles: Any
+    """A module that gives cosines and sines of positions."""
+    turn: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    """Of queries, keys, cosines and sines."""
+    kind: str | None = None
+    """The type of layer, where its module has angles of several."""
+    width: int | None = None
+    """How many coordinates of a head are turned, the first ones; None: `turn` sees all."""
+
+    def __call__(
+        self,
+        q: Float[Tensor, "row node head d_head"],
+        k: Float[Tensor, "row node kv_head d_head"],
+        positions: Int[Tensor, " node"],
+    ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node kv_head d_head"]]:
+        """Queries and keys rotated by their positions."""
+        which = () if self.kind is None else (self.kind,)
+        cos, sin = self.angles(q, positions[None], *which)
+        if self.width is None:
+            return self.turn(q, k, cos, sin)
+        (q, q_rest), (k, k_rest) = (x.tensor_split([self.width], dim=-1) for x in (q, k))
+        q, k = self.turn(q, k, cos, sin)
+        return torch.cat([q, q_rest], dim=-1), torch.cat([k, k_rest], dim=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Alibi:
+    """ALiBi: to the score of a key, its position times the head's slope is added (Press et al. 2021, arXiv 2108.12409).
+
+    What is added to all of a query's scores alike changes nothing, so this is minus slope times distance. It is carried
+    by two more coordinates of queries and keys: what attends knows nothing of it.
+    """
+
+    slopes: Float[Tensor, " head"]
+    """What is added to a score for each position, divided by the scale of q.k."""
+
+    def __call__(
+        self,
+        q: Float[Tensor, "row node head d_head"],
+        k: Float[Tensor, "row node kv_head d_head"],
+        positions: Int[Tensor, " node"],
+    ) -> tuple[Float[Tensor, "row node head d_key"], Float[Tensor, "row node kv_head d_key"]]:
+        """Queries and keys with two coordinates more."""
+        # Two parts of the position, of which each is exact in bfloat16.
+        parts = torch.stack([positions % 256, positions - positions % 256], dim=-1).to(k)
+        slopes = self.slopes.to(q)[:, None].expand(*q.shape[:-1], 2)
+        return torch.cat([q, slopes], dim=-1), torch.cat([k, parts[:, None].expand(*k.shape[:-1], 2)], dim=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class MLP:
+    """An MLP that writes `down(act(gate) * linear)`, or `down(act(gate))` where it is not gated."""
+
+    read: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    """From the normed stream to what the activation reads, and what its result is multiplied by."""
+    act: Callable[[Tensor], Tensor]
+    down: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def plain(cls, up: Any, act: Callable[[Tensor], Tensor], down: Any) -> Self:
+        """Two linear maps with a nonlinearity between them."""
+        return cls(lambda normed: (up(normed), None), act, down)
+
+    @classmethod
+    def gated(cls, gate: Any, up: Any, act: Callable[[Tensor], Tensor], down: Any) -> Self:
+        """Three linear maps, as in Llama."""
+        return cls(lambda normed: (gate(normed), up(normed)), act, down)
+
+    def __call__(self, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """What it writes, from the normed stream."""
+        gate, linear = self.read(normed)
+        hidden = self.act(gate)
+        return self.down(hidden if linear is None else hidden * linear)
+
+
+@dataclass(frozen=True, eq=False)
+class Experts:
+    """A mixture of experts: a router gives each stream to a few MLPs and adds up what they write, weighted."""
+
+    n_experts: int
+    whole: Callable[[Tensor], Tensor]
+    """The checkpoint's own: what all write together, from the normed stream, [row, node, d_model]."""
+    each: Callable[[Tensor, int], Tensor]
+    """What one expert adds to that, its weight included; zeros in streams that the router does not give to it."""
+
+    def __call__(self, normed: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
+        """What all experts write together."""
+        return self.whole(normed)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block: heads that read the stream and write to it, and an MLP. Modules are the checkpoint's own."""
+
+    head_norm: Norm
+    qkv: QKV
+    write: Any
+    """W_O and b_O."""
+    mlp_norm: Norm
+    mlp: MLP | Experts
+    scale: float
+    """The factor on q.k before the softmax."""
+    turn: Turn | None = None
+    """How positions come into queries and keys; None where they do not."""
+    q_norm: HeadNorm | None = None
+    k_norm: HeadNorm | None = None
+    limit: float | None = None
+    """Queries, keys and values are cut off at this size (`clip_qkv`)."""
+    window: int | None = None
+    """How many positions back a head sees, itself included; None where it sees them all."""
+    softcap: float | None = None
+    """Scores s of q.k become softcap * tanh(s / softcap)."""
+    sinks: Float[Tensor, " head"] | None = None
+    """Scores of a key of each head that has no value: what attends to it is lost."""
+    after_heads: Norm | None = None
+    """The norm between what the heads write together and the stream."""
+    after_mlp: Norm | None = None
+    multiplier: float = 1.0
+    """A factor on what heads and MLP write."""
+
+    def finished(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Projections with all that happens to them before rotation."""
+        q = q if self.q_norm is None else self.q_norm.of(q)
+        k = k if self.k_norm is None else self.k_norm.of(k)
+        return self.limited(q), self.limited(k), self.limited(v)
+
+    def limited(self, x: Tensor) -> Tensor:
+        """Projections cut off where the model cuts them off."""
+        return x if self.limit is None else x.clamp(-self.limit, self.limit)
+
+    @property
+    def w_out(self) -> Float[Tensor, "d_heads d_model"]:
+        """W_O with the block's factor: what heads write, before a norm after them."""
+        weight = as_rows(self.write)
+        return weight if self.multiplier == 1.0 else weight * self.multiplier
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """From the stream after the last block to logits: softcap * tanh(l / softcap), l = scale (W_U norm(x) + b_U)."""
+
+    norm: Norm
+    unembed: Any
+    """W_U, a row for each token, and b_U or None."""
+    scale: float = 1.0
+    softcap: float | None = None
+
+
+def as_rows(linear: Any) -> Float[Tensor, "d_in d_out"]:
+    """The weight of a linear map, (in, out) whichever way the checkpoint keeps it; a view."""
+    weight: Tensor = linear.weight
+    return weight if type(linear).__name__ == "Conv1D" else weight.T
+
+
+def _bias(linear: Any) -> Float[Tensor, " d_out"]:
+    bias: Tensor | None = linear.bias
+    return as_rows(linear).new_zeros(as_rows(linear).shape[1]) if bias is None else bias

@@ -1,0 +1,106 @@
+"""A block computed: what it is made of, in the order in which a model runs it."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from vitro.models.model import Model
+
+
+@dataclass(frozen=True)
+class BlockRun:
+    """A block's activations at some nodes (streams, each a token at a position)."""
+
+    resid_pre: Float[Tensor, "node d_model"]
+    k: Float[Tensor, "node kv_head d_key"]
+    v: Float[Tensor, "node kv_head d_head"]
+    z: Float[Tensor, "node head d_head"]
+    resid_mid: Float[Tensor, "node d_model"]
+    """The stream after the heads. In a parallel block nothing reads it, but the block's output is still its sum with
+    what the MLP writes."""
+    mlp_out: Float[Tensor, "node d_model"]
+
+    @property
+    def resid_post(self) -> Float[Tensor, "node d_model"]:
+        """The stream as it leaves the block."""
+        return self.resid_mid + self.mlp_out
+
+
+def run_block(
+    model: Model,
+    layer: int,
+    resid: Float[Tensor, "node d_model"],
+    positions: Int[Tensor, " node"],
+    mask: Bool[Tensor, "node node"],
+) -> BlockRun:
+    """A block from the stream that enters it. mask: which nodes a node attends to.
+
+    >>> positions = torch.arange(3)
+    >>> resid, mask = model.embed(torch.tensor([0, 5, 9]), positions), torch.ones(3, 3, dtype=torch.bool).tril()
+    >>> run_block(model, 0, resid, positions, mask).z.shape
+    torch.Size([3, 4, 16])
+    """
+    q, k, v = model.qkv(layer, resid[None], positions)
+    z = attend(model, layer, q, k, v, mask)
+    mid = resid[None] + model.attn_out(layer, z)
+    mlp = model.mlp_out(layer, resid[None] if model.parallel else mid)
+    return BlockRun(resid, k[0], v[0], z[0], mid[0], mlp[0])
+
+
+def attend(
+    model: Model,
+    layer: int,
+    q: Float[Tensor, "row query head d_key"],
+    k: Float[Tensor, "row key kv_head d_key"],
+    v: Float[Tensor, "row key kv_head d_head"],
+    mask: Bool[Tensor, "*rows query key"],
+) -> Float[Tensor, "row query head d_head"]:
+    """Every head's values, mixed by its attention: z = pattern v over the keys that the mask shows.
+
+    mask: the same for all rows, or each row's own, with an axis of 1 for its heads.
+    """
+    block = model.blocks[layer]
+    grouped = model.shape.n_kv_heads != model.shape.n_heads
+    if block.softcap is not None or block.sinks is not None:
+        # torch's own attention has neither.
+        v = v.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=2) if grouped else v
+        return torch.einsum("rhqk,rkhd->rqhd", attention(model, layer, q, k, mask).to(v.dtype), v)
+    z = scaled_dot_product_attention(
+        q.transpose(1, 2),
+        k.transpose(1, 2),
+        v.transpose(1, 2),
+        attn_mask=mask,
+        scale=block.scale,
+        enable_gqa=grouped,
+    )
+    return z.transpose(1, 2)
+
+
+def attention(
+    model: Model,
+    layer: int,
+    q: Float[Tensor, "row query head d_key"],
+    k: Float[Tensor, "row key kv_head d_key"],
+    mask: Bool[Tensor, "*rows query key"],
+) -> Float[Tensor, "row head query key"]:
+    """The attention itself (`hook_pattern`): softmax(q k^T scale), in float32, what a sink takes away left out."""
+    k = k.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=2)
+    return weights_of(model, layer, torch.einsum("rqhd,rkhd->rhqk", q, k).float(), mask)
+
+
+def weights_of(
+    model: Model, layer: int, products: Float[Tensor, "row head query key"], mask: Bool[Tensor, "*rows query key"]
+) -> Float[Tensor, "row head query key"]:
+    """Attention from the products q.k of queries and keys."""
+    block = model.blocks[layer]
+    scores = products * block.scale
+    if block.softcap is not None:
+        scores = block.softcap * (scores / block.softcap).tanh()
+    scores = scores.masked_fill(~mask, -torch.inf)
+    if block.sinks is None:
+        return scores.softmax(-1)
+    sinks = block.sinks.to(scores)[:, None, None].expand(*scores.shape[:-1], 1)
+    return torch.cat([scores, sinks], dim=-1).softmax(-1)[..., :-1]
