@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits.ablated import Ablated, AblatedLayer
-from vitro.circuits.within_plan import Block, Layer, Piece, Plan, n_sums
+from vitro.circuits.within_plan import Block, Layer, Piece, Plan, Projection, n_sums
 
 
 class Walk:
@@ -95,7 +95,8 @@ class Walk:
                 for projection in projections:
                     read = _picked(normed, self._at(projection.sums))
                     out[nodes, projection.made] = read @ weight[projection.head] + bias[projection.head]
-        q, k = model.turn(layer, made[0][None], made[1][None], self.ablated.positions)
+        heads = (_head_of(steps.projections[0], made[0].device), _head_of(steps.projections[1], made[1].device))
+        q, k = model.turn(layer, made[0][None], made[1][None], self.ablated.positions, heads)
         pairs = ((ablated.q, q[0]), (ablated.k, k[0]), (ablated.v, made[2]))
         return [torch.cat(pair, dim=1) for pair in pairs]
 
@@ -117,6 +118,13 @@ class Walk:
         for nodes in self._chunks(steps.mlp_sums):
             out = self.model.mlp_out(layer, self._sums(steps.mlp_sums, ablated.mlp_in, nodes))
             self.written[nodes, outputs] = out - ablated.mlp_out[nodes, None]
+
+
+def _head_of(projections: Sequence[Projection], device: torch.device) -> Int[Tensor, " made"]:
+    """Which head each of what is made belongs to."""
+    widths = [(each.made.stop - each.made.start, each.head) for each in projections]
+    numbers = [torch.full((width,), head, device=device) for width, head in widths]
+    return torch.cat(numbers) if numbers else torch.zeros(0, dtype=torch.long, device=device)
 
 
 def _picked(

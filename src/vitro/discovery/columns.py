@@ -145,7 +145,8 @@ def _attend(
 ) -> Float[Tensor, "1 stream head d_head"]:
     """Every head's mixed values. Prompt by prompt: a stream attends to its own prompt's columns alone."""
     model, cache = columns.model, columns.clean.layers[layer]
-    q, k = model.turn(layer, q, k, columns.places.position)
+    each = torch.arange(model.shape.n_heads, device=q.device)
+    q, k = model.turn(layer, q, k, columns.places.position, (each, each))
     past = columns.nodes[:, : columns.nodes.shape[1] - columns.n_live]
     group = model.shape.n_heads // model.shape.n_kv_heads
 

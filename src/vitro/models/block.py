@@ -10,8 +10,10 @@ from torch import Tensor
 
 from vitro.models.norm import Norm
 
-Turn = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Queries and keys, [row, node, head, d_head], turned by their positions, [node]."""
+Heads = tuple[Int[Tensor, " _any"], Int[Tensor, " _any"]]
+"""Which query head each of some queries and of some keys belongs to, where they are not all of a layer's, in order."""
+Turn = Callable[[Tensor, Tensor, Tensor, Heads | None], tuple[Tensor, Tensor]]
+"""Queries and keys, [row, node, head, d_head], with their positions, [node], in them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +80,9 @@ class Rotation:
         q: Float[Tensor, "row node head d_head"],
         k: Float[Tensor, "row node kv_head d_head"],
         positions: Int[Tensor, " node"],
+        heads: Heads | None = None,
     ) -> tuple[Float[Tensor, "row node head d_head"], Float[Tensor, "row node kv_head d_head"]]:
-        """Queries and keys rotated by their positions."""
+        """Queries and keys rotated by their positions, every head alike."""
         which = () if self.kind is None else (self.kind,)
         cos, sin = self.angles(q, positions[None], *which)
         if self.width is None:
@@ -91,26 +94,38 @@ class Rotation:
 
 @dataclass(frozen=True, eq=False)
 class Alibi:
-    """ALiBi: to the score of a key, its position times the head's slope is added (Press et al. 2021, arXiv 2108.12409).
+    """ALiBi: each head adds a bias to the scores of keys, by their positions (Press et al. 2021, arXiv 2108.12409).
 
-    What is added to all of a query's scores alike changes nothing, so this is minus slope times distance. It is carried
-    by two more coordinates of queries and keys: what attends knows nothing of it.
+    It is carried by more coordinates of queries and keys, one for each query head that shares a key, so that what
+    attends knows nothing of it. They are in float32 at least: in bfloat16 a far key's bias would be off by a nat.
     """
 
-    slopes: Float[Tensor, " head"]
-    """What is added to a score for each position, divided by the scale of q.k."""
+    bias: Callable[[Int[Tensor, " node"]], Float[Tensor, "node head"]]
+    """What is added to the score of a key at each position."""
+    n_kv_heads: int
+    scale: float
+    """The factor on q.k, by which the bias is not multiplied."""
 
     def __call__(
         self,
         q: Float[Tensor, "row node head d_head"],
         k: Float[Tensor, "row node kv_head d_head"],
         positions: Int[Tensor, " node"],
+        heads: Heads | None = None,
     ) -> tuple[Float[Tensor, "row node head d_key"], Float[Tensor, "row node kv_head d_key"]]:
-        """Queries and keys with two coordinates more."""
-        # Two parts of the position, of which each is exact in bfloat16.
-        parts = torch.stack([positions % 256, positions - positions % 256], dim=-1).to(k)
-        slopes = self.slopes.to(q)[:, None].expand(*q.shape[:-1], 2)
-        return torch.cat([q, slopes], dim=-1), torch.cat([k, parts[:, None].expand(*k.shape[:-1], 2)], dim=-1)
+        """Queries and keys with their biases beside them."""
+        precise = torch.promote_types(q.dtype, torch.float32)
+        by_key = self.bias(positions).to(precise).unflatten(-1, (self.n_kv_heads, -1))
+        shared_by = by_key.shape[-1]
+        chosen = torch.eye(shared_by, dtype=precise, device=q.device) / self.scale
+        if heads is None:
+            by_query = chosen.repeat(self.n_kv_heads, 1)
+        else:
+            by_query, by_key = chosen[heads[0] % shared_by], by_key[:, heads[1] // shared_by]
+        return (
+            torch.cat([q.to(precise), by_query.expand(*q.shape[:-1], -1)], dim=-1),
+            torch.cat([k.to(precise), by_key.expand(*k.shape[:-1], -1)], dim=-1),
+        )
 
 
 @dataclass(frozen=True, eq=False)

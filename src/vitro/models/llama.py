@@ -3,13 +3,12 @@
 transformers gives all of them the same module names.
 """
 
-from functools import partial
-from importlib import import_module
 from typing import ClassVar
 
 from vitro.models.block import MLP, QKV, Block, Readout, Rotation
 from vitro.models.model import Model, Shape
 from vitro.models.norm import Norm
+from vitro.models.rope import turn_of
 
 
 class Llama(Model):
@@ -27,12 +26,10 @@ class Llama(Model):
     def block(self, layer: int) -> Block:
         at = self.hf.model.layers[layer]
         attn, mlp = at.self_attn, at.mlp
-        # The function by which this checkpoint's own architecture rotates queries and keys.
-        turn = import_module(type(self.hf).__module__).apply_rotary_pos_emb
         return Block(
             head_norm=Norm.rms(at.input_layernorm),
             qkv=QKV.separate(attn.q_proj, attn.k_proj, attn.v_proj, attn.head_dim),
-            turn=Rotation(self.hf.model.rotary_emb, partial(turn, unsqueeze_dim=2)),
+            turn=Rotation(self.hf.model.rotary_emb, turn_of(self.hf)),
             scale=attn.scaling,
             window=self._window(layer),
             write=attn.o_proj,

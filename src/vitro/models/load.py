@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from vitro.errors import a_kind
+from vitro.models.bloom import MPT, Bloom, Falcon
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
@@ -16,6 +17,8 @@ from vitro.models.gguf_config import config_of, divide_frequencies
 from vitro.models.gguf_header import Header, read_header
 from vitro.models.gguf_tokenizer import read_tokenizer
 from vitro.models.gpt2 import GPT2
+from vitro.models.gpt_neo import OPT, GPTBigCode, GPTNeo
+from vitro.models.gptj import GPTJ, CodeGen, Phi
 from vitro.models.headers import read_headers
 from vitro.models.in_memory import shared
 from vitro.models.llama import Llama
@@ -25,7 +28,20 @@ from vitro.models.places import check_places
 from vitro.models.rope import context
 from vitro.models.tokenizer import folder_tokenizer
 
-FAMILIES: tuple[type[Model], ...] = (GPT2, Llama, GPTNeoX)
+FAMILIES: tuple[type[Model], ...] = (
+    GPT2,
+    GPTNeo,
+    GPTBigCode,
+    OPT,
+    Llama,
+    GPTNeoX,
+    GPTJ,
+    CodeGen,
+    Phi,
+    Bloom,
+    MPT,
+    Falcon,
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.errors import a_kind
-from vitro.models.block import Block, Experts, Readout, Rotation
+from vitro.models.block import Block, Experts, Heads, Readout, Rotation
 from vitro.models.errors import ModelError
 from vitro.models.norm import Norm
 from vitro.models.rope import alone, context, length_class
@@ -47,7 +47,7 @@ class Shape:
         sizes: dict[str, Any] = {size: own.get(size) or getattr(config, field, None) for size, field in usual.items()}
         sizes["n_kv_heads"] = sizes["n_kv_heads"] or sizes["n_heads"]
         sizes["d_head"] = sizes["d_head"] or sizes["d_model"] // sizes["n_heads"]
-        return cls(**sizes, n_ctx=own.get("n_ctx") or context(config))
+        return cls(**sizes, n_ctx=context(config))
 
 
 class Model(ABC):
@@ -201,13 +201,15 @@ class Model(ABC):
         q: Float[Tensor, "row node head d_head"],
         k: Float[Tensor, "row node kv_head d_head"],
         positions: Int[Tensor, " node"],
+        heads: Heads | None = None,
     ) -> tuple[Float[Tensor, "row node head d_key"], Float[Tensor, "row node kv_head d_key"]]:
         """Queries and keys with their positions in them; unchanged in a layer that does not see positions.
 
-        They are rotated, or, for ALiBi, get coordinates more than values have.
+        They are rotated, or, for ALiBi, get coordinates more than values have. heads: which query head each of the
+        queries and each of the keys belongs to, where they are not all of the layer's in order.
         """
         turn = self.blocks[layer].turn
-        return (q, k) if turn is None else turn(q, k, positions)
+        return (q, k) if turn is None else turn(q, k, positions, heads)
 
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
         """What the heads write to the stream (`hook_attn_out`), b_O included, from each head's mixed values."""

@@ -1,15 +1,14 @@
 """GPT-NeoX (Pythia): blocks whose heads and MLP read side by side, and positions rotated in part of each head."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
-from transformers.models.gpt_neox.modeling_gpt_neox import apply_rotary_pos_emb
 
 from vitro.models.block import MLP, QKV, Block, Readout, Rotation
 from vitro.models.model import Model
 from vitro.models.norm import Norm
+from vitro.models.rope import turn_of
 
 
 class GPTNeoX(Model):
@@ -27,7 +26,7 @@ class GPTNeoX(Model):
         return Block(
             head_norm=Norm.layer(at.input_layernorm),
             qkv=QKV((at.attention.query_key_value,), self._split),
-            turn=Rotation(self.hf.gpt_neox.rotary_emb, partial(apply_rotary_pos_emb, unsqueeze_dim=2)),
+            turn=Rotation(self.hf.gpt_neox.rotary_emb, turn_of(self.hf)),
             scale=at.attention.scaling,
             write=at.attention.dense,
             mlp_norm=Norm.layer(at.post_attention_layernorm),

@@ -1,8 +1,14 @@
 """Rotary positions whose angles depend on the length of the prompt: each prompt is rotated as if it ran alone."""
 
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
+
+_UNLIMITED = 2048
+"""Tokens: what the longest prompt is taken to be where a checkpoint has no limit. BLOOM was trained on so many."""
 
 
 def length_class(config: Any, n_tokens: int) -> int | None:
@@ -24,7 +30,13 @@ def context(config: Any) -> int:
     """The longest prompt, in tokens: the checkpoint's limit, times the factor by which a dynamic rope extends it."""
     rope = getattr(config, "rope_parameters", None) or {}
     stretched = rope["factor"] if rope.get("rope_type") == "dynamic" else 1
-    return int(config.max_position_embeddings * stretched)
+    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len", "seq_length"))
+    return int((next(filter(None, limits), _UNLIMITED)) * stretched)
+
+
+def turn_of(hf: Any) -> Callable[..., Any]:
+    """The function by which a checkpoint's own architecture rotates queries and keys, [row, node, head, d_head]."""
+    return partial(import_module(type(hf).__module__).apply_rotary_pos_emb, unsqueeze_dim=2)
 
 
 # Not under `inference_mode`, even where the caller is: its tensors could not be used where gradients are taken.

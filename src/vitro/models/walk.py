@@ -68,15 +68,16 @@ def attend(
         # torch's own attention has neither.
         v = v.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=2) if grouped else v
         return torch.einsum("rhqk,rkhd->rqhd", attention(model, layer, q, k, mask).to(v.dtype), v)
+    # Queries and keys are in a longer format than values where their product has to be (`Alibi`).
     z = scaled_dot_product_attention(
         q.transpose(1, 2),
         k.transpose(1, 2),
-        v.transpose(1, 2),
+        v.to(q.dtype).transpose(1, 2),
         attn_mask=mask,
         scale=block.scale,
         enable_gqa=grouped,
     )
-    return z.transpose(1, 2)
+    return z.transpose(1, 2).to(v.dtype)
 
 
 def attention(
