@@ -227,6 +227,14 @@ class Model(ABC):
             out = block.after_mlp(out)
         return out if block.multiplier == 1.0 else out * block.multiplier
 
+    def expert_out(
+        self, layer: int, resid: Float[Tensor, "row node d_model"], expert: int
+    ) -> Float[Tensor, "row node d_model"]:
+        """What one expert of a layer's MLP writes, its weight included; zeros where the router does not choose it."""
+        block = self.blocks[layer]
+        assert isinstance(block.mlp, Experts)
+        return block.mlp.each(block.mlp_norm(resid), expert) * block.multiplier
+
     def head_norm(self, layer: int) -> Norm:
         """The norm between the stream and a block's heads."""
         return self.blocks[layer].head_norm
