@@ -82,7 +82,7 @@ class Model(ABC):
         self.tokenizer = tokenizer
         self.shape = self.sizes()
         self.blocks = tuple(self.block(layer) for layer in range(self.shape.n_layers))
-        self._by_length: dict[int, Self] = {}
+        self._by_length: dict[tuple[int, ...], Self] = {}
 
     @classmethod
     def of(cls, hf: Any, tokenizer: Any) -> Self:
@@ -150,7 +150,7 @@ class Model(ABC):
         It is the model itself, except where the rotary angles depend on the length of the prompt.
         """
         kind = length_class(self.hf.config, n_tokens)
-        if kind is None:
+        if not kind:
             return self
         if kind not in self._by_length:
             self._by_length[kind] = copy(self)
