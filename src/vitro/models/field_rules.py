@@ -132,4 +132,6 @@ def check_heads(name: str, config: Any, own_width: bool) -> None:
     if n_heads % n_groups:
         refuse(name, "num_key_value_heads", n_groups, f"divisors of num_attention_heads ({n_heads}) there")
     if not own_width and config.hidden_size % n_heads:
-        refuse(name, "hidden_size", config.hidden_size, f"multiples of num_attention_heads ({n_heads}) there")
+        own = config.attribute_map
+        heads, width = own.get("num_attention_heads", "num_attention_heads"), own.get("hidden_size", "hidden_size")
+        refuse(name, heads, n_heads, f"divisors of {width} ({config.hidden_size}) there")
