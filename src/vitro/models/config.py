@@ -59,7 +59,7 @@ def _fields(kind: str, said: dict[str, Any]) -> dict[str, Any]:
         if field in USED[kind] or field not in IGNORED
     }
     for field, within in made.sub_configs.items():
-        inner = getattr(within, "model_type", None)
+        inner: Any = getattr(within, "model_type", None)
         if inner in USED and isinstance(kept.get(field), dict):
             kept[field] = _fields(inner, kept[field])
     return {field: value for field, value in kept.items() if field not in own}

@@ -18,7 +18,8 @@ class Llama(Model):
     model_types: ClassVar = {"llama": "rotary positions, RMSNorm, grouped keys and values, a gated MLP"}
 
     def sizes(self) -> Shape:
-        return Shape.of(self.hf.config, d_head=self.hf.model.layers[0].self_attn.head_dim)
+        config, attn = self.hf.config, self.hf.model.layers[0].self_attn
+        return Shape.of(config, n_kv_heads=config.num_key_value_heads, d_head=attn.head_dim)
 
     def block(self, layer: int) -> Block:
         at = self.hf.model.layers[layer]
