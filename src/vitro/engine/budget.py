@@ -42,6 +42,8 @@ class Budget:
     """The clean run's activations."""
     used_per_node: int
     """A row's activations within one block."""
+    used_per_pair: int
+    """A row's attention between two nodes. torch's own keeps little of it; where it is made by hand, it and copies."""
     used_per_prompt: int
     """A row's logits, if all of them are read: themselves and three temporary copies."""
 
@@ -58,12 +60,13 @@ class Budget:
             batch_nodes=BATCH_NODES.get(device.type, sys.maxsize),
             kept_per_node=shape.n_layers * (3 * shape.d_model + attention) * size,
             used_per_node=(6 * shape.d_model + 2 * attention + 3 * shape.d_mlp) * size,
+            used_per_pair=4 * shape.n_heads * 4 if any(block.by_hand for block in model.blocks) else 8,
             used_per_prompt=4 * shape.d_vocab * 4,
         )
 
     def row(self, held: int, nodes: int, prompts: int) -> int:
         """Bytes of one row: `held` nodes of a tree of `nodes`, attention between them included."""
-        return held * self.used_per_node + held * nodes * 8 + prompts * self.used_per_prompt
+        return held * self.used_per_node + held * nodes * self.used_per_pair + prompts * self.used_per_prompt
 
     def need(self, nodes: int, prompts: int) -> int:
         """Bytes of a tree's clean run and of one row on all of it."""

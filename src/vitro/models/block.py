@@ -199,6 +199,11 @@ class Block:
     multiplier: float = 1.0
     """A factor on what heads and MLP write."""
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether attention has to be written out: torch's own has neither soft caps nor sinks."""
+        return self.softcap is not None or self.sinks is not None
+
     def finished(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Projections with all that happens to them before rotation."""
         q = q if self.q_norm is None else self.q_norm.of(q)

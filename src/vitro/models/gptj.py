@@ -66,6 +66,10 @@ class Phi(Model):
 
     model_types: ClassVar = {"phi": "parallel blocks with one LayerNorm, partial rotation, b_U, q/k LayerNorm possible"}
 
+    def sizes(self) -> Shape:
+        config, attn = self.hf.config, self.hf.model.layers[0].self_attn
+        return Shape.of(config, n_kv_heads=config.num_key_value_heads, d_head=attn.head_dim)
+
     @property
     def parallel(self) -> bool:
         return True

@@ -34,20 +34,22 @@ class Shape:
 
     @classmethod
     def of(cls, config: Any, **own: int) -> Self:
-        """The sizes by transformers' usual names of them. own: those that a family names or works out otherwise."""
-        usual = {
-            "n_layers": "num_hidden_layers",
-            "n_heads": "num_attention_heads",
-            "n_kv_heads": "num_key_value_heads",
-            "d_model": "hidden_size",
-            "d_head": "head_dim",
-            "d_mlp": "intermediate_size",
-            "d_vocab": "vocab_size",
-        }
-        sizes: dict[str, Any] = {size: own.get(size) or getattr(config, field, None) for size, field in usual.items()}
-        sizes["n_kv_heads"] = sizes["n_kv_heads"] or sizes["n_heads"]
-        sizes["d_head"] = sizes["d_head"] or sizes["d_model"] // sizes["n_heads"]
-        return cls(**sizes, n_ctx=context(config))
+        """The sizes by the names that transformers has for them in every family.
+
+        own: what a family names or works out otherwise. Where it says nothing, heads share no keys and are together as
+        wide as the stream: a configuration may have fields that say something else, and that its model does not read.
+        """
+        n_heads, d_model = config.num_attention_heads, config.hidden_size
+        return cls(
+            n_layers=config.num_hidden_layers,
+            n_heads=n_heads,
+            n_kv_heads=own.get("n_kv_heads", n_heads),
+            d_model=d_model,
+            d_head=own.get("d_head", d_model // n_heads),
+            d_mlp=own["d_mlp"] if "d_mlp" in own else config.intermediate_size,
+            d_vocab=config.vocab_size,
+            n_ctx=context(config),
+        )
 
 
 class Model(ABC):
@@ -82,7 +84,7 @@ class Model(ABC):
         self.tokenizer = tokenizer
         self.shape = self.sizes()
         self.blocks = tuple(self.block(layer) for layer in range(self.shape.n_layers))
-        self._by_length: dict[int, Self] = {}
+        self._by_length: dict[tuple[int, ...], Self] = {}
 
     @classmethod
     def of(cls, hf: Any, tokenizer: Any) -> Self:
@@ -150,7 +152,7 @@ class Model(ABC):
         It is the model itself, except where the rotary angles depend on the length of the prompt.
         """
         kind = length_class(self.hf.config, n_tokens)
-        if kind is None:
+        if not kind:
             return self
         if kind not in self._by_length:
             self._by_length[kind] = copy(self)

@@ -64,8 +64,7 @@ def attend(
     """
     block = model.blocks[layer]
     grouped = model.shape.n_kv_heads != model.shape.n_heads
-    if block.softcap is not None or block.sinks is not None:
-        # torch's own attention has neither.
+    if block.by_hand:
         v = v.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=2) if grouped else v
         return torch.einsum("rhqk,rkhd->rqhd", attention(model, layer, q, k, mask).to(v.dtype), v)
     # Queries and keys are in a longer format than values where their product has to be (`Alibi`).

@@ -1,0 +1,79 @@
+"""The rope parameters of a configuration: one rotation for all layers, or one for each kind of layer."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from vitro.models.field_lists import names
+from vitro.models.field_values import check_known, is_number, refuse
+
+_NUMBERS = names(
+    "rope_theta factor original_max_position_embeddings partial_rotary_factor short_factor long_factor low_freq_factor",
+    "high_freq_factor",
+)
+_OPEN = names("attention_factor mscale mscale_all_dim beta_fast beta_slow")
+"""Those that may be left open."""
+_KINDS = frozenset({"default", *ROPE_INIT_FUNCTIONS})
+# What follows the length of a prompt is computed anew for each length, of one rotation for all layers.
+_FIXED = _KINDS - {"dynamic", "longrope"}
+
+
+def check_rope(name: str, config: Any, used: Collection[str]) -> None:
+    """Raises ModelError, by name, for rope parameters that no model has or that Vitro does not follow.
+
+    name: what the user typed. used: the fields that the configuration's model type uses; it has a rope for each kind of
+    layer if they name one, and turns a part of each head if they name that part.
+    """
+    rope = config.rope_parameters
+    if not isinstance(rope, Mapping):
+        refuse(name, "rope_parameters", rope, "rope_type, rope_theta and the like there")
+    if "rope_parameters.full_attention" in used:
+        for kind in sorted(set(config.layer_types)):
+            if not isinstance(rope.get(kind), Mapping):
+                refuse(name, f"rope_parameters.{kind}", rope.get(kind), "rope_type, rope_theta and the like there")
+            _check_one(name, config, used, rope[kind], _FIXED)
+        return
+    for field, value in rope.items():
+        if isinstance(value, Mapping):
+            refuse(name, f"rope_parameters.{field}", value, f"{config.model_type} models with one rope for all layers")
+    _check_one(name, config, used, rope, _KINDS)
+
+
+def head_width(config: Any) -> int:
+    """The dimensions of a head by its configuration: `head_dim`, or an even part of the stream."""
+    width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return width
+
+
+def turned_width(config: Any) -> int:
+    """The dimensions of a head that a partial rope turns."""
+    return int(head_width(config) * config.rope_parameters.get("partial_rotary_factor", 1.0))
+
+
+def _check_one(name: str, config: Any, used: Collection[str], rope: Mapping[str, Any], kinds: Collection[str]) -> None:
+    kind, share = rope.get("rope_type"), rope.get("partial_rotary_factor", 1.0)
+    check_known(name, "rope_type", kind, kinds)
+    _check_numbers(name, rope)
+    if share > 1.0:
+        refuse(name, "partial_rotary_factor", share, "shares of a head, up to 1.0")
+    whole = "rope_parameters.partial_rotary_factor" not in used
+    if share != 1.0 and kind != "default" and (whole or kind == "proportional"):
+        refuse(name, "partial_rotary_factor", share, f"{config.model_type} models whose heads are rotated whole")
+    width = head_width(config)
+    turned = width if whole else turned_width(config)
+    if turned + turned % 2 > width:
+        refuse(name, "head_dim", width, f"an even number of rotated dimensions in heads of {width}")
+    for field in ("short_factor", "long_factor"):
+        factors = rope.get(field)
+        if kind == "longrope" and not (isinstance(factors, list) and len(factors) == turned // 2):
+            refuse(name, field, factors, f"lists of {turned // 2} numbers there")
+
+
+def _check_numbers(name: str, rope: Mapping[str, Any]) -> None:
+    unset = _OPEN | {"factor"} if rope["rope_type"] == "longrope" else _OPEN
+    for field in sorted(rope.keys() & (_NUMBERS | _OPEN)):
+        value = rope[field]
+        numbers = value if field in ("short_factor", "long_factor") and isinstance(value, list) else [value]
+        if not (value is None and field in unset) and not all(map(is_number, numbers)):
+            refuse(name, field, value, "numbers above 0 there")
