@@ -39,7 +39,7 @@ SIZES = [
     ),
     Fault("gpt2", {"n_embd": 4 * 10**6}, "by n_embd"),
     Fault("gpt2", {"n_inner": 10**9}, "by n_inner"),
-    Fault("gpt2", {"n_head": 10**9}, "must be divisible"),
+    Fault("gpt2", {"n_head": 10**9}, "sets n_head to 1000000000; Vitro reads divisors of n_embd (32)"),
     Fault(
         "gpt2",
         {"vocab_size": 10**17},
