@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
@@ -31,8 +31,8 @@ def read_config(checkpoint: Checkpoint) -> Any:
     check_model_type(kind)
     check_only(checkpoint.name, said)
     fields = _fields(kind, said)
-    for n_layers in _layers(kind, fields):
-        check_layers(checkpoint.name, n_layers, read_headers(checkpoint))
+    n_layers = transformers.CONFIG_MAPPING[kind].attribute_map.get("num_hidden_layers", "num_hidden_layers")
+    check_layers(checkpoint.name, fields.get(n_layers), read_headers(checkpoint))
     try:
         with quiet_transformers():
             config = transformers.AutoConfig.for_model(kind, **fields)
@@ -58,18 +58,7 @@ def _fields(kind: str, said: dict[str, Any]) -> dict[str, Any]:
         for field, value in said.items()
         if field in USED[kind] or field not in IGNORED
     }
-    for field, within in made.sub_configs.items():
-        inner: Any = getattr(within, "model_type", None)
-        if inner in USED and isinstance(kept.get(field), dict):
-            kept[field] = _fields(inner, kept[field])
     return {field: value for field, value in kept.items() if field not in own}
-
-
-def _layers(kind: str, fields: Mapping[str, Any]) -> list[object]:
-    """The numbers of layers that the fields of a configuration speak of, those of configurations within it too."""
-    own = transformers.CONFIG_MAPPING[kind].attribute_map.get("num_hidden_layers", "num_hidden_layers")
-    within = [value for value in fields.values() if isinstance(value, dict)]
-    return [fields.get(own), *(value.get("num_hidden_layers") for value in within)]
 
 
 def config_hash(checkpoint: Checkpoint) -> str:

@@ -70,7 +70,6 @@ def check_values(name: str, config: Any) -> None:
     for field in sorted(used):
         check_value(name, config, field)
     check_heads(name, config, own_width="head_dim" in used)
-    check_rules(name, config)
     if "sliding_window" in used:
         check_windows(name, config, used)
     if "no_rope_layers" in used:
@@ -79,3 +78,5 @@ def check_values(name: str, config: Any) -> None:
         check_local_layers(name, config)
     if "rope_parameters" in used:
         check_rope(name, config, used)
+    # Last: what they compare has sound values by now.
+    check_rules(name, config)

@@ -16,10 +16,12 @@ def check_windows(name: str, config: Any, used: Collection[str]) -> None:
     kinds = config.layer_types if "layer_types" in used else ["sliding_attention"]
     if "layer_types" in used:
         _check_length(name, config, "layer_types", kinds)
-    if "sliding_attention" in kinds and window is not None and not 1 <= window <= LARGEST:
+    # A window of 0 is how qwen2_moe says that it has none.
+    none = window is None or (window == 0 and "sliding_attention" not in kinds)
+    if not none and not 1 <= window <= LARGEST:
         refuse(name, "sliding_window", window, f"windows of 1 to {LARGEST:.0e} positions")
     if "layer_types" in used:
-        known = ["full_attention"] if window is None else ["full_attention", "sliding_attention"]
+        known = ["full_attention"] if none else ["full_attention", "sliding_attention"]
         _check_each(name, f"layer_types (sliding_window {window})", kinds, known)
 
 
