@@ -14,6 +14,10 @@ PROMPTS = [[0, 5, 9, 3, 7, 8], [0, 5, 9, 4, 7, 8], [0, 6, 2], [0, 5, 9, 3, 7, 8,
 every = pytest.mark.parametrize("name", MAKERS)
 of_each_family = pytest.mark.parametrize("name", [name for name in MAKERS if "-" not in name])
 
+of_experts = pytest.mark.parametrize(
+    "name", [name for name in MAKERS if name.split("-")[0] in ("mixtral", "olmoe", "qwen2_moe", "qwen3_moe", "gpt_oss")]
+)
+
 
 def logits_of(model: Model) -> list[torch.Tensor]:
     return list(sweep(model, PROMPTS, [()], lambda finals: {"logits": finals.logits})["logits"][0])
@@ -21,6 +25,8 @@ def logits_of(model: Model) -> list[torch.Tensor]:
 
 @torch.no_grad()
 def logits_of_transformers(model: Model) -> list[torch.Tensor]:
+    if any(model.n_experts(layer) for layer in range(model.shape.n_layers)):
+        model.hf.set_experts_implementation("eager")
     return [model.hf(torch.tensor([prompt])).logits[0, -1] for prompt in PROMPTS]
 
 
@@ -92,15 +98,29 @@ def test_what_each_head_writes_sums_to_what_they_write_together(name: str) -> No
         )
 
 
-@every
+@torch.no_grad()
+def shared(model: Model, layer: int, resid: torch.Tensor) -> torch.Tensor | float:
+    """What an MLP that every stream is given to adds to a mixture's experts."""
+    moe, normed = model.hf.model.layers[layer].mlp, model.blocks[layer].mlp_norm(resid)
+    if not hasattr(moe, "shared_expert"):
+        return 0.0
+    written: torch.Tensor = moe.shared_expert(normed) * moe.shared_expert_gate(normed).sigmoid()
+    return written
+
+
+@of_experts
 def test_what_each_expert_writes_sums_to_what_they_write_together(name: str) -> None:
     model = filled_model(MAKERS[name]())
     resid = torch.randn(2, 7, model.shape.d_model, generator=torch.Generator().manual_seed(1))
-    for layer, block in enumerate(model.blocks):
-        if isinstance(block.mlp, Experts):
-            each = [model.expert_out(layer, resid, expert) for expert in range(model.n_experts(layer))]
-            assert all(bool((one == 0).all(-1).any()) for one in each) or len(each) == 1
-            torch.testing.assert_close(torch.stack(each).sum(0), model.mlp_out(layer, resid), atol=1e-4, rtol=1e-5)
+    layers = [layer for layer, block in enumerate(model.blocks) if isinstance(block.mlp, Experts)]
+    assert bool(layers) != name.endswith("all-dense")
+    for layer in layers:
+        each = [model.expert_out(layer, resid, expert) for expert in range(model.n_experts(layer))]
+        chosen = torch.stack([one.any(-1) for one in each])
+        assert bool((chosen.sum(0) == model.hf.config.num_experts_per_tok).all())
+        torch.testing.assert_close(
+            sum(each) + shared(model, layer, resid), model.mlp_out(layer, resid), atol=1e-4, rtol=0
+        )
 
 
 @of_each_family

@@ -147,6 +147,16 @@ class MLP:
         """Three linear maps, as in Llama."""
         return cls(lambda normed: (gate(normed), up(normed)), act, down)
 
+    @classmethod
+    def fused(cls, gate_and_up: Any, act: Callable[[Tensor], Tensor], down: Any) -> Self:
+        """As `gated`, with one linear map in place of two: its first half is the gate."""
+
+        def read(normed: Tensor) -> tuple[Tensor, Tensor]:
+            gate, up = gate_and_up(normed).chunk(2, dim=-1)
+            return gate, up
+
+        return cls(read, act, down)
+
     def __call__(self, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """What it writes, from the normed stream."""
         gate, linear = self.read(normed)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from vitro.models.block import Block, HeadNorm, Readout, Rotation, Turn
-from vitro.models.llama import Llama, window_by_type
+from vitro.models.llama import Llama, norms_of_each_head, window_by_type
 from vitro.models.norm import Norm
 from vitro.models.rope import turn_of
 
@@ -54,14 +54,11 @@ class Gemma3(Gemma2):
     }
 
     def block(self, layer: int) -> Block:
-        attn = self.hf.model.layers[layer].self_attn
-        return replace(
-            super().block(layer),
-            q_norm=HeadNorm(attn.q_norm, over="head"),
-            k_norm=HeadNorm(attn.k_norm, over="head"),
-            # transformers reads `attn_logit_softcapping` and does not apply it.
-            softcap=None,
-        )
+        # transformers reads `attn_logit_softcapping` and does not apply it.
+        return replace(super().block(layer), softcap=None)
+
+    def _qk_norms(self, attn: Any) -> tuple[HeadNorm, HeadNorm]:
+        return norms_of_each_head(attn)
 
     def _turn(self, layer: int) -> Turn:
         return Rotation(self.hf.model.rotary_emb, turn_of(self.hf), kind=self.hf.config.layer_types[layer])
