@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from vitro.models import Model
-from vitro.models.load import family_of
+from vitro.models.load import FAMILIES, family_of
 
 VOCAB = 60
 _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
@@ -98,11 +98,22 @@ def random_model(name: str, seed: int = 0) -> Model:
     return family_of(hf.config.model_type).of(hf, tokenizer=None)
 
 
+def filled_model(hf: Any, seed: int = 0) -> Model:
+    """A transformers model with every parameter drawn anew, as `random_model`."""
+    family = next(family for family in FAMILIES if hf.config.model_type in family.model_types)
+    return family.of(_filled(hf, seed), tokenizer=None)
+
+
 def _filled(hf: Any, seed: int) -> Any:
     hf.eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for parameter_name, weight in hf.named_parameters():
         noise = torch.randn(weight.shape, generator=generator)
+        if parameter_name.endswith("sinks"):
+            weight.copy_(noise)
+            continue
         norm = "norm" in parameter_name or "ln_" in parameter_name
-        weight.copy_(1.0 + 0.2 * noise if norm and "weight" in parameter_name else 0.2 * noise)
+        holder = type(hf.get_submodule(parameter_name.rpartition(".")[0])).__name__
+        gain = 0.0 if holder.startswith("Gemma") or holder.endswith("1P") else 1.0
+        weight.copy_(gain + 0.2 * noise if norm and "weight" in parameter_name else 0.2 * noise)
     return hf

@@ -26,8 +26,9 @@ class Hook(IntEnum):
     z = 2
     attn_out = 3
     resid_mid = 4
-    mlp_out = 5
-    resid_post = 6
+    expert_out = 5
+    mlp_out = 6
+    resid_post = 7
 
 
 @dataclass(frozen=True, order=True)
@@ -41,6 +42,7 @@ class Site:
     layer: int
     hook: Hook
     head: int | None = None
+    """Of heads, a head's number; of experts, an expert's."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.hook, Hook):
@@ -52,7 +54,7 @@ class Site:
 
     def __str__(self) -> str:
         """TransformerLens' name, with the head: `blocks.9.attn.hook_z[1]`."""
-        within = "attn." if self.hook in (Hook.pattern, Hook.z) else ""
+        within = "attn." if self.hook in (Hook.pattern, Hook.z) else "mlp." if self.hook is Hook.expert_out else ""
         head = "" if self.head is None else f"[{self.head}]"
         return f"blocks.{self.layer}.{within}hook_{self.hook.name}{head}"
 
@@ -91,6 +93,17 @@ def mlp_out(layer: int) -> Site:
     'blocks.0.hook_mlp_out'
     """
     return Site(layer, Hook.mlp_out)
+
+
+def expert_out(layer: int, expert: int) -> Site:
+    """What one expert of a mixture writes to the stream, its weight in the router's choice included.
+
+    Set to zero, the expert is ablated: the router chooses as before, and the others' weights stay.
+
+    >>> str(expert_out(3, 5))
+    'blocks.3.mlp.hook_expert_out[5]'
+    """
+    return Site(layer, Hook.expert_out, expert)
 
 
 def resid_pre(layer: int) -> Site:

@@ -110,7 +110,9 @@ def _check_site(model: Model, edit: Edit) -> None:
     of_head = site.hook in (Hook.z, Hook.pattern)
     if not 0 <= site.layer < shape.n_layers:
         raise EditError(f"edit ({edit}): the model has layers 0 to {shape.n_layers - 1}")
-    if of_head != (site.head is not None) or (site.head is not None and not 0 <= site.head < shape.n_heads):
+    if site.hook is Hook.expert_out:
+        _check_expert(model, edit)
+    elif of_head != (site.head is not None) or (site.head is not None and not 0 <= site.head < shape.n_heads):
         raise EditError(f"edit ({edit}): z and patterns have a head, 0 to {shape.n_heads - 1}; other sites have none")
     if site.hook is Hook.resid_mid and model.parallel:
         raise EditError(f"edit ({edit}): a parallel block has no stream between its heads and its MLP")
@@ -121,6 +123,17 @@ def _check_site(model: Model, edit: Edit) -> None:
     width = shape.d_head if of_head else shape.d_model
     if edit.value.shape[-1] != width:
         raise EditError(f"edit ({edit}): the value is {edit.value.shape[-1]} wide, the site {width}")
+
+
+def _check_expert(model: Model, edit: Edit) -> None:
+    """EditError where a layer has no such expert, or what it writes is no sum of its experts' own."""
+    site, n_experts = edit.site, model.n_experts(edit.site.layer)
+    if not n_experts:
+        raise EditError(f"edit ({edit}): the MLP of layer {site.layer} is no mixture of experts; mlp_out is all of it")
+    if site.head is None or not 0 <= site.head < n_experts:
+        raise EditError(f"edit ({edit}): the MLP of layer {site.layer} has experts 0 to {n_experts - 1}")
+    if model.blocks[site.layer].after_mlp is not None:
+        raise EditError(f"edit ({edit}): a norm after the MLP mixes what experts write; mlp_out is all of it")
 
 
 def _check_causal(edit: Edit, positions: Int[Tensor, " edited"], value: Float[Tensor, "edited width"]) -> None:

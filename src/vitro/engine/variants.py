@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
@@ -103,6 +103,22 @@ class Group:
             target = targets[hook, edit.nodes]
             edit.make(activation, target.at, edit.value[:, target.kept])
 
+    def edit_experts(
+        self,
+        model: Model,
+        mlp_out: Float[Tensor, "row node d_model"],
+        read: Float[Tensor, "row node d_model"],
+        layer: int,
+    ) -> None:
+        """Make this group's edits of single experts, in what the MLP writes. read: the stream that it reads."""
+        for edit in self.edits[layer, Hook.expert_out]:
+            target = self.plan.steps[layer].targets[Hook.expert_out, edit.nodes]
+            assert edit.expert is not None
+            change = edit.value[:, target.kept]
+            if not edit.add:
+                change = change - model.expert_out(layer, read[edit.rows][:, target.at], edit.expert)
+            replace(edit, add=True).make(mlp_out, target.at, change)
+
 
 def _run_block(clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping[Site, Tensor]) -> None:
     """Run a block. Groups are ordered by where they entered, so those that need a part of it computed come first."""
@@ -134,6 +150,8 @@ def _run_block(clean: Clean, layer: int, groups: Sequence[Group], watch: Mapping
     read = (resid if model.parallel else mid)[:n_thinking]
     mlp = _together(partial(model.mlp_out, layer), read)
     mlp += [group.clean_out(cache.mlp_out, layer) for group in groups[n_thinking:]]
+    for group, activation, stream in zip(groups, mlp, resid if model.parallel else mid, strict=True):
+        group.edit_experts(model, activation, stream, layer)
     edit(Hook.mlp_out, mlp)
 
     left = [written.add_(stream) for written, stream in zip(mlp, mid, strict=True)]
@@ -209,6 +227,7 @@ class Stack:
 
     rows: Int[Tensor, " change"]
     heads: Int[Tensor, " change"] | None
+    expert: int | None
     nodes: tuple[int, ...]
     value: Float[Tensor, "change edited width"]
     add: bool
@@ -233,17 +252,20 @@ def _stack(variants: Sequence[Placed], device: torch.device) -> Stacks:
     groups: dict[tuple[object, ...], list[tuple[int, Change]]] = defaultdict(list)
     for row, variant in enumerate(variants):
         for change in variant.changes:
-            key = (change.site.layer, change.site.hook, change.add, change.nodes, change.value.shape)
+            expert = change.site.head if change.site.hook is Hook.expert_out else None
+            key = (change.site.layer, change.site.hook, expert, change.add, change.nodes, change.value.shape)
             groups[key].append((row, change))
     stacks: dict[tuple[int, Hook], list[Stack]] = defaultdict(list)
     # What is set comes before what is added to it.
     for changes in sorted(groups.values(), key=lambda changes: changes[0][1].add):
         first = changes[0][1]
-        heads = [change.site.head for _, change in changes if change.site.head is not None]
+        of_expert = first.site.hook is Hook.expert_out
+        heads = [change.site.head for _, change in changes if change.site.head is not None and not of_expert]
         stacks[first.site.layer, first.site.hook].append(
             Stack(
                 rows=picked([row for row, _ in changes], device),
                 heads=picked(heads, device) if heads else None,
+                expert=first.site.head if of_expert else None,
                 nodes=first.nodes,
                 value=torch.stack([change.value for _, change in changes]),
                 add=first.add,

@@ -13,6 +13,7 @@ from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
 from vitro.models.fields import check_fields, check_model_type
+from vitro.models.gemma import Gemma, Gemma2, Gemma3
 from vitro.models.gguf_config import config_of, divide_frequencies
 from vitro.models.gguf_header import Header, read_header
 from vitro.models.gguf_tokenizer import read_tokenizer
@@ -21,10 +22,12 @@ from vitro.models.gpt_neo import OPT, GPTBigCode, GPTNeo
 from vitro.models.gptj import GPTJ, CodeGen, Phi
 from vitro.models.headers import read_headers
 from vitro.models.in_memory import shared
-from vitro.models.llama import Llama
+from vitro.models.llama import Llama, Mistral
 from vitro.models.model import Model
 from vitro.models.neox import GPTNeoX
+from vitro.models.olmo import Olmo2
 from vitro.models.places import check_places
+from vitro.models.qwen import Qwen2, Qwen3
 from vitro.models.rope import context
 from vitro.models.tokenizer import folder_tokenizer
 
@@ -34,6 +37,13 @@ FAMILIES: tuple[type[Model], ...] = (
     GPTBigCode,
     OPT,
     Llama,
+    Mistral,
+    Qwen2,
+    Qwen3,
+    Gemma,
+    Gemma2,
+    Gemma3,
+    Olmo2,
     GPTNeoX,
     GPTJ,
     CodeGen,

@@ -82,7 +82,7 @@ class Model(ABC):
         self.tokenizer = tokenizer
         self.shape = self.sizes()
         self.blocks = tuple(self.block(layer) for layer in range(self.shape.n_layers))
-        self._by_length: dict[int, Self] = {}
+        self._by_length: dict[tuple[int, ...], Self] = {}
 
     @classmethod
     def of(cls, hf: Any, tokenizer: Any) -> Self:
@@ -150,7 +150,7 @@ class Model(ABC):
         It is the model itself, except where the rotary angles depend on the length of the prompt.
         """
         kind = length_class(self.hf.config, n_tokens)
-        if kind is None:
+        if not kind:
             return self
         if kind not in self._by_length:
             self._by_length[kind] = copy(self)
@@ -233,6 +233,14 @@ class Model(ABC):
         if block.after_mlp is not None:
             out = block.after_mlp(out)
         return out if block.multiplier == 1.0 else out * block.multiplier
+
+    def expert_out(
+        self, layer: int, resid: Float[Tensor, "row node d_model"], expert: int
+    ) -> Float[Tensor, "row node d_model"]:
+        """What one expert of a layer's MLP writes, its weight included; zeros where the router does not choose it."""
+        block = self.blocks[layer]
+        assert isinstance(block.mlp, Experts)
+        return block.mlp.each(block.mlp_norm(resid), expert) * block.multiplier
 
     def head_norm(self, layer: int) -> Norm:
         """The norm between the stream and a block's heads."""
