@@ -241,7 +241,7 @@ def slow_gradient(
 
         result = value(plain.run([start, final.register_forward_pre_hook(copied)]))
         return torch.autograd.grad(result, seen["x"])[0][0]
-    block, attention = plain.blocks[reader.layer], plain.attention(reader.layer)
+    block = plain.blocks[reader.layer]
     if reader.kind.name == "mlp":
         module = getattr(block, names.mlp)
 
@@ -253,10 +253,9 @@ def slow_gradient(
             seen["x"] = seen["stream"].detach().requires_grad_()
             return (norm(block, names.before_mlp, seen["x"]), *args[1:])
 
-        handles = [start, module.register_forward_pre_hook(leaf)]
         # The stream before the MLP: what its norm reads, or itself where there is no norm.
         before = getattr(block, names.before_mlp) if names.before_mlp else module
-        handles.insert(1, before.register_forward_pre_hook(read))
+        handles = [start, before.register_forward_pre_hook(read), module.register_forward_pre_hook(leaf)]
         result = value(plain.run(handles))
         return torch.autograd.grad(result, seen["x"])[0][0]
 
@@ -272,7 +271,6 @@ def slow_gradient(
     out = plain.out(reader.layer)
     handles = [start, block.register_forward_pre_hook(keep_stream), out.register_forward_pre_hook(leaf_z)]
     at_z = torch.autograd.grad(value(plain.run(handles)), seen["z"])[0][0, :, own]
-    del attention
     stream = seen["stream"][0].detach()
     streams = [stream.clone().requires_grad_() if name == by else stream for name in "qkv"]
     z = plain.z(reader.layer, reader.head, streams)

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from vitro.models.block import Block, HeadNorm
 from vitro.models.llama import Llama
 from vitro.models.norm import NO_NORM, Norm
@@ -31,9 +29,4 @@ class Olmo2(Llama):
 
 def of_projection(module: Any) -> HeadNorm:
     """The norm of all heads' queries, or keys, as one vector."""
-
-    def of(heads: Tensor) -> Tensor:
-        normed: Tensor = module(heads.flatten(-2)).unflatten(-1, heads.shape[-2:])
-        return normed
-
-    return HeadNorm(of, over="projection")
+    return HeadNorm.of_whole(Norm.rms(module))
