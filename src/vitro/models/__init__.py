@@ -1,6 +1,6 @@
 """Checkpoints seen as residual streams. Knows transformers; knows nothing of tasks."""
 
-from vitro.models.block import MLP
+from vitro.models.block import MLP, HeadNorm
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.errors import ModelError
 from vitro.models.load import FAMILIES, load, load_checkpoint, load_tokenizer
@@ -13,6 +13,7 @@ __all__ = [
     "MLP",
     "BlockRun",
     "Checkpoint",
+    "HeadNorm",
     "Model",
     "ModelError",
     "Norm",
