@@ -22,9 +22,9 @@ _JOLTS = 4
 _AMPLITUDE = 8.0
 """How many times what the largest of those disturbances does the two may differ by.
 
-Two ways to compute the same round differently at every step, not in the embedding alone. On 1,000 random models of all
-families, of 2 to 4 layers and of weights of every scale, in all three number formats, the difference is 0 to 6 times as
-large; a sum of independent roundings grows as the root of their number, so models of 100 layers have room too.
+Two ways to compute the same round differently at every step, not in the embedding alone. On 3,000 random models of
+five families, of 2 to 4 layers and of weights of every scale, 1,000 in each number format, the difference was up to 4.4
+times as large; on models of 30 and 48 layers it was the same.
 """
 _LEAST = 4.0
 """Roundings of the largest logit by which the two may differ anyway, where the model swallows the disturbance."""
