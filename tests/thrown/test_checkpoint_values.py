@@ -105,8 +105,8 @@ VALUES = [
     Fault("llama", {"rms_norm_eps": float("nan")}, "sets rms_norm_eps to nan; Vitro reads numbers from 0 up"),
     Fault("gpt2", {"layer_norm_epsilon": float("-inf")}, "sets layer_norm_epsilon to -inf"),
     Fault("gpt2", {"activation_function": "swoosh"}, "sets activation_function to swoosh; Vitro reads gelu"),
-    Fault("gpt2", {"model_type": None}, "known families: gpt2, llama"),
-    Fault("gpt2", {"model_type": ["gpt2"]}, "known families: gpt2, llama"),
+    Fault("gpt2", {"model_type": None}, "known: gpt2, llama"),
+    Fault("gpt2", {"model_type": ["gpt2"]}, "known: gpt2, llama"),
     Fault(
         "gpt2",
         {"n_layer": "3"},

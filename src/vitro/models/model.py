@@ -14,6 +14,7 @@ from vitro.errors import a_kind
 from vitro.models.block import Block, Experts, Heads, OwnProjection, Readout, Rotation, as_rows
 from vitro.models.errors import ModelError
 from vitro.models.norm import Norm
+from vitro.models.origin import Origin
 from vitro.models.rope import alone, context, length_class
 
 
@@ -72,6 +73,8 @@ class Model(ABC):
 
     model_types: ClassVar[Mapping[str, str]]
     """The `model_type`s of transformers' configurations that this family reads, and what is special about each."""
+    origin: Origin | None = None
+    """How it was read, and how it was proved; None where a family was given a transformers model without `load`."""
 
     def __init__(self, hf: Any, tokenizer: Any) -> None:
         places = sorted({str(weight.device) for weight in hf.parameters()})
@@ -96,11 +99,12 @@ class Model(ABC):
 
     def __repr__(self) -> str:
         shape, family = self.shape, type(self).__name__
+        part = f"; the text part of a {self.origin.whole} model" if self.origin and self.origin.whole else ""
         shared = "" if shape.n_kv_heads == shape.n_heads else f" ({shape.n_kv_heads} of keys and values)"
         return (
             f"{family}: {shape.n_layers} layers of {shape.n_heads} heads{shared}, d_model {shape.d_model:,}, d_mlp "
             f"{shape.d_mlp:,}, {shape.d_vocab:,} tokens, prompts of up to {shape.n_ctx:,}; "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}{part}"
         )
 
     # What a family says.
