@@ -120,7 +120,8 @@ class Plain:
             handles.append(_puts_out(project, self._mixed(number, [project(read) for read in made])))
         handles.append(self.out(layer).register_forward_pre_hook(lambda module, args: seen.append(args[0][0])))
         self.run(handles)
-        return seen[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
+        z: Tensor = seen[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
+        return z
 
     def _mixed(self, number: int, outputs: Sequence[Tensor]) -> Tensor:
         """A fused projection's output of which one head's queries, keys and values are those of three."""
@@ -136,7 +137,8 @@ class Plain:
     def written(self, layer: int, z: Tensor) -> Tensor:
         """What all heads of a layer write to the stream together: [position, d_model]."""
         together = self.out(layer)(z.flatten(-2)[None])
-        return norm(self.blocks[layer], self.names.after_heads, together)[0]
+        normed: Tensor = norm(self.blocks[layer], self.names.after_heads, together)[0]
+        return normed
 
     def mlp(self, layer: int, stream: Tensor) -> Tensor:
         """What an MLP writes, from the stream that it reads."""
@@ -144,9 +146,11 @@ class Plain:
         read, module = norm(block, self.names.before_mlp, stream[None]), getattr(block, self.names.mlp)
         if self.model.hf.config.model_type in ("bloom", "mpt"):
             # They add what they are given; of nothing, so that what comes out is the MLP's own.
-            return module(read, torch.zeros_like(read))[0]
+            added: Tensor = module(read, torch.zeros_like(read))[0]
+            return added
         out = module(read)
-        return norm(block, self.names.after_mlp, out[0] if isinstance(out, tuple) else out)[0]
+        normed: Tensor = norm(block, self.names.after_mlp, out[0] if isinstance(out, tuple) else out)[0]
+        return normed
 
     def logits(self, stream: Tensor) -> Tensor:
         """Final logits from the stream after the last block, by a pass whose final norm reads it."""

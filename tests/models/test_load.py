@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     return plant(tmp_path / "model")
 
 
-def refused(name: Path | str, **options: str) -> str:
+def refused(name: Path | str, **options: Any) -> str:
     with pytest.raises(ModelError) as error:
         load(str(name), **options)
     assert "\n" not in str(error.value)

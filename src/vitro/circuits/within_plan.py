@@ -170,8 +170,8 @@ class _Planning:
             place_of |= {sum_: len(place_of) + place for place, sum_ in enumerate(new)}
             has = np.stack([self.distinct.reads(row, node, number) for node, number in new.values()])
             sources = np.flatnonzero(has.any(0))
-            outputs, has = self.plan.put(self.outputs[circuit, sources]), self.plan.put(has[:, sources])
-            blocks.append(Block(outputs, has, tuple(self._of_heads(sources))))
+            outputs, reads = self.plan.put(self.outputs[circuit, sources]), self.plan.put(has[:, sources])
+            blocks.append(Block(outputs, reads, tuple(self._of_heads(sources))))
         return tuple(blocks), place_of
 
     def _of_heads(self, sources: Int[np.ndarray, " source"]) -> Iterator[tuple[int, slice]]:

@@ -119,8 +119,9 @@ def run_block(
         q = q.clone()
     q_own, q_scale = _normed(block.q_norm, q, projected, 1)
     k_own, k_scale = _normed(block.k_norm, k, shared[0], group)
-    finished = (block.limited(own) for own in (q_own, k_own, v))
-    mixed = _attend(columns, layer, *finished, rules) if z is None else z
+    mixed = z
+    if mixed is None:
+        mixed = _attend(columns, layer, block.limited(q_own), block.limited(k_own), block.limited(v), rules)
     mid = resid + rules.attn_out(model, layer, mixed)
     mlp_in = (resid if model.parallel else mid).clone()
     out = mid + (rules.mlp_out(model, layer, mlp_in) if mlp_out is None else mlp_out)

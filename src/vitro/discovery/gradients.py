@@ -281,7 +281,8 @@ class _Part:
         model = self.columns.model
         block, norm = model.blocks[layer], model.head_norm(layer)
         of_heads = (block.q_norm, block.k_norm)[number]
-        assert of_heads is not None and of_heads.whole is not None
+        assert of_heads is not None
+        assert of_heads.whole is not None
         weight = block.qkv.weights[number].to(precise_format(model))
         # Each head of keys once, however many share it.
         p = projected[:, :: projected.shape[1] // len(weight)].to(weight.dtype)

@@ -3,7 +3,8 @@
 from vitro.models.block import MLP, HeadNorm
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.errors import ModelError
-from vitro.models.load import FAMILIES, load, load_checkpoint, load_tokenizer
+from vitro.models.families import FAMILIES
+from vitro.models.load import load, load_checkpoint, load_tokenizer
 from vitro.models.model import Model, Shape, check_model
 from vitro.models.norm import Norm
 from vitro.models.walk import BlockRun, attend, attention, run_block, weights_of

@@ -11,93 +11,26 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.errors import a_kind
-from vitro.models.bloom import MPT, Bloom, Falcon
 from vitro.models.checkpoint import Checkpoint, find
-from vitro.models.cohere import Cohere, Cohere2
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
-from vitro.models.exaone4 import Exaone4
-from vitro.models.fields import check_fields, check_model_type
-from vitro.models.gemma import Gemma, Gemma2, Gemma3
+from vitro.models.families import FAMILIES
 from vitro.models.fields import USED, check_fields, check_model_type
 from vitro.models.formats import DTYPES, number_format
 from vitro.models.gguf_config import config_of, divide_frequencies
 from vitro.models.gguf_header import Header, read_header
 from vitro.models.gguf_tokenizer import read_tokenizer
-from vitro.models.glm import Glm, Glm4
-from vitro.models.gpt2 import GPT2
-from vitro.models.gpt_neo import OPT, GPTBigCode, GPTNeo
-from vitro.models.gpt_oss import GptOss
-from vitro.models.gptj import GPTJ, CodeGen, Phi
-from vitro.models.granite import Granite
-from vitro.models.headers import read_headers
 from vitro.models.in_memory import shared
-from vitro.models.llama import Llama
-from vitro.models.mistral import Ministral, Ministral3, Mistral, Mixtral
-from vitro.models.in_memory import shared
-from vitro.models.llama import Llama
 from vitro.models.memory import check_memory
 from vitro.models.model import Model
 from vitro.models.nearest import unknown
-from vitro.models.neox import GPTNeoX
-from vitro.models.olmo import Olmo, Olmo2, Olmo3, Olmoe
-from vitro.models.phi3 import Phi3
 from vitro.models.origin import Origin
 from vitro.models.parity import check_parity, require
 from vitro.models.places import check_places
-from vitro.models.qwen import Qwen2, Qwen2Moe, Qwen3, Qwen3Moe
 from vitro.models.rope import context
-from vitro.models.smollm3 import SmolLM3
-from vitro.models.stablelm import StableLM
-from vitro.models.tokenizer import folder_tokenizer
-from vitro.models.ungated import Apertus, Arcee, Nemotron, Starcoder2
 from vitro.models.text_part import RENAMED, read_stored, whole_type
 from vitro.models.tokenizer import folder_tokenizer
 from vitro.models.walk import run_block
-
-FAMILIES: tuple[type[Model], ...] = (
-    GPT2,
-    GPTNeo,
-    GPTBigCode,
-    OPT,
-    Llama,
-    Mistral,
-    Ministral,
-    Ministral3,
-    Mixtral,
-    Qwen2,
-    Qwen3,
-    Qwen2Moe,
-    Qwen3Moe,
-    Gemma,
-    Gemma2,
-    Gemma3,
-    Olmo,
-    Olmo2,
-    Olmo3,
-    Olmoe,
-    Cohere,
-    Cohere2,
-    Glm,
-    Glm4,
-    Phi3,
-    Granite,
-    SmolLM3,
-    Exaone4,
-    Starcoder2,
-    Arcee,
-    Nemotron,
-    Apertus,
-    StableLM,
-    GptOss,
-    GPTNeoX,
-    GPTJ,
-    CodeGen,
-    Phi,
-    Bloom,
-    MPT,
-    Falcon,
-)
 
 
 def load(

@@ -47,7 +47,7 @@ class Shape:
             n_kv_heads=own.get("n_kv_heads", n_heads),
             d_model=d_model,
             d_head=own.get("d_head", d_model // n_heads),
-            d_mlp=own["d_mlp"] if "d_mlp" in own else config.intermediate_size,
+            d_mlp=own.get("d_mlp", getattr(config, "intermediate_size", 0)),
             d_vocab=config.vocab_size,
             n_ctx=context(config),
         )

@@ -128,12 +128,16 @@ def _known(x: Tensor) -> Tensor:
 
 @contextmanager
 def _written_out(hf: Any) -> Iterator[None]:
-    """The attention of transformers written out, and not a kernel's."""
+    """The attention of transformers written out, and not a kernel's.
+
+    But not Falcon's: transformers adds ALiBi twice there (5.23), and once where torch's own attention computes it.
+    """
+    how = "sdpa" if hf.config.model_type == "falcon" else "eager"
     configs = {id(module.config): module.config for module in hf.modules() if hasattr(module, "config")}
     before = {key: config._attn_implementation for key, config in configs.items()}
     try:
         for config in configs.values():
-            config._attn_implementation = "eager"
+            config._attn_implementation = how
         yield
     finally:
         for key, config in configs.items():

@@ -7,8 +7,8 @@ a forward pass, or drop weights.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from vitro.models.field_values import is_number, refuse, value_of
-from vitro.models.rope_fields import head_width, turned_width
+from vitro.models.fields.rope import head_width, turned_width
+from vitro.models.fields.values import is_number, refuse, value_of
 
 
 class Rule(NamedTuple):
@@ -100,13 +100,6 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
             "numbers above 0 there",
         )
         for field in ("llama_4_scaling_beta", "original_max_position_embeddings")
-    ),
-    "hunyuan_v1_dense": (
-        Rule(
-            "rope_parameters.alpha",
-            lambda config: not (alpha := config.rope_parameters.get("alpha")) or is_number(alpha),
-            "numbers above 0 there, or none",
-        ),
     ),
 }
 """Model type -> what must hold of its configuration."""

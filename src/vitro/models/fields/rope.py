@@ -5,8 +5,8 @@ from typing import Any
 
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from vitro.models.field_lists import names
-from vitro.models.field_values import check_known, is_number, refuse
+from vitro.models.fields.lists import names
+from vitro.models.fields.values import check_known, is_number, refuse
 
 _NUMBERS = names(
     "rope_theta factor original_max_position_embeddings partial_rotary_factor short_factor long_factor low_freq_factor",

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from vitro.models.block import MLP, Block, Experts, HeadNorm, Rotation, Turn
-from vitro.models.experts import gated_experts
-from vitro.models.llama import Llama, window_by_type
+from vitro.models.families.experts import gated_experts
+from vitro.models.families.llama import Llama, window_by_type
 from vitro.models.norm import NO_NORM, Norm
 from vitro.models.rope import turn_of
 

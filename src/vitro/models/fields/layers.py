@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from vitro.models.field_values import LARGEST, refuse
+from vitro.models.fields.values import LARGEST, refuse
 
 
 def check_windows(name: str, config: Any, used: Collection[str]) -> None:
