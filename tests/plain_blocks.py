@@ -132,7 +132,8 @@ class Plain:
         for which, output in enumerate(apart):
             at = (which, number) if axes[0] == 3 else (number, which)
             mixed[..., at[0], at[1], :] = output[..., at[0], at[1], :]
-        return mixed.flatten(-3)
+        together: Tensor = mixed.flatten(-3)
+        return together
 
     def written(self, layer: int, z: Tensor) -> Tensor:
         """What all heads of a layer write to the stream together: [position, d_model]."""
