@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from tiny_models import SIZES, tiny_config, tiny_model
 from vitro.models import ModelError
 from vitro.models.fields import REFUSED, USED, check_only, check_values
 from vitro.models.layer_fields import check_repeats
+from vitro.models.rope_fields import KINDS
 
 NAN = float("nan")
 SLIDING, FULL = "sliding_attention", "full_attention"
@@ -126,7 +128,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "ministral3",
         {"rope_parameters": rope(original_max_position_embeddings=4)},
-        "rope_parameters.llama_4_scaling_beta to None; Vitro reads numbers above 0 there",
+        "rope_parameters.llama_4_scaling_beta to None; Vitro reads numbers from 0 up there",
     ),
     (
         "hunyuan_v1_dense",
@@ -171,3 +173,14 @@ def test_kinds_that_are_repeated_too_often_are_not_written_out(repeats: Any) -> 
     ):
         check_only("small", said)
     check_repeats("small", {**said, "attention_types": [[["global", "local"], 1]]})
+
+
+def test_every_kind_of_rope_is_known() -> None:
+    assert set(KINDS) == {"default", *ROPE_INIT_FUNCTIONS}
+
+
+def test_a_rope_parameter_that_its_kind_does_not_read_may_be_anything() -> None:
+    parameters = rope(rope_type="dynamic", factor=1.0, alpha=1000.0, mscale=1.0, mscale_all_dim=0.0, beta_fast=None)
+    check_values("small", tiny_config("hunyuan_v1_dense", rope_parameters=parameters))
+    yarn = rope(rope_type="yarn", factor=2.0, original_max_position_embeddings=16, mscale=1.0, mscale_all_dim=0.0)
+    check_values("small", tiny_config("arcee", rope_parameters=yarn))
