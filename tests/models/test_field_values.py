@@ -1,14 +1,18 @@
 """A configuration that no model has, or that Vitro does not compute, is refused in one line by the field's name."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from tiny_models import SIZES, tiny_config, tiny_model
 from vitro.models import ModelError
 from vitro.models.fields import REFUSED, USED, check_only, check_values
 from vitro.models.fields.layers import check_repeats
+from vitro.models.fields.rope import KINDS
 
 NAN = float("nan")
 SLIDING, FULL = "sliding_attention", "full_attention"
@@ -22,6 +26,34 @@ def rope(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("model_type", SIZES)
 def test_a_sound_configuration_is_read(model_type: str) -> None:
     check_values("small", tiny_config(model_type))
+
+
+SCALING = {"rope_type": "llama3", "factor": 16.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+NTK = {"type": "dynamic", "alpha": 1000.0, "factor": 1.0, "mscale": 1.0, "mscale_all_dim": 0.0, "beta_fast": 32}
+FOUND: list[tuple[str, dict[str, Any]]] = [
+    *((model_type, {}) for model_type in USED),
+    ("gemma", {"hidden_act": "gelu", "hidden_activation": None}),
+    ("falcon", {"hidden_size": 2048, "num_attention_heads": 32, "alibi": True, "multi_query": False}),
+    ("falcon", {"new_decoder_architecture": True, "num_attention_heads": 128, "num_kv_heads": 8, "hidden_size": 8192}),
+    ("exaone4", {"sliding_window_pattern": "LLLG", "layer_types": [SLIDING, FULL] * 16, "rope_scaling": SCALING}),
+    ("gemma3_text", {"rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "rope_local_base_freq": 1e4}),
+    ("phi3", {"rope_scaling": {"type": "longrope", "long_factor": [1.0] * 48, "short_factor": [1.0] * 48}}),
+    ("qwen2_moe", {"use_sliding_window": False, "sliding_window": 32768, "max_window_layers": 21}),
+    ("smollm3", {"use_sliding_window": False, "sliding_window": None, "rope_scaling": None, "rope_theta": 5e6}),
+    ("cohere2", {"sliding_window_pattern": 4, "rotary_pct": 1.0, "head_dim": 128}),
+    ("hunyuan_v1_dense", {"head_dim": 128, "rope_scaling": NTK}),
+    ("bloom", {"n_embed": 1024, "n_head": 16, "pretraining_tp": 4, "masked_softmax_fusion": True}),
+    (
+        "gpt_neo",
+        {"num_layers": 2, "attention_layers": ["global", "local"], "attention_types": [[["global", "local"], 1]]},
+    ),
+]
+"""What files of released models hold, and what transformers takes where they hold nothing."""
+
+
+@pytest.mark.parametrize(("model_type", "fields"), FOUND, ids=str)
+def test_what_files_of_released_models_hold_is_read(model_type: str, fields: dict[str, Any]) -> None:
+    check_values("released", AutoConfig.for_model(model_type, **deepcopy(fields)))
 
 
 ASKED = {
@@ -126,7 +158,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "ministral3",
         {"rope_parameters": rope(original_max_position_embeddings=4)},
-        "rope_parameters.llama_4_scaling_beta to None; Vitro reads numbers above 0 there",
+        "rope_parameters.llama_4_scaling_beta to None; Vitro reads numbers from 0 up there",
     ),
 ]
 
@@ -165,4 +197,17 @@ def test_kinds_that_are_repeated_too_often_are_not_written_out(repeats: Any) -> 
         ModelError, match=r"sets attention_types to .*; Vitro reads kinds and repeats there that make 2"
     ):
         check_only("small", said)
+    with pytest.raises(ModelError, match="that make 24"):
+        check_only("small", {"model_type": "gpt_neo", "attention_types": repeats})
     check_repeats("small", {**said, "attention_types": [[["global", "local"], 1]]})
+
+
+def test_every_kind_of_rope_is_known() -> None:
+    assert set(KINDS) == {"default", *ROPE_INIT_FUNCTIONS}
+
+
+def test_a_rope_parameter_that_its_kind_does_not_read_may_be_anything() -> None:
+    parameters = rope(rope_type="dynamic", factor=1.0, alpha=1000.0, mscale=1.0, mscale_all_dim=0.0, beta_fast=None)
+    check_values("small", tiny_config("hunyuan_v1_dense", rope_parameters=parameters))
+    yarn = rope(rope_type="yarn", factor=2.0, original_max_position_embeddings=16, mscale=1.0, mscale_all_dim=0.0)
+    check_values("small", tiny_config("arcee", rope_parameters=yarn))

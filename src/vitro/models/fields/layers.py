@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from transformers import GPTNeoConfig
+
 from vitro.models.fields.values import LARGEST, refuse
 
 
@@ -42,14 +44,15 @@ def check_repeats(name: str, fields: Mapping[str, Any]) -> None:
 
     It holds pairs of kinds and how often they are repeated, [[["global", "local"], 12]].
     """
-    repeats, n_layers = fields.get("attention_types"), fields.get("num_layers", fields.get("num_hidden_layers"))
+    repeats = fields.get("attention_types")
     if repeats is None:
         return
+    n_layers = fields.get("num_layers", fields.get("num_hidden_layers", GPTNeoConfig.num_layers))
     try:
         written = sum(len(kinds) * times for kinds, times in repeats)
     except (TypeError, ValueError):
         written = None
-    if n_layers is not None and written != n_layers:
+    if written != n_layers:
         refuse(name, "attention_types", repeats, f"kinds and repeats there that make {str(n_layers)[:20]} layers")
 
 

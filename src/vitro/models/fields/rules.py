@@ -93,13 +93,17 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "qwen2_moe": (_EXPERTS,),
     "qwen3_moe": (_EXPERTS,),
     "gpt_oss": (_EXPERTS,),
-    "ministral3": tuple(
+    "ministral3": (
         Rule(
-            f"rope_parameters.{field}",
-            lambda config, field=field: is_number(config.rope_parameters.get(field)),  # type: ignore[misc]
+            "rope_parameters.llama_4_scaling_beta",
+            lambda config: (beta := config.rope_parameters.get("llama_4_scaling_beta")) == 0 or is_number(beta),
+            "numbers from 0 up there",
+        ),
+        Rule(
+            "rope_parameters.original_max_position_embeddings",
+            lambda config: is_number(config.rope_parameters.get("original_max_position_embeddings")),
             "numbers above 0 there",
-        )
-        for field in ("llama_4_scaling_beta", "original_max_position_embeddings")
+        ),
     ),
 }
 """Model type -> what must hold of its configuration."""

@@ -23,7 +23,7 @@ _SIZES = names(
     "shared_expert_intermediate_size num_local_experts num_experts_per_tok decoder_sparse_step window_size",
     "no_rope_layer_interval original_max_position_embeddings",
 )
-_COUNTS = names("max_window_layers sliding_window_pattern")
+_COUNTS = names("max_window_layers")
 _EPSILONS = names("layer_norm_epsilon rms_norm_eps layer_norm_eps norm_epsilon norm_eps")
 _FACTORS = names(
     "query_pre_attn_scalar embedding_multiplier attention_multiplier residual_multiplier logits_scaling logit_scale",
