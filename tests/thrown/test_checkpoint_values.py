@@ -59,7 +59,7 @@ SIZES = [
         "qwen2", {"num_hidden_layers": 10**9, "layer_types": ["full_attention"]}, "says that it has 1000000000 layers"
     ),
     Fault("gpt_neox", {"num_hidden_layers": 10**9}, "says that it has 1000000000 layers"),
-    Fault("deepseek_v3", {"n_routed_experts": 10**9, "num_hidden_layers": 10**9}, "family 'deepseek_v3' is not known"),
+    Fault("deepseek_v3", {"n_routed_experts": 10**9, "num_hidden_layers": 10**9}, "type 'deepseek_v3' is not known"),
 ]
 VALUES = [
     *(
@@ -105,8 +105,8 @@ VALUES = [
     Fault("llama", {"rms_norm_eps": float("nan")}, "sets rms_norm_eps to nan; Vitro reads numbers from 0 up"),
     Fault("gpt2", {"layer_norm_epsilon": float("-inf")}, "sets layer_norm_epsilon to -inf"),
     Fault("gpt2", {"activation_function": "swoosh"}, "sets activation_function to swoosh; Vitro reads gelu"),
-    Fault("gpt2", {"model_type": None}, "known: gpt2, llama"),
-    Fault("gpt2", {"model_type": ["gpt2"]}, "known: gpt2, llama"),
+    Fault("gpt2", {"model_type": None}, "nearest is gpt2 (16 of 16 weights"),
+    Fault("gpt2", {"model_type": ["gpt2"]}, "nearest is gpt2 (16 of 16 weights"),
     Fault(
         "gpt2",
         {"n_layer": "3"},

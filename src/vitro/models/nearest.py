@@ -90,7 +90,7 @@ def _skeleton(kind: str, fields: Mapping[str, Any]) -> _Names | None:
         except Exception:
             # Of many classes: a type without a text model, fields that do not go together, a package that is missing.
             continue
-        return _named(hf.state_dict())
+        return _named([name for name, _ in hf.named_parameters()])
     return None
 
 
