@@ -1,14 +1,13 @@
 """Circuits the slow, obvious way: a checkpoint's own modules, one prompt, one circuit and one head at a time."""
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from circuits.slow_edges import projection
-from slow import final_norm_of, parts_of, unembedding_of, value_bias_of, w_out_of
+from places import gain_of, norm_scale, places_of, rows_of
+from slow import slow_read_out, slow_run, value_bias_of, w_out_of
+from slow_blocks import Blocks
 from vitro.circuits import INPUT, LOGITS, Circuit, Constant, Constants, Kind, Node
 from vitro.models import Model
 
@@ -43,7 +42,7 @@ class SlowCircuit:
         constants: Mapping[Constant, Constants],
         with_value_bias: bool,
     ) -> None:
-        self.model, self.hf, self.family = model, model.hf, type(model).__name__
+        self.model, self.blocks, self.clean = model, Blocks(model, [prompt]), slow_run(model, prompt)
         self.prompt, self.number, self.circuit, self.subject = list(prompt), number, circuit, subject
         self.constants, self.with_value_bias = constants, with_value_bias
         self.d_model, self.n_heads = model.shape.d_model, model.shape.n_heads
@@ -54,8 +53,7 @@ class SlowCircuit:
     @torch.no_grad()
     def logits(self) -> Tensor:
         total = self.sum_of(LOGITS, None)[-1]
-        logits: Tensor = final_norm_of(self.model)(total) @ unembedding_of(self.model)
-        return logits
+        return slow_read_out(self.model, total).float()
 
     def sum_of(self, reader: Node, name: str | None) -> Tensor:
         return sum(
@@ -87,62 +85,31 @@ class SlowCircuit:
         return self.head(node.layer, node.head, q, k, v, self.subject if isinstance(pin, str) else pin)
 
     def embedding(self) -> Tensor:
-        resid: Tensor = self.hf.get_input_embeddings().weight[self.prompt]
-        return resid + self.hf.transformer.wpe.weight[: len(self.prompt)] if self.family == "GPT2" else resid
+        return self.clean.resid_pre[0].float()
 
     def mlp(self, layer: int, resid: Tensor) -> Tensor:
-        block, _, _, mlp = parts_of(self.model, layer)
-        out: Tensor = mlp((block.ln_2 if self.family == "GPT2" else block.post_attention_layernorm)(resid))
-        return out
+        return self.blocks.mlp_out(layer, resid[None])[0]
 
     def head(self, layer: int, head: int, q_sum: Tensor, k_sum: Tensor, v_sum: Tensor, pin: int | None) -> Tensor:
-        block, attention, _, _ = parts_of(self.model, layer)
-        norm = block.ln_1 if self.family == "GPT2" else block.input_layernorm
-        projected = []
-        for name, total in zip("qkv", (q_sum, k_sum, v_sum), strict=True):
-            project, columns = projection(self.family, attention, self.model.shape, head, name)
-            projected.append(project(norm(total))[:, columns])
-        q, k = self.turned(projected[0], projected[1])
-        at = torch.arange(len(self.prompt))
-        back = at[:, None] - at
-        hidden = (back < 0) | (back >= self.window(layer))
-        pattern = (q @ k.T * self.scale(layer)).masked_fill(hidden, -torch.inf).softmax(-1)
+        pattern = self.blocks.attention(layer, head, q_sum[None], k_sum[None])[0]
         if pin is not None:
             pattern[-1] = torch.eye(len(self.prompt))[pin]
         self.patterns[Node(layer, Kind.head, head)] = pattern[-1]
-        return self.written(layer, head, pattern @ projected[2])
-
-    def turned(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries and keys, [position, d_head], turned by transformers' own functions."""
-        if self.family == "GPT2":
-            return q, k
-        body = self.hf.gpt_neox if self.family == "GPTNeoX" else self.hf.model
-        cos, sin = body.rotary_emb(q, torch.arange(len(self.prompt))[None])
-        turn: Any = import_module(type(self.hf).__module__).apply_rotary_pos_emb
-        q, k = turn(q[None, None], k[None, None], cos, sin)
-        return q[0, 0], k[0, 0]
-
-    def scale(self, layer: int) -> float:
-        """What q.k is multiplied by, from the configuration."""
-        config, scale = self.hf.config, float(self.model.shape.d_head**-0.5)
-        if self.family != "GPT2":
-            return scale
-        scale = scale if config.scale_attn_weights else 1.0
-        return scale / (layer + 1) if config.scale_attn_by_inverse_layer_idx else scale
-
-    def window(self, layer: int) -> int:
-        """How many positions a head sees, its own among them, from the configuration."""
-        config, all_of_them = self.hf.config, len(self.prompt)
-        if config.model_type == "mistral":
-            return config.sliding_window or all_of_them
-        if config.model_type == "qwen2" and config.layer_types[layer] == "sliding_attention":
-            return int(config.sliding_window)
-        return all_of_them
+        return self.written(layer, head, pattern @ self.blocks.values(layer, head, v_sum[None])[0])
 
     def written(self, layer: int, head: int, z: Tensor) -> Tensor:
         if not self.with_value_bias:
             z = z - self.value_bias(layer, head)
-        return z @ w_out_of(self.model, layer, head).float()
+        return z @ w_out_of(self.model, layer, head).float() * self.factor(layer)
+
+    def factor(self, number: int) -> Tensor:
+        """By which a norm after the heads multiplies what they write in the clean run: [position, d_model] or 1."""
+        layer = self.blocks.layers[number]
+        if layer.after_heads is None:
+            return torch.ones(1)
+        together = self.clean.z[number].flatten(-2) @ rows_of(layer.out).double() + layer.b_out.double()
+        scale = norm_scale(layer.places, layer.after_heads, together)
+        return (gain_of(layer.places, layer.after_heads) / scale).float()
 
     def constant_head(self, layer: int, head: int, constant: Constant) -> Tensor:
         return self.written(layer, head, self.picked(self.constants[constant].z[layer])[:, head])
@@ -159,12 +126,13 @@ class SlowCircuit:
         )
 
     def bias(self, layer: int) -> Tensor:
-        attn_bias = parts_of(self.model, layer)[2].bias
-        bias = torch.zeros(self.d_model) if attn_bias is None else attn_bias.clone()
+        """[position or 1, d_model]"""
+        at = self.blocks.layers[layer]
+        bias = at.b_out * at.places.multiplier
         if not self.with_value_bias:
             for head in range(self.n_heads):
-                bias += self.value_bias(layer, head) @ w_out_of(self.model, layer, head).float()
-        return bias
+                bias = bias + self.value_bias(layer, head) @ w_out_of(self.model, layer, head).float()
+        return bias * self.factor(layer)
 
     def value_bias(self, layer: int, head: int) -> Tensor:
         return value_bias_of(self.model, layer, head).float()
@@ -182,8 +150,6 @@ class SlowCircuit:
                     else self.head(layer, head, resid, resid, resid, None)
                 )
             constant = constants.get(Node(layer, Kind.mlp))
-            parallel = getattr(self.hf.config, "use_parallel_residual", False)
-            resid = mid + (
-                self.constant_mlp(layer, constant) if constant else self.mlp(layer, resid if parallel else mid)
-            )
+            read = resid if places_of(self.model).parallel else mid
+            resid = mid + (self.constant_mlp(layer, constant) if constant else self.mlp(layer, read))
         return resid

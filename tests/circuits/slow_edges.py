@@ -6,10 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slow import Seen, parts_of, slow_logits, slow_run
+from places import Layer, places_of, rows_of
+from slow import Seen, slow_logits, slow_run, w_out_of
+from slow_blocks import Blocks
+from slow_hooks import argument, output, removing
 from vitro.circuits import Constants, Edge
 from vitro.engine import Edit, mlp_out, resid_post, z
-from vitro.models import Model, Shape
+from vitro.models import Model
 
 
 def written(model: Model, seen: Seen, edge: Edge, constants: Constants, prompt: int) -> Tensor:
@@ -21,10 +24,14 @@ def written(model: Model, seen: Seen, edge: Edge, constants: Constants, prompt: 
 
     if str(source) == "input":
         return of(constants.embed) - seen.resid_pre[0]
-    if source.head >= 0:
-        new = of(constants.z[source.layer])[:, source.head]
-        return (new - seen.z[source.layer][:, source.head]) @ model.w_out(source.layer)[source.head].double()
-    return of(constants.mlp_out[source.layer]) - seen.mlp_out[source.layer]
+    if source.head < 0:
+        return of(constants.mlp_out[source.layer]) - seen.mlp_out[source.layer]
+    layer, z = Layer(model, source.layer), seen.z[source.layer]
+    change = of(constants.z[source.layer])[:, source.head] - z[:, source.head]
+    if layer.after_heads is None:
+        return change @ w_out_of(model, source.layer, source.head)
+    together = z.flatten(-2) @ rows_of(layer.out).double() + layer.b_out.double()
+    return layer.heads_out(together + change @ layer.w_out(source.head).double()) - layer.heads_out(together)
 
 
 def slow_counterfactual(model: Model, partners: Sequence[Sequence[int]]) -> Constants:
@@ -48,58 +55,27 @@ def slow_counterfactual(model: Model, partners: Sequence[Sequence[int]]) -> Cons
     )
 
 
-def projection(family: str, attention: Any, shape: Shape, number: int, name: str) -> tuple[Any, slice]:
-    """The module that makes a head's queries, keys or values, and where among its outputs they lie."""
-    which = "qkv".index(name)
-    if family == "GPT2":
-        module, start = attention.c_attn, which * shape.d_model + number * shape.d_head
-    elif family == "GPTNeoX":
-        module, start = attention.query_key_value, (3 * number + which) * shape.d_head
-    else:
-        module = getattr(attention, f"{name}_proj")
-        start = (number if name == "q" else number * shape.n_kv_heads // shape.n_heads) * shape.d_head
-    return module, slice(start, start + shape.d_head)
-
-
 def slow_cut(model: Model, tokens: Sequence[int], prompt: int, edge: Edge, constants: Constants, since: int) -> Tensor:
     """Final logits of one prompt with one edge cut. prompt: its number, for constants of its own."""
     seen = slow_run(model, tokens)
     change = written(model, seen, edge, constants, prompt).expand(len(tokens), -1).float().clone()
     change[:since] = 0.0
-    layer, shape = edge.reader.layer, model.shape
+    layer = edge.reader.layer
     if str(edge.reader) == "logits":
-        edit = Edit(resid_post(shape.n_layers - 1), change, how="add")
+        edit = Edit(resid_post(model.shape.n_layers - 1), change, how="add")
     elif edge.reader.head < 0:
-        stream = seen.resid_pre if model.parallel else seen.resid_mid
-        edit = Edit(mlp_out(layer), model.mlp_out(layer, stream[layer].float()[None] + change)[0])
+        stream = seen.resid_pre if places_of(model).parallel else seen.resid_mid
+        edit = Edit(mlp_out(layer), Blocks(model, [tokens]).mlp_out(layer, stream[layer].float()[None] + change)[0])
     else:
         edit = Edit(z(layer, edge.reader.head), slow_z(model, edge, seen.resid_pre[layer].float() + change, tokens))
     return slow_logits(model, [tokens], [(edit,)])[0, 0]
 
 
 def slow_z(model: Model, edge: Edge, stream: Tensor, tokens: Sequence[int]) -> Tensor:
-    """A head's z in a plain pass whose projection is made to put out one part that was made from another stream."""
-    layer, number, shape = edge.reader.layer, edge.reader.head, model.shape
-    _, attention, out, _ = parts_of(model, layer)
-    project, part = projection(type(model).__name__, attention, shape, number, str(edge.input))
-    new = project(model.head_norm(layer)(stream[None]))[..., part]
-    z_inputs: list[Tensor] = []
-
-    def splice(module: Any, args: Any, result: Tensor) -> Tensor:
-        result = result.clone()
-        result[..., part] = new
-        return result
-
-    handles = [
-        project.register_forward_hook(splice),
-        out.register_forward_pre_hook(lambda module, args: z_inputs.append(args[0][0])),
-    ]
-    with torch.no_grad():
-        model.hf(torch.tensor([list(tokens)]))
-    for handle in handles:
-        handle.remove()
-    z_there: Tensor = z_inputs[0].unflatten(-1, (shape.n_heads, shape.d_head))[:, number]
-    return z_there
+    """A head's z where its projection puts out one part that was made from another stream."""
+    head = edge.reader.head
+    z_there = Blocks(model, [tokens]).z(edge.reader.layer, {(head, str(edge.input)): stream[None]})
+    return z_there[0, :, head]
 
 
 def slow_gradient(model: Model, edge: Edge, inputs: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
@@ -107,66 +83,85 @@ def slow_gradient(model: Model, edge: Edge, inputs: Tensor, value: Callable[[Ten
 
     inputs: the token embeddings, [1, position, d_model]; value: a number made of the final logits, [d_vocab].
     """
-    block, _, _, _ = parts_of(model, min(edge.reader.layer, model.shape.n_layers - 1))
     if edge.reader.head >= 0:
         return _gradient_of_head(model, edge, inputs, value)
+    if str(edge.reader) != "logits":
+        return _gradient_of_mlp(model, edge.reader.layer, inputs, value)
     seen: list[Tensor] = []
-    if str(edge.reader) == "logits":
 
-        def keep_stream(module: Any, args: Any, result: Any) -> None:
-            seen.append(result[0] if isinstance(result, tuple) else result)
+    def keep(stream: Tensor) -> Tensor:
+        seen.append(stream)
+        return stream
 
-        handles = [block.register_forward_hook(keep_stream)]
-    else:
-        norm = block.ln_2 if type(model).__name__ == "GPT2" else block.post_attention_layernorm
+    handle = Layer(model, model.shape.n_layers - 1).block.register_forward_hook(output(keep))
+    gradient: Tensor = torch.autograd.grad(value(_logits(model, inputs, [handle])), seen[0])[0][0]
+    return gradient
 
-        def read(module: Any, args: Any) -> tuple[Tensor]:
-            # A copy that this MLP alone reads.
-            seen.append(args[0].clone())
-            return (seen[0],)
 
-        handles = [norm.register_forward_pre_hook(read)]
-    result = value(_logits(model, inputs, handles))
-    gradient: Tensor = torch.autograd.grad(result, seen[0])[0][0]
+def _gradient_of_mlp(model: Model, number: int, inputs: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
+    """Through a copy of the normed stream that the MLP alone reads, and then through the norm."""
+    layer = Layer(model, number)
+    norm = layer.mlp_norm or torch.nn.Identity()
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[Tensor], Tensor]:
+        def kept(read: Tensor) -> Tensor:
+            seen[name] = read.clone()
+            return seen[name]
+
+        return kept
+
+    reads = layer.mlp_norm or layer.mlp
+    handles = [
+        reads.register_forward_pre_hook(argument(keep("stream"))),
+        layer.mlp.register_forward_pre_hook(argument(keep("normed"))),
+    ]
+    at_normed = torch.autograd.grad(value(_logits(model, inputs, handles)), seen["normed"])[0]
+    stream = seen["stream"].detach().requires_grad_()
+    gradient: Tensor = torch.autograd.grad(norm(stream), stream, at_normed)[0].reshape(inputs.shape)[0]
     return gradient
 
 
 def _gradient_of_head(model: Model, edge: Edge, inputs: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
     """Through one head's z, so that heads which share its keys and values go on as they were."""
-    layer, number, shape = edge.reader.layer, edge.reader.head, model.shape
-    block, attention, out, _ = parts_of(model, layer)
-    project, part = projection(type(model).__name__, attention, shape, number, str(edge.input))
-    own = slice(number * shape.d_head, (number + 1) * shape.d_head)
+    head, name, shape = edge.reader.head, str(edge.input), model.shape
+    layer = Layer(model, edge.reader.layer)
+    own = slice(head * shape.d_head, (head + 1) * shape.d_head)
     seen: dict[str, Tensor] = {}
 
-    def leaf(name: str) -> Callable[..., tuple[Tensor, ...]]:
-        def hook(module: Any, args: Any) -> tuple[Tensor, ...]:
-            seen[name] = args[0].detach().requires_grad_()
-            return (seen[name], *args[1:])
+    def leaf(name: str) -> Callable[[Tensor], Tensor]:
+        def made(read: Tensor) -> Tensor:
+            seen[name] = read.detach().requires_grad_()
+            return seen[name]
 
-        return hook
+        return made
 
-    handles = [block.register_forward_pre_hook(leaf("stream")), out.register_forward_pre_hook(leaf("z"))]
+    handles = [
+        layer.block.register_forward_pre_hook(argument(leaf("stream"))),
+        layer.out.register_forward_pre_hook(argument(leaf("z"))),
+    ]
     at_z = torch.autograd.grad(value(_logits(model, inputs, handles)), seen["z"])[0][..., own]
 
-    new = project(model.head_norm(layer)(seen["stream"]))[..., part]
+    part = layer.part(name, head)
+    new = layer.project(name, seen["stream"])[..., part]
 
-    def splice(module: Any, args: Any, result: Tensor) -> Tensor:
-        return torch.cat([result[..., : part.start], new, result[..., part.stop :]], dim=-1)
+    def splice(made: Tensor) -> Tensor:
+        return torch.cat([made[..., : part.start], new, made[..., part.stop :]], dim=-1)
 
     def keep_z(module: Any, args: Any) -> None:
         seen["z"] = args[0]
 
-    _logits(model, inputs, [project.register_forward_hook(splice), out.register_forward_pre_hook(keep_z)])
+    handles = [
+        layer.projected(name).register_forward_hook(output(splice)),
+        layer.out.register_forward_pre_hook(keep_z),
+    ]
+    _logits(model, inputs, handles)
     gradient: Tensor = torch.autograd.grad(seen["z"][..., own], seen["stream"], at_z)[0][0]
     return gradient
 
 
 def _logits(model: Model, inputs: Tensor, handles: Sequence[Any]) -> Tensor:
     """Final logits of a pass under hooks, which are taken off again."""
-    try:
+    with removing(handles):
         logits: Tensor = model.hf(inputs_embeds=inputs).logits[0, -1]
-        return logits
-    finally:
-        for handle in handles:
-            handle.remove()
+    return logits

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from slow import parts_of, value_bias_of
+from places import Layer, places_of
+from slow import value_bias_of
+from slow_hooks import argument, output, removing
 from vitro.models import Model
 from vitro.tasks import Questions
 
@@ -24,16 +26,26 @@ class Outputs:
 
 def slow_outputs(model: Model, prompts: Sequence[Sequence[int]]) -> Outputs:
     """What they put out on prompts of one length: the model's own run, watched."""
-    shape, embed, z, mlp_out = model.shape, [], [], []
-    handles = [parts_of(model, 0)[0].register_forward_pre_hook(lambda module, args: embed.append(args[0]))]
-    for layer in range(shape.n_layers):
-        _, _, out, mlp = parts_of(model, layer)
+    shape, factor = model.shape, places_of(model).multiplier
+    layers = [Layer(model, number) for number in range(shape.n_layers)]
+    seen: dict[str, list[Tensor]] = {"embed": [], "z": [], "mlp_out": []}
+
+    def keep(name: str) -> Any:
+        def kept(read: Tensor) -> Tensor:
+            seen[name].append(read.reshape(len(prompts), len(prompts[0]), -1).clone())
+            return read
+
+        return kept
+
+    handles = [layers[0].block.register_forward_pre_hook(argument(keep("embed")))]
+    for layer in layers:
         handles += [
-            out.register_forward_pre_hook(lambda module, args: z.append(args[0])),
-            mlp.register_forward_hook(lambda module, args, result: mlp_out.append(result)),
+            layer.out.register_forward_pre_hook(argument(keep("z"))),
+            layer.mlp_writes.register_forward_hook(output(keep("mlp_out"))),
         ]
     _final_logits(model, torch.tensor(prompts), handles)
-    return Outputs(embed[0], torch.stack(z).unflatten(-1, (shape.n_heads, shape.d_head)), torch.stack(mlp_out))
+    z = torch.stack(seen["z"]).unflatten(-1, (shape.n_heads, shape.d_head))
+    return Outputs(seen["embed"][0], z, torch.stack(seen["mlp_out"]) * factor)
 
 
 def slow_mean(model: Model, sentences: Sequence[Sequence[int]]) -> Outputs:
@@ -59,7 +71,7 @@ def slow_node_sets(
     """Final logits of sets of nodes on prompts of one length; nodes in the order of `Graph.sources`."""
     shape, n_sets, n_prompts = model.shape, len(inside), len(prompts)
     per_layer = shape.n_heads + 1
-    rows = inside.repeat_interleave(n_prompts, dim=0)
+    rows, factor = inside.repeat_interleave(n_prompts, dim=0), places_of(model).multiplier
 
     def put(value: Tensor, absent: Tensor, keep: Tensor) -> Tensor:
         """keep: [row, ...], with as many axes as the value."""
@@ -78,15 +90,20 @@ def slow_node_sets(
         return hook
 
     def mlp_hook(layer: int) -> Any:
-        def hook(module: Any, args: Any, result: Tensor) -> Tensor:
-            return put(result, absent.mlp_out[layer], rows[:, (layer + 1) * per_layer][:, None, None])
+        def put_mlp(out: Tensor) -> Tensor:
+            made = out.reshape(len(rows), len(prompts[0]), -1) * factor
+            new = put(made, absent.mlp_out[layer], rows[:, (layer + 1) * per_layer][:, None, None])
+            return new.reshape(out.shape) / factor
 
-        return hook
+        return output(put_mlp)
 
-    handles = [parts_of(model, 0)[0].register_forward_pre_hook(input_hook)]
-    for layer in range(shape.n_layers):
-        _, _, out, mlp = parts_of(model, layer)
-        handles += [out.register_forward_pre_hook(head_hook(layer)), mlp.register_forward_hook(mlp_hook(layer))]
+    handles = [Layer(model, 0).block.register_forward_pre_hook(input_hook)]
+    for number in range(shape.n_layers):
+        layer = Layer(model, number)
+        handles += [
+            layer.out.register_forward_pre_hook(head_hook(number)),
+            layer.mlp_writes.register_forward_hook(mlp_hook(number)),
+        ]
     logits = _final_logits(model, torch.tensor(prompts).repeat(n_sets, 1), handles)
     return logits.reshape(n_sets, n_prompts, -1)
 
@@ -107,10 +124,6 @@ def slow_answers(
 
 def _final_logits(model: Model, tokens: Tensor, handles: Sequence[Any]) -> Tensor:
     """Of one pass, after which the hooks are removed."""
-    try:
-        with torch.no_grad():
-            logits: Tensor = model.hf(tokens, logits_to_keep=1).logits[:, -1]
-            return logits
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), removing(handles):
+        logits: Tensor = model.hf(tokens, logits_to_keep=1).logits[:, -1]
+    return logits

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from circuits.slow_edges import projection, slow_counterfactual, written
+from circuits.slow_edges import slow_counterfactual, written
 from discovery.cases import case_of
-from slow import parts_of, slow_run
+from places import Layer
+from slow import final_norm_of, slow_run
 from small_models import random_model
 from vitro.circuits import Constants, Graph, counterfactual
 from vitro.discovery import score_edges
@@ -116,7 +117,7 @@ def slow_mlp(block: Any, x: Tensor) -> Tensor:
 
 def slow_coefficients(model: Model, tokens: list[int]) -> dict[str, Tensor]:
     """Each reader's coefficient: what is read is a copy of the stream, by one head's v, one MLP or the logits alone."""
-    hf, shape, family = model.hf, model.shape, type(model).__name__
+    hf, shape = model.hf, model.shape
     hf.set_attn_implementation("eager")
     patterns = hf(torch.tensor([tokens]), output_attentions=True).attentions
     copies: dict[str, Tensor] = {}
@@ -127,16 +128,14 @@ def slow_coefficients(model: Model, tokens: list[int]) -> dict[str, Tensor]:
 
     stream = slow_run(model, tokens).resid_pre[0].double().requires_grad_()
     for layer in range(shape.n_layers):
-        block, attention, out, _ = parts_of(model, layer)
-        mixed = []
+        at, mixed = Layer(model, layer), []
         for number in range(shape.n_heads):
-            project, part = projection(family, attention, shape, number, "v")
-            own = held(model.head_norm(layer).module, copy(f"a{layer}.h{number}<v>", stream))
-            mixed.append(patterns[layer][0, number].detach() @ project(own)[..., part])
-        mid = stream + out(torch.cat(mixed, dim=-1))
-        norm = block.ln_2 if family == "GPT2" else block.post_attention_layernorm
-        stream = mid + slow_mlp(block, held(norm, copy(f"m{layer}", stream if model.parallel else mid)))
-    logits = hf.get_output_embeddings()(held(model.readout.norm.module, copy("logits", stream)[-1]))
+            own = held(at.head_norm, copy(f"a{layer}.h{number}<v>", stream))
+            mixed.append(patterns[layer][0, number].detach() @ at.projected("v")(own)[..., at.part("v", number)])
+        mid = stream + at.out(torch.cat(mixed, dim=-1))
+        read = stream if at.places.parallel else mid
+        stream = mid + slow_mlp(at.block, held(at.mlp_norm, copy(f"m{layer}", read)))
+    logits = hf.get_output_embeddings()(held(final_norm_of(model), copy("logits", stream)[-1]))
     return dict(zip(copies, torch.autograd.grad(logits[3] - logits[17], list(copies.values())), strict=True))
 
 

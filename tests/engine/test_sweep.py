@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slow import parts_of, slow_logits, slow_run
+from places import Layer
+from slow import slow_logits, slow_run
 from small_models import random_model
 from vitro.engine import (
     Budget,
@@ -165,10 +166,10 @@ def test_mean_activations_equal_means_over_plain_passes(name: str) -> None:
     means = mean_activations(model, sentences)
     for layer in range(model.shape.n_layers):
         seen: dict[str, torch.Tensor] = {}
-        _, _, out, mlp = parts_of(model, layer)
+        at = Layer(model, layer)
         handles = [
-            out.register_forward_pre_hook(lambda module, args, seen=seen: seen.update(z=args[0])),
-            mlp.register_forward_hook(lambda module, args, result, seen=seen: seen.update(mlp=result)),
+            at.out.register_forward_pre_hook(lambda module, args, seen=seen: seen.update(z=args[0])),
+            at.mlp_writes.register_forward_hook(lambda module, args, result, seen=seen: seen.update(mlp=result)),
         ]
         with torch.no_grad():
             model.hf(torch.tensor(sentences))

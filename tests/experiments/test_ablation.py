@@ -4,8 +4,9 @@ import polars as pl
 import pytest
 import torch
 
+from places import Layer
 from planted import COPY, SUCCESSOR
-from slow import answer_ids, parts_of, slow_logits, subject_ids, value_bias_of
+from slow import answer_ids, slow_logits, subject_ids, value_bias_of
 from small_models import random_model
 from vitro.engine import Edit, mlp_out, z
 from vitro.experiments import Options, Setup, ablate_heads, ablate_mlps, clean_run
@@ -62,12 +63,12 @@ def expected_effects(setup: Setup, edit: Edit) -> dict[str, torch.Tensor]:
 
 def slow_means(setup: Setup, dataset: str, layer: int, *, of_mlp: bool) -> torch.Tensor:
     """Means over the drawn sentences, one plain pass, from what goes into W_O or comes out of the MLP."""
-    _, _, out, mlp = parts_of(setup.model, layer)
+    at = Layer(setup.model, layer)
     seen: list[torch.Tensor] = []
     if of_mlp:
-        handle = mlp.register_forward_hook(lambda module, args, result: seen.append(result))
+        handle = at.mlp_writes.register_forward_hook(lambda module, args, result: seen.append(result))
     else:
-        handle = out.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+        handle = at.out.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     sentences = torch.from_numpy(setup.datasets[dataset].copy())  # type: ignore[index]
     with torch.no_grad():
         setup.model.hf(sentences)
