@@ -29,7 +29,6 @@ def test_a_sound_configuration_is_read(model_type: str) -> None:
 
 
 SCALING = {"rope_type": "llama3", "factor": 16.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-NTK = {"type": "dynamic", "alpha": 1000.0, "factor": 1.0, "mscale": 1.0, "mscale_all_dim": 0.0, "beta_fast": 32}
 FOUND: list[tuple[str, dict[str, Any]]] = [
     *((model_type, {}) for model_type in USED),
     ("gemma", {"hidden_act": "gelu", "hidden_activation": None}),
@@ -41,7 +40,6 @@ FOUND: list[tuple[str, dict[str, Any]]] = [
     ("qwen2_moe", {"use_sliding_window": False, "sliding_window": 32768, "max_window_layers": 21}),
     ("smollm3", {"use_sliding_window": False, "sliding_window": None, "rope_scaling": None, "rope_theta": 5e6}),
     ("cohere2", {"sliding_window_pattern": 4, "rotary_pct": 1.0, "head_dim": 128}),
-    ("hunyuan_v1_dense", {"head_dim": 128, "rope_scaling": NTK}),
     ("bloom", {"n_embed": 1024, "n_head": 16, "pretraining_tp": 4, "masked_softmax_fusion": True}),
     (
         "gpt_neo",
@@ -207,7 +205,5 @@ def test_every_kind_of_rope_is_known() -> None:
 
 
 def test_a_rope_parameter_that_its_kind_does_not_read_may_be_anything() -> None:
-    parameters = rope(rope_type="dynamic", factor=1.0, alpha=1000.0, mscale=1.0, mscale_all_dim=0.0, beta_fast=None)
-    check_values("small", tiny_config("hunyuan_v1_dense", rope_parameters=parameters))
     yarn = rope(rope_type="yarn", factor=2.0, original_max_position_embeddings=16, mscale=1.0, mscale_all_dim=0.0)
     check_values("small", tiny_config("arcee", rope_parameters=yarn))

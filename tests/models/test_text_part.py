@@ -9,9 +9,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from planted import plant
-from vitro.models import ModelError, find, load, load_tokenizer
+from vitro.models import FAMILIES, ModelError, find, load, load_tokenizer
 from vitro.models.headers import Stored, read_headers
-from vitro.models.load import FAMILIES
 from vitro.models.text_part import TEXT_PARTS, read_stored, text_fields, text_weights
 from vitro.record import Loaded
 
