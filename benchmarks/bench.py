@@ -60,7 +60,7 @@ from vitro.discovery.scores import STEPS
 from vitro.engine import Edit, Finals, Read, Variant, mean_activations, mlp_out, pin, sweep, z
 from vitro.metrics import METRICS
 from vitro.models import Model
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.tasks import Questions
 
 HERE = Path(__file__).resolve().parent

@@ -18,7 +18,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from vitro.circuits import Circuit, Constants, run_circuits
 from vitro.engine import Finals, mean_activations
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 
 SUBJECT = 4
 

@@ -23,7 +23,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 from vitro.claims import CLAIMS
 from vitro.experiments import Options
 from vitro.folder import write_file
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.reproduction import posts_own, reproduce
 
 OUT = Path(__file__).resolve().parents[1] / "src" / "vitro" / "claims" / "null.json"

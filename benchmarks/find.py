@@ -35,7 +35,7 @@ from vitro.experiments import FIND, Options, Setup
 from vitro.experiments.find import case_of, split
 from vitro.metrics import METRICS
 from vitro.models import Model
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.tasks import days, named
 
 Row = dict[str, Any]

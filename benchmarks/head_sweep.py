@@ -29,7 +29,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from peers import forget_peak, memory
 from vitro.engine import Edit, Finals, Variant, mean_activations, sweep, z
 from vitro.models import Model
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 
 Result = TypeVar("Result")
 

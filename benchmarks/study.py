@@ -18,7 +18,7 @@ from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Options, Setup
 from vitro.experiments.circuits import CIRCUITS
 from vitro.experiments.judged_circuit import JUDGED_CIRCUIT
 from vitro.experiments.keep_curve import KEEP_CURVE
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.tasks import Successors, days
 
 IN_VITRO_SECTIONS = (KEEP_CURVE.name, CIRCUITS.name, JUDGED_CIRCUIT.name)

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.successors import SETS, successor
 
 AT_MOST = 10.0

@@ -67,8 +67,8 @@ class Blocks:
             new.setdefault(layer.projected(name), []).append((layer.part(name, head), value))
         handles = [module.register_forward_hook(output(splicing(parts))) for module, parts in new.items()]
         handles.append(layer.out.register_forward_pre_hook(_stop))
-        z = self._until_stopped(number, handles)
-        return z.unflatten(-1, (self.model.shape.n_heads, -1))
+        z: Tensor = self._until_stopped(number, handles).unflatten(-1, (self.model.shape.n_heads, -1))
+        return z
 
     @torch.no_grad()
     def mlp_out(self, number: int, stream: Tensor) -> Tensor:

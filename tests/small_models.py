@@ -18,8 +18,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from vitro.models import Model
-from vitro.models.load import FAMILIES, family_of
+from vitro.models import FAMILIES, Model
+from vitro.models.load import family_of
 
 VOCAB = 60
 _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}

@@ -157,13 +157,32 @@ def test_a_study_searches_for_its_circuit_unless_it_is_told_not_to(
 
 def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> None:
     assert "smollm2" in vitro("models").out
-    assert json.loads(vitro("models", "--json").out)["families"]["GPT2"] == ["gpt2"]
+    known = json.loads(vitro("models", "--json").out)
+    assert "learned positions" in known["families"]["GPT2"]["gpt2"]
+    assert known["text_parts"]["mistral3"] == ["mistral"]
     listed = vitro("tasks").out
     assert "If today is Monday, tomorrow is -> Tuesday" in listed
     assert "Wang et al. 2022" in listed
     assert json.loads(vitro("tasks", "--json").out)["ioi"]["typed"] == "ioi[:n]"
     assert "If today is {day}, tomorrow is" in vitro("tasks", "days").out
     assert json.loads(vitro("tasks", "days", "--json").out)["name"] == "days"
+
+
+def test_a_model_is_checked_against_transformers_by_its_name(
+    vitro: Vitro, planted_folder: Path, planted_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert planted_model.origin is not None
+    assert "Beside transformers (eager attention): logits" in " ".join(
+        vitro("models", str(planted_folder), "--check").out.split()
+    )
+    checked = json.loads(vitro("models", str(planted_folder), "--check", "--dtype", "auto", "--json").out)
+    assert checked["difference"] == planted_model.origin.parity.difference
+    assert (checked["model_type"], checked["holds"], checked["dtype"]) == ("gpt2", True, "float32")
+    assert 0 <= checked["difference"] <= checked["tolerance"] < 1e-3
+    assert "--check goes with the name of a model" in vitro("models", "--check").err
+    monkeypatch.setattr(Model, "final_norm", lambda model, resid: 1.01 * model.readout.norm(resid))
+    wrong = vitro("models", str(planted_folder), "--check", "--json")
+    assert (wrong.code, json.loads(wrong.out)["holds"]) == (1, False)
 
 
 def test_the_examples_of_tasks_are_some(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from vitro.options import (
     Options,
     Share,
     Size,
+    Switch,
     TaskOptions,
     Text,
     Whole,
@@ -53,6 +54,7 @@ def values_of(option: Option) -> st.SearchStrategy[Any]:
             tuple
         ),
         Flag: lambda kind: st.sampled_from((kind.off, kind.on)),
+        Switch: lambda kind: st.booleans(),
     }
     values = kinds[type(option.kind)](option.kind)
     return values if option.unset is None else st.none() | values

@@ -21,7 +21,7 @@ from vitro.claims import CLAIMS, by_chance
 from vitro.cli import main
 from vitro.errors import VitroError
 from vitro.experiments import Experiment, Options, Setup
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.reproduction import Reproduction, compare_conventions, page, posts_own, ranked, reproduce
 from vitro.tasks import days
 

@@ -88,7 +88,6 @@ SIZES: Mapping[str, dict[str, Any]] = {
     "exaone4": _LLAMA | _KINDS,
     "apertus": _LLAMA,
     "ernie4_5": _LLAMA,
-    "hunyuan_v1_dense": _LLAMA,
 }
 """Model type -> the fields of its smallest configuration."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import config_hash
+from vitro.models.formats import number_format
 from vitro.options import Options
 
 
@@ -27,6 +28,7 @@ def chosen(options: Options) -> dict[str, Any]:
 def identity(checkpoint: Checkpoint, options: Options, device: str, dtype: str) -> dict[str, Any]:
     """Everything but the task that the numbers depend on, as JSON values; made without loading the model.
 
+    dtype: as it is asked for; "auto" is the same study as the format that it comes to.
     Raises ModelError where the configuration cannot be read.
     """
     return {
@@ -37,5 +39,5 @@ def identity(checkpoint: Checkpoint, options: Options, device: str, dtype: str) 
         "tokenizer_sha256": checkpoint.tokenizer_hash(),
         "options": chosen(options),
         "device": device,
-        "dtype": dtype,
+        "dtype": number_format(checkpoint, dtype),
     }

@@ -3,7 +3,10 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from tempfile import gettempdir
 from threading import Event, Thread, stack_size
 from typing import Literal
@@ -98,3 +101,76 @@ def out_of_memory(error: BaseException) -> str:
     allowed = [(limit, soft) for limit in memory if (soft := _allowed(limit)[0]) is not None]
     limits = [f"{_told(limit, soft)} are allowed ({_SAID[limit][2]})" for limit, soft in allowed]
     return ", and ".join(["memory ran out", *limits])
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is free of one kind of memory."""
+
+    what: str
+    """"memory", "address space"."""
+    free: int
+    """In bytes."""
+    limit: str = ""
+    """What sets it, where the machine itself does not: "ulimit -v"."""
+
+
+def free_memory(root: Path = Path("/")) -> list[Room]:
+    """What this process may still take: of the machine, of its control groups (a container's), and by `ulimit`.
+
+    root: where the system's own files are. What a system does not say is left out.
+
+    >>> all(room.free >= 0 for room in free_memory())
+    True
+    """
+    rooms = []
+    with suppress(OSError, ValueError, KeyError):
+        rooms.append(Room("memory", _kilobytes(root / "proc/meminfo")["MemAvailable"]))
+    if not rooms and hasattr(os, "sysconf"):
+        # Elsewhere only what there is at all.
+        with suppress(ValueError, OSError):
+            rooms.append(Room("memory", os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    rooms += [Room("memory", free, f"the container's {path.name}") for path, free in _groups(root)]
+    with suppress(OSError, ValueError, KeyError):
+        taken = _kilobytes(root / "proc/self/status")
+        for limit, size in (("AS", "VmSize"), ("DATA", "VmData")):
+            if (soft := _allowed(limit)[0]) is not None:  # type: ignore[arg-type]
+                rooms.append(Room("address space", max(0, soft - taken[size]), _SAID[limit][2]))  # type: ignore[index]
+    return rooms
+
+
+def _kilobytes(path: Path) -> dict[str, int]:
+    """The sizes in a file of lines like `VmSize:  1024 kB`, in bytes."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    return {words[0].rstrip(":"): 1024 * int(words[1]) for words in lines if words[2:] == ["kB"]}
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, int]]:
+    """The files that limit the memory of this process's control groups, and what is free of each.
+
+    A group may take what it is allowed and all those above it are. What it holds of files is given back when needed.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, kinds, own = line.split(":", 2)
+        if kinds == "":
+            names = ("memory.max", "memory.current", ("inactive_file", "active_file"))
+            top = root / "sys/fs/cgroup"
+        elif "memory" in kinds.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file"))
+            top = root / "sys/fs/cgroup/memory"
+        else:
+            continue
+        group = top / own.strip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(top):
+                break
+            # No limit is the word "max", or a number beyond all memory.
+            with suppress(OSError, ValueError, KeyError):
+                limit, used = (int((folder / name).read_text()) for name in names[:2])
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                files = sum(int(stat[name]) for name in names[2])
+                yield folder / names[0], max(0, limit - used + files)

@@ -307,6 +307,26 @@ class Flag(AsTyped):
 
 
 @dataclass(frozen=True)
+class Switch(Flag):
+    """Off, or on where its flag is typed."""
+
+    off: str = "no"
+    on: str = "yes"
+
+    def read(self, text: str) -> bool:  # type: ignore[override]
+        """`yes`."""
+        return text == self.on
+
+    def write(self, value: bool) -> str:  # type: ignore[override]
+        """`yes` or `no`."""
+        return self.on if value else self.off
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is True or False."""
+        return None if isinstance(value, bool) else "True or False"
+
+
+@dataclass(frozen=True)
 class Option:
     """How a field is typed and documented.
 
@@ -617,10 +637,20 @@ class TaskOptions:
 
 @dataclass(frozen=True)
 class Machine:
-    """The device a model runs on, and its number format."""
+    """The device a model runs on, its number format, and whether it is used where its numbers differ.
+
+    trust_numbers: go on where Vitro's logits on a short prompt, which it compares whenever it loads a model, are not
+    those of transformers (`vitro.models.parity`); this is recorded.
+    """
 
     device: str = option("cpu", Text(), MACHINE, "cpu, cuda, cuda:1, mps.")
-    dtype: str = option("float32", Text(), MACHINE, "float32, bfloat16, float16.")
+    dtype: str = option("float32", Text(), MACHINE, "float32, bfloat16, float16, or auto: as the checkpoint is stored.")
+    trust_numbers: bool = option(
+        False,
+        Switch(),
+        MACHINE,
+        "Go on where a model's logits are not those of transformers, which every load compares; it is recorded.",
+    )
 
     def __post_init__(self) -> None:
         checked(self)

@@ -20,6 +20,8 @@ from vitro.files import FileError, MissingError, json_of, read_bytes, text_of
 from vitro.folder import write_file
 from vitro.identity import chosen
 from vitro.limits import out_of_memory
+from vitro.models.formats import AUTO
+from vitro.models.origin import Origin
 from vitro.options import (
     DEFAULT_OPTIONS,
     Machine,
@@ -109,6 +111,42 @@ class Ran(BaseModel):
     device: str
 
 
+class Loaded(BaseModel):
+    """How the model was read when the study was begun, and what its pass beside that of transformers gave."""
+
+    asked_dtype: str | None
+    """The number format as it was asked for; what "auto" came to stands in the settings."""
+    text_part_of: str | None
+    """The model type of the whole checkpoint, where only its text part was read."""
+    trusted: bool
+    """Whether it was used although the numbers differ by more than rounding explains."""
+    parity: dict[str, Any]
+    """See `vitro.models.parity.Parity`; None where a number is infinite."""
+    parity_in_words: str
+
+    @classmethod
+    def of(cls, origin: Origin) -> "Loaded":
+        """The record of a model's origin."""
+        return cls(
+            asked_dtype=origin.asked,
+            text_part_of=origin.whole,
+            trusted=origin.trusted,
+            parity=asdict(origin.parity),
+            parity_in_words=str(origin.parity),
+        )
+
+    def facts(self, dtype: str) -> list[tuple[str, str]]:
+        """What a page says of it: what a reader would not expect."""
+        facts = []
+        if self.asked_dtype == AUTO:
+            facts.append(("Number format", f"{dtype}, as the checkpoint is stored (--dtype auto)"))
+        if self.text_part_of:
+            facts.append(("Part of the model", f"its text part, out of a {self.text_part_of} checkpoint"))
+        if self.trusted:
+            facts.append(("Not proved", f"the numbers are not those of transformers: {self.parity_in_words}"))
+        return facts
+
+
 class Record(BaseModel):
     """study.json: what was run, on what, and which experiments are finished."""
 
@@ -124,6 +162,8 @@ class Record(BaseModel):
     versions: dict[str, str]
     model: dict[str, str | int]
     """Family and sizes."""
+    loaded: Loaded | None = None
+    """None in records of before there was one."""
     task: dict[str, str]
     """Facts about the task for the report."""
     notes: list[str]
@@ -258,10 +298,10 @@ def write_record(folder: Path, record: Record) -> None:
     write_file(folder / "study.json", (record.model_dump_json(indent=2) + "\n").encode())
 
 
-def new_record(settings: Settings, setup: Setup) -> Record:
+def new_record(settings: Settings, setup: Setup, trust_numbers: bool = False) -> Record:
     """The record of a study of which nothing is measured yet."""
     packages = ("vitro", "torch", "transformers", "numpy", "polars")
-    task, machine = setup.task, Machine(settings.device, settings.dtype)
+    task, machine = setup.task, Machine(settings.device, settings.dtype, trust_numbers)
     # Neither changes what is measured.
     options = replace(setup.options, memory=None, budget=None)
     seed = {"seed": options.seed} if options.seed else {}
@@ -283,6 +323,7 @@ def new_record(settings: Settings, setup: Setup) -> Record:
         ),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         model={"family": type(setup.model).__name__, **asdict(setup.model.shape)},
+        loaded=Loaded.of(setup.model.origin) if setup.model.origin else None,
         task=dict(setup.task.facts()),
         notes=list(setup.questions.notes),
         by_task=_by_task(setup),

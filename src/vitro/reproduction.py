@@ -17,7 +17,7 @@ from vitro.experiments.circuits import tables_of
 from vitro.experiments.setup import Part, anew
 from vitro.figures import Figure
 from vitro.models import Model, check_model
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.options import (
     Machine,
     Options,

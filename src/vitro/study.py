@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection
 from contextlib import nullcontext
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from vitro.folder import check_writable, remove_unfinished, sole_writer, write_f
 from vitro.identity import identity
 from vitro.models import ModelError, find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
-from vitro.options import DEFAULT_OPTIONS, Options, check_options
+from vitro.options import DEFAULT_OPTIONS, Machine, Options, check_options
 from vitro.parts import Parts, to_parquet
 from vitro.progress import bar
 from vitro.record import (
@@ -49,11 +50,13 @@ def run_study(
     experiments: Collection[str] = EVERY_STUDY,
     device: str = "cpu",
     dtype: str = "float32",
+    trust_numbers: bool = False,
 ) -> Study:
     """Measure a task on a model and write tables, figures and report to a folder.
 
     model: a name or path, as `vitro.load` takes it. task: or its name or file (see `vitro.tasks.named`). experiments:
-    names in `EXPERIMENTS`; those whose tables they are shown with come along. The folder is written experiment by
+    names in `EXPERIMENTS`; those whose tables they are shown with come along. device, dtype, trust_numbers: as
+    `vitro.load` takes them. The folder is written experiment by
     experiment; after a stop of any kind the same call does only what is missing.
 
     Raises `StudyError` where the folder holds something else, and `ModelError`, `TaskError`, `OptionError` or
@@ -99,7 +102,8 @@ def run_study(
         # How long the search may take follows from how long the others took; what shows its circuits comes after it.
         missing.sort(key=lambda experiment: (FIND in experiment.beside, experiment is FIND))
         if record is None or missing:
-            record = _measured(folder, record, missing, checkpoint, task, options, settings)
+            machine = Machine(device, dtype, trust_numbers)
+            record = _measured(folder, record, missing, checkpoint, task, options, settings, machine)
         write_record(folder, record)
         _show(folder, record)
     return Study(folder, record)
@@ -113,6 +117,7 @@ def _measured(
     task: Task,
     options: Options,
     settings: Settings,
+    machine: Machine,
 ) -> Record:
     """The record with the missing experiments measured and written, one after the other."""
     measured: dict[str, Tables] = {}
@@ -124,11 +129,11 @@ def _measured(
     begun_anew = not measured
     parts = Parts.of(folder / PARTS, settings.model_dump(mode="json"))
     with bar(f"loading {settings.model}"):
-        loaded = load_checkpoint(checkpoint, device=settings.device, dtype=settings.dtype)
+        loaded = load_checkpoint(checkpoint, **asdict(machine))
         seconds = {} if record is None else {name: done.seconds for name, done in record.experiments.items()}
         setup = Setup(loaded, task, options, measured, seconds, part=parts)
     setup.check()
-    record = record or new_record(settings, setup)
+    record = record or new_record(settings, setup, machine.trust_numbers)
     lacks = {experiment.name: reason for experiment in missing if (reason := experiment.lacks(setup))}
     record = record.model_copy(update={"left_out": {**record.left_out, **lacks}})
     for experiment in missing:

@@ -116,6 +116,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
             for option in options_of(Options)
             if option.name in settings.options
         ),
+        *(record.loaded.facts(settings.dtype) if record.loaded else ()),
         ("Device, number format", f"{record.machine.device}, {settings.dtype}"),
         (
             "Machine",

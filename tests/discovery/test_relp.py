@@ -16,7 +16,7 @@ from small_models import random_model
 from vitro.circuits import Constants, Graph, counterfactual
 from vitro.discovery import score_edges
 from vitro.models import Model
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 
 PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4]]
 PARTNERS = [[0, 6, 9, 3, 8], [0, 5, 8, 4]]

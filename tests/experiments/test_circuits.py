@@ -18,7 +18,7 @@ from vitro.experiments import EXPERIMENTS, Options, Setup, ablate_heads, cast, i
 from vitro.experiments.circuits import CIRCUITS
 from vitro.figures import to_spec
 from vitro.models import Model
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.tables import chance, interval
 from vitro.tasks import Dataset, days
 

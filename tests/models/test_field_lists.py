@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from tiny_models import SIZES, tiny_config, tiny_model
+from vitro.models import FAMILIES
 from vitro.models.fields import ONLY, REFUSED, UNREAD, USED, WITHOUT_EFFECT
-from vitro.models.load import FAMILIES
 
 PROMPT = torch.tensor([[0, 5, 9, 3, 7, 8, 11, 12, 13, 30, 2]])
 CLASSES = {

@@ -98,11 +98,9 @@ def test_what_is_no_model_of_a_known_family_is_refused() -> None:
         load(torch.nn.Linear(2, 2))
     with pytest.raises(ModelError, match="a GPT2Model gives no next token; what works: a GPT2LMHeadModel"):
         load(transformers.GPT2Model(tiny))
-    opt = transformers.OPTConfig(
-        num_hidden_layers=1, hidden_size=4, ffn_dim=8, num_attention_heads=1, vocab_size=8, word_embed_proj_dim=4
-    )
-    with pytest.raises(ModelError, match="model family 'opt' is not known"):
-        load(transformers.OPTForCausalLM(opt))
+    mamba = transformers.MambaConfig(num_hidden_layers=1, hidden_size=4, state_size=2, vocab_size=8)
+    with pytest.raises(ModelError, match="model type 'mamba' is not known to Vitro, and no known one is like it"):
+        load(transformers.MambaForCausalLM(mamba))
 
 
 def test_device_and_format_are_those_it_has() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from planted import plant
 from small_models import hf_model
 from vitro.models import ModelError, find, load
 from vitro.models.config import config_hash
+from vitro.models.load import FAMILIES
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     return plant(tmp_path / "model")
 
 
-def refused(name: Path | str, **options: str) -> str:
+def refused(name: Path | str, **options: Any) -> str:
     with pytest.raises(ModelError) as error:
         load(str(name), **options)
     assert "\n" not in str(error.value)
@@ -160,9 +162,20 @@ def test_nan_in_the_weights_names_the_layer(folder: Path, value: float) -> None:
 
 def test_an_unknown_family_is_refused_with_the_known_ones(folder: Path) -> None:
     configure(folder, model_type="mamba", architectures=["MambaForCausalLM"])
-    assert "'mamba' is not known to Vitro; known families: gpt2, llama" in refused(folder)
+    assert "'mamba' is not known to Vitro, and no known one is like it; known: gpt2, llama" in refused(folder)
     (folder / "config.json").write_text("{not json")
     assert "config.json: it is not valid JSON" in refused(folder)
+
+
+def test_a_type_whose_fields_are_listed_and_that_no_family_reads_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tuple(family for family in FAMILIES if "gpt2" not in family.model_types)
+    monkeypatch.setattr(import_module("vitro.models.load"), "FAMILIES", others)
+    message = "no family of Vitro's reads models of the type gpt2; what works: "
+    assert message in refused(folder)
+    with pytest.raises(ModelError, match=message):
+        load(hf_model("gpt2"))
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\x00\x00\x00" + bytes(40), b"GGUF" + b"\xff" * 200])

@@ -76,12 +76,12 @@ def test_weights_by_head_make_queries_keys_and_values(name: str) -> None:
     model = filled_model(MAKERS[name]())
     draw = torch.Generator().manual_seed(1)
     normed = torch.randn(2, 3, model.shape.d_model, generator=draw)
-    shared_by = model.shape.n_heads // model.shape.n_kv_heads
-    for layer, block in enumerate(model.blocks):
-        made = [torch.einsum("rnd,hde->rnhe", normed, w) + b for w, b in model.per_head(layer)]
-        made[1:] = [heads[:, :, ::shared_by] for heads in made[1:]]
-        for ours, expected in zip(block.finished(*made), model.project(layer, normed), strict=True):
-            torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-5)
+    for layer in range(model.shape.n_layers):
+        heads = range(model.shape.n_heads)
+        for project, expected in zip(model.own_projections(layer), model.project(layer, normed), strict=True):
+            ours = torch.stack([project(head, normed) for head in heads], dim=2)
+            theirs = expected.repeat_interleave(len(heads) // expected.shape[2], dim=2)
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-5)
 
 
 @every

@@ -22,6 +22,8 @@ class AblatedLayer:
     v: Float[Tensor, "node head d_head"]
     z: Float[Tensor, "out head d_head"]
     """The ablated output itself, as is the MLP's."""
+    together: Float[Tensor, "out d_model"] | None
+    """What the heads write together, where a norm reads that before the stream does."""
     mlp_in: Float[Tensor, "out d_model"]
     mlp_out: Float[Tensor, "out d_model"]
 
@@ -123,8 +125,10 @@ class Ablated:
             z, mlp = constants.z_at(model, layer, nodes), constants.mlp_at(model, layer, nodes)
             pre, out = resid, finals if layer == model.shape.n_layers - 1 else slice(None)
             z, mlp, resid = z[out], mlp[out], resid[out]
-            mid = resid + model.attn_out(layer, z[None])[0]
-            layers.append(AblatedLayer(pre, q[0], k, v, z, resid if model.parallel else mid, mlp))
+            together = model.together(layer, z)
+            mid = resid + model.after_heads(layer, together)
+            kept = None if model.blocks[layer].after_heads is None else together
+            layers.append(AblatedLayer(pre, q[0], k, v, z, kept, resid if model.parallel else mid, mlp))
             resid = mid + mlp
         return cls(
             clean=clean,
@@ -158,7 +162,7 @@ class Ablated:
             for old, new in ((clean.layers[layer].k, k), (clean.layers[layer].v, v))
         )
         mask = attending.mask(model.blocks[layer].window)
-        return attend(model, layer, q[attending.queries], k, v, mask).flatten(0, 1)[attending.back]
+        return attend(model, layer, q[attending.queries], k, v, mask, head_of).flatten(0, 1)[attending.back]
 
     def outputs_at_once(self, streams: int) -> int:
         """How many outputs of heads to mix at once, where so many streams are worked on.

@@ -1,6 +1,6 @@
 """Every edge of a model cut alone, exactly: a reader gets a changed output of a source, and the rest runs on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 
 import torch
@@ -86,26 +86,60 @@ def cut_edges(
 
 
 def source_changes(
-    clean: Clean, sources: Sequence[Node], constants: Constants, places: Nodes, nodes: Int[Tensor, " node"]
+    clean: Clean,
+    sources: Sequence[Node],
+    constants: Constants,
+    places: Nodes,
+    nodes: Int[Tensor, " node"],
+    head_writes: "HeadWrites | None" = None,
 ) -> Float[Tensor, "source node d_model"]:
     """How what each source writes at some nodes of the tree would change at its constant: new minus old.
 
-    places: the same nodes, each as a position of a prompt; both on the model's device.
+    places: the same nodes, each as a position of a prompt; both on the model's device. head_writes: what becomes of a
+    head's change where a norm stands after the heads; by itself `recomputed`.
     """
-    model = clean.model
+    model, head_writes = clean.model, head_writes or recomputed
     changes = torch.empty(len(sources), len(nodes), model.shape.d_model, dtype=model.dtype, device=model.device)
-    z_layer, z_change = -1, torch.empty(0)
+    z_layer, z_change, writes = -1, torch.empty(0), None
     for number, source in enumerate(sources):
         if source == INPUT:
             changes[number] = constants.embed_at(model, places) - clean.layers[0].resid_pre[nodes]
         elif source.kind is Kind.head:
-            if source.layer != z_layer:
-                z_layer = source.layer
-                z_change = constants.z_at(model, z_layer, places) - clean.layers[z_layer].z[nodes]
-            changes[number] = z_change[:, source.head] @ model.w_out(z_layer)[source.head]
+            if source.layer != z_layer or writes is None:
+                z_layer, z = source.layer, clean.layers[source.layer].z[nodes]
+                z_change, writes = constants.z_at(model, z_layer, places) - z, head_writes(model, z_layer, z)
+            changes[number] = writes(source.head, z_change[:, source.head])
         else:
             changes[number] = constants.mlp_at(model, source.layer, places) - clean.layers[source.layer].mlp_out[nodes]
     return changes
+
+
+HeadWrites = Callable[
+    [Model, int, Float[Tensor, "node head d_head"]],
+    Callable[[int, Float[Tensor, "node d_head"]], Float[Tensor, "node d_model"]],
+]
+"""Of a layer and its heads' z: by how much the stream changes where one head's z does, and the others' stays."""
+
+
+def recomputed(
+    model: Model, layer: int, z: Float[Tensor, "node head d_head"]
+) -> Callable[[int, Float[Tensor, "node d_head"]], Float[Tensor, "node d_model"]]:
+    """A head's change as the model makes it: a norm after the heads is computed anew."""
+    if model.blocks[layer].after_heads is None:
+        return held(model, layer, z)
+    together, w_together = model.together(layer, z), model.w_together(layer)
+    before = model.after_heads(layer, together)
+    return lambda head, change: model.after_heads(layer, together + change @ w_together[head]) - before
+
+
+def held(
+    model: Model, layer: int, z: Float[Tensor, "node head d_head"]
+) -> Callable[[int, Float[Tensor, "node d_head"]], Float[Tensor, "node d_model"]]:
+    """The same where that norm's scale stays what it is: docs/method.md, section 4.3."""
+    w_out, scale = model.w_out(layer), model.write_scale(layer, z)
+    if scale is None:
+        return lambda head, change: change @ w_out[head]
+    return lambda head, change: (change @ w_out[head] / scale).to(change.dtype)
 
 
 def _cut(

@@ -139,6 +139,8 @@ def _with_outputs(model: Model, budget: Budget) -> Budget:
     """A budget in which a node has the outputs of a whole circuit twice, and the ablated run beside the clean one."""
     shape, n_sources = model.shape, len(Graph.of(model).sources)
     kept = shape.n_layers * (3 * shape.d_model + 4 * shape.n_heads * shape.d_head)
+    # What heads write together, where a norm reads it.
+    kept += sum(block.after_heads is not None for block in model.blocks) * shape.d_model
     return replace(
         budget,
         kept_per_node=budget.kept_per_node + kept * model.dtype.itemsize,

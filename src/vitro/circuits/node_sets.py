@@ -4,7 +4,7 @@ Whatever a node reads is all that the circuit wrote before it. So a layer is com
 the same nodes in the layers before, and nothing is summed twice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,9 @@ class NodeSets:
         return _Walk(ablated, self.graph, self.sets[[circuit]], streams=1).layers()
 
 
+HeadChange = tuple[Int[np.ndarray, " _row"], Float[Tensor, "out _any d_model"], Int[np.ndarray, " _row"]]
+
+
 class _Walk:
     """A batch of circuits, layer by layer. Streams are kept as their differences from the wholly ablated one."""
 
@@ -101,8 +104,7 @@ class _Walk:
                 # From here on only the final nodes are read.
                 before = before[self.ablated.finals]
             self.change = _picked(before, self.sent(stream_before))
-            for rows, change, of_row in changes:
-                self.change.index_add_(1, self.sent(rows), _picked(change, self.sent(of_row)))
+            self._add_heads(layer, ablated, changes)
             read = _picked(before, self.sent(stream_before)) if self.model.parallel else self.change
             stream_before, with_mlp = self._split(members[:, -1:])
             self._add_mlps(layer, ablated, read, stream_before, with_mlp[:, 0])
@@ -123,21 +125,19 @@ class _Walk:
         before: Float[Tensor, "node stream d_model"],
         stream_before: Int[np.ndarray, " new"],
         heads: Bool[np.ndarray, "new head"],
-    ) -> Iterator[tuple[Int[np.ndarray, " row"], Float[Tensor, "out read d_model"], Int[np.ndarray, " row"]]]:
+    ) -> Iterator[HeadChange]:
         """For each head: the new streams that have it, what it writes for each old one, and which old one is whose."""
         live = np.flatnonzero(heads.any(0))
         if not len(live):
             return
         reading = np.unique(stream_before[heads.any(1)])
-        normed = self._normed(layer, ablated, before, reading)
-        weights = self.model.per_head(layer)
-        w_out = self.model.w_out(layer)
+        projected = self._projected(layer, self._normed(layer, ablated, before, reading))
+        w_out = self.model.w_out(layer) if ablated.together is None else self.model.w_together(layer)
         for head in live.tolist():
             rows = np.flatnonzero(heads[:, head])
             old, of_row = np.unique(stream_before[rows], return_inverse=True)
             here = self.sent(np.searchsorted(reading, old))
-            read = normed if len(old) == len(reading) else _picked(normed, here)
-            q, k, v = (read @ weight[head] + bias[head] for weight, bias in weights)
+            q, k, v = projected(head, None if len(old) == len(reading) else here)
             head_of = torch.full((len(old),), head, device=q.device)
             turned = self.model.turn(layer, q[None], k[None], self.ablated.positions, (head_of, head_of))
             q, k = (part[0] for part in turned)
@@ -145,6 +145,52 @@ class _Walk:
             parts = zip(*(part.split(at_once, dim=1) for part in (q, k, v)), strict=True)
             z = torch.cat([self.ablated.mixed(layer, head_of[: part[0].shape[1]], *part) for part in parts], dim=1)
             yield rows, (z - ablated.z[:, head, None]) @ w_out[head], of_row.reshape(-1)
+
+    def _projected(
+        self, layer: int, normed: Float[Tensor, "node read d_model"]
+    ) -> Callable[[int, Int[Tensor, " picked"] | None], Iterator[Float[Tensor, "node picked d_head"]]]:
+        """A head's queries, keys and values, before rotation, of some of these streams; None: of all."""
+        model = self.model
+        own = model.own_projections(layer)
+        if not any(project.of_all_heads for project in own):
+
+            def of_one(head: int, which: Int[Tensor, " picked"] | None) -> Iterator[Tensor]:
+                read = normed if which is None else _picked(normed, which)
+                return (project(head, read) for project in own)
+
+            return of_one
+        # Each head takes all heads' projections of its stream, so they are made once.
+        whole = model.project(layer, normed)
+
+        def of_whole(head: int, which: Int[Tensor, " picked"] | None) -> Iterator[Tensor]:
+            made = (part[:, :, head // project.shared_by] for part, project in zip(whole, own, strict=True))
+            return (part if which is None else _picked(part, which) for part in made)
+
+        return of_whole
+
+    def _add_heads(
+        self,
+        layer: int,
+        ablated: AblatedLayer,
+        changes: Sequence[HeadChange],
+    ) -> None:
+        """Add to the new streams what each of their heads writes: together, where a norm reads their sum."""
+        if ablated.together is None:
+            for rows, change, of_row in changes:
+                self.change.index_add_(1, self.sent(rows), _picked(change, self.sent(of_row)))
+            return
+        if not changes:
+            return
+        live = np.unique(np.concatenate([rows for rows, _, _ in changes]))
+        together = ablated.together[:, None].repeat(1, len(live), 1)
+        for rows, change, of_row in changes:
+            together.index_add_(1, self.sent(np.searchsorted(live, rows)), _picked(change, self.sent(of_row)))
+        size = max(1, self.streams // len(live))
+        for start in range(0, len(together), size):
+            nodes = slice(start, start + size)
+            was = self.model.after_heads(layer, ablated.together[nodes, None])
+            added = self.model.after_heads(layer, together[nodes]) - was
+            self.change[nodes].index_add_(1, self.sent(live), added)
 
     def _normed(
         self,

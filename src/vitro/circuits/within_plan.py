@@ -32,6 +32,8 @@ class Block:
     """[output]"""
     has: Piece
     """[sum, output], 1 where the sum has the output."""
+    heads: tuple[tuple[int, slice], ...]
+    """Which of the outputs are those of heads, layer by layer."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ class _Planning:
         self.outputs = (places[:-1] - 1).reshape(len(rows), -1)
         self.plan = plan = Plan(len(numbers) - 1)
         self.n_heads = graph.n_heads
-        for layer in range(graph.n_layers):
-            first = 1 + layer * (graph.n_heads + 1)
+        self.first_heads = [1 + layer * (graph.n_heads + 1) for layer in range(graph.n_layers)]
+        for first in self.first_heads:
             plan.layers.append(self._layer(range(first, first + graph.n_heads), first + graph.n_heads))
         plan.final_sums, place_of = self._blocks([len(graph.nodes) - 1])
         plan.final_of = plan.put(np.array([place_of.get(number, -1) + 1 for number in self.sums[:, -1, 0].tolist()]))
@@ -168,8 +170,16 @@ class _Planning:
             place_of |= {sum_: len(place_of) + place for place, sum_ in enumerate(new)}
             has = np.stack([self.distinct.reads(row, node, number) for node, number in new.values()])
             sources = np.flatnonzero(has.any(0))
-            blocks.append(Block(self.plan.put(self.outputs[circuit, sources]), self.plan.put(has[:, sources])))
+            outputs, reads = self.plan.put(self.outputs[circuit, sources]), self.plan.put(has[:, sources])
+            blocks.append(Block(outputs, reads, tuple(self._of_heads(sources))))
         return tuple(blocks), place_of
+
+    def _of_heads(self, sources: Int[np.ndarray, " source"]) -> Iterator[tuple[int, slice]]:
+        """Where the heads of each layer stand among some sources, in the order of the graph."""
+        for layer, first in enumerate(self.first_heads):
+            start, stop = np.searchsorted(sources, (first, first + self.n_heads)).tolist()
+            if start < stop:
+                yield layer, slice(start, stop)
 
     def _projections(
         self, heads: range, number: int, place_of: dict[int, int], made: dict[tuple[int, int], int]

@@ -11,7 +11,11 @@ from vitro.circuits.within_plan import Block, Layer, Piece, Plan, Projection, n_
 
 
 class Walk:
-    """Runs a plan. What an output adds to the streams that read it is its difference from its ablated output."""
+    """Runs a plan. What an output adds to the streams that read it is its difference from its ablated output.
+
+    Where a norm reads what a layer's heads write together, their outputs are kept as that norm reads them, and what
+    they add is worked out for each sum.
+    """
 
     def __init__(self, ablated: Ablated, plan: Plan, streams: int) -> None:
         """streams: how many are worked on at once."""
@@ -20,6 +24,8 @@ class Walk:
         self.sent = plan.sent(self.model.device)
         size = (len(ablated.positions), plan.n_outputs, self.model.shape.d_model)
         self.written: Float[Tensor, "node output d_model"] = ablated.input_change.new_empty(size)
+        self.together = [layer.together for layer in ablated.layers]
+        """Of each layer at the nodes of `written`: what its ablated heads write together, where a norm reads that."""
 
     def run(self) -> Float[Tensor, "circuit prompt d_model"]:
         """What the logits of each circuit read."""
@@ -61,12 +67,24 @@ class Walk:
         self, blocks: Sequence[Block], base: Float[Tensor, "out d_model"], nodes: slice
     ) -> Float[Tensor, "node sum d_model"]:
         """The ablated stream plus the outputs of each sum, at some of the nodes."""
-        base, written = base[nodes, None], self.written[nodes]
+        ablated, written = base[nodes, None], self.written[nodes]
         sums = []
         for block in blocks:
-            has = self._at(block.has).to(base.dtype).expand(len(base), -1, -1)
-            sums.append(torch.baddbmm(base, has, _picked(written, self._at(block.outputs))))
+            total, has = ablated, self._at(block.has).to(ablated.dtype).expand(len(ablated), -1, -1)
+            outputs = _picked(written, self._at(block.outputs))
+            for layer, heads in block.heads:
+                if (together := self.together[layer]) is not None:
+                    change = has[..., heads] @ outputs[:, heads]
+                    total = total + self._heads_add(layer, together[nodes, None], change)
+                    outputs[:, heads] = 0.0
+            sums.append(torch.baddbmm(total, has, outputs))
         return torch.cat(sums, dim=1)
+
+    def _heads_add(
+        self, layer: int, ablated: Float[Tensor, "node 1 d_model"], change: Float[Tensor, "node sum d_model"]
+    ) -> Float[Tensor, "node sum d_model"]:
+        """What the stream gets more of a layer's heads where their sum changes, as the norm after them reads it."""
+        return self.model.after_heads(layer, ablated + change) - self.model.after_heads(layer, ablated)
 
     def _heads(self, layer: int, steps: Layer, ablated: AblatedLayer) -> None:
         last = layer == self.model.shape.n_layers - 1
@@ -74,27 +92,30 @@ class Walk:
         if last:
             # From here on only the final nodes are read.
             self.written = self.written[self.ablated.finals]
+            below = [None if at is None else at[self.ablated.finals] for at in self.together[:-1]]
+            self.together = [*below, ablated.together]
         if not steps.head_outputs:
             return
         z = self._mixed(layer, steps, (q, k, v))
-        first, w_out = steps.head_outputs[0][1].start, self.model.w_out(layer)
+        first = steps.head_outputs[0][1].start
+        w_out = self.model.w_out(layer) if ablated.together is None else self.model.w_together(layer)
         for head, outputs in steps.head_outputs:
             change = z[:, outputs.start - first : outputs.stop - first] - ablated.z[:, head, None]
             self.written[:, outputs] = change @ w_out[head]
 
     def _project(self, layer: int, steps: Layer, ablated: AblatedLayer) -> list[Float[Tensor, "node _made d_head"]]:
-        """Queries, keys and values, rotated: every head's of the ablated stream, and those that are made of sums."""
+        """Queries, keys and values as heads attend by them: every head's of the ablated stream, and those of sums."""
         model, made = self.model, []
         for projections in steps.projections:
             n_made = projections[-1].made.stop if projections else 0
             made.append(ablated.v.new_empty((len(ablated.v), n_made, model.shape.d_head)))
-        weights = model.per_head(layer) if steps.head_sums else ()
+        own = model.own_projections(layer)
         for nodes in self._chunks(steps.head_sums):
             normed = model.head_norm(layer)(self._sums(steps.head_sums, ablated.resid_pre, nodes))
-            for (weight, bias), projections, out in zip(weights, steps.projections, made, strict=True):
+            for project, projections, out in zip(own, steps.projections, made, strict=True):
                 for projection in projections:
                     read = _picked(normed, self._at(projection.sums))
-                    out[nodes, projection.made] = read @ weight[projection.head] + bias[projection.head]
+                    out[nodes, projection.made] = project(projection.head, read)
         heads = (_head_of(steps.projections[0], made[0].device), _head_of(steps.projections[1], made[1].device))
         q, k = model.turn(layer, made[0][None], made[1][None], self.ablated.positions, heads)
         pairs = ((ablated.q, q[0]), (ablated.k, k[0]), (ablated.v, made[2]))

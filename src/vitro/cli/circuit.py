@@ -1,6 +1,7 @@
 """`vitro circuit`."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -66,7 +67,7 @@ def circuit(
             check_file(path, suffix)
     wired = _circuit(text, absent, options.output_bias)
     with bar(f"loading {model}"):
-        loaded = load(model, device=machine.device, dtype=machine.dtype)
+        loaded = load(model, **asdict(machine))
     wired.check(loaded)
     files = {}
     if export is not None:

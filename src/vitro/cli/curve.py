@@ -1,5 +1,6 @@
 """`vitro curve`: takes all that `vitro study` takes, since the scores that it ranks by are kept in a study's folder."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,9 +81,7 @@ def curve(
         folder = out or default_folder(chosen.name, model, options)
         asked = [*(SCORE_EXPERIMENTS[name].name for name in names), shown.name, *([choices.name] if vary else [])]
         with resumable():
-            study = run_study(
-                model, chosen, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype
-            )
+            study = run_study(model, chosen, folder, options, experiments=asked, **asdict(machine))
         kept = study.tables(shown)
         # The folder may hold more scores than are asked for now.
         asked_for = pl.col("by").is_in([*names, CIRCUIT, STEPS])
@@ -146,7 +145,7 @@ def _of_files(task: "Task", model: str, files: list[Path], options: Options, mac
     from vitro.progress import bar
 
     with bar(f"loading {model}"):
-        setup = Setup(load(model, device=machine.device, dtype=machine.dtype), task, options)
+        setup = Setup(load(model, **asdict(machine)), task, options)
     setup.check()
     return {**setup.tables(PROMPTS), **curves_of_files(setup, files)}
 

@@ -1,5 +1,7 @@
 """`vitro edges`: takes all that `vitro study` takes, since a folder holds one study."""
 
+from dataclasses import asdict
+
 from vitro.cli.parameters import (
     FolderOption,
     Json,
@@ -42,7 +44,7 @@ def edges(
     from vitro.study import run_study
 
     asked = [SCORE_EXPERIMENTS[name].name for name in names] + [EDGES_AGREEMENT.name] * ("exact" in names)
-    measured = run_study(model, chosen, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
+    measured = run_study(model, chosen, folder, options, experiments=asked, **asdict(machine))
     shown = SCORE_EXPERIMENTS[names[0]]
     strongest = shown.numbers(measured.tables(shown))
     compared = EDGES_AGREEMENT.name in measured.record.experiments

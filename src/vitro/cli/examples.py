@@ -43,6 +43,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "report": ("vitro report studies/days-gpt2",),
     "models": (
         "vitro models",
+        "vitro models gpt2 --check",
         "vitro models --cache",
     ),
     "tasks": (

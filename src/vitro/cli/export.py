@@ -1,5 +1,6 @@
 """`vitro export`: takes all that `vitro edges` takes, since the scores are measured in a study's folder."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -59,9 +60,7 @@ def export(
     check_writable(mib)
     called = submission.submission_name(chosen.name, model) if name is None else name
     experiment = SCORE_EXPERIMENTS[names[0]]
-    study = run_study(
-        model, chosen, folder, options, experiments=[experiment.name], device=machine.device, dtype=machine.dtype
-    )
+    study = run_study(model, chosen, folder, options, experiments=[experiment.name], **asdict(machine))
     values = edge_scores(study.tables(experiment), names[0])
     shape = study.record.model
     graph = Graph(int(shape["n_layers"]), int(shape["n_heads"]), parallel=False)

@@ -1,7 +1,7 @@
 """`vitro find`: takes all that `vitro study` takes, since a folder holds one study."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -46,9 +46,7 @@ def find(
 
     # By itself it takes the time that it needs.
     options = options if options.budget is not None else replace(options, budget=math.inf)
-    study = run_study(
-        model, chosen, folder, options, experiments=[FIND.name], device=machine.device, dtype=machine.dtype
-    )
+    study = run_study(model, chosen, folder, options, experiments=[FIND.name], **asdict(machine))
     tables = study.tables(FIND)
     search, seconds = tables["find"].row(0, named=True), study.record.experiments[FIND.name].seconds
     if as_json:

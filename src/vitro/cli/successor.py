@@ -1,5 +1,6 @@
 """`vitro successor`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ def successor(
     if out is not None:
         check_file(out, ".html")
     with bar(f"loading {model}"):
-        loaded = load(model, device=machine.device, dtype=machine.dtype)
+        loaded = load(model, **asdict(machine))
     scored = score_heads(loaded, name=model, seed=options.seed)
     best = scored.top(top)
     if out is not None:

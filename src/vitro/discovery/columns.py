@@ -11,7 +11,7 @@ from vitro.circuits import Constants
 from vitro.circuits.constants import Nodes
 from vitro.discovery.rules import Rules
 from vitro.engine import Clean, precise_format
-from vitro.models import Model, weights_of
+from vitro.models import HeadNorm, Model, weights_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +86,17 @@ class Block:
     resid: Float[Tensor, "1 stream d_model"]
     """The stream that enters the block."""
     q: Float[Tensor, "1 stream head d_head"]
-    """Every head's own queries, before rotation; keys and values likewise, where heads share them too."""
+    """Every head's own queries, as they are projected; keys and values likewise, where heads share them too."""
     k: Float[Tensor, "1 stream head d_head"]
     v: Float[Tensor, "1 stream head d_head"]
     mlp_in: Float[Tensor, "1 stream d_model"]
+    scales: tuple[Float[Tensor, "1 stream head"] | None, Float[Tensor, "1 stream head"] | None]
+    """What each head's own queries and keys are divided by where all heads are normed as one vector."""
 
     @property
     def reads(self) -> tuple[Tensor, ...]:
         """All that is read."""
-        return self.q, self.k, self.v, self.mlp_in
+        return self.q, self.k, self.v, self.mlp_in, *(scale for scale in self.scales if scale is not None)
 
 
 def run_block(
@@ -107,15 +109,43 @@ def run_block(
     mlp_out: Float[Tensor, "1 stream d_model"] | None = None,
 ) -> tuple[Float[Tensor, "1 stream d_model"], Block]:
     """The stream that leaves a block, and what is read in it. z, mlp_out: constants in the place of its own."""
-    model = columns.model
+    model, block = columns.model, columns.model.blocks[layer]
     group = model.shape.n_heads // model.shape.n_kv_heads
-    q, *shared = model.project(layer, rules.norm(model.head_norm(layer), resid))
+    q, *shared = block.qkv(rules.norm(block.head_norm, resid))
     k, v = (of_heads.repeat_interleave(group, dim=2) for of_heads in shared)
-    mixed = _attend(columns, layer, q, k, v, rules) if z is None else z
-    mid = resid + model.attn_out(layer, mixed)
+    projected = q
+    if block.q_norm is not None and block.q_norm.whole is not None:
+        # A norm of all heads takes its scale from all: what each divides by it is a tensor of its own.
+        q = q.clone()
+    q_own, q_scale = _normed(block.q_norm, q, projected, 1)
+    k_own, k_scale = _normed(block.k_norm, k, shared[0], group)
+    mixed = z
+    if mixed is None:
+        mixed = _attend(columns, layer, block.limited(q_own), block.limited(k_own), block.limited(v), rules)
+    mid = resid + rules.attn_out(model, layer, mixed)
     mlp_in = (resid if model.parallel else mid).clone()
     out = mid + (rules.mlp_out(model, layer, mlp_in) if mlp_out is None else mlp_out)
-    return out, Block(resid, q, k, v, mlp_in)
+    return out, Block(resid, q, k, v, mlp_in, (q_scale, k_scale))
+
+
+def _normed(
+    norm: HeadNorm | None,
+    heads: Float[Tensor, "1 stream head d_head"],
+    projected: Float[Tensor, "1 stream kv_head d_head"],
+    group: int,
+) -> tuple[Float[Tensor, "1 stream head d_head"], Float[Tensor, "1 stream head"] | None]:
+    """Every head's own queries or keys after their norm, and each head's own scale where it is one of all heads.
+
+    projected: all heads of the stream that they are made of; each is `group` times in `heads`.
+    """
+    if norm is None:
+        return heads, None
+    if norm.whole is None:
+        return norm.of_repeated(heads, group), None
+    whole = norm.whole
+    scale = whole.scale(projected.flatten(-2)).expand(*heads.shape[:-1]).clone()
+    gain = whole.gain.to(scale).unflatten(-1, (-1, heads.shape[-1])).repeat_interleave(group, dim=0)
+    return (heads.to(scale.dtype) / scale[..., None] * gain).to(heads.dtype), scale
 
 
 def run_from(

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vitro.circuits import Graph
-from vitro.circuits.edges import source_changes
+from vitro.circuits.edges import held, recomputed, source_changes
 from vitro.circuits.nodes import mlp
 from vitro.discovery.case import Case
 from vitro.discovery.columns import Block, Columns, run_block, run_from
@@ -149,7 +150,14 @@ class _Part:
         self.case, self.rules, self.columns, self.numbers = case, rules, columns, numbers
         self.graph = case.graph
         self.embed = columns.clean.layers[0].resid_pre[columns.live]
-        self.change = source_changes(columns.clean, self.graph.sources, case.constants, columns.places, columns.live)
+        self.change = source_changes(
+            columns.clean,
+            self.graph.sources,
+            case.constants,
+            columns.places,
+            columns.live,
+            held if rules.scales_held else recomputed,
+        )
         self.change.masked_fill_(~columns.changing[:, None], 0.0)
 
         def zeros(*size: int) -> list[Tensor]:
@@ -233,10 +241,14 @@ class _Part:
         reads = [read for block in blocks.values() for read in block.reads]
         # What is not read, because a constant stands in its reader's place or the rules hold it, has no gradient.
         gradients = torch.autograd.grad(value, [*reads, end, start], arriving, materialize_grads=True)
-        for number, (layer, block) in enumerate(blocks.items()):
-            *qkv, mlp_in = (gradient[0] for gradient in gradients[4 * number : 4 * number + 4])
+        of_reads = iter(gradient[0] for gradient in gradients)
+        for layer, block in blocks.items():
+            q, k, v, mlp_in, *scales = islice(of_reads, len(block.reads))
             self.at_mlp[layer] += mlp_in
-            self._add_heads(layer, block.resid[0].detach(), torch.stack(qkv, dim=2))
+            self._add_heads(layer, block.resid[0].detach(), torch.stack([q, k, v], dim=2))
+            for number, (scale, projected) in enumerate(zip(block.scales, (block.q, block.k), strict=True)):
+                if scale is not None:
+                    self._add_scales(layer, number, block.resid[0].detach(), projected[0].detach(), scales.pop(0))
         return gradients[-2], gradients[-1]
 
     def _add_heads(
@@ -247,12 +259,42 @@ class _Part:
         scale = norm.scale(resid)
         scaled = qkv / scale[..., None, None]
         self.at_heads[layer] += scaled
-        if not self.rules.scales_held:
+        if not self.rules.scales_held and norm.module is not None:
             normed = norm.centre(resid.to(scale.dtype)) / scale
             weights = self._weights(layer)
             projected = torch.einsum("sm,hcmd->shcd", normed * norm.gain.to(scale), weights)
             through = (projected * scaled).mean(-1) * (model.shape.d_head / model.shape.d_model)
             self.by_scale[layer].baddbmm_(through.flatten(1)[..., None], normed[:, None])
+
+    def _add_scales(
+        self,
+        layer: int,
+        number: int,
+        resid: Float[Tensor, "stream d_model"],
+        projected: Float[Tensor, "stream head d_head"],
+        gradient: Float[Tensor, "stream head"],
+    ) -> None:
+        """Add the part through the scale of a norm of all queries (number 0) or keys (1) as one vector.
+
+        That scale is t = sqrt(mean(p^2) + eps), p the projections x W of the normed stream x, and dt/dx = W p / (n t).
+        """
+        model = self.columns.model
+        block, norm = model.blocks[layer], model.head_norm(layer)
+        of_heads = (block.q_norm, block.k_norm)[number]
+        assert of_heads is not None
+        assert of_heads.whole is not None
+        weight = block.qkv.weights[number].to(precise_format(model))
+        # Each head of keys once, however many share it.
+        p = projected[:, :: projected.shape[1] // len(weight)].to(weight.dtype)
+        along = torch.einsum("shd,hmd->sm", p, weight) / (p[0].numel() * of_heads.whole.scale(p.flatten(1)))
+        scale = norm.scale(resid)
+        slope = norm.centre(along * norm.gain.to(along)) / scale
+        if norm.module is not None and not self.rules.scales_held:
+            normed = norm.centre(resid.to(scale.dtype)) / scale
+            slope -= normed * (normed * norm.gain.to(along) * along).mean(-1, keepdim=True) / scale
+        # `by_scale` is what is taken away.
+        rows = self.by_scale[layer].unflatten(1, (-1, 3))[:, :, number]
+        rows -= gradient.to(slope.dtype)[..., None] * slope[:, None]
 
     def _weights(self, layer: int) -> Float[Tensor, "head 3 d_model d_head"]:
         model = self.columns.model

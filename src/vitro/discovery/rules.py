@@ -18,6 +18,8 @@ class Rules:
     """A norm of the model, applied to a stream."""
     pattern: Callable[[Tensor], Tensor]
     """Attention weights, as values are mixed by them."""
+    attn_out: Callable[[Model, int, Tensor], Tensor]
+    """What a layer's heads write, from their mixed values."""
     mlp_out: Callable[[Model, int, Tensor], Tensor]
     """What a layer's MLP writes, from the stream that it reads."""
     scales_held: bool
@@ -29,6 +31,14 @@ def _held_norm(norm: Norm, resid: Float[Tensor, "*stream d_model"]) -> Float[Ten
     scale = norm.scale(resid).detach()
     normed = norm.centre(resid.to(scale.dtype)) / scale * norm.gain.to(scale)
     return (normed if norm.shift is None else normed + norm.shift.to(scale)).to(resid.dtype)
+
+
+def _relp_attn_out(
+    model: Model, layer: int, z: Float[Tensor, "row node head d_head"]
+) -> Float[Tensor, "row node d_model"]:
+    """The LN-rule for a norm after the heads."""
+    block, together = model.blocks[layer], model.together(layer, z)
+    return (together if block.after_heads is None else _held_norm(block.after_heads, together)) * block.multiplier
 
 
 def _relp_mlp_out(
@@ -51,10 +61,17 @@ def _relp_mlp_out(
 GRADIENT = Rules(
     norm=lambda norm, resid: norm(resid),
     pattern=lambda pattern: pattern,
+    attn_out=lambda model, layer, z: model.attn_out(layer, z),
     mlp_out=lambda model, layer, resid: model.mlp_out(layer, resid),
     scales_held=False,
 )
 """The derivative of what the model computes."""
 
-RELP = Rules(norm=_held_norm, pattern=torch.Tensor.detach, mlp_out=_relp_mlp_out, scales_held=True)
+RELP = Rules(
+    norm=_held_norm,
+    pattern=torch.Tensor.detach,
+    attn_out=_relp_attn_out,
+    mlp_out=_relp_mlp_out,
+    scales_held=True,
+)
 """Relevance patching (Jafari et al. 2025, arXiv 2508.21258): docs/method.md, section 9.6."""

@@ -1,9 +1,10 @@
 """Checkpoints seen as residual streams. Knows transformers; knows nothing of tasks."""
 
-from vitro.models.block import MLP
+from vitro.models.block import MLP, HeadNorm
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.errors import ModelError
-from vitro.models.load import FAMILIES, load, load_checkpoint, load_tokenizer
+from vitro.models.families import FAMILIES
+from vitro.models.load import load, load_checkpoint, load_tokenizer
 from vitro.models.model import Model, Shape, check_model
 from vitro.models.norm import Norm
 from vitro.models.walk import BlockRun, attend, attention, run_block, weights_of
@@ -13,6 +14,7 @@ __all__ = [
     "MLP",
     "BlockRun",
     "Checkpoint",
+    "HeadNorm",
     "Model",
     "ModelError",
     "Norm",

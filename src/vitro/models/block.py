@@ -60,6 +60,55 @@ class HeadNorm:
     over: Literal["head", "own", "projection"]
     """What is normed together: each head, all by the same weights; each head, by weights of its own; or all heads of a
     stream as one vector."""
+    whole: Norm | None = None
+    """The norm of all heads as one vector, where that is what is normed."""
+
+    @classmethod
+    def of_whole(cls, norm: Norm) -> Self:
+        """A norm of all heads of a stream as one vector."""
+        return cls(lambda heads: norm(heads.flatten(-2)).unflatten(-1, heads.shape[-2:]), "projection", norm)
+
+    def of_one(self, x: Float[Tensor, "... d_head"], head: int, n_heads: int) -> Float[Tensor, "... d_head"]:
+        """One head's, which is normed by itself; it is the number `head` of `n_heads` that the norm knows."""
+        assert self.over != "projection"
+        if self.over == "head":
+            return self.of(x[..., None, :])[..., 0, :]
+        return self.of(x[..., None, :].expand(*x.shape[:-1], n_heads, -1))[..., head, :]
+
+    def of_repeated(self, x: Float[Tensor, "... head d_head"], times: int) -> Float[Tensor, "... head d_head"]:
+        """Of heads that are repeated, each so many times in a row, and may differ by now; each is normed by itself."""
+        assert self.over != "projection"
+        if times == 1 or self.over == "head":
+            return self.of(x)
+        return self.of(x.unflatten(-2, (-1, times)).movedim(-2, 0)).movedim(0, -2).flatten(-3, -2)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnProjection:
+    """How single heads make their queries (or keys, or values) of streams of their own, up to the rotation."""
+
+    weight: Float[Tensor, "kv_head d_model d_head"]
+    bias: Float[Tensor, "kv_head d_head"]
+    shared_by: int
+    """How many query heads share each."""
+    norm: HeadNorm | None
+    limited: Callable[[Tensor], Tensor]
+
+    @property
+    def of_all_heads(self) -> bool:
+        """Whether a single head's take those of all heads, of the same stream, which are normed as one vector."""
+        return self.norm is not None and self.norm.over == "projection"
+
+    def __call__(self, head: int, normed: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_head"]:
+        """Of a query head, from the stream after `head_norm`."""
+        number = head // self.shared_by
+        if self.norm is not None and self.norm.over == "projection":
+            heads = normed @ self.weight.transpose(0, 1).flatten(-2) + self.bias.flatten()
+            made = self.norm.of(heads.unflatten(-1, self.bias.shape))[..., number, :]
+        else:
+            made = normed @ self.weight[number] + self.bias[number]
+            made = made if self.norm is None else self.norm.of_one(made, number, len(self.weight))
+        return self.limited(made)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,8 @@ VARIABLE = "VITRO_CACHE"
 _ABOUT = "kept.json"
 _FORMAT = "1"
 """Another one where something else is written, or made in another way."""
+LARGEST = 2 * 2**30
+"""Bytes of a model's weights in float32 beyond which they are not kept: they would fill disks."""
 _ABANDONED = 3600.0
 """Seconds after which what a process has not finished is that of a killed one."""
 

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
@@ -14,10 +14,11 @@ from vitro.errors import is_failure
 from vitro.limits import out_of_memory
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.errors import ModelError
-from vitro.models.fields import IGNORED, USED, check_fields, check_model_type, check_only
+from vitro.models.fields import IGNORED, USED, check_fields, check_only
 from vitro.models.files import read_object
-from vitro.models.headers import read_headers
+from vitro.models.nearest import unknown
 from vitro.models.places import check_layers
+from vitro.models.text_part import read_stored, text_fields
 
 
 def read_config(checkpoint: Checkpoint) -> Any:
@@ -27,12 +28,18 @@ def read_config(checkpoint: Checkpoint) -> Any:
     number of layers.
     """
     said = read_object(checkpoint.name, checkpoint.folder / "config.json")
+    stored = read_stored(checkpoint)
+    if (text := text_fields(said, stored)) is not None:
+        check_only(checkpoint.name, {field: value for field, value in said.items() if field != "text_config"})
+        said = text
     kind = str(said.get("model_type"))
-    check_model_type(kind)
+    if kind not in USED:
+        with quiet_transformers():
+            raise unknown(kind, said, stored, USED)
     check_only(checkpoint.name, said)
     fields = _fields(kind, said)
-    for n_layers in _layers(kind, fields):
-        check_layers(checkpoint.name, n_layers, read_headers(checkpoint))
+    n_layers = transformers.CONFIG_MAPPING[kind].attribute_map.get("num_hidden_layers", "num_hidden_layers")
+    check_layers(checkpoint.name, fields.get(n_layers), stored)
     try:
         with quiet_transformers():
             config = transformers.AutoConfig.for_model(kind, **fields)
@@ -58,18 +65,7 @@ def _fields(kind: str, said: dict[str, Any]) -> dict[str, Any]:
         for field, value in said.items()
         if field in USED[kind] or field not in IGNORED
     }
-    for field, within in made.sub_configs.items():
-        inner: Any = getattr(within, "model_type", None)
-        if inner in USED and isinstance(kept.get(field), dict):
-            kept[field] = _fields(inner, kept[field])
     return {field: value for field, value in kept.items() if field not in own}
-
-
-def _layers(kind: str, fields: Mapping[str, Any]) -> list[object]:
-    """The numbers of layers that the fields of a configuration speak of, those of configurations within it too."""
-    own = transformers.CONFIG_MAPPING[kind].attribute_map.get("num_hidden_layers", "num_hidden_layers")
-    within = [value for value in fields.values() if isinstance(value, dict)]
-    return [fields.get(own), *(value.get("num_hidden_layers") for value in within)]
 
 
 def config_hash(checkpoint: Checkpoint) -> str:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vitro.models.cache import keep, kept
+from vitro.models.cache import LARGEST, keep, kept
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.gguf_header import Header, Stored, refusal
 
@@ -29,8 +29,6 @@ _PLAIN = {
 _CHUNK = 2**18
 """Numbers unpacked at a time: gguf-py makes a dozen arrays of as many on the way."""
 _FILE = "model.safetensors"
-_LARGEST = 2 * 2**30
-"""Bytes of the weights in float32 beyond which they are not kept: they would fill disks."""
 _LIBRARIES = ("gguf", "transformers")
 
 
@@ -54,7 +52,7 @@ def read_weights(
 def _kept(checkpoint: Checkpoint, header: Header, skeleton: Any) -> Iterable[tuple[str, Tensor]]:
     """Each weight's name and numbers: out of the cache, or unpacked; kept where that takes longer than to read them."""
     packed = any(stored.kind not in _PLAIN for stored in header.tensors.values())
-    if not packed or 4 * skeleton.num_parameters() > _LARGEST:
+    if not packed or 4 * skeleton.num_parameters() > LARGEST:
         return _unpacked(header, skeleton)
     if (folder := kept(checkpoint, "weights", _LIBRARIES)) is not None:
         # Another process may have removed it since.
@@ -64,7 +62,8 @@ def _kept(checkpoint: Checkpoint, header: Header, skeleton: Any) -> Iterable[tup
                 return weights.items()
     weights = dict(_unpacked(header, skeleton))
     keep(checkpoint, "weights", _LIBRARIES, lambda folder: save_file(weights, folder / _FILE))
-    return weights.items()
+    # Each goes when it is copied, so that no two copies of all of them are held.
+    return ((name, weights.pop(name)) for name in list(weights))
 
 
 def _unpacked(header: Header, skeleton: Any) -> Iterator[tuple[str, Tensor]]:

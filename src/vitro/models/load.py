@@ -1,90 +1,36 @@
 """Reads a checkpoint into memory, once, and refuses what would give wrong numbers."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from vitro.errors import a_kind
-from vitro.models.bloom import MPT, Bloom, Falcon
 from vitro.models.checkpoint import Checkpoint, find
-from vitro.models.cohere import Cohere, Cohere2
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
-from vitro.models.exaone4 import Exaone4
-from vitro.models.fields import check_fields, check_model_type
-from vitro.models.gemma import Gemma, Gemma2, Gemma3
+from vitro.models.families import FAMILIES
+from vitro.models.fields import USED, check_fields, check_model_type
+from vitro.models.formats import DTYPES, number_format
 from vitro.models.gguf_config import config_of, divide_frequencies
 from vitro.models.gguf_header import Header, read_header
 from vitro.models.gguf_tokenizer import read_tokenizer
-from vitro.models.glm import Glm, Glm4
-from vitro.models.gpt2 import GPT2
-from vitro.models.gpt_neo import OPT, GPTBigCode, GPTNeo
-from vitro.models.gpt_oss import GptOss
-from vitro.models.gptj import GPTJ, CodeGen, Phi
-from vitro.models.granite import Granite
-from vitro.models.headers import read_headers
 from vitro.models.in_memory import shared
-from vitro.models.llama import Llama
-from vitro.models.mistral import Ministral, Ministral3, Mistral, Mixtral
+from vitro.models.memory import check_memory
 from vitro.models.model import Model
-from vitro.models.neox import GPTNeoX
-from vitro.models.olmo import Olmo, Olmo2, Olmo3, Olmoe
-from vitro.models.phi3 import Phi3
+from vitro.models.nearest import unknown
+from vitro.models.origin import Origin
+from vitro.models.parity import check_parity, require
 from vitro.models.places import check_places
-from vitro.models.qwen import Qwen2, Qwen2Moe, Qwen3, Qwen3Moe
 from vitro.models.rope import context
-from vitro.models.smollm3 import SmolLM3
-from vitro.models.stablelm import StableLM
+from vitro.models.text_part import RENAMED, read_stored, whole_type
 from vitro.models.tokenizer import folder_tokenizer
-from vitro.models.ungated import Apertus, Arcee, Nemotron, Starcoder2
-
-FAMILIES: tuple[type[Model], ...] = (
-    GPT2,
-    GPTNeo,
-    GPTBigCode,
-    OPT,
-    Llama,
-    Mistral,
-    Ministral,
-    Ministral3,
-    Mixtral,
-    Qwen2,
-    Qwen3,
-    Qwen2Moe,
-    Qwen3Moe,
-    Gemma,
-    Gemma2,
-    Gemma3,
-    Olmo,
-    Olmo2,
-    Olmo3,
-    Olmoe,
-    Cohere,
-    Cohere2,
-    Glm,
-    Glm4,
-    Phi3,
-    Granite,
-    SmolLM3,
-    Exaone4,
-    Starcoder2,
-    Arcee,
-    Nemotron,
-    Apertus,
-    StableLM,
-    GptOss,
-    GPTNeoX,
-    GPTJ,
-    CodeGen,
-    Phi,
-    Bloom,
-    MPT,
-    Falcon,
-)
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from vitro.models.walk import run_block
 
 
 def load(
@@ -93,11 +39,15 @@ def load(
     *,
     device: str | None = None,
     dtype: str | None = None,
+    trust_numbers: bool = False,
 ) -> Model:
     """Load a model: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
 
     device: "cpu" (the default), "cuda", "cuda:1", "mps". dtype: "float32" (the default; within 1e-4 of plain
-    transformers), "bfloat16", "float16".
+    transformers), "bfloat16", "float16", or "auto": the one in which most of the checkpoint's numbers are stored
+    (float32 for a GGUF file, whose weights are unpacked).
+    trust_numbers: go on where Vitro's logits on a short prompt, which it compares whenever it loads, are not those of
+    transformers; otherwise that is an error.
     Or a model of transformers that is in memory, with its tokenizer (None: prompts are token ids). It is not changed
     and not copied: it stays on its device and in its number format, and a weight changed in place is changed here too.
     Raises ModelError, in one line, for a name, file, family or weight that cannot be used.
@@ -113,7 +63,9 @@ def load(
             raise ModelError(
                 f"model {str(model)!r} has a tokenizer of its own; one beside it goes with a model in memory"
             )
-        return load_checkpoint(find(str(model)), device=device or "cpu", dtype=dtype or "float32")
+        return load_checkpoint(
+            find(str(model)), device=device or "cpu", dtype=dtype or "float32", trust_numbers=trust_numbers
+        )
     if device or dtype:
         raise ModelError("a model in memory stays as it is; move it with .to(...) before loading")
     if not isinstance(tokenizer, transformers.PreTrainedTokenizerBase | None):
@@ -121,9 +73,12 @@ def load(
             f"the tokenizer is {a_kind(tokenizer)}; what works: what transformers' AutoTokenizer.from_pretrained gives"
         )
     hf = shared(model)
+    if hf.config.model_type not in USED:
+        with quiet_transformers():
+            raise unknown(hf.config.model_type, hf.config.to_dict(), hf.state_dict(), USED)
     check_fields("in memory", hf.config)
     check_finite(hf)
-    return family_of(hf.config.model_type).of(hf, tokenizer)
+    return _proved("in memory", family_of(hf.config.model_type).of(hf, tokenizer), trust_numbers)
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:
@@ -137,22 +92,25 @@ def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:
         return _read_tokenizer(checkpoint, config), context(config)
 
 
-def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32") -> Model:
+def load_checkpoint(
+    checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32", trust_numbers: bool = False
+) -> Model:
     """`load`, from files that are found already."""
-    place = _device(device)
-    if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r} is not known; what works: {', '.join(DTYPES)}")
+    place, form = _device(device), number_format(checkpoint, dtype)
     header = _read_gguf(checkpoint)
     config = _config(checkpoint, header)
+    family = family_of(config.model_type)
     with quiet_transformers():
         skeleton = _skeleton(checkpoint, config)
-        if header is None:
-            check_places(checkpoint.name, read_headers(checkpoint), skeleton)
+        stored = None if header else read_stored(checkpoint)
+        if stored is not None:
+            check_places(checkpoint.name, stored, skeleton)
+        check_memory(checkpoint, stored, skeleton, form, place)
         tokenizer = _read_tokenizer(checkpoint, config)
         if header is None:
-            hf = _read_weights(checkpoint, config, DTYPES[dtype])
+            hf = _read_weights(checkpoint, config, DTYPES[form])
         else:
-            hf = _read_gguf_weights(checkpoint, header, skeleton, DTYPES[dtype])
+            hf = _read_gguf_weights(checkpoint, header, skeleton, DTYPES[form])
     if header is not None:
         divide_frequencies(header, hf)
     check_finite(hf)
@@ -160,13 +118,45 @@ def load_checkpoint(checkpoint: Checkpoint, *, device: str = "cpu", dtype: str =
         hf.to(place)
     except torch.OutOfMemoryError as error:
         raise ModelError(f"model {checkpoint.name!r} does not fit on {device}; try --dtype bfloat16 or cpu") from error
-    return family_of(config.model_type).of(hf.eval().requires_grad_(False), tokenizer)
+    model = family.of(hf.eval().requires_grad_(False), tokenizer)
+    return _proved(checkpoint.name, model, trust_numbers, asked=dtype, whole=whole_type(checkpoint))
+
+
+def _proved(name: str, model: Model, trust: bool, **origin: Any) -> Model:
+    """A model with its origin, after a prompt through it and through transformers.
+
+    Raises ModelError where they give other logits, unless these are trusted.
+    """
+    with quiet_transformers():
+        parity = check_parity(model.hf, partial(_logits, model), model.shape.n_ctx)
+    if not trust:
+        require(name, parity)
+    model.origin = Origin(parity, not parity.holds, **origin)
+    return model
+
+
+def _logits(model: Model, tokens: Int[Tensor, " position"]) -> Float[Tensor, "position d_vocab"]:
+    """The logits of a prompt, by the steps that the engine takes."""
+    model, readout = model.for_length(len(tokens)), model.readout
+    positions = torch.arange(len(tokens), device=tokens.device)
+    back = positions[:, None] - positions
+    resid = model.embed(tokens, positions)
+    for layer, block in enumerate(model.blocks):
+        mask = (back >= 0) if block.window is None else (back >= 0) & (back < block.window)
+        resid = run_block(model, layer, resid, positions, mask).resid_post
+    products = model.final_norm(resid) @ model.w_unembed.T
+    logits = readout.scale * (products if model.b_unembed is None else products + model.b_unembed)
+    return logits if readout.softcap is None else readout.softcap * (logits / readout.softcap).tanh()
 
 
 def family_of(model_type: str) -> type[Model]:
     """The family that reads a transformers `model_type`. Raises ModelError, which lists them, where none does."""
     check_model_type(model_type)
-    return next(family for family in FAMILIES if model_type in family.model_types)
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family
+    known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
+    raise ModelError(f"no family of Vitro's reads models of the type {model_type}; what works: {known}")
 
 
 def check_finite(hf: Any) -> None:
@@ -241,6 +231,7 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
         use_safetensors=True,
         ignore_mismatched_sizes=True,
         generation_config=generation,
+        key_mapping=dict(RENAMED) if whole_type(checkpoint) else None,
     )
     if wrong := sorted(report["missing_keys"]) + sorted(name for name, *_ in report["mismatched_keys"]):
         # transformers fills these at random and goes on.

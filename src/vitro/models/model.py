@@ -11,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.errors import a_kind
-from vitro.models.block import Block, Experts, Heads, Readout, Rotation
+from vitro.models.block import Block, Experts, Heads, OwnProjection, Readout, Rotation, as_rows
 from vitro.models.errors import ModelError
 from vitro.models.norm import Norm
+from vitro.models.origin import Origin
 from vitro.models.rope import alone, context, length_class
 
 
@@ -46,7 +47,7 @@ class Shape:
             n_kv_heads=own.get("n_kv_heads", n_heads),
             d_model=d_model,
             d_head=own.get("d_head", d_model // n_heads),
-            d_mlp=own["d_mlp"] if "d_mlp" in own else config.intermediate_size,
+            d_mlp=own.get("d_mlp", getattr(config, "intermediate_size", 0)),
             d_vocab=config.vocab_size,
             n_ctx=context(config),
         )
@@ -72,6 +73,8 @@ class Model(ABC):
 
     model_types: ClassVar[Mapping[str, str]]
     """The `model_type`s of transformers' configurations that this family reads, and what is special about each."""
+    origin: Origin | None = None
+    """How it was read, and how it was proved; None where a family was given a transformers model without `load`."""
 
     def __init__(self, hf: Any, tokenizer: Any) -> None:
         places = sorted({str(weight.device) for weight in hf.parameters()})
@@ -96,11 +99,12 @@ class Model(ABC):
 
     def __repr__(self) -> str:
         shape, family = self.shape, type(self).__name__
+        part = f"; the text part of a {self.origin.whole} model" if self.origin and self.origin.whole else ""
         shared = "" if shape.n_kv_heads == shape.n_heads else f" ({shape.n_kv_heads} of keys and values)"
         return (
             f"{family}: {shape.n_layers} layers of {shape.n_heads} heads{shared}, d_model {shape.d_model:,}, d_mlp "
             f"{shape.d_mlp:,}, {shape.d_vocab:,} tokens, prompts of up to {shape.n_ctx:,}; "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}{part}"
         )
 
     # What a family says.
@@ -215,10 +219,17 @@ class Model(ABC):
 
     def attn_out(self, layer: int, z: Float[Tensor, "row node head d_head"]) -> Float[Tensor, "row node d_model"]:
         """What the heads write to the stream (`hook_attn_out`), b_O included, from each head's mixed values."""
+        return self.after_heads(layer, self.together(layer, z))
+
+    def together(self, layer: int, z: Float[Tensor, "*node head d_head"]) -> Float[Tensor, "*node d_model"]:
+        """The sum of what the heads write, b_O included, as a norm after them reads it where there is one."""
+        together: Tensor = self.blocks[layer].write(z.flatten(-2))
+        return together
+
+    def after_heads(self, layer: int, together: Float[Tensor, "*node d_model"]) -> Float[Tensor, "*node d_model"]:
+        """What the stream gets of that sum: through the norm after the heads, and by the block's factor."""
         block = self.blocks[layer]
-        out: Tensor = block.write(z.flatten(-2))
-        if block.after_heads is not None:
-            out = block.after_heads(out)
+        out = together if block.after_heads is None else block.after_heads(together)
         return out if block.multiplier == 1.0 else out * block.multiplier
 
     def mlp_out(self, layer: int, resid: Float[Tensor, "row node d_model"]) -> Float[Tensor, "row node d_model"]:
@@ -250,12 +261,28 @@ class Model(ABC):
 
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
         """W_O of every head: a head writes `z @ w_out[head]`, without b_O, over `write_scale` where there is one."""
-        block = self.blocks[layer]
-        weight = block.w_out
-        if block.after_heads is not None:
-            weight = (weight * block.after_heads.gain).to(weight.dtype)
-        heads: Tensor = weight.unflatten(0, (self.shape.n_heads, self.shape.d_head))
+        weight, gain = self.w_together(layer), self._write_gain(layer)
+        return weight if gain is None else (weight * gain).to(weight.dtype)
+
+    def b_out(self, layer: int) -> Float[Tensor, " d_model"]:
+        """b_O, as the stream gets it: over `write_scale` where there is one; zeros where the checkpoint has none."""
+        bias: Tensor | None = self.blocks[layer].write.bias
+        if bias is None:
+            return self.w_together(layer).new_zeros(self.shape.d_model)
+        gain = self._write_gain(layer)
+        return bias if gain is None else (bias * gain).to(bias.dtype)
+
+    def w_together(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+        """W_O of every head, by which it adds to `together`."""
+        heads: Tensor = as_rows(self.blocks[layer].write).unflatten(0, (self.shape.n_heads, self.shape.d_head))
         return heads
+
+    def _write_gain(self, layer: int) -> Float[Tensor, "#d_model"] | None:
+        """What the heads' sum is multiplied by on its way to the stream; None where it is not."""
+        block = self.blocks[layer]
+        if block.after_heads is not None:
+            return block.after_heads.gain * block.multiplier
+        return None if block.multiplier == 1.0 else torch.full((1,), block.multiplier, device=self.device)
 
     def write_scale(self, layer: int, z: Float[Tensor, "*node head d_head"]) -> Float[Tensor, "*node 1"] | None:
         """What a norm after the heads divides by what they write, from all heads' z; None where there is no such norm.
@@ -263,7 +290,7 @@ class Model(ABC):
         Held at the clean run's, what each head writes is its own again: docs/method.md, section 4.3.
         """
         norm = self.blocks[layer].after_heads
-        return None if norm is None else norm.scale(self.blocks[layer].write(z.flatten(-2)))
+        return None if norm is None else norm.scale(self.together(layer, z))
 
     def w_query(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
         """W_Q of every head: its queries, before norms and rotation, are `head_norm(resid) @ w_query + b_Q`."""
@@ -281,15 +308,16 @@ class Model(ABC):
         """b_V of every head, repeated where heads share values; zeros where the checkpoint has none."""
         return self._repeated(self.blocks[layer].qkv.biases[2])
 
-    def per_head(self, layer: int) -> list[tuple[Float[Tensor, "head d_model d_head"], Float[Tensor, "head d_head"]]]:
-        """The weight and bias by which each head makes its queries, its keys and its values of a stream of its own.
-
-        Before any norm and rotation, they are `head_norm(resid) @ weight[head] + bias[head]`.
-        """
-        qkv = self.blocks[layer].qkv
-        return [
-            (self._repeated(weight), self._repeated(bias)) for weight, bias in zip(qkv.weights, qkv.biases, strict=True)
-        ]
+    def own_projections(self, layer: int) -> tuple[OwnProjection, OwnProjection, OwnProjection]:
+        """How each head makes its queries, its keys and its values of a stream of its own, before any rotation."""
+        block, n_heads = self.blocks[layer], self.shape.n_heads
+        q, k, v = (
+            OwnProjection(weight, bias, n_heads // len(weight), norm, block.limited)
+            for weight, bias, norm in zip(
+                block.qkv.weights, block.qkv.biases, (block.q_norm, block.k_norm, None), strict=True
+            )
+        )
+        return q, k, v
 
     def _repeated(self, heads: Float[Tensor, "kv_head *axes"]) -> Float[Tensor, "head *axes"]:
         """What heads share, for each of them."""

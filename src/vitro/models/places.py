@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vitro.models.errors import ModelError
+from vitro.models.expert_names import together
 from vitro.models.headers import PLAIN, Stored
 
 _HARMLESS = re.compile(
@@ -50,6 +51,8 @@ def check_places(name: str, stored: Mapping[str, Stored], skeleton: Any) -> None
     """
     old, prefix = _OLD_NAMES.get(skeleton.config.model_type, {}), f"{skeleton.base_model_prefix}."
     places = skeleton.state_dict()
+    if any(place.endswith(".mlp.experts.down_proj") for place in places):
+        stored = together(stored)
     taken: dict[str, str] = {}
     for weight in sorted(stored):
         place = _place(old.get(weight, weight), prefix, places)

@@ -57,16 +57,17 @@ def attend(
     k: Float[Tensor, "row key kv_head d_key"],
     v: Float[Tensor, "row key kv_head d_head"],
     mask: Bool[Tensor, "*rows query key"],
+    heads: Int[Tensor, " head"] | None = None,
 ) -> Float[Tensor, "row query head d_head"]:
     """Every head's values, mixed by its attention: z = pattern v over the keys that the mask shows.
 
-    mask: the same for all rows, or each row's own, with an axis of 1 for its heads.
+    mask: the same for all rows, or each row's own, with an axis of 1 for its heads. heads: of which head each of the
+    queries is, where they are not all of the layer's in order.
     """
-    block = model.blocks[layer]
-    grouped = model.shape.n_kv_heads != model.shape.n_heads
+    block, shared_by = model.blocks[layer], q.shape[2] // k.shape[2]
     if block.by_hand:
-        v = v.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=2) if grouped else v
-        return torch.einsum("rhqk,rkhd->rqhd", attention(model, layer, q, k, mask).to(v.dtype), v)
+        v = v if shared_by == 1 else v.repeat_interleave(shared_by, dim=2)
+        return torch.einsum("rhqk,rkhd->rqhd", attention(model, layer, q, k, mask, heads).to(v.dtype), v)
     # Queries and keys are in a longer format than values where their product has to be (`Alibi`).
     z = scaled_dot_product_attention(
         q.transpose(1, 2),
@@ -74,7 +75,7 @@ def attend(
         v.to(q.dtype).transpose(1, 2),
         attn_mask=mask,
         scale=block.scale,
-        enable_gqa=grouped,
+        enable_gqa=shared_by != 1,
     )
     return z.transpose(1, 2).to(v.dtype)
 
@@ -85,16 +86,25 @@ def attention(
     q: Float[Tensor, "row query head d_key"],
     k: Float[Tensor, "row key kv_head d_key"],
     mask: Bool[Tensor, "*rows query key"],
+    heads: Int[Tensor, " head"] | None = None,
 ) -> Float[Tensor, "row head query key"]:
-    """The attention itself (`hook_pattern`): softmax(q k^T scale), in float32, what a sink takes away left out."""
-    k = k.repeat_interleave(model.shape.n_heads // model.shape.n_kv_heads, dim=2)
-    return weights_of(model, layer, torch.einsum("rqhd,rkhd->rhqk", q, k).float(), mask)
+    """The attention itself (`hook_pattern`): softmax(q k^T scale), in float32 at least, what a sink takes left out.
+
+    heads: as for `attend`.
+    """
+    k = k.repeat_interleave(q.shape[2] // k.shape[2], dim=2)
+    products = torch.einsum("rqhd,rkhd->rhqk", q, k)
+    return weights_of(model, layer, products.to(torch.promote_types(products.dtype, torch.float32)), mask, heads)
 
 
 def weights_of(
-    model: Model, layer: int, products: Float[Tensor, "row head query key"], mask: Bool[Tensor, "*rows query key"]
+    model: Model,
+    layer: int,
+    products: Float[Tensor, "row head query key"],
+    mask: Bool[Tensor, "*rows query key"],
+    heads: Int[Tensor, " head"] | None = None,
 ) -> Float[Tensor, "row head query key"]:
-    """Attention from the products q.k of queries and keys."""
+    """Attention from the products q.k of queries and keys. heads: as for `attend`."""
     block = model.blocks[layer]
     scores = products * block.scale
     if block.softcap is not None:
@@ -102,5 +112,7 @@ def weights_of(
     scores = scores.masked_fill(~mask, -torch.inf)
     if block.sinks is None:
         return scores.softmax(-1)
-    sinks = block.sinks.to(scores)[:, None, None].expand(*scores.shape[:-1], 1)
+    sinks = (
+        (block.sinks if heads is None else block.sinks[heads]).to(scores)[:, None, None].expand(*scores.shape[:-1], 1)
+    )
     return torch.cat([scores, sinks], dim=-1).softmax(-1)[..., :-1]

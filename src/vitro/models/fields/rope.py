@@ -3,20 +3,21 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from vitro.models.fields.lists import names
+from vitro.models.fields.values import check_known, is_number, refuse
 
-from vitro.models.field_lists import names
-from vitro.models.field_values import check_known, is_number, refuse
-
-_NUMBERS = names(
-    "rope_theta factor original_max_position_embeddings partial_rotary_factor short_factor long_factor low_freq_factor",
-    "high_freq_factor",
-)
-_OPEN = names("attention_factor mscale mscale_all_dim beta_fast beta_slow")
-"""Those that may be left open."""
-_KINDS = frozenset({"default", *ROPE_INIT_FUNCTIONS})
+_YARN = names("attention_factor mscale mscale_all_dim beta_fast beta_slow")
+"""Those that may be left open, of which the scales may be 0 to say so."""
+KINDS: Mapping[str, frozenset[str]] = {
+    "default": names(),
+    **dict.fromkeys(["linear", "dynamic", "proportional"], names("factor")),
+    "llama3": names("factor original_max_position_embeddings low_freq_factor high_freq_factor"),
+    "longrope": names("factor original_max_position_embeddings attention_factor short_factor long_factor"),
+    "yarn": names("factor original_max_position_embeddings") | _YARN,
+}
+"""Kind of rope (`rope_type`) -> its parameters beside those that all have; what others a file holds has no effect."""
 # What follows the length of a prompt is computed anew for each length, of one rotation for all layers.
-_FIXED = _KINDS - {"dynamic", "longrope"}
+_FIXED = KINDS.keys() - {"dynamic", "longrope"}
 
 
 def check_rope(name: str, config: Any, used: Collection[str]) -> None:
@@ -37,7 +38,7 @@ def check_rope(name: str, config: Any, used: Collection[str]) -> None:
     for field, value in rope.items():
         if isinstance(value, Mapping):
             refuse(name, f"rope_parameters.{field}", value, f"{config.model_type} models with one rope for all layers")
-    _check_one(name, config, used, rope, _KINDS)
+    _check_one(name, config, used, rope, KINDS.keys())
 
 
 def head_width(config: Any) -> int:
@@ -71,9 +72,11 @@ def _check_one(name: str, config: Any, used: Collection[str], rope: Mapping[str,
 
 
 def _check_numbers(name: str, rope: Mapping[str, Any]) -> None:
-    unset = _OPEN | {"factor"} if rope["rope_type"] == "longrope" else _OPEN
-    for field in sorted(rope.keys() & (_NUMBERS | _OPEN)):
+    kind = rope["rope_type"]
+    unset = _YARN | {"factor"} if kind in ("longrope", "yarn") else _YARN
+    for field in sorted(rope.keys() & (KINDS[kind] | names("rope_theta partial_rotary_factor"))):
         value = rope[field]
         numbers = value if field in ("short_factor", "long_factor") and isinstance(value, list) else [value]
-        if not (value is None and field in unset) and not all(map(is_number, numbers)):
+        is_open = (value is None and field in unset) or (value == 0 and field in ("mscale", "mscale_all_dim"))
+        if not is_open and not all(map(is_number, numbers)):
             refuse(name, field, value, "numbers above 0 there")

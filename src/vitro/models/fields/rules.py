@@ -7,8 +7,8 @@ a forward pass, or drop weights.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from vitro.models.field_values import is_number, refuse, value_of
-from vitro.models.rope_fields import head_width, turned_width
+from vitro.models.fields.rope import head_width, turned_width
+from vitro.models.fields.values import is_number, refuse, value_of
 
 
 class Rule(NamedTuple):
@@ -93,19 +93,16 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "qwen2_moe": (_EXPERTS,),
     "qwen3_moe": (_EXPERTS,),
     "gpt_oss": (_EXPERTS,),
-    "ministral3": tuple(
+    "ministral3": (
         Rule(
-            f"rope_parameters.{field}",
-            lambda config, field=field: is_number(config.rope_parameters.get(field)),  # type: ignore[misc]
+            "rope_parameters.llama_4_scaling_beta",
+            lambda config: (beta := config.rope_parameters.get("llama_4_scaling_beta")) == 0 or is_number(beta),
+            "numbers from 0 up there",
+        ),
+        Rule(
+            "rope_parameters.original_max_position_embeddings",
+            lambda config: is_number(config.rope_parameters.get("original_max_position_embeddings")),
             "numbers above 0 there",
-        )
-        for field in ("llama_4_scaling_beta", "original_max_position_embeddings")
-    ),
-    "hunyuan_v1_dense": (
-        Rule(
-            "rope_parameters.alpha",
-            lambda config: not (alpha := config.rope_parameters.get("alpha")) or is_number(alpha),
-            "numbers above 0 there, or none",
         ),
     ),
 }

@@ -1,6 +1,6 @@
 """What a single field of a configuration may be: a size, a share, a factor, the name of an activation.
 
-Which fields a model type uses is in field_lists.py. A value that no model has is refused in one line, by the field's
+Which fields a model type uses is in fields/lists.py. A value that no model has is refused in one line, by the field's
 name: transformers would stop in the middle of its own code, or go on and give NaN.
 """
 
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from transformers.activations import ACT2FN
 
 from vitro.models.errors import ModelError
-from vitro.models.field_lists import names
+from vitro.models.fields.lists import names
 
 LARGEST = 1e18
 """Beyond every size and every number that a rotation is made from, and short of where the arithmetic of torch ends."""
@@ -23,7 +23,7 @@ _SIZES = names(
     "shared_expert_intermediate_size num_local_experts num_experts_per_tok decoder_sparse_step window_size",
     "no_rope_layer_interval original_max_position_embeddings",
 )
-_COUNTS = names("max_window_layers sliding_window_pattern")
+_COUNTS = names("max_window_layers")
 _EPSILONS = names("layer_norm_epsilon rms_norm_eps layer_norm_eps norm_epsilon norm_eps")
 _FACTORS = names(
     "query_pre_attn_scalar embedding_multiplier attention_multiplier residual_multiplier logits_scaling logit_scale",

@@ -1,8 +1,8 @@
 """Every field of a configuration that transformers reads, by model type: used, without effect, or refused.
 
-One line a type, and data alone; what values a field may have is checked beside (field_values.py, field_rules.py). A dot
-leads into a configuration, or rope parameters, within a field. tests/models/test_field_lists.py proves the lists: a
-field that is used changes the logits of a small model of its type, one without effect does not.
+One line a type, and data alone; what values a field may have is checked beside (values.py, rules.py). A dot leads into
+a configuration, or rope parameters, within a field. tests/models/test_field_lists.py proves the lists: a field that is
+used changes the logits of a small model of its type, one without effect does not.
 """
 
 from collections.abc import Mapping
@@ -102,7 +102,6 @@ USED: Mapping[str, frozenset[str]] = {
     "exaone4": _LLAMA | names("sliding_window sliding_window_pattern layer_types"),
     "apertus": _LLAMA | names("attention_bias"),
     "ernie4_5": _LLAMA | names("use_bias"),
-    "hunyuan_v1_dense": _LLAMA | names("attention_bias rope_parameters.alpha"),
 }
 """Model type -> the fields that change its logits, in transformers and in Vitro alike."""
 
@@ -145,7 +144,6 @@ UNREAD: Mapping[str, frozenset[str]] = {
     # Its experts have an activation of their own.
     "gpt_oss": names("hidden_act"),
     "gpt_bigcode": names("attention_softmax_in_fp32 scale_attention_softmax_in_fp32"),
-    "hunyuan_v1_dense": names("eod_token_id"),
 }
 """Model type -> fields of its class that change no logit, beside those of WITHOUT_EFFECT."""
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from vitro.models.block import MLP, Block, Experts
-from vitro.models.experts import weighted
-from vitro.models.llama import Llama, window_by_type
+from vitro.models.families.experts import weighted
+from vitro.models.families.llama import Llama, window_by_type
 
 
 class GptOss(Llama):

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from vitro.models.block import MLP, QKV, Block, Readout, Rotation
-from vitro.models.model import Model
+from vitro.models.model import Model, Shape
 from vitro.models.norm import Norm
 from vitro.models.rope import turn_of
 
@@ -20,6 +20,11 @@ class GPTNeoX(Model):
     def parallel(self) -> bool:
         value: bool = self.hf.config.use_parallel_residual
         return value
+
+    def sizes(self) -> Shape:
+        config = self.hf.config
+        # Its head_dim, where it has one, is of the rotation alone.
+        return Shape.of(config, d_head=config.hidden_size // config.num_attention_heads)
 
     def block(self, layer: int) -> Block:
         at = self.hf.gpt_neox.layers[layer]

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.models.block import MLP, QKV, Block, Readout
-from vitro.models.gpt2 import GPT2
+from vitro.models.families.gpt2 import GPT2
 from vitro.models.model import Model, Shape
 from vitro.models.norm import Norm
 

@@ -2,24 +2,19 @@
 
 The families call the checkpoint's own modules, so most fields take effect there. What a model's forward pass does
 beside its modules (masks, windows, the order of steps) the engine does itself, so a field that asks for something else
-there must not be overlooked: it is refused, by name, with the value found. Which field is which is in field_lists.py.
+there must not be overlooked: it is refused, by name, with the value found. Which field is which is in fields/lists.py.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from vitro.models.errors import ModelError
-from vitro.models.field_lists import IGNORED, ONLY, REFUSED, UNREAD, USED, WITHOUT_EFFECT
-from vitro.models.field_rules import check_heads, check_rules
-from vitro.models.field_values import check_value, refuse, value_of
-from vitro.models.layer_fields import check_local_layers, check_repeats, check_turned_layers, check_windows
+from vitro.models.fields.layers import check_local_layers, check_repeats, check_turned_layers, check_windows
+from vitro.models.fields.lists import ONLY, REFUSED, USED
+from vitro.models.fields.rope import check_rope
+from vitro.models.fields.rules import check_heads, check_rules
+from vitro.models.fields.values import check_value, refuse, value_of
 from vitro.models.places import quantised
-from vitro.models.rope_fields import check_rope
-
-__all__ = [
-    "IGNORED", "ONLY", "REFUSED", "UNREAD", "USED", "WITHOUT_EFFECT",
-    "check_fields", "check_model_type", "check_only", "check_values",
-]  # fmt: skip
 
 
 def check_model_type(model_type: str) -> None:
@@ -70,7 +65,6 @@ def check_values(name: str, config: Any) -> None:
     for field in sorted(used):
         check_value(name, config, field)
     check_heads(name, config, own_width="head_dim" in used)
-    check_rules(name, config)
     if "sliding_window" in used:
         check_windows(name, config, used)
     if "no_rope_layers" in used:
@@ -79,3 +73,5 @@ def check_values(name: str, config: Any) -> None:
         check_local_layers(name, config)
     if "rope_parameters" in used:
         check_rope(name, config, used)
+    # Last: what they compare has sound values by now.
+    check_rules(name, config)

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.models.block import MLP, Experts, Heads, Rotation, Turn
-from vitro.models.experts import gated_experts
-from vitro.models.llama import Llama, window_by_type
+from vitro.models.families.experts import gated_experts
+from vitro.models.families.llama import Llama, window_by_type
 from vitro.models.rope import turn_of
 
 

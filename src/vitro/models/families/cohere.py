@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from vitro.models.block import HeadNorm, Readout, Turn
-from vitro.models.llama import Llama, window_by_type
+from vitro.models.families.llama import Llama, window_by_type
 from vitro.models.norm import Norm
 
 

@@ -3,11 +3,9 @@
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from vitro.models.block import MLP, Block, Experts, HeadNorm, Rotation, Turn
-from vitro.models.experts import gated_experts
-from vitro.models.llama import Llama, window_by_type
+from vitro.models.families.experts import gated_experts
+from vitro.models.families.llama import Llama, window_by_type
 from vitro.models.norm import NO_NORM, Norm
 from vitro.models.rope import turn_of
 
@@ -76,9 +74,4 @@ class Olmoe(Llama):
 
 def _of_projection(module: Any) -> HeadNorm:
     """The norm of all heads' queries, or keys, as one vector."""
-
-    def of(heads: Tensor) -> Tensor:
-        normed: Tensor = module(heads.flatten(-2)).unflatten(-1, heads.shape[-2:])
-        return normed
-
-    return HeadNorm(of, over="projection")
+    return HeadNorm.of_whole(Norm.rms(module))

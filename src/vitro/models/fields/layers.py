@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from vitro.models.field_values import LARGEST, refuse
+from transformers import GPTNeoConfig
+
+from vitro.models.fields.values import LARGEST, refuse
 
 
 def check_windows(name: str, config: Any, used: Collection[str]) -> None:
@@ -16,10 +18,12 @@ def check_windows(name: str, config: Any, used: Collection[str]) -> None:
     kinds = config.layer_types if "layer_types" in used else ["sliding_attention"]
     if "layer_types" in used:
         _check_length(name, config, "layer_types", kinds)
-    if "sliding_attention" in kinds and window is not None and not 1 <= window <= LARGEST:
+    # A window of 0 is how qwen2_moe says that it has none.
+    none = window is None or (window == 0 and "sliding_attention" not in kinds)
+    if not none and not 1 <= window <= LARGEST:
         refuse(name, "sliding_window", window, f"windows of 1 to {LARGEST:.0e} positions")
     if "layer_types" in used:
-        known = ["full_attention"] if window is None else ["full_attention", "sliding_attention"]
+        known = ["full_attention"] if none else ["full_attention", "sliding_attention"]
         _check_each(name, f"layer_types (sliding_window {window})", kinds, known)
 
 
@@ -40,14 +44,15 @@ def check_repeats(name: str, fields: Mapping[str, Any]) -> None:
 
     It holds pairs of kinds and how often they are repeated, [[["global", "local"], 12]].
     """
-    repeats, n_layers = fields.get("attention_types"), fields.get("num_layers", fields.get("num_hidden_layers"))
+    repeats = fields.get("attention_types")
     if repeats is None:
         return
+    n_layers = fields.get("num_layers", fields.get("num_hidden_layers", GPTNeoConfig.num_layers))
     try:
         written = sum(len(kinds) * times for kinds, times in repeats)
     except (TypeError, ValueError):
         written = None
-    if n_layers is not None and written != n_layers:
+    if written != n_layers:
         refuse(name, "attention_types", repeats, f"kinds and repeats there that make {str(n_layers)[:20]} layers")
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.models.block import Block, Readout
-from vitro.models.llama import Llama
+from vitro.models.families.llama import Llama
 
 
 class Granite(Llama):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vitro.models.block import HeadNorm, Rotation, Turn
-from vitro.models.llama import Llama
+from vitro.models.families.llama import Llama
 from vitro.models.norm import Norm
 from vitro.models.rope import turn_of
 

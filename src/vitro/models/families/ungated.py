@@ -3,8 +3,8 @@
 from typing import Any, ClassVar
 
 from vitro.models.block import MLP, HeadNorm
-from vitro.models.llama import Llama, norms_of_each_head
-from vitro.models.mistral import Mistral
+from vitro.models.families.llama import Llama, norms_of_each_head
+from vitro.models.families.mistral import Mistral
 from vitro.models.norm import Norm
 
 

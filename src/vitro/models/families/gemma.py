@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from vitro.models.block import Block, HeadNorm, Readout, Rotation, Turn
-from vitro.models.llama import Llama, norms_of_each_head, window_by_type
+from vitro.models.families.llama import Llama, norms_of_each_head, window_by_type
 from vitro.models.norm import Norm
 from vitro.models.rope import turn_of
 

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from vitro.models.block import Turn
-from vitro.models.llama import Llama, window_by_type
+from vitro.models.families.llama import Llama, window_by_type
 
 
 class SmolLM3(Llama):

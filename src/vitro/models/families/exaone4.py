@@ -3,8 +3,8 @@
 from typing import Any, ClassVar
 
 from vitro.models.block import HeadNorm, Turn
-from vitro.models.llama import norms_of_each_head, window_by_type
-from vitro.models.olmo import Olmo2
+from vitro.models.families.llama import norms_of_each_head, window_by_type
+from vitro.models.families.olmo import Olmo2
 
 
 class Exaone4(Olmo2):

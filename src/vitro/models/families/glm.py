@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from vitro.models.block import MLP, Block
-from vitro.models.llama import Llama
+from vitro.models.families.llama import Llama
 from vitro.models.norm import Norm
 
 

@@ -3,8 +3,8 @@
 from typing import Any, ClassVar
 
 from vitro.models.block import MLP, Experts, HeadNorm
-from vitro.models.experts import gated_experts
-from vitro.models.llama import Llama, norms_of_each_head, window_by_type
+from vitro.models.families.experts import gated_experts
+from vitro.models.families.llama import Llama, norms_of_each_head, window_by_type
 from vitro.models.model import Shape
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from vitro.models.block import MLP, QKV
-from vitro.models.mistral import Mistral
+from vitro.models.families.mistral import Mistral
 
 
 class Phi3(Mistral):
