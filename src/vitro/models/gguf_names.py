@@ -37,9 +37,9 @@ def laid_out(layout: Layout, weights: Mapping[str, Source], *parts: str) -> dict
 
 
 def less_one(weights: Mapping[str, Source]) -> dict[str, Source]:
-    """Weights of which every norm is stored with one added."""
-    norms = {name: source for name, source in weights.items() if source.parts[0].endswith("norm")}
-    return {**weights, **{name: source._replace(layout=LESS_ONE) for name, source in norms.items()}}
+    """Weights of which every norm is stored with one added, but for its bias."""
+    norms = {name: source.parts for name, source in weights.items() if source.parts[0].endswith("norm")}
+    return {**weights, **{f"{name}.weight": Source(part, LESS_ONE, "weight") for name, part in norms.items()}}
 
 
 WHOLE = parts(token_embd="model.embed_tokens", output_norm="model.norm", output="lm_head")
