@@ -59,7 +59,7 @@ def free(monkeypatch: pytest.MonkeyPatch, *rooms: Room) -> None:
     monkeypatch.setattr("vitro.models.memory.free_memory", lambda: list(rooms))
 
 
-def refused(folder: str, **options: str) -> str:
+def refused(folder: str, **options: Any) -> str:
     with pytest.raises(ModelError) as error:
         load(folder, **options)
     assert "\n" not in str(error.value)
