@@ -1,0 +1,112 @@
+"""In every family, edits, edges and circuits within the model are what plain hooks on transformers' own modules give."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import families_gpt
+import families_llama
+import small_models
+from circuits.slow_edges import slow_cut
+from circuits.slow_within import SlowWithin
+from edits import PROMPTS, every_kind
+from slow import slow_logits
+from vitro.circuits import Graph, InModel, cut_edges, resampled, run_node_sets, run_within
+from vitro.engine import Finals, Variant, sweep
+from vitro.models import Model
+
+MAKERS: dict[str, Callable[[], Any]] = small_models.MAKERS | families_gpt.MAKERS | families_llama.MAKERS
+TYPES = [*small_models.MAKERS, *(name for name in MAKERS if "-" not in name and name not in small_models.MAKERS)]
+"""One configuration of each model type, and all of the first families."""
+ALIKE = [[0, 5, 9, 3, 7, 2], [0, 5, 9, 4, 7, 2], [0, 6, 2, 3, 1, 8]]
+
+
+@cache
+def model_of(name: str) -> Model:
+    return small_models.filled_model(MAKERS[name]())
+
+
+def final_logits(finals: Finals) -> dict[str, Tensor]:
+    return {"logits": finals.logits}
+
+
+def differ(name: str, kinds: dict[Any, Variant]) -> None:
+    """Every edit is what hooks give, within 1e-4, and changes something."""
+    model, variants = model_of(name), list(kinds.values())
+    ours = sweep(model, PROMPTS, variants, final_logits)["logits"]
+    theirs, clean = slow_logits(model, PROMPTS, variants), slow_logits(model, PROMPTS, [()])[0]
+    for kind, result, expected in zip(kinds, ours, theirs, strict=True):
+        difference = (result - expected).abs().max()
+        assert difference <= 1e-4, f"{kind}: {difference:.1e}"
+        assert (expected - clean).abs().max() > 1e-3, f"{kind} changes nothing, so the test shows nothing"
+    plain = sweep(model, PROMPTS, [()], final_logits)["logits"][0]
+    assert (plain - clean).abs().max() <= 1e-4, "the clean run"
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_kind_of_edit_in_first_middle_and_last_layer(name: str) -> None:
+    last = model_of(name).shape.n_layers - 1
+    layers = sorted({0, last // 2, last})
+    differ(name, {(layer, kind): edit for layer in layers for kind, edit in every_kind(model_of(name), layer).items()})
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in TYPES])
+def test_an_edit_of_each_kind_of_site_in_every_configuration(name: str) -> None:
+    model = model_of(name)
+    kinds: dict[Any, Variant] = {}
+    for number, (kind, variant) in enumerate(every_kind(model, 0).items()):
+        site = variant[0].site.hook
+        if site not in kinds:
+            layer = number % model.shape.n_layers
+            kinds[site] = every_kind(model, layer)[kind]
+    differ(name, kinds)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_twenty_edges_cut_alone(name: str) -> None:
+    model, draw = model_of(name), np.random.default_rng(1)
+    constants, n_layers = resampled(model, ALIKE, seed=1), model.shape.n_layers
+    moved, clean = [], slow_logits(model, ALIKE, [()])[0]
+    for layer in range(n_layers + 1):
+        edges = Graph.of(model).edges_into(layer)
+        chosen = np.sort(draw.choice(len(edges), size=min(len(edges), -(-20 // (n_layers + 1))), replace=False))
+        logits = cut_edges(model, ALIKE, layer, constants, final_logits, only=chosen.tolist())["logits"]
+        for row, number in enumerate(chosen.tolist()):
+            prompt = row % len(ALIKE)
+            expected = slow_cut(model, ALIKE[prompt], prompt, edges[number], constants, since=0)
+            difference = (logits[row, prompt] - expected).abs().max()
+            assert difference <= 1e-4, f"{edges[number]}: {difference:.1e}"
+            moved.append(float((expected - clean[prompt]).abs().max()))
+    assert max(moved) > 0.01
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_ten_circuits_within_the_model_by_edges_and_by_nodes(name: str) -> None:
+    model, draw = model_of(name), np.random.default_rng(2)
+    graph, absent = Graph.of(model), resampled(model, ALIKE, seed=1)
+    masks = draw.random((10, len(graph))) < np.linspace(0.3, 0.95, 10)[:, None]
+    sets = draw.random((10, len(graph.sources))) < np.linspace(0.5, 0.95, 10)[:, None]
+    sets[:, 0] = True
+    by_nodes = [
+        graph.among([*(node for node, chosen in zip(graph.sources, row, strict=True) if chosen), graph.nodes[-1]])
+        for row in sets
+    ]
+    logits = {
+        "edges": run_within(model, ALIKE, masks, absent, final_logits)["logits"],
+        "nodes": run_node_sets(InModel.of(model, ALIKE, absent), sets, final_logits)["logits"],
+    }
+    moved, clean = [], slow_logits(model, ALIKE, [()])[0]
+    for kind, circuits in {"edges": masks, "nodes": by_nodes}.items():
+        for number, mask in enumerate(circuits):
+            prompt = number % len(ALIKE)
+            edges = [graph.edges[at] for at in np.flatnonzero(mask)]
+            expected = SlowWithin(model, ALIKE[prompt], prompt, edges, absent).logits()
+            difference = (logits[kind][number, prompt] - expected).abs().max()
+            assert difference <= 1e-4, f"{kind} {number}: {difference:.1e}"
+            moved.append(float((expected - clean[prompt]).abs().max()))
+    assert sum(change > 0.01 for change in moved) > 10
