@@ -131,7 +131,7 @@ class Loaded(BaseModel):
             asked_dtype=origin.asked,
             text_part_of=origin.whole,
             trusted=origin.trusted,
-            parity=asdict(origin.parity),
+            parity={**asdict(origin.parity), "tokens": list(origin.parity.tokens)},
             parity_in_words=str(origin.parity),
         )
 

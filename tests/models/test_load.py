@@ -12,9 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from planted import plant
 from small_models import hf_model
-from vitro.models import ModelError, find, load
+from vitro.models import FAMILIES, ModelError, find, load
 from vitro.models.config import config_hash
-from vitro.models.load import FAMILIES
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from vitro.limits import out_of_memory
 from vitro.models.errors import WHAT_WORKS, ModelError
 from vitro.models.files import LARGEST, check_file, file_names, read_object, unreadable
 from vitro.models.hub import fetch
@@ -240,3 +241,5 @@ def _check_safetensors(name: str, path: Path) -> None:
         raise unreadable(name, path, error) from error
     except SafetensorError as error:
         raise ModelError(f"model {name!r}: {path.name} is corrupt or truncated ({str(error)[:200]})") from error
+    except RuntimeError as error:
+        raise ModelError(f"model {name!r}: {path.name} cannot be opened ({out_of_memory(error) or error})") from error

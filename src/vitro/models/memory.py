@@ -35,8 +35,8 @@ def needed(stored: Mapping[str, Stored] | None, skeleton: Any, dtype: torch.dtyp
     with weights on the `meta` device. files: the bytes of its files.
 
     Weights stored in the format that is asked for stay where the file is mapped. Others are converted one by one, and
-    what of the file was read the system takes back where it needs it. What is unpacked of a smaller GGUF file is whole
-    for a moment, in float32, to be kept for the next time.
+    experts put together; what of the file was read the system takes back where it needs it. What is unpacked of a
+    smaller GGUF file is whole for a moment, in float32, to be kept for the next time.
     """
     numbers = sum(weight.numel() for weight in skeleton.parameters())
     weights = numbers * dtype.itemsize
@@ -45,7 +45,8 @@ def needed(stored: Mapping[str, Stored] | None, skeleton: Any, dtype: torch.dtyp
         largest = 4 * max((weight.numel() for weight in skeleton.parameters()), default=0)
         held = max(weights, unpacked) + largest if unpacked <= LARGEST else weights + largest
         return Needed(weights, held, held + weights)
-    mapped = all(weight.kind == _KINDS[dtype] for weight in stored.values())
+    apart = not stored.keys() <= skeleton.state_dict().keys()
+    mapped = not apart and all(weight.kind == _KINDS[dtype] for weight in stored.values())
     return Needed(weights, weights, files if mapped else weights + files)
 
 
