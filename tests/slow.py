@@ -59,7 +59,7 @@ class Seen:
     z: Tensor
     """[layer, position, head, d_head]"""
     attention: Tensor
-    """[layer, head, query, key], as transformers' eager attention returns it; NaN where that is not the model's."""
+    """[layer, head, query, key], as transformers' eager attention returns it; NaN where it does not tell its own."""
     logits: Tensor
     """[d_vocab], at the final stream."""
 
