@@ -100,7 +100,8 @@ def test_ten_circuits_within_the_model_by_edges_and_by_nodes(name: str) -> None:
         "nodes": run_node_sets(InModel.of(model, ALIKE, absent), sets, final_logits)["logits"],
     }
     moved, clean = [], slow_logits(model, ALIKE, [()])[0]
-    for kind, circuits in {"edges": masks, "nodes": by_nodes}.items():
+    circuits_of: dict[str, Any] = {"edges": masks, "nodes": by_nodes}
+    for kind, circuits in circuits_of.items():
         for number, mask in enumerate(circuits):
             prompt = number % len(ALIKE)
             edges = [graph.edges[at] for at in np.flatnonzero(mask)]
