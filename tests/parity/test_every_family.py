@@ -1,4 +1,4 @@
-"""In every family, edits, edges and circuits within the model are what plain hooks on transformers' own modules give."""
+"""In every family, edits, edges and circuits within the model are what plain hooks on transformers' modules give."""
 
 from collections.abc import Callable
 from functools import cache
