@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from places import Layer, gain_of, norm_scale, normed, places_of, rows_of, shift_of
-from slow_hooks import argument, hooks_of, output, removing
+from slow_hooks import afresh, argument, hooks_of, output, removing
 from vitro.engine import Variant
 from vitro.models import Model
 from vitro.tasks import Questions
@@ -39,7 +39,7 @@ def slow_logits(model: Model, prompts: Sequence[Sequence[int]], variants: Sequen
 
 
 def _one(model: Model, prompt: list[int], number: int, variant: Variant) -> Tensor:
-    handles = []
+    model, handles = afresh(model), []
     for edit in sorted(variant, key=lambda edit: (edit.site.layer, edit.site.hook, edit.how == "add")):
         handles += hooks_of(model, edit, number, len(prompt))
     with removing(handles):
@@ -66,7 +66,7 @@ class Seen:
 
 def slow_run(model: Model, prompt: Sequence[int], variant: Variant = ()) -> Seen:
     """One Hugging Face pass of one prompt, with eager attention: the variant's hooks first, the watching ones after."""
-    shape, places = model.shape, places_of(model)
+    model, shape, places = afresh(model), model.shape, places_of(model)
     found: dict[str, list[Tensor]] = {name: [] for name in ("resid_pre", "attn_out", "mlp_out", "resid_post", "z")}
 
     def keep(name: str, factor: float = 1.0) -> Callable[[Tensor], Tensor]:

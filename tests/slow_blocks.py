@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from places import Layer
-from slow_hooks import argument, output, removing
+from slow_hooks import afresh, argument, output, removing
 from vitro.models import Model
 
 
@@ -15,7 +15,7 @@ class Blocks:
     """A model's blocks as it runs some prompts of one length. Streams are [row, position, d_model]."""
 
     def __init__(self, model: Model, prompts: Sequence[Sequence[int]]) -> None:
-        self.model, self._calls = model, list[tuple[Any, Any]]()
+        self.model, self._calls = afresh(model), list[tuple[Any, Any]]()
         self.layers = [Layer(model, number) for number in range(model.shape.n_layers)]
 
         def keep(module: Any, args: Any, kwargs: Any) -> None:

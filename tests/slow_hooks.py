@@ -58,6 +58,14 @@ def removing(handles: Sequence[Any]) -> Iterator[None]:
             handle.remove()
 
 
+@torch.no_grad()
+def afresh(model: Model) -> Model:
+    """The model as if nothing had run before: dynamic rotary angles are kept until a prompt is short enough."""
+    if "dynamic" in str(getattr(model.hf.config.get_text_config(), "rope_parameters", None)):
+        model.hf(torch.zeros(1, 1, dtype=torch.long, device=model.device))
+    return model
+
+
 def argument(change: Change) -> Any:
     """A hook that changes what a module reads."""
     return lambda module, args: (change(args[0]), *args[1:])

@@ -86,7 +86,7 @@ class Unembedded:
         return None if bias is None else bias[tokens].float()
 
     def _finished(
-        self, products: Float[Tensor, "*axes"], bias: Float[Tensor, "*axes"] | None
+        self, products: Float[Tensor, "*axes"], bias: Float[Tensor, "*#axes"] | None
     ) -> Float[Tensor, "*axes"]:
         """Logits from the products of streams and unembedding vectors."""
         readout = self.model.readout

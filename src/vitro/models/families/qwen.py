@@ -35,7 +35,10 @@ class Qwen2Moe(Qwen2):
 
     def sizes(self) -> Shape:
         config = self.hf.config
-        return Shape.of(config, d_head=self.hf.model.layers[0].self_attn.head_dim, d_mlp=config.moe_intermediate_size)
+        d_head = self.hf.model.layers[0].self_attn.head_dim
+        return Shape.of(
+            config, n_kv_heads=config.num_key_value_heads, d_head=d_head, d_mlp=config.moe_intermediate_size
+        )
 
     def _mlp(self, mlp: Any) -> MLP | Experts:
         # Some layers may have one MLP for all (`mlp_only_layers`).
