@@ -67,7 +67,8 @@ NAMES = {
 
 def norm(block: Any, name: str, x: Tensor) -> Tensor:
     """A norm of a block, where it has one of that name."""
-    return getattr(block, name)(x) if name else x
+    normed: Tensor = getattr(block, name)(x) if name else x
+    return normed
 
 
 @dataclass
@@ -103,6 +104,14 @@ class Plain:
         seen: list[Tensor] = []
         self.run([self.blocks[0].register_forward_pre_hook(lambda module, args: seen.append(args[0][0]))])
         return seen[0]
+
+    def every_z(self) -> list[Tensor]:
+        """Each layer's mixed values in the model's own run: [position, head, d_head]."""
+        seen: list[Tensor] = []
+        layers = range(self.model.shape.n_layers)
+        keep = [self.out(at).register_forward_pre_hook(lambda module, args: seen.append(args[0][0])) for at in layers]
+        self.run(keep)
+        return [z.unflatten(-1, (self.model.shape.n_heads, -1)) for z in seen]
 
     def z(self, layer: int, number: int, streams: Sequence[Tensor]) -> Tensor:
         """A head's mixed values, its queries, keys and values each made of a stream: [position, d_head].
@@ -194,14 +203,12 @@ class PlainWithin:
 
     def _run_clean(self) -> None:
         """Every output of the model itself."""
-        stream, plain, shape = self.clean[INPUT], self.plain, self.model.shape
-        for layer in range(shape.n_layers):
-            z = [plain.z(layer, number, [stream] * 3) for number in range(shape.n_heads)]
-            self.clean |= {head(layer, number): of_one for number, of_one in enumerate(z)}
-            mid = stream + plain.written(layer, torch.stack(z, dim=1))
+        stream, plain = self.clean[INPUT], self.plain
+        for layer, z in enumerate(plain.every_z()):
+            self.clean |= {head(layer, number): of_one for number, of_one in enumerate(z.unbind(1))}
+            mid = stream + plain.written(layer, z)
             self.clean[mlp(layer)] = plain.mlp(layer, stream if plain.names.parallel else mid)
             stream = mid + self.clean[mlp(layer)]
-        self.resid_final = stream
 
     def _constant(self, values: Tensor, of: Node) -> Tensor:
         """[prompt, position, width] at this prompt: before it says anything, what the model itself puts out."""
