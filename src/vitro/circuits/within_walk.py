@@ -103,7 +103,7 @@ class Walk:
             change = z[:, outputs.start - first : outputs.stop - first] - ablated.z[:, head, None]
             self.written[:, outputs] = change @ w_out[head]
 
-    def _project(self, layer: int, steps: Layer, ablated: AblatedLayer) -> list[Float[Tensor, "node _made d_head"]]:
+    def _project(self, layer: int, steps: Layer, ablated: AblatedLayer) -> list[Float[Tensor, "node _made _width"]]:
         """Queries, keys and values as heads attend by them: every head's of the ablated stream, and those of sums."""
         model, made = self.model, []
         for projections in steps.projections:
@@ -122,7 +122,7 @@ class Walk:
         return [torch.cat(pair, dim=1) for pair in pairs]
 
     def _mixed(
-        self, layer: int, steps: Layer, qkv: Sequence[Float[Tensor, "node _made d_head"]]
+        self, layer: int, steps: Layer, qkv: Sequence[Float[Tensor, "node _made _width"]]
     ) -> Float[Tensor, "out output d_head"]:
         """z of every output of the layer's heads, at the nodes that leave it."""
         made_from, head_of = self._at(steps.made_from), self._at(steps.head_of)
