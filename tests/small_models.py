@@ -98,7 +98,8 @@ def random_model(name: str, seed: int = 0) -> Model:
 
     name: one of MAKERS, or of those of `families_gpt` and `families_llama`.
     """
-    return filled_model({**families_gpt.MAKERS, **families_llama.MAKERS, **MAKERS}[name](), seed)
+    makers: dict[str, Callable[[], Any]] = {**families_gpt.MAKERS, **families_llama.MAKERS, **MAKERS}
+    return filled_model(makers[name](), seed)
 
 
 def filled_model(hf: Any, seed: int = 0) -> Model:
