@@ -87,7 +87,7 @@ def packed(tensor: Tensor, kind: gguf.GGMLQuantizationType) -> np.ndarray[Any, A
         return blocks
     except NotImplementedError:
         per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-        size = (len(values), values.shape[1] // per_block * block_bytes)
+        size = (*values.shape[:-1], values.shape[-1] // per_block * block_bytes)
         # Without the bits that would make a block's scale, a float16, infinite or NaN.
         return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8) & 0xBB
 
@@ -100,10 +100,12 @@ def write_gguf(
     kind: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
     tokenizer: str = "gpt2",
     split: int = 0,
+    experts: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
 ) -> Path:
     """A GGUF file with these keys (None: none) and tensors, and a tokenizer of single characters.
 
-    kind: the number format of all matrices; vectors are float32, as llama.cpp writes them. tokenizer: llama.cpp's name
+    kind: the number format of all matrices, and experts: of stacks of them; vectors are float32, as llama.cpp writes
+    them. tokenizer: llama.cpp's name
     for its kind, `gpt2` (bytes, with merges) or `llama` (sentencepiece, which has scores instead). split: how many
     tensors a part has, where it is cut into several; the first part is returned.
     """
@@ -123,7 +125,7 @@ def write_gguf(
             writer.add_string(f"{architecture}.{key}", value)
     _add_tokenizer(writer, tokenizer, len(tensors["token_embd.weight"]))
     for name, tensor in tensors.items():
-        used = kind if tensor.ndim == 2 else gguf.GGMLQuantizationType.F32
+        used = {2: kind, 3: experts}.get(tensor.ndim, gguf.GGMLQuantizationType.F32)
         writer.add_tensor(name, packed(tensor, used), raw_dtype=used)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

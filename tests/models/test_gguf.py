@@ -127,7 +127,6 @@ REFUSED_KEYS: dict[str, Any] = {
     "rope.scaling.type": "longrope",
     "rope.scaling.attn_factor": 2.0,
     "logit_scale": 0.5,
-    "expert_count": 8,
     "vocab_size": 61,
     "something_new": 1,
 }

@@ -56,12 +56,14 @@ class Header:
 
     def rope_freqs(self) -> Float[Tensor, " frequency"] | None:
         """The numbers that divide the rotation's frequencies (Llama 3.1 and later); None where there are none."""
-        if ROPE_FREQS not in self.tensors:
-            return None
-        freqs = self.tensors[ROPE_FREQS]
-        with freqs.path.open("rb") as file:
-            file.seek(freqs.offset)
-            return torch.frombuffer(bytearray(file.read(4 * freqs.shape[0])), dtype=torch.float32)
+        return self.vector(ROPE_FREQS) if ROPE_FREQS in self.tensors else None
+
+    def vector(self, name: str) -> Float[Tensor, " number"]:
+        """A tensor with one axis, in float32, as the file holds it."""
+        stored = self.tensors[name]
+        with stored.path.open("rb") as file:
+            file.seek(stored.offset)
+            return torch.frombuffer(bytearray(file.read(4 * stored.shape[0])), dtype=torch.float32)
 
 
 def read_header(checkpoint: Checkpoint) -> Header:
@@ -153,3 +155,15 @@ def _parse(path: Path, content: mmap.mmap) -> Header:
 def refusal(checkpoint: Checkpoint, what: str) -> ModelError:
     """The error that says of a GGUF file what is wrong with it."""
     return ModelError(f"model {checkpoint.name!r}: {checkpoint.gguf} {what}")
+
+
+def not_carried(checkpoint: Checkpoint, key: str, value: Any) -> ModelError:
+    """The error for a key, or a tensor, that the model would have to be computed by and is not."""
+    return refusal(
+        checkpoint, f"says {key} = {shortened(value)}, which is not carried into the model; take its safetensors"
+    )
+
+
+def shortened(value: Any) -> str:
+    """A value as an error shows it."""
+    return str(value)[:60]

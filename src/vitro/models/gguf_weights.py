@@ -18,7 +18,9 @@ from torch import Tensor
 
 from vitro.models.cache import LARGEST, keep, kept
 from vitro.models.checkpoint import Checkpoint
+from vitro.models.gguf_architectures import architecture_of
 from vitro.models.gguf_header import Header, Stored, refusal
+from vitro.models.gguf_layouts import Layout
 
 _PLAIN = {
     gguf.GGMLQuantizationType.F32: torch.float32,
@@ -69,10 +71,10 @@ def _kept(checkpoint: Checkpoint, header: Header, skeleton: Any) -> Iterable[tup
 def _unpacked(header: Header, skeleton: Any) -> Iterator[tuple[str, Tensor]]:
     """Each weight's name and numbers: packed ones as float32, all others as they are in the file."""
     weights = skeleton.state_dict()
-    for name, place in _places(header, skeleton).items():
-        if place in header.tensors:
-            numbers = _transposed(header, place, _numbers(header.tensors[place]))
-            yield name, _halves(header, place, numbers, skeleton.config).contiguous()
+    for name, (places, layout) in _places(header, skeleton).items():
+        if places[0] in header.tensors:
+            parts = [_numbers(header.tensors[place]) for place in places]
+            yield name, layout.loaded(parts, skeleton.config).contiguous()
         else:
             yield name, torch.zeros(weights[name].shape)
 
@@ -86,47 +88,35 @@ def _check_tensors(checkpoint: Checkpoint, header: Header, skeleton: Any) -> Non
         end = stored.offset + math.prod(stored.shape) // per_block * block_bytes
         if stored.shape[-1] % per_block or end > stored.path.stat().st_size:
             raise refusal(checkpoint, f"is damaged or cut short: {stored.path.name} does not hold {name} to its end")
-    weights = skeleton.state_dict()
-    for name, place in _places(header, skeleton).items():
-        expected = tuple(_transposed(header, place, weights[name]).shape)
-        if place not in header.tensors:
-            if not _is_left_out(header, name):
-                raise refusal(checkpoint, f"holds no {place}, which the model that it describes needs")
-        elif (shape := header.tensors[place].shape) != expected:
-            raise refusal(
-                checkpoint, f"holds {place} with the shape {shape}; in the model that it describes it has {expected}"
-            )
+    weights, wanted = skeleton.state_dict(), set(architecture_of(header).extra)
+    for name, (places, layout) in _places(header, skeleton).items():
+        shapes = layout.stored(tuple(weights[name].shape))
+        wanted.update(places)
+        for place in places:
+            if place not in header.tensors:
+                if not _is_left_out(header, name):
+                    raise refusal(checkpoint, f"holds no {place}, which the model that it describes needs")
+            elif (shape := header.tensors[place].shape) not in shapes:
+                raise refusal(
+                    checkpoint,
+                    f"holds {place} with the shape {shape}; in the model that it describes it has {shapes[0]}",
+                )
+    if strange := sorted(header.tensors.keys() - wanted):
+        raise refusal(checkpoint, f"holds {strange[0]}, which the model that it describes has no place for")
 
 
-def _places(header: Header, skeleton: Any) -> dict[str, str]:
-    """Each weight's name in the model, and in the file: by the map with which llama.cpp's converter writes it."""
-    architecture = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == header.architecture)
-    names = gguf.get_tensor_name_map(architecture, skeleton.config.num_hidden_layers)
-    places = {name: names.get_name(name, try_suffixes=(".weight", ".bias")) for name in skeleton.state_dict()}
+def _places(header: Header, skeleton: Any) -> dict[str, tuple[tuple[str, ...], Layout]]:
+    """Each weight's name in the model, the tensors of the file that it is made from, and how."""
+    architecture = architecture_of(header)
+    names = list(skeleton.state_dict())
     if skeleton.config.tie_word_embeddings:
-        places.pop("lm_head.weight")
-    return places
+        names.remove("lm_head.weight")
+    return {name: architecture.places(name) for name in names}
 
 
 def _is_left_out(header: Header, name: str) -> bool:
     """A Llama's file may have some of its biases; transformers' model has all of a kind or none."""
     return header.architecture == "llama" and name.endswith("_proj.bias")
-
-
-def _transposed(header: Header, place: str, numbers: Tensor) -> Tensor:
-    """transformers' GPT-2 keeps the weights of its blocks as (in, out), a file as (out, in)."""
-    turned = header.architecture == "gpt2" and place.startswith("blk.") and numbers.ndim == 2
-    return numbers.T if turned else numbers
-
-
-def _halves(header: Header, place: str, numbers: Tensor, config: Any) -> Tensor:
-    """llama.cpp rotates neighbouring coordinates of a Llama's head, transformers those half a head apart."""
-    heads = {"attn_q": config.num_attention_heads, "attn_k": getattr(config, "num_key_value_heads", None)}
-    part = place.split(".")[-2]
-    if header.architecture != "llama" or part not in heads:
-        return numbers
-    pairs: Tensor = numbers.unflatten(0, (heads[part], -1, 2))
-    return pairs.transpose(1, 2).flatten(0, 2)
 
 
 def _numbers(stored: Stored) -> Tensor:

@@ -99,6 +99,7 @@ def load_checkpoint(
     place, form = _device(device), number_format(checkpoint, dtype)
     header = _read_gguf(checkpoint)
     config = _config(checkpoint, header)
+    family = family_of(config.model_type)
     with quiet_transformers():
         skeleton = _skeleton(checkpoint, config)
         stored = None if header else read_stored(checkpoint)
@@ -117,7 +118,7 @@ def load_checkpoint(
         hf.to(place)
     except torch.OutOfMemoryError as error:
         raise ModelError(f"model {checkpoint.name!r} does not fit on {device}; try --dtype bfloat16 or cpu") from error
-    model = family_of(config.model_type).of(hf.eval().requires_grad_(False), tokenizer)
+    model = family.of(hf.eval().requires_grad_(False), tokenizer)
     return _proved(checkpoint.name, model, trust_numbers, asked=dtype, whole=whole_type(checkpoint))
 
 
@@ -151,7 +152,11 @@ def _logits(model: Model, tokens: Int[Tensor, " position"]) -> Float[Tensor, "po
 def family_of(model_type: str) -> type[Model]:
     """The family that reads a transformers `model_type`. Raises ModelError, which lists them, where none does."""
     check_model_type(model_type)
-    return next(family for family in FAMILIES if model_type in family.model_types)
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family
+    known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
+    raise ModelError(f"no family of Vitro's reads models of the type {model_type}; what works: {known}")
 
 
 def check_finite(hf: Any) -> None:
