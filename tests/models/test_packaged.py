@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import transformers
+import torch
 
 from command import is_one_line
-from vitro.models import ModelError, find, packaged
+from vitro.engine import sweep
+from vitro.models import ModelError, find, load, packaged
 from vitro.models.cache import contents
-from vitro.models.config import quiet_transformers
 from vitro.models.gguf_config import config_of
 from vitro.models.gguf_header import read_header
 from vitro.models.gguf_tokenizer import read_tokenizer
@@ -85,43 +85,15 @@ def test_a_cache_that_cannot_be_written_is_named(
     assert "cannot be written: set VITRO_CACHE to a folder that can" in refused()
 
 
-TEXTS = [
-    *[
-        "",
-        " ",
-        "  ",
-        "   a",
-        "a ",
-        "a  b",
-        "a   b    c",
-        "\t",
-        "a\tb",
-        "\n",
-        "\n\n",
-        "a\nb",
-        "a\n\nb",
-        "a\r\nb",
-        " \n ",
-    ],
-    *["If today is Monday, tomorrow is", "Monday Tuesday", "monday", " Monday", "MONDAY", "don't", "it's", "e.g. this"],
-    *["1", "12", "123 4567", "3.14", "1,000,000", "2+2=4", "0x1F", "1st", "２３", "½", "x²"],
-    *[
-        "é",
-        "naïve café",
-        "Привет, мир",
-        "你好世界",
-        "こんにちは",
-        "مرحبا",
-        "🙂",
-        "👩‍👩‍👧",
-        "e\u0301",
-        "\u00a0",
-        "a\u200bb",
-        "ﬁ",
-    ],
-    *["<bos>", "<eos>hello", "<start_of_turn>user\nHi<end_of_turn>\n", "a<bos>b", "<unused0>", "<unk>", "<pad>"],
-    *["def f(x):\n    return x\n", "{'a': [1, 2]}", "https://example.org/?q=1", "#hash @at", "\x00", "▁a", "<0x0A>"],
-]
+# As the tokenizer that Gemma was trained with cuts them.
+TOKENS: dict[str, list[int]] = {
+    "The capital of France is": [818, 5279, 529, 7001, 563],
+    "  a   b": [138, 236746, 139, 236763],
+    " Monday": [8492],
+    "12 3.5\n\nx": [236770, 236778, 236743, 236800, 236761, 236810, 108, 236781],
+    "\u00e9 \u4f60\u597d \U0001f642": [236859, 43758, 237389, 57235],
+    "<start_of_turn>user\nHi<end_of_turn>": [105, 2364, 107, 10979, 106],
+}
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +117,19 @@ def test_gemma_3_270m_is_configured_as_it_was_trained(gemma: Any) -> None:
     assert (config.attn_logit_softcapping, config.final_logit_softcapping) == (None, None)
 
 
-def test_gemma_3_270m_is_cut_into_tokens_as_transformers_cuts_it(gemma: Any) -> None:
-    ours = [read_tokenizer(gemma) for _ in range(2)]
-    with quiet_transformers():
-        theirs = transformers.AutoTokenizer.from_pretrained(gemma.folder, gguf_file=gemma.gguf)
-    assert len(TEXTS) >= 50
-    for text in TEXTS:
-        for special in (True, False):
-            expected = theirs(text, add_special_tokens=special).input_ids
-            for tokenizer in ours:
-                assert tokenizer(text, add_special_tokens=special).input_ids == expected, text
-                assert tokenizer.decode(expected) == theirs.decode(expected)
-        assert ours[0](text).input_ids[0] == 2
+def test_gemma_3_270m_is_cut_into_tokens_after_its_bos(gemma: Any) -> None:
+    for tokenizer in (read_tokenizer(gemma), read_tokenizer(gemma)):  # made, and out of the cache
+        for text, tokens in TOKENS.items():
+            assert tokenizer(text).input_ids == [2, *tokens]
+            assert tokenizer(text, add_special_tokens=False).input_ids == tokens
+            assert tokenizer.decode(tokens) == text
+
+
+def test_gemma_3_270m_knows_the_days(gemma: Any) -> None:
+    model = load(NAME)
+    tokens = model.tokenizer("If today is Monday, tomorrow is").input_ids
+    logits = sweep(model, [tokens], [()], lambda finals: {"logits": finals.logits})["logits"][0, 0]
+    assert model.tokenizer.decode(logits.argmax()) == " Tuesday"
+    with torch.no_grad():
+        expected = model.hf(torch.tensor([tokens])).logits[0, -1]
+    torch.testing.assert_close(logits, expected, atol=1e-4 * float(expected.abs().max()), rtol=0.0)

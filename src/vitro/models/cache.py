@@ -20,8 +20,8 @@ from vitro.models.errors import ModelError
 
 _FORMAT = "1"
 """Another one where something else is written, or made in another way."""
-LARGEST = 2 * 2**30
-"""Bytes of a model's weights in float32 beyond which they are not kept: they would fill disks."""
+LARGEST = 3 * 2**28
+"""Bytes of weights in float32 beyond which none are kept: to check them takes as long as to unpack them."""
 _ABANDONED = 3600.0
 """Seconds after which what a process has not finished is that of a killed one."""
 
