@@ -17,7 +17,7 @@ from vitro.models.errors import ModelError
 
 LENGTH = 8
 """Tokens of the prompt. What begins beyond them, as the edge of a longer window, is not seen."""
-_JOLTS = 4
+_JOLTS = 2
 """Copies of the prompt whose embeddings are disturbed by one rounding each."""
 _AMPLITUDE = 8.0
 """How many times what the largest of those disturbances does the two may differ by.
@@ -102,6 +102,11 @@ def check_parity(
 
 def require(name: str, parity: Parity) -> None:
     """Raises ModelError, with the numbers, where a model's parity does not hold. name: what the user typed."""
+    if parity.difference == torch.inf:
+        raise ModelError(
+            f"model {name!r}: in {parity.dtype} Vitro's steps give NaN or infinity where those of transformers do not; "
+            "what works: --dtype float32; to go on all the same: --trust-numbers (trust_numbers=True)"
+        )
     if not parity.holds:
         raise ModelError(
             f"model {name!r}: Vitro computes other numbers than transformers ({parity}); a field of its configuration "
