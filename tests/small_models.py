@@ -18,8 +18,9 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+import families_gpt
+import families_llama
 from vitro.models import FAMILIES, Model
-from vitro.models.load import family_of
 
 VOCAB = 60
 _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
@@ -93,9 +94,12 @@ def hf_model(model_type: str, seed: int = 0, **fields: Any) -> Any:
 
 
 def random_model(name: str, seed: int = 0) -> Model:
-    """One of MAKERS with every parameter drawn anew, large enough that attention is far from uniform."""
-    hf = _filled(MAKERS[name](), seed)
-    return family_of(hf.config.model_type).of(hf, tokenizer=None)
+    """A small model with every parameter drawn anew, large enough that attention is far from uniform.
+
+    name: one of MAKERS, or of those of `families_gpt` and `families_llama`.
+    """
+    makers: dict[str, Callable[[], Any]] = {**families_gpt.MAKERS, **families_llama.MAKERS, **MAKERS}
+    return filled_model(makers[name](), seed)
 
 
 def filled_model(hf: Any, seed: int = 0) -> Model:

@@ -20,6 +20,7 @@ from vitro.files import FileError, MissingError, json_of, read_bytes, text_of
 from vitro.folder import write_file
 from vitro.identity import chosen
 from vitro.limits import out_of_memory
+from vitro.models import Model
 from vitro.models.formats import AUTO
 from vitro.models.origin import Origin
 from vitro.options import (
@@ -168,6 +169,8 @@ class Record(BaseModel):
     """Facts about the task for the report."""
     notes: list[str]
     """What was absorbed or left out in tokenizing; mostly nothing."""
+    conventions: dict[str, str] = {}
+    """What a model of this architecture makes one choose, and the choice; there is none to make in most models."""
     by_task: dict[str, str] = {}
     """The options that were left to the task, and what it made of them."""
     left_out: dict[str, str] = {}
@@ -326,8 +329,14 @@ def new_record(settings: Settings, setup: Setup, trust_numbers: bool = False) ->
         loaded=Loaded.of(setup.model.origin) if setup.model.origin else None,
         task=dict(setup.task.facts()),
         notes=list(setup.questions.notes),
+        conventions=_conventions(setup.model),
         by_task=_by_task(setup),
     )
+
+
+def _conventions(model: Model) -> dict[str, str]:
+    """docs/method.md, section 4.3."""
+    return {"post_norm": "held"} if any(block.after_heads is not None for block in model.blocks) else {}
 
 
 def _by_task(setup: Setup) -> dict[str, str]:

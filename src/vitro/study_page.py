@@ -117,6 +117,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
             if option.name in settings.options
         ),
         *(record.loaded.facts(settings.dtype) if record.loaded else ()),
+        *((name.replace("_", " ").capitalize(), choice) for name, choice in record.conventions.items()),
         ("Device, number format", f"{record.machine.device}, {settings.dtype}"),
         (
             "Machine",

@@ -14,6 +14,8 @@ PROMPTS = [[0, 5, 9, 3, 7], [0, 5, 9, 4, 7], [0, 5, 9, 6, 7]]
 SENTENCES = [[0, 5, 9, word, 7] for word in (3, 8, 11, 30)]
 SINCE = 3
 FAMILIES = ["gpt2", "llama-gqa-3", "neox-parallel", "neox-sequential-full-rotation", "mistral-window"]
+# Heads normed together, queries and keys normed, sinks.
+FAMILIES += ["gemma2", "olmo2", "gpt_oss"]
 
 
 def final_logits(finals: Finals) -> dict[str, Tensor]:

@@ -22,6 +22,8 @@ ALIKE, ALIKE_PARTNERS = (
     [[0, 5, 2, 3, 7], [0, 8, 9, 4, 2], [0, 5, 9, 6, 7]],
 )
 FAMILIES = ["gpt2", "neox-parallel", "neox-sequential-full-rotation", "llama-gqa-3", "mistral-window", "qwen2"]
+# Heads normed together, queries and keys normed, sinks, biases of positions and a limit.
+FAMILIES += ["gemma2", "olmo2", "qwen3", "cohere", "gpt_oss", "mpt-cut-off"]
 
 
 def final_logits(finals: Finals) -> dict[str, Tensor]:

@@ -28,6 +28,14 @@ FAMILIES = [
     "llama-gqa-3",
     "mistral-window",
     "qwen2",
+    # Heads normed together, queries and keys normed, sinks, a factor, biases of positions and a limit.
+    "gemma2",
+    "olmo2",
+    "qwen3",
+    "cohere",
+    "gpt_oss",
+    "granite",
+    "mpt-cut-off",
 ]
 
 

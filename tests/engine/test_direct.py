@@ -5,6 +5,7 @@ from typing import Literal
 import pytest
 import torch
 
+from places import gain_of, norm_scale, places_of
 from slow import final_norm_of, slow_head_out, slow_run, unembedding_of
 from small_models import MAKERS, random_model
 from vitro.engine import Budget, PromptError, direct_attribution
@@ -21,7 +22,12 @@ def difference(model: Model, prompt: int) -> float:
     return float(logits[RIGHT[prompt]].mean() - (logits[WRONG[prompt]].mean() if WRONG[prompt] else 0.0))
 
 
-@pytest.mark.parametrize("family", MAKERS)
+HELD = ["gemma3_text", "olmo2-biases-tied", "glm4"]
+"""A norm stands after the heads; it leaves each what it wrote over the scale of all together."""
+SCALED = ["cohere", "granite"]
+
+
+@pytest.mark.parametrize("family", [*MAKERS, *HELD, *SCALED])
 @pytest.mark.parametrize("value_bias", ["excluded", "included"])
 def test_the_shares_sum_to_the_difference_of_the_logits(
     family: str, value_bias: Literal["excluded", "included"]
@@ -34,7 +40,7 @@ def test_the_shares_sum_to_the_difference_of_the_logits(
     assert len(set(shares.names)) == len(shares.names) == len(shares.values)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "neox-parallel", "llama-gqa-3"])
+@pytest.mark.parametrize("family", ["gpt2", "neox-parallel", "llama-gqa-3", *HELD])
 @pytest.mark.parametrize("value_bias", ["excluded", "included"])
 def test_a_share_is_the_parts_own_logits_by_the_norm_of_the_whole(
     family: str, value_bias: Literal["excluded", "included"]
@@ -44,15 +50,11 @@ def test_a_share_is_the_parts_own_logits_by_the_norm_of_the_whole(
     norm, unembedding = final_norm_of(model), unembedding_of(model).double()
     for prompt, tokens in enumerate(PROMPTS):
         seen = slow_run(model, tokens)
-        end = seen.resid_post[-1, -1]
-        if isinstance(norm, torch.nn.LayerNorm):
-            scale = (end.var(unbiased=False) + norm.eps).sqrt()
-        else:
-            scale = (end.square().mean() + norm.variance_epsilon).sqrt()
+        scale = norm_scale(places_of(model), norm, seen.resid_post[-1, -1])
 
         def by_itself(part: torch.Tensor, prompt: int = prompt, scale: torch.Tensor = scale) -> float:
             part = part - part.mean() if isinstance(norm, torch.nn.LayerNorm) else part
-            logits = part / scale * norm.weight.double() @ unembedding
+            logits = part / scale * gain_of(places_of(model), norm) @ unembedding
             wrong = logits[WRONG[prompt]].mean() if WRONG[prompt] else 0.0
             return float(logits[RIGHT[prompt]].mean() - wrong)
 
@@ -86,3 +88,13 @@ def test_a_small_memory_gives_the_same_shares_and_columns_that_do_not_fit_are_re
         direct_attribution(model, PROMPTS, RIGHT[:2], WRONG)
     with pytest.raises(PromptError, match="prompt 2 asks for the token 60, and the model knows 0 to 59"):
         direct_attribution(model, PROMPTS, RIGHT, [*WRONG[:2], [60]])
+
+
+def test_shares_of_capped_logits_are_those_before_the_cap() -> None:
+    capped, plain = random_model("gemma2-logits-capped"), random_model("gemma2-logits-capped")
+    plain.hf.config.final_logit_softcapping = None
+    before = direct_attribution(plain, PROMPTS, RIGHT, WRONG)
+    torch.testing.assert_close(direct_attribution(capped, PROMPTS, RIGHT, WRONG).values, before.values)
+    for prompt in range(len(PROMPTS)):
+        assert float(before.values[:, prompt].sum()) == pytest.approx(difference(plain, prompt), rel=1e-4, abs=1e-4)
+        assert abs(difference(capped, prompt) - difference(plain, prompt)) > 1e-3

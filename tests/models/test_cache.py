@@ -17,7 +17,8 @@ from command import Vitro
 from gguf_files import keys_of, tensors_of, write_gguf
 from small_models import hf_model
 from vitro.models import Model, ModelError, find, load, load_tokenizer
-from vitro.models.cache import cache_folder, contents, keep, kept
+from vitro.models.cache import contents, keep, kept
+from vitro.models.cache_place import cache_folder
 
 TEXT = "AB, CD: -7<eos>"
 

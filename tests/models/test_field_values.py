@@ -144,11 +144,6 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "rope_theta to -1.0; Vitro reads numbers above 0",
     ),
     (
-        "olmo3",
-        {"rope_parameters": {SLIDING: rope(), FULL: rope(rope_type="dynamic", factor=2.0)}},
-        "rope_type to dynamic; Vitro reads default, linear, llama3, proportional, yarn$",
-    ),
-    (
         "mistral",
         {"rope_parameters": {"full_attention": rope()}},
         "rope_parameters.full_attention to .*; Vitro reads mistral models with one rope for all layers",

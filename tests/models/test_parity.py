@@ -15,7 +15,7 @@ from planted import plant
 from small_models import MAKERS, hf_model
 from vitro.models import Model, ModelError, load
 from vitro.models.load import _logits, family_of
-from vitro.models.parity import Parity, check_parity
+from vitro.models.parity import Parity, check_parity, require
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 SMALLEST, LARGEST = -2.5, 0.5
@@ -101,7 +101,10 @@ def test_the_numbers_are_those_of_the_two_passes() -> None:
 
 def test_nan_of_ours_is_a_fault_and_what_overflows_in_transformers_is_none() -> None:
     hf = hf_model("llama")
-    assert not check_parity(hf, lambda tokens: torch.full((8, 60), torch.nan)).holds
+    found = check_parity(hf, lambda tokens: torch.full((8, 60), torch.nan))
+    assert not found.holds
+    with pytest.raises(ModelError, match=r"in float32 Vitro's steps give NaN or infinity where .*: --dtype float32"):
+        require("a model", found)
     hf.lm_head.weight[7] = torch.inf
     assert check_parity(hf, lambda tokens: hf(tokens[None]).logits[0]).holds
 

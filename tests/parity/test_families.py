@@ -3,14 +3,16 @@
 import pytest
 import torch
 
-from families_llama import MAKERS
+import families_gpt
+import families_llama
 from small_models import filled_model
-from vitro.engine import pack, run, sweep
+from vitro.engine import Edit, Variant, expert_out, pack, run, sweep
 from vitro.models import Model
 from vitro.models.block import Experts
 from vitro.models.norm import Norm
 
 PROMPTS = [[0, 5, 9, 3, 7, 8], [0, 5, 9, 4, 7, 8], [0, 6, 2], [0, 5, 9, 3, 7, 8, 11, 12, 13], [0]]
+MAKERS = families_gpt.MAKERS | families_llama.MAKERS
 every = pytest.mark.parametrize("name", MAKERS)
 of_each_family = pytest.mark.parametrize("name", [name for name in MAKERS if "-" not in name])
 
@@ -121,6 +123,25 @@ def test_what_each_expert_writes_sums_to_what_they_write_together(name: str) -> 
         torch.testing.assert_close(
             sum(each) + shared(model, layer, resid), model.mlp_out(layer, resid), atol=1e-4, rtol=0
         )
+
+
+@of_experts
+def test_an_expert_set_to_zero_is_one_whose_weights_are_zero(name: str) -> None:
+    model = filled_model(MAKERS[name]())
+    sites = [(layer, expert) for layer in range(model.shape.n_layers) for expert in range(model.n_experts(layer))]
+    nothing = torch.zeros(model.shape.d_model)
+    ablated: list[Variant] = [(Edit(expert_out(layer, expert), nothing),) for layer, expert in sites]
+    results = sweep(model, PROMPTS, [(), *ablated], lambda finals: {"logits": finals.logits})["logits"]
+    for (layer, expert), logits in zip(sites, results[1:], strict=True):
+        experts = model.hf.model.layers[layer].mlp.experts
+        held = {weight: weight[expert].clone() for name, weight in experts.named_parameters() if "down_proj" in name}
+        for weight in held:
+            weight[expert] = 0.0
+        for ours, expected in zip(logits, logits_of_transformers(model), strict=True):
+            torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
+        for weight, whole in held.items():
+            weight[expert] = whole
+    assert not sites or bool((results[1:] != results[0]).any())
 
 
 @of_each_family

@@ -12,8 +12,8 @@ from torch import Tensor
 from vitro.circuits.constants import Constants, Nodes
 from vitro.circuits.nodes import Constant, Node, Pin
 from vitro.circuits.plan import Part, Plan, Step, Where, Work
-from vitro.engine import Tree, at_finals, is_finite, visible
-from vitro.models import Model, attend, attention
+from vitro.engine import Clean, at_finals, is_finite, visible
+from vitro.models import attend, attention
 
 
 class Glass:
@@ -24,22 +24,22 @@ class Glass:
 
     def __init__(
         self,
-        model: Model,
-        tree: Tree,
+        clean: Clean,
         nodes: Nodes,
         plan: Plan,
         constants: Mapping[Constant, Constants],
         value_bias: Literal["excluded", "included"],
         marks: Mapping[str, Int[Tensor, " prompt"]],
     ) -> None:
-        """nodes: all of the tree; marks: positions in its prompts; all on the model's device."""
-        self.model, self.plan, self.constants, self.marks = model, plan, constants, marks
-        self.tree, self.nodes = tree, nodes
+        """nodes: all of the clean run's tree; marks: positions in its prompts; all on the model's device."""
+        self.clean, self.plan, self.constants, self.marks = clean, plan, constants, marks
+        self.model, self.tree, self.nodes = clean.model, clean.there, nodes
         self.biased = value_bias == "included"
         self.outputs: dict[int, Tensor] = {}
         # Kept, because steps ask for a layer's heads, and for the nodes at a pin, again and again.
         self.nodes_at: dict[Pin, Int[Tensor, " prompt"]] = {}
         self.value_biases: dict[int, Float[Tensor, "head d_head"]] = {}
+        self.scales: dict[int, Float[Tensor, "node 1"] | None] = {}
         self.patterns: dict[int, Float[Tensor, "head prompt position"]] = {}
 
     def run(self) -> Float[Tensor, "circuit prompt d_model"]:
@@ -130,8 +130,12 @@ class Glass:
                 return self.model.qkv(layer, rows, self._at(self.tree.positions, steps[0].pin))[2].unbind()
             case Work.heads:
                 return self._heads(layer, steps, where)
+            case Work.every_head:
+                z = torch.stack([self._z(layer, step.heads, where) for step in steps])
+                return self.model.attn_out(layer, z).unbind()
             case Work.bias:
-                return [self._bias(layer).expand(len(self._at(self.tree.positions, where)), -1)]
+                bias = self._bias(layer).expand(len(self._at(self.tree.positions, where)), -1)
+                return [self._scaled(bias, layer, where)]
             case Work.mlp:
                 rows = torch.stack([self._read(step.reads[0], where) for step in steps])
                 return self.model.mlp_out(layer, rows).unbind()
@@ -161,14 +165,25 @@ class Glass:
         return attend(model, layer, q[:, looking], k, v, mask[looking]).unbind()
 
     def _heads(self, layer: int, steps: Sequence[Step], where: Where) -> Sequence[Tensor]:
-        """The sum of what some heads of a layer write; the heads are the same in every step."""
+        """The sum of what some heads of a layer write; the heads are the same in every step.
+
+        Where a norm stands after the heads, its scale is the clean run's: docs/method.md, section 4.3.
+        """
         numbers = [part.head for part in steps[0].heads]
         z = torch.stack([self._z(layer, step.heads, where) for step in steps])
         if not self.biased:
             bias = self._value_bias(layer)
             z = z - torch.stack([bias[number] for number in numbers])
         w_out = self.model.w_out(layer)
-        return (z.flatten(-2) @ torch.cat([w_out[number] for number in numbers])).unbind()
+        written = z.flatten(-2) @ torch.cat([w_out[number] for number in numbers])
+        return self._scaled(written, layer, where).unbind()
+
+    def _scaled(self, written: Float[Tensor, "*row node d_model"], layer: int, where: Where) -> Tensor:
+        """What heads write, over the clean run's scale of a norm after them."""
+        if layer not in self.scales:
+            self.scales[layer] = self.model.write_scale(layer, self.clean.layers[layer].z)
+        scale = self.scales[layer]
+        return written if scale is None else (written / self._at(scale, where)).to(written.dtype)
 
     def _z(self, layer: int, parts: Sequence[Part], where: Where) -> Float[Tensor, "node part d_head"]:
         # A pin sets only the final row of the attention; the other rows are the head's own.
@@ -208,9 +223,10 @@ class Glass:
 
     def _bias(self, layer: int) -> Float[Tensor, " d_model"]:
         """b_O, with the folded value biases of all heads of the layer where the heads come without them."""
-        bias = self._value_bias(layer)
-        z = torch.zeros_like(bias) if self.biased else bias
-        return self.model.attn_out(layer, z[None, None])[0, 0]
+        bias = self.model.b_out(layer)
+        return (
+            bias if self.biased else bias + torch.einsum("hd,hdm->m", self._value_bias(layer), self.model.w_out(layer))
+        )
 
     def _value_bias(self, layer: int) -> Float[Tensor, "head d_head"]:
         if layer not in self.value_biases:

@@ -70,14 +70,13 @@ def run_in_vitro(
             batch: Sequence[int],
             part: Part = part,
             here: Model = here,
-            tree: Tree = tree,
             nodes: Nodes = nodes,
             positions: Mapping[str, Tensor] = positions,
             n_read: int = n_read,
         ) -> Values:
             wired = [wirings[number] for number in batch]
             plan = Plan.of(wired, here.shape.n_heads, parallel=here.parallel, watch=watch)
-            glass = Glass(here, tree, nodes, plan, constants, value_bias, positions)
+            glass = Glass(part.clean, nodes, plan, constants, value_bias, positions)
             resid = glass.run()
             attention = {pattern(head.layer, head.head): glass.attention_of(head) for head in watch}
             parts = []
@@ -101,7 +100,7 @@ def run_in_vitro(
         positions = {
             name: positions.to(model.device) for name, positions in _at(marks, slice(prompt, prompt + 1)).items()
         }
-        return Glass(here, clean.there, nodes, plan, constants, value_bias, positions).begins()
+        return Glass(clean, nodes, plan, constants, value_bias, positions).begins()
 
     return results.finished(model, begins, lambda row: f"circuit {numbers[row]}")
 

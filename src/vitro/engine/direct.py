@@ -43,9 +43,12 @@ def direct_attribution(
 
     prompts, right, wrong: token ids, of each prompt; a prompt without wrong tokens is scored by its right ones alone.
     value_bias: whether a head's share has what it adds at every position alike (`Model.folded_value_bias`); where it is
-    excluded, `b9` has that of all heads of layer 9 as well as b_O.
+    excluded, `b9` has that of all heads of layer 9 as well as b_O. Where a norm stands after the heads, its scale is
+    held at the clean run's, and what a head writes is `z @ w_out` over that (docs/method.md, section 4.3). Where logits
+    are soft-capped, the shares are of the logits before the cap, which are linear in the stream.
     With the direction d = mean W_U[right] - mean W_U[wrong] and the clean run's own scale s of the final norm (and the
-    mean removed, where it is a LayerNorm), what writes x to the final stream adds x . g, g = (w d - mean(w d)) / s.
+    mean removed, where it is a LayerNorm), what writes x to the final stream adds x . g, g = (w d - mean(w d)) / s. Of
+    d and of b_U it is what the model multiplies its logits by.
     Exact to rounding: the shares sum to the difference of the clean run's logits.
     Source: Elhage et al. 2021 ("direct path"); direct logit attribution in Wang et al. 2022 (arXiv 2211.00593).
 
@@ -80,7 +83,7 @@ def _shares(
     """The shares of the prompts of one tree, in the order of `_names`."""
     model, finals, precise = clean.model, clean.there.finals, precise_format(clean.model)
     tokens, positions = clean.there.tokens[finals], clean.there.positions[finals]
-    direction, offset = _direction(model, right, wrong)
+    direction, offset = (part * model.readout.scale for part in _direction(model, right, wrong))
     norm = model.readout.norm
     along = norm.centre(direction * norm.gain.to(direction)) / final_scale(model, clean.resid_final[finals])
 
@@ -93,9 +96,12 @@ def _shares(
     for layer, cache in enumerate(clean.layers):
         folded = model.folded_value_bias(layer)
         constant = torch.zeros_like(folded) if with_value_bias else folded
-        z = cache.z[finals].to(precise) - constant.to(precise)
-        shares += torch.einsum("phd,hdm,pm->hp", z, model.w_out(layer).to(precise), along).unbind()
-        shares += [share(model.attn_out(layer, constant[None, None])[0]), share(cache.mlp_out[finals])]
+        z, w_out, constant = cache.z[finals], model.w_out(layer).to(precise), constant.to(precise)
+        scale = model.write_scale(layer, z)
+        through = along if scale is None else along / scale
+        shares += torch.einsum("phd,hdm,pm->hp", z.to(precise) - constant, w_out, through).unbind()
+        bias = model.b_out(layer).to(precise) + torch.einsum("hd,hdm->m", constant, w_out)
+        shares += [through @ bias, share(cache.mlp_out[finals])]
     shares.append(torch.zeros_like(offset) if norm.shift is None else direction @ norm.shift.to(precise))
     return torch.stack([*shares, offset])
 

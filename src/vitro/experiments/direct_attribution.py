@@ -105,8 +105,8 @@ DIRECT_ATTRIBUTION = Experiment(
     name="direct_attribution",
     title="What each component adds directly",
     reading="What every head and MLP writes into the final stream is read as its own share of the logit difference, "
-    "right minus wrong, with the final norm's scale of the clean run; all shares sum to it. A component that matters "
-    "when ablated and adds nothing here works through others.",
+    "right minus wrong, with the final norm's scale of the clean run; all shares sum to it (where the model caps its "
+    "logits, before the cap). A component that matters when ablated and adds nothing here works through others.",
     python="m.direct_attribution()",
     tables=("direct_attribution",),
     run=run,

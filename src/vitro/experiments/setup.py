@@ -237,11 +237,16 @@ class Setup:
         return clean_streams(self.model, self.questions.tokens, self.options.memory)
 
     def head_out(self, layer: int) -> Float[Tensor, "prompt head d_model"]:
-        """What each head writes to the final stream, b_O apart, and its folded value bias where that is excluded."""
+        """What each head writes to the final stream, b_O apart, and its folded value bias where that is excluded.
+
+        Where a norm stands after the heads, its scale is the clean run's (docs/method.md, section 4.3).
+        """
         z = self.streams.z[:, layer]
+        scale = self.model.write_scale(layer, z)
         if self.options.value_bias == "excluded":
             z = z - self.model.folded_value_bias(layer)
-        return torch.einsum("phd,hdm->phm", z, self.model.w_out(layer))
+        written = torch.einsum("phd,hdm->phm", z, self.model.w_out(layer))
+        return written if scale is None else (written / scale[:, None]).to(written.dtype)
 
     @cached_property
     def datasets(self) -> Mapping[Dataset, Int[np.ndarray, "sample position"]]:

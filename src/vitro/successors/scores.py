@@ -44,7 +44,8 @@ def head_outputs(
     """`LN1(x) W_V W_O` of every head of a layer, LN1 without its bias, or `x W_V W_O` without the norm; no other bias.
 
     With the norm, the values are the model's own (`Model.qkv`) minus the part that is the same for every word:
-    b_V + b_LN W_V.
+    b_V + b_LN W_V. Where a norm stands after the heads, its gain is part of W_O; what it divides by is the same for all
+    of a head's output, and neither the final norm nor the order of logits knows of that.
     """
     shape = model.shape
     if norms == "with":
@@ -60,12 +61,15 @@ def head_outputs(
 def word_logits(
     model: Model, outputs: Float[Tensor, "head word d_model"], tokens: Sequence[int], norms: Norms
 ) -> Float[Tensor, "head word token"]:
-    """The logits of these tokens when a head's output is read as a final stream. Only their rows of W_U are used."""
+    """The logits of these tokens when a head's output is read as a final stream. Only their rows of W_U are used.
+
+    They are those before a soft cap, which keeps their order but may round two to one.
+    """
     ids = torch.tensor(tokens, device=model.device)
     normed = model.final_norm(outputs) if norms == "with" else outputs
     # Always in float32: in bfloat16, words that the head tells apart would tie.
     logits = normed.float() @ model.w_unembed[ids].float().T
-    return logits if model.b_unembed is None else logits + model.b_unembed[ids].float()
+    return (logits if model.b_unembed is None else logits + model.b_unembed[ids].float()) * model.readout.scale
 
 
 def leading(logits: Float[Tensor, "*row word"]) -> Int[Tensor, "*row"]:

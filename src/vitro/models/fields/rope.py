@@ -16,8 +16,6 @@ KINDS: Mapping[str, frozenset[str]] = {
     "yarn": names("factor original_max_position_embeddings") | _YARN,
 }
 """Kind of rope (`rope_type`) -> its parameters beside those that all have; what others a file holds has no effect."""
-# What follows the length of a prompt is computed anew for each length, of one rotation for all layers.
-_FIXED = KINDS.keys() - {"dynamic", "longrope"}
 
 
 def check_rope(name: str, config: Any, used: Collection[str]) -> None:
@@ -33,12 +31,12 @@ def check_rope(name: str, config: Any, used: Collection[str]) -> None:
         for kind in sorted(set(config.layer_types)):
             if not isinstance(rope.get(kind), Mapping):
                 refuse(name, f"rope_parameters.{kind}", rope.get(kind), "rope_type, rope_theta and the like there")
-            _check_one(name, config, used, rope[kind], _FIXED)
+            _check_one(name, config, used, rope[kind])
         return
     for field, value in rope.items():
         if isinstance(value, Mapping):
             refuse(name, f"rope_parameters.{field}", value, f"{config.model_type} models with one rope for all layers")
-    _check_one(name, config, used, rope, KINDS.keys())
+    _check_one(name, config, used, rope)
 
 
 def head_width(config: Any) -> int:
@@ -52,9 +50,9 @@ def turned_width(config: Any) -> int:
     return int(head_width(config) * config.rope_parameters.get("partial_rotary_factor", 1.0))
 
 
-def _check_one(name: str, config: Any, used: Collection[str], rope: Mapping[str, Any], kinds: Collection[str]) -> None:
+def _check_one(name: str, config: Any, used: Collection[str], rope: Mapping[str, Any]) -> None:
     kind, share = rope.get("rope_type"), rope.get("partial_rotary_factor", 1.0)
-    check_known(name, "rope_type", kind, kinds)
+    check_known(name, "rope_type", kind, KINDS.keys())
     _check_numbers(name, rope)
     if share > 1.0:
         refuse(name, "partial_rotary_factor", share, "shares of a head, up to 1.0")
