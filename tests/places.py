@@ -83,7 +83,7 @@ class Places:
     softcap: float | None = None
     """Of the logits."""
     tells_attention: bool = True
-    """Whether transformers' eager attention, which can be asked for its weights, is the model's."""
+    """Whether it is the same model where it is asked for its attention."""
 
 
 # fmt: off
@@ -149,8 +149,8 @@ _PLACES: dict[str, Places | Callable[[Any], Places]] = {
 
 
 def _falcon(config: Any) -> Places:
-    # Its eager attention adds ALiBi to a mask that holds it already.
-    places = replace(_BLOOM, mlp_out="mlp", tells_attention=not config.alibi)
+    # Asked for its weights, it adds a mask that is meant for other attention: of true and false, or with ALiBi in it.
+    places = replace(_BLOOM, mlp_out="mlp", tells_attention=False)
     if not (config.new_decoder_architecture or config.parallel_attn):
         return places
     two = config.new_decoder_architecture and config.num_ln_in_parallel_attn != 1

@@ -29,21 +29,19 @@ def subject_ids(questions: Questions) -> list[int]:
 
 def slow_logits(model: Model, prompts: Sequence[Sequence[int]], variants: Sequence[Variant]) -> Tensor:
     """Final logits [variant, prompt, d_vocab]."""
-    with torch.no_grad():
-        return torch.stack(
-            [
-                torch.stack([_one(model, list(prompt), i, variant) for i, prompt in enumerate(prompts)])
-                for variant in variants
-            ]
-        )
+    return torch.stack(
+        [torch.stack([slow_one(model, prompt, i, variant) for i, prompt in enumerate(prompts)]) for variant in variants]
+    )
 
 
-def _one(model: Model, prompt: list[int], number: int, variant: Variant) -> Tensor:
+@torch.no_grad()
+def slow_one(model: Model, prompt: Sequence[int], number: int, variant: Variant) -> Tensor:
+    """Final logits of one prompt, [d_vocab]; number: its own, for edits of prompts each their own."""
     model, handles = afresh(model), []
     for edit in sorted(variant, key=lambda edit: (edit.site.layer, edit.site.hook, edit.how == "add")):
         handles += hooks_of(model, edit, number, len(prompt))
     with removing(handles):
-        logits: Tensor = model.hf(torch.tensor([prompt], device=model.device)).logits[0, -1]
+        logits: Tensor = model.hf(torch.tensor([list(prompt)], device=model.device)).logits[0, -1]
     return logits.float()
 
 
@@ -59,7 +57,7 @@ class Seen:
     z: Tensor
     """[layer, position, head, d_head]"""
     attention: Tensor
-    """[layer, head, query, key], as transformers' eager attention returns it; NaN where that is not the model's."""
+    """[layer, head, query, key], as transformers' eager attention returns it; NaN where it does not tell its own."""
     logits: Tensor
     """[d_vocab], at the final stream."""
 

@@ -1,6 +1,10 @@
+<<<<<<< HEAD
 """In every family, edits, edges and circuits within the model are what plain hooks on transformers' modules give."""
+=======
+"""In every family, edits, edges and circuits within the model are what hooks on transformers' own modules give."""
+>>>>>>> slow
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -14,14 +18,29 @@ import small_models
 from circuits.slow_edges import slow_cut
 from circuits.slow_within import SlowWithin
 from edits import PROMPTS, every_kind
-from slow import slow_logits
+from slow import slow_logits, slow_one
 from vitro.circuits import Graph, InModel, cut_edges, resampled, run_node_sets, run_within
 from vitro.engine import Finals, Variant, sweep
 from vitro.models import Model
 
-MAKERS: dict[str, Callable[[], Any]] = small_models.MAKERS | families_gpt.MAKERS | families_llama.MAKERS
-TYPES = [*small_models.MAKERS, *(name for name in MAKERS if "-" not in name and name not in small_models.MAKERS)]
-"""One configuration of each model type, and all of the first families."""
+MAKERS: dict[str, Callable[[], Any]] = families_gpt.MAKERS | families_llama.MAKERS | small_models.MAKERS
+NEW = [name for name in MAKERS if name not in small_models.MAKERS]
+"""Configurations of families whose edits are not in `test_edits`."""
+TYPES = [name for name in NEW if "-" not in name]
+"""One of each model type."""
+WIRED = [
+    *["gpt2", "llama-gqa-3", "mistral-window", "qwen2", "neox-parallel", "neox-sequential-full-rotation"],
+    *[
+        "gpt_bigcode-a-key-for-each-head",
+        "phi-normed-grouped",
+        "mpt-cut-off",
+        "falcon-new-two-norms",
+        "falcon-alibi-groups",
+    ],
+    *["falcon-alibi-sequential", "stablelm-normed-parallel", "olmoe-all-chosen", "cohere2-untied", "gpt_oss-cut-off"],
+    *TYPES,
+]
+"""Configurations whose edges and circuits are run: one of each type, and some that are wired otherwise."""
 ALIKE = [[0, 5, 9, 3, 7, 2], [0, 5, 9, 4, 7, 2], [0, 6, 2, 3, 1, 8]]
 
 
@@ -34,39 +53,40 @@ def final_logits(finals: Finals) -> dict[str, Tensor]:
     return {"logits": finals.logits}
 
 
-def differ(name: str, kinds: dict[Any, Variant]) -> None:
-    """Every edit is what hooks give, within 1e-4, and changes something."""
-    model, variants = model_of(name), list(kinds.values())
-    ours = sweep(model, PROMPTS, variants, final_logits)["logits"]
-    theirs, clean = slow_logits(model, PROMPTS, variants), slow_logits(model, PROMPTS, [()])[0]
-    for kind, result, expected in zip(kinds, ours, theirs, strict=True):
-        difference = (result - expected).abs().max()
-        assert difference <= 1e-4, f"{kind}: {difference:.1e}"
-        assert (expected - clean).abs().max() > 1e-3, f"{kind} changes nothing, so the test shows nothing"
-    plain = sweep(model, PROMPTS, [()], final_logits)["logits"][0]
-    assert (plain - clean).abs().max() <= 1e-4, "the clean run"
+def differ(name: str, kinds: dict[Any, Variant], on: Callable[[int], Iterable[int]]) -> None:
+    """Every edit is what hooks give, within 1e-4, on some of the prompts, and changes something."""
+    model = model_of(name)
+    clean, *edited = sweep(model, PROMPTS, [(), *kinds.values()], final_logits)["logits"]
+    for number, prompt in enumerate(PROMPTS):
+        apart = (clean[number] - slow_one(model, prompt, number, ())).abs().max()
+        assert apart <= 1e-4, f"without an edit, prompt {number}: {apart:.1e}"
+    for row, (kind, variant) in enumerate(kinds.items()):
+        assert (edited[row] - clean).abs().max() > 1e-3, f"{kind} changes nothing, so the test shows nothing"
+        for number in on(row):
+            apart = (edited[row][number] - slow_one(model, PROMPTS[number], number, variant)).abs().max()
+            assert apart <= 1e-4, f"{kind}, prompt {number}: {apart:.1e}"
 
 
 @pytest.mark.parametrize("name", TYPES)
 def test_every_kind_of_edit_in_first_middle_and_last_layer(name: str) -> None:
-    last = model_of(name).shape.n_layers - 1
+    model = model_of(name)
+    last = model.shape.n_layers - 1
     layers = sorted({0, last // 2, last})
-    differ(name, {(layer, kind): edit for layer in layers for kind, edit in every_kind(model_of(name), layer).items()})
+    kinds = {(layer, kind): edit for layer in layers for kind, edit in every_kind(model, layer).items()}
+    differ(name, kinds, lambda row: range(len(PROMPTS)))
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name not in TYPES])
+@pytest.mark.parametrize("name", [name for name in NEW if name not in TYPES])
 def test_an_edit_of_each_kind_of_site_in_every_configuration(name: str) -> None:
     model = model_of(name)
     kinds: dict[Any, Variant] = {}
     for number, (kind, variant) in enumerate(every_kind(model, 0).items()):
-        site = variant[0].site.hook
-        if site not in kinds:
-            layer = number % model.shape.n_layers
-            kinds[site] = every_kind(model, layer)[kind]
-    differ(name, kinds)
+        if variant[0].site.hook not in kinds:
+            kinds[variant[0].site.hook] = every_kind(model, number % model.shape.n_layers)[kind]
+    differ(name, kinds, lambda row: [row % len(PROMPTS)])
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", WIRED)
 def test_twenty_edges_cut_alone(name: str) -> None:
     model, draw = model_of(name), np.random.default_rng(1)
     constants, n_layers = resampled(model, ALIKE, seed=1), model.shape.n_layers
@@ -84,7 +104,7 @@ def test_twenty_edges_cut_alone(name: str) -> None:
     assert max(moved) > 0.01
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", WIRED)
 def test_ten_circuits_within_the_model_by_edges_and_by_nodes(name: str) -> None:
     model, draw = model_of(name), np.random.default_rng(2)
     graph, absent = Graph.of(model), resampled(model, ALIKE, seed=1)
@@ -100,8 +120,12 @@ def test_ten_circuits_within_the_model_by_edges_and_by_nodes(name: str) -> None:
         "nodes": run_node_sets(InModel.of(model, ALIKE, absent), sets, final_logits)["logits"],
     }
     moved, clean = [], slow_logits(model, ALIKE, [()])[0]
+<<<<<<< HEAD
     circuits_of: dict[str, Any] = {"edges": masks, "nodes": by_nodes}
     for kind, circuits in circuits_of.items():
+=======
+    for kind, circuits in {"edges": masks, "nodes": np.stack(by_nodes)}.items():
+>>>>>>> slow
         for number, mask in enumerate(circuits):
             prompt = number % len(ALIKE)
             edges = [graph.edges[at] for at in np.flatnonzero(mask)]

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from places import Layer
 from planted import SUCCESSOR
+from slow import final_norm_of
 from small_models import random_model
 from task_tokenizers import digit_by_digit, gpt2
 from vitro.cli import main
@@ -57,31 +59,13 @@ def test_a_study_shows_what_was_measured_without_it(planted_model: Model) -> Non
 
 def explicit_logits(model: Model, layer: int, head: int, norms: str) -> Tensor:
     """The words x words logits of a head, from the checkpoint's weights and nothing of Vitro's."""
-    hf, shape = model.hf, model.shape
-    group, columns = head // (shape.n_heads // shape.n_kv_heads), slice(head * shape.d_head, (head + 1) * shape.d_head)
-    kind = type(hf).__name__
-    if kind.startswith("GPT2"):
-        embedding, blocks, final = hf.transformer.wte, hf.transformer.h, hf.transformer.ln_f
-        norm, mlp_norm, mlp = blocks[layer].ln_1, blocks[0].ln_2, blocks[0].mlp
-        w_v = blocks[layer].attn.c_attn.weight[:, 2 * len(blocks[layer].attn.c_attn.weight) :][:, columns]
-        w_o = blocks[layer].attn.c_proj.weight[columns]
-    elif kind.startswith("GPTNeoX"):
-        embedding, blocks, final = hf.gpt_neox.embed_in, hf.gpt_neox.layers, hf.gpt_neox.final_layer_norm
-        norm, mlp_norm, mlp = blocks[layer].input_layernorm, blocks[0].post_attention_layernorm, blocks[0].mlp
-        start = 3 * head * shape.d_head + 2 * shape.d_head
-        w_v = blocks[layer].attention.query_key_value.weight[start : start + shape.d_head].T
-        w_o = blocks[layer].attention.dense.weight[:, columns].T
-    else:
-        embedding, blocks, final = hf.model.embed_tokens, hf.model.layers, hf.model.norm
-        norm, mlp_norm, mlp = blocks[layer].input_layernorm, blocks[0].post_attention_layernorm, blocks[0].mlp
-        w_v = blocks[layer].self_attn.v_proj.weight[group * shape.d_head : (group + 1) * shape.d_head].T
-        w_o = blocks[layer].self_attn.o_proj.weight[:, columns].T
-    embedded = embedding.weight[TOKENS]
-    x = embedded + mlp(mlp_norm(embedded))
-    m = w_v @ w_o
-    shift = getattr(norm, "bias", torch.zeros(shape.d_model))
-    out = final((norm(x) - shift) @ m) if norms == "with" else x @ m
-    logits: Tensor = hf.get_output_embeddings()(out)[:, TOKENS]
+    first, at = Layer(model, 0), Layer(model, layer)
+    embedded = model.hf.get_input_embeddings()(torch.tensor(TOKENS))
+    x = embedded + first.mlp(first.mlp_norm(embedded))
+    m = at.value_map(head)[0] @ at.w_out(head)
+    shift = getattr(at.head_norm, "bias", torch.zeros(model.shape.d_model))
+    out = final_norm_of(model)((at.head_norm(x) - shift) @ m) if norms == "with" else x @ m
+    logits: Tensor = model.hf.get_output_embeddings()(out)[:, TOKENS]
     return logits
 
 
