@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""In every family, edits, edges and circuits within the model are what plain hooks on transformers' modules give."""
-=======
 """In every family, edits, edges and circuits within the model are what hooks on transformers' own modules give."""
->>>>>>> slow
 
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -120,12 +116,7 @@ def test_ten_circuits_within_the_model_by_edges_and_by_nodes(name: str) -> None:
         "nodes": run_node_sets(InModel.of(model, ALIKE, absent), sets, final_logits)["logits"],
     }
     moved, clean = [], slow_logits(model, ALIKE, [()])[0]
-<<<<<<< HEAD
-    circuits_of: dict[str, Any] = {"edges": masks, "nodes": by_nodes}
-    for kind, circuits in circuits_of.items():
-=======
     for kind, circuits in {"edges": masks, "nodes": np.stack(by_nodes)}.items():
->>>>>>> slow
         for number, mask in enumerate(circuits):
             prompt = number % len(ALIKE)
             edges = [graph.edges[at] for at in np.flatnonzero(mask)]
