@@ -148,12 +148,18 @@ def slow_head_out(
     model: Model, seen: Seen, layer: int, head: int, value_bias: Literal["excluded", "included"] = "excluded"
 ) -> Tensor:
     """What one head writes to the final stream: [d_model]. A norm after the heads is held: it divides as it does."""
-    at, z = Layer(model, layer), seen.z[layer, -1]
-    own = z[head] - value_bias_of(model, layer, head) if value_bias == "excluded" else z[head]
-    written = own @ w_out_of(model, layer, head)
+    z = seen.z[layer, :, head]
+    return held_out(model, seen, layer, head, z - value_bias_of(model, layer, head) if value_bias == "excluded" else z)[
+        -1
+    ]
+
+
+def held_out(model: Model, seen: Seen, layer: int, head: int, z: Tensor) -> Tensor:
+    """What one head writes of this z: [position, d_model]. A norm after the heads divides by what it does in a run."""
+    at, written = Layer(model, layer), z @ w_out_of(model, layer, head)
     if at.after_heads is None:
         return written
-    together = z.flatten() @ rows_of(at.out).double() + at.b_out.double()
+    together = seen.z[layer].flatten(-2) @ rows_of(at.out).double() + at.b_out.double()
     return written * gain_of(at.places, at.after_heads) / norm_scale(at.places, at.after_heads, together)
 
 

@@ -10,11 +10,12 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from circuits.slow_edges import slow_counterfactual, written
 from discovery.cases import case_of
-from places import Layer
-from slow import final_norm_of, slow_run
+from places import Layer, Places, centre, gain_of, norm_scale, shift_of
+from slow import Seen, final_norm_of, held_out, slow_run
 from small_models import random_model
-from vitro.circuits import Constants, Graph, counterfactual
+from vitro.circuits import Constants, Edge, Graph, Kind, counterfactual
 from vitro.discovery import score_edges
+from vitro.discovery.gradients import ScoreError
 from vitro.models import Model
 from vitro.models.families.gpt2 import GPT2
 
@@ -91,13 +92,11 @@ def test_a_case_of_two_layers_worked_by_hand() -> None:
     assert sum(score for edge, score in scores.items() if edge.endswith("->logits")) == pytest.approx(1.0, rel=1e-5)
 
 
-def held(norm: Any, x: Tensor) -> Tensor:
-    """A norm whose denominator is a constant."""
-    layer_norm = isinstance(norm, torch.nn.LayerNorm)
-    x = x - x.mean(-1, keepdim=True) if layer_norm else x
-    eps = norm.eps if layer_norm else norm.variance_epsilon
-    out: Tensor = x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt().detach() * norm.weight
-    return out + norm.bias if layer_norm else out
+def held(places: Places, norm: Any, x: Tensor) -> Tensor:
+    """A norm whose denominator is a constant; x where there is no norm."""
+    if norm is None:
+        return x
+    return centre(places, x) / norm_scale(places, norm, x).detach() * gain_of(places, norm) + shift_of(norm)
 
 
 def slow_mlp(block: Any, x: Tensor) -> Tensor:
@@ -130,16 +129,29 @@ def slow_coefficients(model: Model, tokens: list[int]) -> dict[str, Tensor]:
     for layer in range(shape.n_layers):
         at, mixed = Layer(model, layer), []
         for number in range(shape.n_heads):
-            own = held(at.head_norm, copy(f"a{layer}.h{number}<v>", stream))
+            own = held(at.places, at.head_norm, copy(f"a{layer}.h{number}<v>", stream))
             mixed.append(patterns[layer][0, number].detach() @ at.projected("v")(own)[..., at.part("v", number)])
-        mid = stream + at.out(torch.cat(mixed, dim=-1))
-        read = stream if at.places.parallel else mid
-        stream = mid + slow_mlp(at.block, held(at.mlp_norm, copy(f"m{layer}", read)))
-    logits = hf.get_output_embeddings()(held(final_norm_of(model), copy("logits", stream)[-1]))
+        mid = stream + held(at.places, at.after_heads, at.out(torch.cat(mixed, dim=-1)))
+        read = held(at.places, at.mlp_norm, copy(f"m{layer}", stream if at.places.parallel else mid))
+        stream = mid + held(at.places, at.after_mlp, slow_mlp(at.block, read))
+    logits = hf.get_output_embeddings()(held(at.places, final_norm_of(model), copy("logits", stream)[-1]))
     return dict(zip(copies, torch.autograd.grad(logits[3] - logits[17], list(copies.values())), strict=True))
 
 
-@pytest.mark.parametrize("name", ["gpt2", "neox-parallel", "neox-sequential-full-rotation", "llama-gqa-3"])
+def slow_change(model: Model, seen: Seen, edge: Edge, constants: Constants, prompt: int) -> Tensor:
+    """What the source of an edge would write differently; a norm after the heads is held too."""
+    source = edge.source
+    if source.kind is not Kind.head:
+        return written(model, seen, edge, constants, prompt)
+    now = seen.z[source.layer][:, source.head]
+    new = constants.z[source.layer, prompt, : len(now), source.head].double()
+    return held_out(model, seen, source.layer, source.head, new - now)
+
+
+NAMES = ["gpt2", "neox-parallel", "neox-sequential-full-rotation", "llama-gqa-3", "gemma3_text", "olmo2"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_edge_scores_what_plain_autograd_gives_where_constants_are_detached(name: str) -> None:
     model = random_model(name)
     model.hf.double()
@@ -152,9 +164,15 @@ def test_every_edge_scores_what_plain_autograd_gives_where_constants_are_detache
         expected = torch.zeros(len(case.graph), dtype=torch.float64)
         for number, edge in enumerate(Graph.of(model).edges):
             if (reader := str(edge).split("->")[1]) in coefficients:
-                change = written(model, seen, edge, constants, prompt)[since:]
+                change = slow_change(model, seen, edge, constants, prompt)[since:]
                 expected[number] = -(change * coefficients[reader][since:]).sum()
         assert expected.abs().max() > 1e-2
         torch.testing.assert_close(
             scores[:, prompt].double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max())
         )
+
+
+def test_a_mixture_of_experts_is_refused() -> None:
+    model = random_model("gpt_oss")
+    with pytest.raises(ScoreError, match="relp has no rule for mixtures of experts; what works: eap, eap-ig"):
+        score_edges(case_of(model, PROMPTS, counterfactual(model, PROMPTS, PARTNERS)), "relp")
