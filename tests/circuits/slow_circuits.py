@@ -92,7 +92,7 @@ class SlowCircuit:
         return self.blocks.mlp_out(layer, resid[None])[0]
 
     def z(self, layer: int, head: int, q_sum: Tensor, k_sum: Tensor, v_sum: Tensor, pin: int | None) -> Tensor:
-        pattern = self.blocks.attention(layer, head, q_sum[None], k_sum[None])[0]
+        pattern = self.blocks.attention(layer, head, q=q_sum[None], k=k_sum[None])[0]
         if pin is not None:
             pattern[-1] = torch.eye(len(self.prompt))[pin]
         self.patterns[Node(layer, Kind.head, head)] = pattern[-1]

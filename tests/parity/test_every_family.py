@@ -17,7 +17,7 @@ from circuits.slow_circuits import slow_logits as slow_circuit
 from circuits.slow_edges import slow_cut
 from circuits.slow_within import SlowWithin
 from edits import PROMPTS, every_kind
-from slow import slow_logits, slow_one
+from slow import slow_logits, slow_one, slow_run
 from vitro.circuits import (
     Circuit,
     Constant,
@@ -30,7 +30,7 @@ from vitro.circuits import (
     run_node_sets,
     run_within,
 )
-from vitro.engine import Finals, Variant, mean_activations, sweep
+from vitro.engine import Finals, Variant, activations, mean_activations, sweep
 from vitro.models import FAMILIES, Model
 
 MAKERS: dict[str, Callable[[], Any]] = families_gpt.MAKERS | families_llama.MAKERS | small_models.MAKERS
@@ -84,6 +84,27 @@ def test_every_kind_of_edit_in_first_middle_and_last_layer(name: str) -> None:
     layers = sorted({0, last // 2, last})
     kinds = {(layer, kind): edit for layer in layers for kind, edit in every_kind(model, layer).items()}
     differ(name, kinds, lambda row: range(len(PROMPTS)))
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_what_is_read_at_every_place(name: str) -> None:
+    model, prompts = model_of(name), PROMPTS[2:]
+    places = ["resid_pre", "attn_out", "mlp_out", "resid_post", "z", "pattern"]
+    given = activations(model, prompts, places)
+    for number, prompt in enumerate(prompts):
+        seen = slow_run(model, prompt)
+        for layer in range(model.shape.n_layers):
+            expected = {
+                "hook_resid_pre": seen.resid_pre[layer],
+                "hook_attn_out": seen.resid_mid[layer] - seen.resid_pre[layer],
+                "attn.hook_z": seen.z[layer],
+                "attn.hook_pattern": seen.attention[layer],
+                "hook_mlp_out": seen.mlp_out[layer],
+                "hook_resid_post": seen.resid_post[layer],
+            }
+            for place, value in expected.items():
+                apart = (given.of(f"blocks.{layer}.{place}", number) - value).abs().max()
+                assert apart <= 1e-4, f"blocks.{layer}.{place}, prompt {number}: {apart:.1e}"
 
 
 @pytest.mark.parametrize("name", [name for name in NEW if name not in TYPES])
