@@ -38,7 +38,7 @@ def gguf_file(tmp_path: Path, name: str = "llama", **options: Any) -> Path:
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on, neither weights nor tokenizers are read from GGUF files."""
-    for name in ("gguf_weights._unpacked", "gguf_tokenizer._made"):
+    for name in ("gguf.weights._unpacked", "gguf.tokenizer._made"):
         monkeypatch.setattr(f"vitro.models.{name}", lambda *_: pytest.fail("the file was read again"))
 
 
@@ -159,7 +159,7 @@ def test_a_full_disk_keeps_nothing_and_loads(tmp_path: Path, cache: Path, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = gguf_file(tmp_path)
-    monkeypatch.setattr("vitro.models.gguf_weights.save_file", full)
+    monkeypatch.setattr("vitro.models.gguf.weights.save_file", full)
     assert load(str(path)).shape.n_layers == 3
     assert [one.part for one in contents()] == ["tokenizer"]
     assert len(list(cache.iterdir())) == 1

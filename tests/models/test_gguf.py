@@ -174,7 +174,7 @@ def test_without_the_extra_a_gguf_file_says_which_one_to_install(
     hf = hf_model("llama")
     path = write_gguf(tmp_path / "m.gguf", "llama", keys_of(hf.config), tensors_of(hf))
     monkeypatch.setitem(sys.modules, "gguf", None)
-    monkeypatch.delitem(sys.modules, "vitro.models.gguf_weights", raising=False)
+    monkeypatch.delitem(sys.modules, "vitro.models.gguf.weights", raising=False)
     with pytest.raises(ModelError, match=r"to read m\.gguf, pip install 'vitro\[gguf\]'$"):
         load(str(path))
 

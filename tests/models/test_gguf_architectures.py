@@ -13,9 +13,9 @@ from gguf_families import MODELS, keys_of, model_of, tensors_of
 from gguf_files import packed, write_gguf
 from vitro.models import ModelError, find
 from vitro.models.config import quiet_transformers
-from vitro.models.gguf_config import config_of
-from vitro.models.gguf_header import read_header
-from vitro.models.gguf_weights import read_weights
+from vitro.models.gguf.config import config_of
+from vitro.models.gguf.header import read_header
+from vitro.models.gguf.weights import read_weights
 
 PROMPT = torch.tensor([[0, 5, 9, 3, 7, 8, 11, 12, 13, 40, 2, 1, 0, 5, 9, 3, 7, 33]])
 NOT_COMPUTED = {"_name_or_path", "transformers_version", "dtype", "architectures", "bos_token_id", "eos_token_id"}

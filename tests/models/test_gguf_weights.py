@@ -13,8 +13,8 @@ from gguf_files import keys_of, tensors_of, write_gguf
 from small_models import hf_model
 from vitro.models import find, load
 from vitro.models.config import quiet_transformers
-from vitro.models.gguf_config import config_of
-from vitro.models.gguf_header import read_header
+from vitro.models.gguf.config import config_of
+from vitro.models.gguf.header import read_header
 
 WIDE: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4}
 UNPACKED = [kind for kind in Kind if kind.name not in {"I8", "I16", "I32", "I64", "F64", "Q1_0", "Q8_1", "Q8_K"}]

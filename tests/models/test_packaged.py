@@ -13,9 +13,9 @@ from command import is_one_line
 from vitro.engine import sweep
 from vitro.models import ModelError, find, load, packaged
 from vitro.models.cache import contents
-from vitro.models.gguf_config import config_of
-from vitro.models.gguf_header import read_header
-from vitro.models.gguf_tokenizer import read_tokenizer
+from vitro.models.gguf.config import config_of
+from vitro.models.gguf.header import read_header
+from vitro.models.gguf.tokenizer import read_tokenizer
 
 CONTENT = bytes(range(256)) * 40
 NAME = "gemma3-270m"

@@ -1,13 +1,17 @@
 """Ropes whose angles follow the length of the prompt: each prompt as when it is alone, whatever ran before it."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
+import families_llama
 from slow import slow_run
+from small_models import filled_model
 from vitro.circuits import Circuit, run_circuits
 from vitro.engine import Edit, clean_attention, clean_runs, mlp_out, sweep
 from vitro.models import Model
@@ -22,6 +26,7 @@ LONGROPE = {
     "short_factor": [1.0, 1.5, 2.0, 2.5],
     "long_factor": [4.0, 5.0, 6.0, 9.0],
 }
+EARLY = {"original_max_position_embeddings": 6}
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 3.0}
 LENGTHS = (11, 6, 12, 8, 9, 6)
 PROMPTS = [[0, *((7 * number + 3 * at) % 57 for at in range(1, length))] for number, length in enumerate(LENGTHS)]
@@ -58,7 +63,27 @@ def neox(rope: dict[str, object], context: int) -> Model:
     return family_of("gpt_neox").of(GPTNeoXForCausalLM(config).eval().requires_grad_(False), tokenizer=None)
 
 
-MODELS = {
+def nested() -> Model:
+    """Ropes of two types of layer, of which each follows the length in its own way."""
+    fields: dict[str, Any] = {
+        "num_hidden_layers": 2,
+        "head_dim": 8,
+        "sliding_window": 20,
+        "max_position_embeddings": ORIGINAL,
+    }
+    types = {"layer_types": ["sliding_attention", "full_attention"]}
+    ropes = {"rope_parameters": {"sliding_attention": DYNAMIC, "full_attention": {**LONGROPE, **EARLY}}}
+    return filled_model(families_llama.made("gemma3_text", **fields, **types, **ropes))
+
+
+def fused() -> Model:
+    rope = {"rope_parameters": LONGROPE, "original_max_position_embeddings": ORIGINAL}
+    return filled_model(families_llama.made("phi3", num_hidden_layers=2, **rope))
+
+
+MODELS: dict[str, Callable[[], Model]] = {
+    "gemma3_text-longrope-and-dynamic": nested,
+    "phi3-longrope": fused,
     "llama-longrope": lambda: llama(LONGROPE, 32),
     "llama-dynamic": lambda: llama(DYNAMIC, ORIGINAL),
     "neox-dynamic": lambda: neox(DYNAMIC, ORIGINAL),
@@ -116,3 +141,4 @@ def all_heads(model: Model) -> list[tuple[int, int]]:
 def test_a_rope_that_is_stretched_has_the_stretched_context() -> None:
     assert MODELS["llama-dynamic"]().shape.n_ctx == 3 * ORIGINAL
     assert MODELS["llama-longrope"]().shape.n_ctx == 32
+    assert nested().shape.n_ctx == 3 * ORIGINAL

@@ -17,9 +17,9 @@ from vitro.models.errors import ModelError
 from vitro.models.families import FAMILIES
 from vitro.models.fields import USED, check_fields, check_model_type
 from vitro.models.formats import DTYPES, number_format
-from vitro.models.gguf_config import config_of, divide_frequencies
-from vitro.models.gguf_header import Header, read_header
-from vitro.models.gguf_tokenizer import read_tokenizer
+from vitro.models.gguf.config import config_of, divide_frequencies
+from vitro.models.gguf.header import Header, read_header
+from vitro.models.gguf.tokenizer import read_tokenizer
 from vitro.models.in_memory import shared
 from vitro.models.memory import check_memory
 from vitro.models.model import Model
@@ -244,7 +244,7 @@ def _read_weights(checkpoint: Checkpoint, config: Any, dtype: torch.dtype) -> An
 def _read_gguf_weights(checkpoint: Checkpoint, header: Header, skeleton: Any, dtype: torch.dtype) -> Any:
     try:
         # Here, not above: it needs gguf-py, which those who have no GGUF files need not have.
-        from vitro.models.gguf_weights import read_weights
+        from vitro.models.gguf.weights import read_weights
     except ModuleNotFoundError as error:
         raise ModelError(f"model {checkpoint.name!r}: to read {checkpoint.gguf}, pip install 'vitro[gguf]'") from error
     weights = read_weights(checkpoint, header, skeleton, dtype)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vitro.models.gguf_header import ROPE_FREQS, Header
-from vitro.models.gguf_layouts import GROUPED, PER_HEAD, TURNED, Layout
-from vitro.models.gguf_names import (
+from vitro.models.gguf.header import ROPE_FREQS, Header
+from vitro.models.gguf.layouts import GROUPED, PER_HEAD, TURNED, Layout
+from vitro.models.gguf.names import (
     AROUND,
     ATTENTION,
     BLOOM,
@@ -64,7 +64,7 @@ class Architecture:
     wide: bool = True
     """Whether the width of heads is a field; else it is what the number of heads makes of the model's width."""
     own: frozenset[str] = frozenset()
-    """Keys that the architecture's own function in `gguf_fields.py` reads."""
+    """Keys that the architecture's own function in `fields.py` reads."""
     extra: frozenset[str] = frozenset()
     """Tensors that are no weights of the model."""
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vitro.models.checkpoint import Checkpoint
-from vitro.models.gguf_architectures import ROPE_FACTORS
-from vitro.models.gguf_header import Header, not_carried
-from vitro.models.gguf_rotation import FLOAT32, head_width, query_width
+from vitro.models.gguf.architectures import ROPE_FACTORS
+from vitro.models.gguf.header import Header, not_carried
+from vitro.models.gguf.rotation import FLOAT32, head_width, query_width
 
 _PATTERN = "attention.sliding_window_pattern"
 

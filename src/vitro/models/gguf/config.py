@@ -12,12 +12,12 @@ from typing import Any
 
 import transformers
 
-from vitro.models import gguf_rotation
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.config import first_line, quiet_transformers
-from vitro.models.gguf_architectures import ARCHITECTURES, Architecture, architecture_of
-from vitro.models.gguf_fields import own_fields
-from vitro.models.gguf_header import Header, not_carried, refusal, shortened
+from vitro.models.gguf import rotation
+from vitro.models.gguf.architectures import ARCHITECTURES, Architecture, architecture_of
+from vitro.models.gguf.fields import own_fields
+from vitro.models.gguf.header import Header, not_carried, refusal, shortened
 
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "attention.causal": (True,),
@@ -64,7 +64,7 @@ def config_of(checkpoint: Checkpoint, header: Header) -> Any:
     for token, key in {"bos": "bos", "eos": "eos", "pad": "padding"}.items():
         fields[f"{token}_token_id"] = header.keys.get(f"tokenizer.ggml.{key}_token_id")
     if architecture.rotates:
-        fields |= gguf_rotation.rotation_of(checkpoint, header, architecture)
+        fields |= rotation.rotation_of(checkpoint, header, architecture)
     fields |= own_fields(checkpoint, header, architecture.model_type, fields)
     try:
         with quiet_transformers():
@@ -76,7 +76,7 @@ def config_of(checkpoint: Checkpoint, header: Header) -> Any:
 def _check_kinds(checkpoint: Checkpoint, header: Header, architecture: Architecture) -> None:
     """Raises ModelError where a key that is used is missing, or is not of the kind that its meaning asks for."""
     described = header.describing()
-    for key in dict.fromkeys((*architecture.keys, *gguf_rotation.KEYS, *sorted(architecture.own), _WINDOW)):
+    for key in dict.fromkeys((*architecture.keys, *rotation.KEYS, *sorted(architecture.own), _WINDOW)):
         needed, value = key in architecture.keys, described.get(key)
         kind = _kind(key, value)
         if kind is not None and (needed or key in described):
@@ -87,7 +87,7 @@ def _check_kinds(checkpoint: Checkpoint, header: Header, architecture: Architect
 def _kind(key: str, value: Any) -> str | None:
     """What the value of a key must be; None where it is that."""
     if key.endswith("_pattern"):
-        return None  # a number or a list, which `gguf_fields.py` tells apart
+        return None  # a number or a list, which `fields.py` tells apart
     if key.endswith(_SIZES):
         return None if type(value) is int and 0 < value < _MOST else "a whole number above 0"
     if key == _WINDOW:
@@ -138,7 +138,7 @@ def _check_keys(checkpoint: Checkpoint, header: Header, architecture: Architectu
     same: dict[str, Any] = {"vocab_size": header.tensors["token_embd.weight"].shape[0]}
     same |= {key: described.get(other) for key, other in architecture.same.items()}
     neutral = {**_NEUTRAL, **architecture.neutral}
-    used = {*architecture.keys, *architecture.own, *(gguf_rotation.KEYS if architecture.rotates else ())}
+    used = {*architecture.keys, *architecture.own, *(rotation.KEYS if architecture.rotates else ())}
     for key, value in described.items():
         # A window as wide as the longest prompt hides nothing.
         nothing = key == _WINDOW and not 0 < value < described["context_length"]

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from vitro.models.cache import LARGEST, keep, kept
 from vitro.models.checkpoint import Checkpoint
-from vitro.models.gguf_architectures import architecture_of
-from vitro.models.gguf_header import Header, Stored, refusal
-from vitro.models.gguf_layouts import Layout
+from vitro.models.gguf.architectures import architecture_of
+from vitro.models.gguf.header import Header, Stored, refusal
+from vitro.models.gguf.layouts import Layout
 
 _PLAIN = {
     gguf.GGMLQuantizationType.F32: torch.float32,

@@ -6,8 +6,8 @@ from typing import Any
 
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.errors import ModelError
-from vitro.models.gguf_architectures import ROPE_FACTORS, Architecture
-from vitro.models.gguf_header import ROPE_FREQS, Header, not_carried
+from vitro.models.gguf.architectures import ROPE_FACTORS, Architecture
+from vitro.models.gguf.header import ROPE_FREQS, Header, not_carried
 
 FLOAT32 = 0
 KEYS = (

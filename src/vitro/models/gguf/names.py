@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vitro.models.gguf_layouts import (
+from vitro.models.gguf.layouts import (
     ALTERNATING,
     AS_IT_IS,
     BESIDE,
