@@ -111,7 +111,6 @@ _PLACES: dict[str, Places | Callable[[Any], Places]] = {
     "gemma": replace(_LLAMA, offset=1.0),
     "gemma2": lambda config: replace(_EACH_NORMED, softcap=config.final_logit_softcapping),
     "gemma3_text": lambda config: replace(_EACH_NORMED, softcap=config.final_logit_softcapping),
-    "gemma3": replace(_EACH_NORMED, blocks="model.language_model.layers", final_norm="model.language_model.norm"),
     "glm4": replace(_LLAMA, after_heads="post_self_attn_layernorm", after_mlp="post_mlp_layernorm"),
     "olmo": lambda config: replace(_LLAMA, centred=True, eps=1e-5, limit=config.clip_qkv),
     "olmo2": replace(_NORMED_AFTER, whole_norms=_WHOLE_NORMS),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from places import Layer, gain_of, norm_scale, normed, places_of, rows_of, shift_of
+from slow_blocks import Blocks
 from slow_hooks import afresh, argument, hooks_of, output, removing
 from vitro.engine import Variant
 from vitro.models import Model
@@ -57,7 +58,7 @@ class Seen:
     z: Tensor
     """[layer, position, head, d_head]"""
     attention: Tensor
-    """[layer, head, query, key], as transformers' eager attention returns it; NaN where it does not tell its own."""
+    """[layer, head, query, key], as transformers' eager attention returns it."""
     logits: Tensor
     """[d_vocab], at the final stream."""
 
@@ -88,16 +89,24 @@ def slow_run(model: Model, prompt: Sequence[int], variant: Variant = ()) -> Seen
     with torch.no_grad(), _eager(model) if asked else nullcontext(), removing(handles):
         run = model.hf(torch.tensor([list(prompt)], device=model.device), **asked)
     seen = {name: torch.stack(values) for name, values in found.items()}
-    untold = torch.full((shape.n_layers, shape.n_heads, len(prompt), len(prompt)), torch.nan).double()
     return Seen(
         resid_pre=seen["resid_pre"],
         resid_mid=seen["resid_pre"] + seen["attn_out"],
         resid_post=seen["resid_post"],
         mlp_out=seen["mlp_out"],
         z=seen["z"].unflatten(-1, (shape.n_heads, shape.d_head)),
-        attention=torch.cat(run.attentions).double() if asked else untold,
+        attention=(torch.cat(run.attentions) if asked else _attention(model, prompt, variant)).double(),
         logits=run.logits[0, -1].double(),
     )
+
+
+def _attention(model: Model, prompt: Sequence[int], variant: Variant) -> Tensor:
+    """By what it mixes of values that are axes, where a model does not tell it; NaN where it is edited."""
+    shape, blocks = model.shape, Blocks(model, [prompt])
+    if variant:
+        return torch.full((shape.n_layers, shape.n_heads, len(prompt), len(prompt)), torch.nan)
+    heads = [blocks.attention(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
+    return torch.cat(heads).unflatten(0, (shape.n_layers, shape.n_heads))
 
 
 @contextmanager

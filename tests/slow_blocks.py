@@ -16,6 +16,7 @@ class Blocks:
 
     def __init__(self, model: Model, prompts: Sequence[Sequence[int]]) -> None:
         self.model, self._calls = afresh(model), list[tuple[Any, Any]]()
+        self._size = len(prompts), len(prompts[0])
         self.layers = [Layer(model, number) for number in range(model.shape.n_layers)]
 
         def keep(module: Any, args: Any, kwargs: Any) -> None:
@@ -35,20 +36,20 @@ class Blocks:
         return self._z(number, {key: self._made(layer, *key, stream) for key, stream in streams.items()})
 
     @torch.no_grad()
-    def attention(self, number: int, head: int, q: Tensor, k: Tensor) -> Tensor:
-        """A head's weights, [row, query, key], where its q and its k are made of these streams.
+    def attention(self, number: int, head: int, **streams: Tensor) -> Tensor:
+        """A head's weights, [row, query, key], where its q or its k is made of these streams.
 
         Where values are an axis for each key, weights are what is mixed of them.
         """
-        layer, d_head = self.layers[number], self.model.shape.d_head
-        made = {(head, "q"): self._made(layer, head, "q", q), (head, "k"): self._made(layer, head, "k", k)}
-        length = min(layer.places.limit or 1.0, 1.0)
+        layer, d_head, (n_rows, length) = self.layers[number], self.model.shape.d_head, self._size
+        made = {(head, name): self._made(layer, head, name, stream) for name, stream in streams.items()}
+        size = min(layer.places.limit or 1.0, 1.0)
         parts = []
-        for first in range(0, q.shape[1], d_head):
-            axes = torch.eye(q.shape[1], dtype=self.model.dtype)[:, first : first + d_head] * length
-            axes = torch.nn.functional.pad(axes, (0, d_head - axes.shape[1])).expand(len(q), -1, -1)
-            parts.append(self._z(number, {**made, (head, "v"): axes})[:, :, head] / length)
-        return torch.cat(parts, dim=-1)[..., : q.shape[1]]
+        for first in range(0, length, d_head):
+            axes = torch.eye(length, dtype=self.model.dtype)[:, first : first + d_head] * size
+            axes = torch.nn.functional.pad(axes, (0, d_head - axes.shape[1])).expand(n_rows, -1, -1)
+            parts.append(self._z(number, {**made, (head, "v"): axes})[:, :, head] / size)
+        return torch.cat(parts, dim=-1)[..., :length]
 
     @torch.no_grad()
     def values(self, number: int, head: int, stream: Tensor) -> Tensor:

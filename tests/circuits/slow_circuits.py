@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from places import gain_of, norm_scale, places_of, rows_of
+from places import gain_of, norm_scale, rows_of
 from slow import slow_read_out, slow_run, value_bias_of, w_out_of
 from slow_blocks import Blocks
 from vitro.circuits import INPUT, LOGITS, Circuit, Constant, Constants, Kind, Node
@@ -82,7 +82,8 @@ class SlowCircuit:
             return self.constant_head(node.layer, node.head, constant)
         pin = dict(self.circuit.pins).get(node)
         q, k, v = (self.sum_of(node, name) for name in "qkv")
-        return self.head(node.layer, node.head, q, k, v, self.subject if isinstance(pin, str) else pin)
+        z = self.z(node.layer, node.head, q, k, v, self.subject if isinstance(pin, str) else pin)
+        return self.written(node.layer, node.head, z)
 
     def embedding(self) -> Tensor:
         return self.clean.resid_pre[0].float()
@@ -90,12 +91,12 @@ class SlowCircuit:
     def mlp(self, layer: int, resid: Tensor) -> Tensor:
         return self.blocks.mlp_out(layer, resid[None])[0]
 
-    def head(self, layer: int, head: int, q_sum: Tensor, k_sum: Tensor, v_sum: Tensor, pin: int | None) -> Tensor:
-        pattern = self.blocks.attention(layer, head, q_sum[None], k_sum[None])[0]
+    def z(self, layer: int, head: int, q_sum: Tensor, k_sum: Tensor, v_sum: Tensor, pin: int | None) -> Tensor:
+        pattern = self.blocks.attention(layer, head, q=q_sum[None], k=k_sum[None])[0]
         if pin is not None:
             pattern[-1] = torch.eye(len(self.prompt))[pin]
         self.patterns[Node(layer, Kind.head, head)] = pattern[-1]
-        return self.written(layer, head, pattern @ self.blocks.values(layer, head, v_sum[None])[0])
+        return pattern @ self.blocks.values(layer, head, v_sum[None])[0]
 
     def written(self, layer: int, head: int, z: Tensor) -> Tensor:
         if not self.with_value_bias:
@@ -112,7 +113,10 @@ class SlowCircuit:
         return (gain_of(layer.places, layer.after_heads) / scale).float()
 
     def constant_head(self, layer: int, head: int, constant: Constant) -> Tensor:
-        return self.written(layer, head, self.picked(self.constants[constant].z[layer])[:, head])
+        return self.written(layer, head, self.constant_z(layer, head, constant))
+
+    def constant_z(self, layer: int, head: int, constant: Constant) -> Tensor:
+        return self.picked(self.constants[constant].z[layer])[:, head]
 
     def constant_mlp(self, layer: int, constant: Constant) -> Tensor:
         return self.picked(self.constants[constant].mlp_out[layer])
@@ -138,18 +142,21 @@ class SlowCircuit:
         return value_bias_of(self.model, layer, head).float()
 
     def stream(self, last: int) -> Tensor:
+        """The model's own, but for its constants: its heads are added up before a norm after them."""
         constants = dict(self.circuit.constants)
         resid = self.embedding()
-        for layer in range(last + 1):
-            mid = resid + self.bias(layer)
+        for number, layer in enumerate(self.blocks.layers[: last + 1]):
+            together = layer.b_out
             for head in range(self.n_heads):
-                constant = constants.get(Node(layer, Kind.head, head))
-                mid = mid + (
-                    self.constant_head(layer, head, constant)
+                constant = constants.get(Node(number, Kind.head, head))
+                z = (
+                    self.constant_z(number, head, constant)
                     if constant
-                    else self.head(layer, head, resid, resid, resid, None)
+                    else self.z(number, head, resid, resid, resid, None)
                 )
-            constant = constants.get(Node(layer, Kind.mlp))
-            read = resid if places_of(self.model).parallel else mid
-            resid = mid + (self.constant_mlp(layer, constant) if constant else self.mlp(layer, read))
+                together = together + z @ layer.w_out(head)
+            mid = resid + layer.heads_out(together).float()
+            constant = constants.get(Node(number, Kind.mlp))
+            read = resid if layer.places.parallel else mid
+            resid = mid + (self.constant_mlp(number, constant) if constant else self.mlp(number, read))
         return resid

@@ -6,18 +6,32 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 import families_gpt
 import families_llama
 import small_models
+from circuits import wirings
+from circuits.slow_circuits import slow_logits as slow_circuit
 from circuits.slow_edges import slow_cut
 from circuits.slow_within import SlowWithin
 from edits import PROMPTS, every_kind
-from slow import slow_logits, slow_one
-from vitro.circuits import Graph, InModel, cut_edges, resampled, run_node_sets, run_within
-from vitro.engine import Finals, Variant, sweep
-from vitro.models import Model
+from slow import slow_logits, slow_one, slow_run
+from vitro.circuits import (
+    Circuit,
+    Constant,
+    Constants,
+    Graph,
+    InModel,
+    cut_edges,
+    resampled,
+    run_circuits,
+    run_node_sets,
+    run_within,
+)
+from vitro.engine import Finals, Variant, activations, mean_activations, sweep
+from vitro.models import FAMILIES, Model
 
 MAKERS: dict[str, Callable[[], Any]] = families_gpt.MAKERS | families_llama.MAKERS | small_models.MAKERS
 NEW = [name for name in MAKERS if name not in small_models.MAKERS]
@@ -26,14 +40,9 @@ TYPES = [name for name in NEW if "-" not in name]
 """One of each model type."""
 WIRED = [
     *["gpt2", "llama-gqa-3", "mistral-window", "qwen2", "neox-parallel", "neox-sequential-full-rotation"],
-    *[
-        "gpt_bigcode-a-key-for-each-head",
-        "phi-normed-grouped",
-        "mpt-cut-off",
-        "falcon-new-two-norms",
-        "falcon-alibi-groups",
-    ],
-    *["falcon-alibi-sequential", "stablelm-normed-parallel", "olmoe-all-chosen", "cohere2-untied", "gpt_oss-cut-off"],
+    *["gpt_bigcode-a-key-for-each-head", "phi-normed-grouped", "mpt-cut-off", "stablelm-normed-parallel"],
+    *["falcon-new-two-norms", "falcon-alibi-groups", "falcon-alibi-sequential"],
+    *["olmoe-all-chosen", "cohere2-untied", "gpt_oss-cut-off"],
     *TYPES,
 ]
 """Configurations whose edges and circuits are run: one of each type, and some that are wired otherwise."""
@@ -42,7 +51,12 @@ ALIKE = [[0, 5, 9, 3, 7, 2], [0, 5, 9, 4, 7, 2], [0, 6, 2, 3, 1, 8]]
 
 @cache
 def model_of(name: str) -> Model:
-    return small_models.filled_model(MAKERS[name]())
+    return small_models.random_model(name)
+
+
+def test_every_model_type_that_is_read_has_a_configuration_here() -> None:
+    here = {model_of(name).hf.config.model_type for name in WIRED}
+    assert here == {model_type for family in FAMILIES for model_type in family.model_types}
 
 
 def final_logits(finals: Finals) -> dict[str, Tensor]:
@@ -70,6 +84,27 @@ def test_every_kind_of_edit_in_first_middle_and_last_layer(name: str) -> None:
     layers = sorted({0, last // 2, last})
     kinds = {(layer, kind): edit for layer in layers for kind, edit in every_kind(model, layer).items()}
     differ(name, kinds, lambda row: range(len(PROMPTS)))
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_what_is_read_at_every_place(name: str) -> None:
+    model, prompts = model_of(name), PROMPTS[2:]
+    places = ["resid_pre", "attn_out", "mlp_out", "resid_post", "z", "pattern"]
+    given = activations(model, prompts, places)
+    for number, prompt in enumerate(prompts):
+        seen = slow_run(model, prompt)
+        for layer in range(model.shape.n_layers):
+            expected = {
+                "hook_resid_pre": seen.resid_pre[layer],
+                "hook_attn_out": seen.resid_mid[layer] - seen.resid_pre[layer],
+                "attn.hook_z": seen.z[layer],
+                "attn.hook_pattern": seen.attention[layer],
+                "hook_mlp_out": seen.mlp_out[layer],
+                "hook_resid_post": seen.resid_post[layer],
+            }
+            for place, value in expected.items():
+                apart = (given.of(f"blocks.{layer}.{place}", number) - value).abs().max()
+                assert apart <= 1e-4, f"blocks.{layer}.{place}, prompt {number}: {apart:.1e}"
 
 
 @pytest.mark.parametrize("name", [name for name in NEW if name not in TYPES])
@@ -125,3 +160,24 @@ def test_ten_circuits_within_the_model_by_edges_and_by_nodes(name: str) -> None:
             assert difference <= 1e-4, f"{kind} {number}: {difference:.1e}"
             moved.append(float((expected - clean[prompt]).abs().max()))
     assert sum(change > 0.01 for change in moved) > 10
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_every_wiring_in_vitro(name: str) -> None:
+    model, prompts = model_of(name), wirings.PROMPTS[:2]
+    shape = model.shape
+    value_bias = torch.stack([model.folded_value_bias(layer) for layer in range(shape.n_layers)])[:, None, None]
+    constants: dict[Constant, Constants] = {
+        "zero": Constants(
+            torch.zeros(1, 1, shape.d_model), value_bias, torch.zeros(shape.n_layers, 1, 1, shape.d_model)
+        ),
+        "mean": Constants.of(mean_activations(model, wirings.SENTENCES)),
+        "resample": resampled(model, prompts, seed=3),
+    }
+    circuits = [Circuit.wire(text) for text in wirings.WIRINGS.values()]
+    marks = {"subject": (wirings.SUBJECT,) * len(prompts)}
+    logits = run_circuits(model, prompts, circuits, final_logits, marks=marks, constants=constants)["logits"]
+    for ours, circuit in zip(logits, circuits, strict=True):
+        apart = (ours - slow_circuit(model, prompts, circuit, wirings.SUBJECT, constants)).abs().max()
+        assert apart <= 1e-4, f"{circuit}: {apart:.1e}"
+    assert len(logits.unique(dim=0)) == len(circuits)
