@@ -106,7 +106,8 @@ def _attention(model: Model, prompt: Sequence[int], variant: Variant) -> Tensor:
     if variant:
         return torch.full((shape.n_layers, shape.n_heads, len(prompt), len(prompt)), torch.nan)
     heads = [blocks.attention(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
-    return torch.cat(heads).unflatten(0, (shape.n_layers, shape.n_heads))
+    attention: Tensor = torch.cat(heads).unflatten(0, (shape.n_layers, shape.n_heads))
+    return attention
 
 
 @contextmanager
