@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,14 @@ from typing import Any
 
 import pytest
 
+import families_llama
+from small_models import filled_model
 from vitro.circuits import cut_edges
 from vitro.engine import MemoryBudgetError
 from vitro.errors import VitroError
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, Experiment, Options
 from vitro.folder import FolderError, write_file
-from vitro.models import ModelError, load_checkpoint
+from vitro.models import Model, ModelError, load_checkpoint
 from vitro.parts import to_parquet
 from vitro.record import FORMAT, Study, StudyError
 from vitro.study import open_study, run_study, write_report
@@ -413,6 +416,19 @@ def test_the_record_is_plain_json(finished: Path) -> None:
     assert len(record["settings"]["weights_sha256"]) == 64
     assert record["command"].startswith("vitro study days --model ")
     assert record["command"].endswith("--samples 8")
+
+
+def test_a_study_of_a_model_that_norms_its_heads_records_and_shows_how_one_is_read(
+    planted_model: Model, finished: Path, tmp_path: Path
+) -> None:
+    hf = families_llama.made("gemma2", head_dim=8, vocab_size=planted_model.shape.d_vocab)
+    filled_model(hf).hf.save_pretrained(tmp_path / "gemma2")
+    planted_model.tokenizer.save_pretrained(tmp_path / "gemma2")
+    study = run_study(str(tmp_path / "gemma2"), days(), tmp_path / "study", OPTIONS, experiments=["prompts"])
+    assert study.record.conventions == {"post_norm": "held"}
+    assert re.search(r"Post norm\W.*held", study.report.read_text("utf-8"))
+    assert open_study(finished).record.conventions == {}
+    assert "Post norm" not in (finished / "report.html").read_text("utf-8")
 
 
 def test_a_study_from_before_there_was_an_option_has_its_default(

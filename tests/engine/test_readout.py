@@ -46,7 +46,21 @@ def with_bias(name: str) -> Model:
     return model
 
 
-MODELS = {"gpt2": random_model("gpt2"), "with a bias": with_bias("llama-gqa-3")}
+def with_readout(name: str, **fields: float) -> Model:
+    """A model whose configuration says what becomes of its logits."""
+    model = copy.deepcopy(random_model(name))
+    model.hf.config.update(fields)
+    return model
+
+
+MODELS = {
+    "gpt2": random_model("gpt2"),
+    "with a bias": with_bias("llama-gqa-3"),
+    "capped low": with_readout("gemma2", final_logit_softcapping=0.3),
+    "capped high": with_readout("gemma2", final_logit_softcapping=50.0),
+    "scaled down": with_readout("cohere", logit_scale=0.05),
+    "scaled up": with_readout("cohere", logit_scale=4.0),
+}
 
 
 def variants(model: Model) -> list[Variant]:
@@ -69,7 +83,16 @@ def test_what_is_read_part_by_part_is_what_all_logits_say(
     model, (fast, slow) = MODELS[name], READINGS[reading]
     values = sweep(model, PROMPTS, variants(model), lambda finals: {"fast": fast(finals), "slow": slow(finals)})
     assert values["slow"].std() > 0
-    torch.testing.assert_close(values["fast"], values["slow"], atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(values["fast"], values["slow"], atol=5e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "cap", "scale"), [("capped low", 0.3, 1.0), ("scaled up", None, 4.0)])
+def test_logits_are_scaled_and_capped_as_the_configuration_says(name: str, cap: float | None, scale: float) -> None:
+    model, resid = MODELS[name], torch.randn(4, MODELS[name].shape.d_model)
+    with torch.inference_mode():
+        logits = model.final_norm(resid) @ model.w_unembed.T * scale
+        expected = logits if cap is None else cap * (logits / cap).tanh()
+        torch.testing.assert_close(read_out(model, resid), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_rank_counts_the_tokens_above() -> None:

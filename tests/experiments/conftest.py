@@ -9,7 +9,7 @@ from task_tokenizers import whole_words
 from vitro.models import Model
 from vitro.tasks import days
 
-WITH_WORDS = ["gpt2", "llama-gqa-2-biases-wide-heads", "neox-parallel"]
+WITH_WORDS = ["gpt2", "llama-gqa-2-biases-wide-heads", "neox-parallel", "gemma2-all-full-relu"]
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from places import gain_of, places_of
 from slow import (
     Seen,
     answer_ids,
@@ -43,7 +44,7 @@ def own_direction(model: Model, token: int, kind: UnembedDirection) -> Tensor:
     if kind == "raw":
         return w_u[:, token]
     norm = final_norm_of(model)
-    w_u = w_u * norm.weight.double()[:, None]  # fold_ln
+    w_u = w_u * gain_of(places_of(model), norm)[:, None]  # fold_ln
     if isinstance(norm, torch.nn.LayerNorm):
         w_u = w_u - w_u.mean(0, keepdim=True)  # fold_ln: a LayerNorm's mean takes itself away
     w_u = w_u - w_u.mean(1, keepdim=True)  # center_unembed

@@ -14,8 +14,9 @@ import vitro
 from planted import plant
 from small_models import MAKERS, hf_model
 from vitro.models import Model, ModelError, load
-from vitro.models.load import _logits, family_of
+from vitro.models.load import family_of
 from vitro.models.parity import Parity, check_parity, require
+from vitro.models.walk import logits
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 SMALLEST, LARGEST = -2.5, 0.5
@@ -35,7 +36,7 @@ def drawn(name: str, seed: int, scale: float, dtype: torch.dtype = torch.float32
 
 def parity(hf: Any, run: Any = None) -> Parity:
     """That of a transformers model with Vitro's pass through it, or through another."""
-    return check_parity(hf, partial(_logits, family_of(hf.config.model_type).of(run or hf, None)))
+    return check_parity(hf, partial(logits, family_of(hf.config.model_type).of(run or hf, None)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,10 +1,8 @@
 """Every edge of a model scored at once by gradients: EAP, EAP-IG over inputs and over activations, RelP."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import islice
 
 import torch
 from jaxtyping import Float
@@ -16,6 +14,7 @@ from vitro.circuits.nodes import mlp
 from vitro.discovery.case import Case
 from vitro.discovery.columns import Block, Columns, run_block, run_from
 from vitro.discovery.rules import GRADIENT, Rules
+from vitro.discovery.sums import Sums
 from vitro.engine import (
     Budget,
     Unembedded,
@@ -24,7 +23,6 @@ from vitro.engine import (
     clean_begins,
     in_parts,
     pack,
-    precise_format,
     refuse_broken,
     run,
 )
@@ -98,7 +96,7 @@ def by_activations(case: Case, steps: int) -> Float[Tensor, "edge prompt"]:
                 leaving += part.run(layer, resid, z=z + (1 - weight) * z_change)
                 leaving += part.run(layer, resid, mlp_out=mlp_out + (1 - weight) * mlp_change)
             arriving = leaving
-        with part.input_constant():
+        with part.sums.input_constant():
             for weight in weights:
                 part.run(0, part.embed + (1 - weight) * part.change[0])
 
@@ -145,8 +143,6 @@ class _Part:
     """Some prompts of a case, and the sums over runs of the gradients of their readers' streams."""
 
     def __init__(self, case: Case, rules: Rules, columns: Columns, numbers: slice) -> None:
-        model = columns.model
-        shape, n_streams = model.shape, len(columns.live)
         self.case, self.rules, self.columns, self.numbers = case, rules, columns, numbers
         self.graph = case.graph
         self.embed = columns.clean.layers[0].resid_pre[columns.live]
@@ -159,18 +155,7 @@ class _Part:
             held if rules.scales_held else recomputed,
         )
         self.change.masked_fill_(~columns.changing[:, None], 0.0)
-
-        def zeros(*size: int) -> list[Tensor]:
-            precise = precise_format(model)
-            return [torch.zeros(size, dtype=precise, device=model.device) for _ in range(shape.n_layers)]
-
-        # A head's q, k and v are read through a norm. With x' the centred stream over its scale s, that of a gradient g
-        # at q is centred(gain W_Q g) / s - x' mean(x' gain W_Q g) / s: here are the sums of g / s, and those of
-        # the second term, which is the part through the scale.
-        self.at_heads = zeros(n_streams, shape.n_heads, 3, shape.d_head)
-        self.by_scale = zeros(n_streams, shape.n_heads * 3, shape.d_model)
-        self.at_mlp = zeros(n_streams, shape.d_model)
-        self.at_logits = torch.zeros_like(self.at_mlp[0])
+        self.sums = Sums(columns, self.graph, rules)
 
     def clean(
         self, layer: int
@@ -206,24 +191,8 @@ class _Part:
             logits = _Graded(model, last, partial(self.rules.norm, model.readout.norm))
             value = self.case.metric.of(self.case.asked[self.numbers].of_logits(logits)).sum()
         at_final, at_start = self._add(value, None, final, start, blocks)
-        self.at_logits += at_final[0]
+        self.sums.at_logits += at_final[0]
         return at_start[0]
-
-    @contextmanager
-    def input_constant(self) -> Iterator[None]:
-        """Meanwhile no gradients are added for what reads the input alone, where that is the token's embedding alone.
-
-        In EAP-IG's code a constant in its place has none. Where positions are embedded, they stand beside it and have.
-        """
-        model = self.columns.model
-        if model.embeds_positions:
-            yield
-            return
-        sums = [self.at_heads, self.by_scale, *([self.at_mlp] if model.parallel else [])]
-        before = [layers[0].clone() for layers in sums]
-        yield
-        for layers, value in zip(sums, before, strict=True):
-            layers[0] = value
 
     def through(
         self, layer: int, resid: Float[Tensor, "stream d_model"], arriving: Float[Tensor, "stream d_model"]
@@ -241,92 +210,14 @@ class _Part:
         reads = [read for block in blocks.values() for read in block.reads]
         # What is not read, because a constant stands in its reader's place or the rules hold it, has no gradient.
         gradients = torch.autograd.grad(value, [*reads, end, start], arriving, materialize_grads=True)
-        of_reads = iter(gradient[0] for gradient in gradients)
-        for layer, block in blocks.items():
-            q, k, v, mlp_in, *scales = islice(of_reads, len(block.reads))
-            self.at_mlp[layer] += mlp_in
-            self._add_heads(layer, block.resid[0].detach(), torch.stack([q, k, v], dim=2))
-            for number, (scale, projected) in enumerate(zip(block.scales, (block.q, block.k), strict=True)):
-                if scale is not None:
-                    self._add_scales(layer, number, block.resid[0].detach(), projected[0].detach(), scales.pop(0))
+        self.sums.add(blocks, gradients[:-2])
         return gradients[-2], gradients[-1]
-
-    def _add_heads(
-        self, layer: int, resid: Float[Tensor, "stream d_model"], qkv: Float[Tensor, "stream head 3 d_head"]
-    ) -> None:
-        model = self.columns.model
-        norm = model.head_norm(layer)
-        scale = norm.scale(resid)
-        scaled = qkv / scale[..., None, None]
-        self.at_heads[layer] += scaled
-        if not self.rules.scales_held and norm.module is not None:
-            normed = norm.centre(resid.to(scale.dtype)) / scale
-            weights = self._weights(layer)
-            projected = torch.einsum("sm,hcmd->shcd", normed * norm.gain.to(scale), weights)
-            through = (projected * scaled).mean(-1) * (model.shape.d_head / model.shape.d_model)
-            self.by_scale[layer].baddbmm_(through.flatten(1)[..., None], normed[:, None])
-
-    def _add_scales(
-        self,
-        layer: int,
-        number: int,
-        resid: Float[Tensor, "stream d_model"],
-        projected: Float[Tensor, "stream head d_head"],
-        gradient: Float[Tensor, "stream head"],
-    ) -> None:
-        """Add the part through the scale of a norm of all queries (number 0) or keys (1) as one vector.
-
-        That scale is t = sqrt(mean(p^2) + eps), p the projections x W of the normed stream x, and dt/dx = W p / (n t).
-        """
-        model = self.columns.model
-        block, norm = model.blocks[layer], model.head_norm(layer)
-        of_heads = (block.q_norm, block.k_norm)[number]
-        assert of_heads is not None
-        assert of_heads.whole is not None
-        weight = block.qkv.weights[number].to(precise_format(model))
-        # Each head of keys once, however many share it.
-        p = projected[:, :: projected.shape[1] // len(weight)].to(weight.dtype)
-        along = torch.einsum("shd,hmd->sm", p, weight) / (p[0].numel() * of_heads.whole.scale(p.flatten(1)))
-        scale = norm.scale(resid)
-        slope = norm.centre(along * norm.gain.to(along)) / scale
-        if norm.module is not None and not self.rules.scales_held:
-            normed = norm.centre(resid.to(scale.dtype)) / scale
-            slope -= normed * (normed * norm.gain.to(along) * along).mean(-1, keepdim=True) / scale
-        # `by_scale` is what is taken away.
-        rows = self.by_scale[layer].unflatten(1, (-1, 3))[:, :, number]
-        rows -= gradient.to(slope.dtype)[..., None] * slope[:, None]
-
-    def _weights(self, layer: int) -> Float[Tensor, "head 3 d_model d_head"]:
-        model = self.columns.model
-        weights = torch.stack([model.w_query(layer), model.w_key(layer), model.w_value(layer)], dim=1)
-        return weights.to(precise_format(model))
-
-    def _readers(self) -> Iterator[tuple[int, Float[Tensor, "reader stream d_model"]]]:
-        """The summed gradients of the readers' streams, before their norms, in the order of the edges.
-
-        A layer's heads (each by q, k and v), its MLP, the next layer's, the logits last. Readers of the same sources
-        come together, with the number of those sources (the first ones in the model's order).
-        """
-        model, graph = self.columns.model, self.graph
-        for layer in range(model.shape.n_layers):
-            norm = model.head_norm(layer)
-            through_weights = torch.einsum("shcd,hcmd->shcm", self.at_heads[layer], self._weights(layer)).flatten(1, 2)
-            into_heads = (
-                norm.centre(through_weights * norm.gain.to(through_weights)) - self.by_scale[layer]
-            ).transpose(0, 1)
-            into_mlp, before = self.at_mlp[layer][None], len(graph.sources_before(layer))
-            if model.parallel:
-                yield before, torch.cat([into_heads, into_mlp])
-            else:
-                yield before, into_heads
-                yield before + graph.n_heads, into_mlp
-        yield len(graph.sources), self.at_logits[None]
 
     def scores(self) -> Float[Tensor, "edge prompt"]:
         """Change . summed gradient, over each prompt's streams: for every source, every reader."""
         change = self.columns.by_prompt(self.change).transpose(0, 1).flatten(2)
         products = []
-        for n, gradients in self._readers():
+        for n, gradients in self.sums.readers():
             by_prompt = self.columns.by_prompt(gradients).transpose(0, 1).flatten(2)
             products.append((change[:, :n].to(by_prompt.dtype) @ by_prompt.mT).flatten(1))
         return torch.cat(products, dim=1).T

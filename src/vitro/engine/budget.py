@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from vitro.errors import VitroError
-from vitro.models import Model
+from vitro.models import Experts, Model
 
 # Nodes (streams) times rows of one batch. On two CPU cores, GPT-2-small size, a head sweep of 7 prompts took 13.8 s
 # with 256, 12.4 s with 512, 10.4 s with 1024, 12.1 s with 2048: small products are slow, large ones leave the caches.
@@ -55,11 +55,14 @@ class Budget:
             cuda = device.type == "cuda"
             memory = torch.cuda.get_device_properties(device).total_memory // 4 if cuda else CPU_MEMORY
         attention = (shape.n_heads + 2 * shape.n_kv_heads) * shape.d_head
+        mixtures = [block.mlp.n_chosen for block in model.blocks if isinstance(block.mlp, Experts)]
+        # Each of the experts that are chosen has a copy of the stream.
+        mlp = max([3 * shape.d_mlp, *(n_chosen * 3 * (shape.d_model + shape.d_mlp) for n_chosen in mixtures)])
         return cls(
             memory=memory,
             batch_nodes=BATCH_NODES.get(device.type, sys.maxsize),
             kept_per_node=shape.n_layers * (3 * shape.d_model + attention) * size,
-            used_per_node=(6 * shape.d_model + 2 * attention + 3 * shape.d_mlp) * size,
+            used_per_node=(6 * shape.d_model + 2 * attention + mlp) * size,
             used_per_pair=4 * shape.n_heads * 4 if any(block.by_hand for block in model.blocks) else 8,
             used_per_prompt=4 * shape.d_vocab * 4,
         )

@@ -71,7 +71,9 @@ class Unembedded:
 
     def at(self, tokens: Int[Tensor, " stream"]) -> Float[Tensor, " stream"]:
         """The logit of a token in each stream."""
-        return self._finished((self.normed * self.model.w_unembed[tokens].float()).sum(-1), self._bias(tokens))
+        return self.model.readout.finished(
+            (self.normed * self.model.w_unembed[tokens].float()).sum(-1), self._bias(tokens)
+        )
 
     def prob(self, tokens: Int[Tensor, " stream"]) -> Float[Tensor, " stream"]:
         """The probability of a token in each stream."""
@@ -79,20 +81,11 @@ class Unembedded:
 
     def among(self, tokens: Int[Tensor, " token"]) -> Float[Tensor, "stream token"]:
         """The logits of some tokens, the same in every stream."""
-        return self._finished(self.normed @ self.model.w_unembed[tokens].float().T, self._bias(tokens))
+        return self.model.readout.finished(self.normed @ self.model.w_unembed[tokens].float().T, self._bias(tokens))
 
     def _bias(self, tokens: Int[Tensor, " token"] | slice) -> Float[Tensor, " token"] | None:
         bias = self.model.b_unembed
         return None if bias is None else bias[tokens].float()
-
-    def _finished(
-        self, products: Float[Tensor, "*axes"], bias: Float[Tensor, "*#axes"] | None
-    ) -> Float[Tensor, "*axes"]:
-        """Logits from the products of streams and unembedding vectors."""
-        readout = self.model.readout
-        logits = products if bias is None else products + bias
-        logits = logits if readout.scale == 1.0 else logits * readout.scale
-        return logits if readout.softcap is None else readout.softcap * (logits / readout.softcap).tanh()
 
     def by_part(self) -> Iterator[Float[Tensor, "part stream"]]:
         """Logits, part by part of the vocabulary.
@@ -105,7 +98,7 @@ class Unembedded:
             part = slice(start, start + PART)
             bias = self._bias(part)
             products = self.model.w_unembed[part].float() @ streams
-            yield self._finished(products, None if bias is None else bias[:, None])
+            yield self.model.readout.finished(products, None if bias is None else bias[:, None])
 
 
 Reached = tuple[Int[Tensor, " stream"], Int[Tensor, " stream"]]

@@ -1,6 +1,6 @@
 """Checkpoints seen as residual streams. Knows transformers; knows nothing of tasks."""
 
-from vitro.models.block import MLP, HeadNorm
+from vitro.models.block import MLP, Experts, HeadNorm
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.errors import ModelError
 from vitro.models.families import FAMILIES
@@ -14,6 +14,7 @@ __all__ = [
     "MLP",
     "BlockRun",
     "Checkpoint",
+    "Experts",
     "HeadNorm",
     "Model",
     "ModelError",

@@ -218,6 +218,8 @@ class Experts:
     """A mixture of experts: a router gives each stream to a few MLPs and adds up what they write, weighted."""
 
     n_experts: int
+    n_chosen: int
+    """How many of them the router gives each stream to."""
     whole: Callable[[Tensor], Tensor]
     """The checkpoint's own: what all write together, from the normed stream, [row, node, d_model]."""
     each: Callable[[Tensor, int], Tensor]
@@ -289,6 +291,12 @@ class Readout:
     """W_U, a row for each token, and b_U or None."""
     scale: float = 1.0
     softcap: float | None = None
+
+    def finished(self, products: Float[Tensor, "*axes"], bias: Tensor | None) -> Float[Tensor, "*axes"]:
+        """Logits from W_U norm(x), the products of streams and unembedding vectors, and b_U of the same tokens."""
+        logits = products if bias is None else products + bias
+        logits = logits if self.scale == 1.0 else logits * self.scale
+        return logits if self.softcap is None else self.softcap * (logits / self.softcap).tanh()
 
 
 def as_rows(linear: Any) -> Float[Tensor, "d_in d_out"]:

@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 import transformers
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from vitro.errors import a_kind
 from vitro.models.checkpoint import Checkpoint, find
@@ -30,7 +28,7 @@ from vitro.models.places import check_places
 from vitro.models.rope import context
 from vitro.models.text_part import RENAMED, read_stored, whole_type
 from vitro.models.tokenizer import folder_tokenizer
-from vitro.models.walk import run_block
+from vitro.models.walk import logits
 
 
 def load(
@@ -128,25 +126,11 @@ def _proved(name: str, model: Model, trust: bool, **origin: Any) -> Model:
     Raises ModelError where they give other logits, unless these are trusted.
     """
     with quiet_transformers():
-        parity = check_parity(model.hf, partial(_logits, model), model.shape.n_ctx)
+        parity = check_parity(model.hf, partial(logits, model), model.shape.n_ctx)
     if not trust:
         require(name, parity)
     model.origin = Origin(parity, not parity.holds, **origin)
     return model
-
-
-def _logits(model: Model, tokens: Int[Tensor, " position"]) -> Float[Tensor, "position d_vocab"]:
-    """The logits of a prompt, by the steps that the engine takes."""
-    model, readout = model.for_length(len(tokens)), model.readout
-    positions = torch.arange(len(tokens), device=tokens.device)
-    back = positions[:, None] - positions
-    resid = model.embed(tokens, positions)
-    for layer, block in enumerate(model.blocks):
-        mask = (back >= 0) if block.window is None else (back >= 0) & (back < block.window)
-        resid = run_block(model, layer, resid, positions, mask).resid_post
-    products = model.final_norm(resid) @ model.w_unembed.T
-    logits = readout.scale * (products if model.b_unembed is None else products + model.b_unembed)
-    return logits if readout.softcap is None else readout.softcap * (logits / readout.softcap).tanh()
 
 
 def family_of(model_type: str) -> type[Model]:

@@ -50,6 +50,22 @@ def run_block(
     return BlockRun(resid, k[0], v[0], z[0], mid[0], mlp[0])
 
 
+def logits(model: Model, tokens: Int[Tensor, " position"]) -> Float[Tensor, "position d_vocab"]:
+    """The logits of one prompt, at every position, in the model's own number format.
+
+    >>> logits(model, torch.tensor([0, 5, 9])).shape[0]
+    3
+    """
+    model = model.for_length(len(tokens))
+    positions = torch.arange(len(tokens), device=tokens.device)
+    back = positions[:, None] - positions
+    resid = model.embed(tokens, positions)
+    for layer, block in enumerate(model.blocks):
+        mask = (back >= 0) if block.window is None else (back >= 0) & (back < block.window)
+        resid = run_block(model, layer, resid, positions, mask).resid_post
+    return model.readout.finished(model.final_norm(resid) @ model.w_unembed.T, model.b_unembed)
+
+
 def attend(
     model: Model,
     layer: int,

@@ -19,7 +19,7 @@ def gated_experts(moe: Any) -> Experts:
         gate, up = linear(normed, experts.gate_up_proj[expert]).chunk(2, dim=-1)
         return linear(experts.act_fn(gate) * up, experts.down_proj[expert])
 
-    return Experts(experts.num_experts, moe, partial(weighted, moe.gate, one))
+    return Experts(experts.num_experts, moe.gate.top_k, moe, partial(weighted, moe.gate, one))
 
 
 def weighted(

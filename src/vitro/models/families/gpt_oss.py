@@ -35,4 +35,6 @@ class GptOss(Llama):
             return written
 
         # The module gives the router's weights beside what the experts write.
-        return Experts(experts.num_experts, lambda normed: mlp(normed)[0], partial(weighted, mlp.router, one))
+        return Experts(
+            experts.num_experts, mlp.router.top_k, lambda normed: mlp(normed)[0], partial(weighted, mlp.router, one)
+        )
