@@ -20,7 +20,7 @@ from transformers import (
 
 import families_gpt
 import families_llama
-from vitro.models import FAMILIES, Model
+from vitro.models import Model
 
 VOCAB = 60
 _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
@@ -104,7 +104,7 @@ def random_model(name: str, seed: int = 0) -> Model:
 
 def filled_model(hf: Any, seed: int = 0) -> Model:
     """A transformers model with every parameter drawn anew, as `random_model`."""
-    family = next(family for family in FAMILIES if hf.config.model_type in family.model_types)
+    family = family_of(hf.config.model_type)
     return family.of(_filled(hf, seed), tokenizer=None)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from tiny_models import SIZES, tiny_config, tiny_model
-from vitro.models import FAMILIES
+from vitro.models.families import FAMILY_OF
 from vitro.models.fields import ONLY, REFUSED, UNREAD, USED, WITHOUT_EFFECT
 
 PROMPT = torch.tensor([[0, 5, 9, 3, 7, 8, 11, 12, 13, 30, 2]])
@@ -52,7 +52,8 @@ def named(model_type: str) -> set[str]:
 
 
 def test_every_model_type_of_every_family_has_its_fields() -> None:
-    assert {kind for family in FAMILIES for kind in family.model_types} <= set(USED)
+    # The text of a model that also sees is read by another type; of the whole, fields are looked at.
+    assert set(USED) - {"gemma3"} == set(FAMILY_OF)
     assert set(USED) == set(SIZES) >= REFUSED.keys() | UNREAD.keys()
 
 

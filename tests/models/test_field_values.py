@@ -10,7 +10,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from tiny_models import SIZES, tiny_config, tiny_model
 from vitro.models import ModelError
-from vitro.models.fields import REFUSED, USED, check_only, check_values
+from vitro.models.fields import REFUSED, USED, check_fields, check_only
 from vitro.models.fields.layers import check_repeats
 from vitro.models.fields.rope import KINDS
 
@@ -25,7 +25,7 @@ def rope(**fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("model_type", SIZES)
 def test_a_sound_configuration_is_read(model_type: str) -> None:
-    check_values("small", tiny_config(model_type))
+    check_fields("small", tiny_config(model_type))
 
 
 SCALING = {"rope_type": "llama3", "factor": 16.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -51,7 +51,7 @@ FOUND: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("model_type", "fields"), FOUND, ids=str)
 def test_what_files_of_released_models_hold_is_read(model_type: str, fields: dict[str, Any]) -> None:
-    check_values("released", AutoConfig.for_model(model_type, **deepcopy(fields)))
+    check_fields("released", AutoConfig.for_model(model_type, **deepcopy(fields)))
 
 
 ASKED = {
@@ -69,7 +69,7 @@ def test_a_field_that_is_not_followed_is_refused_with_what_works(model_type: str
     *within, last = field.split(".")
     setattr(getattr(config, within[0]) if within else config, last, value)
     with pytest.raises(ModelError, match=f"sets {field} to {value}; Vitro reads models where it is {allowed[0]}"):
-        check_values("small", config)
+        check_fields("small", config)
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -160,7 +160,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 def test_a_value_that_no_model_has_is_refused(model_type: str, fields: dict[str, Any], message: str) -> None:
     config = tiny_config(model_type, **fields)
     with pytest.raises(ModelError, match=f"model 'small': its configuration sets (a layer's |){message}") as error:
-        check_values("small", config)
+        check_fields("small", config)
     assert "\n" not in str(error.value)
 
 
@@ -180,7 +180,7 @@ def test_layer_types_of_another_length_are_refused() -> None:
         with pytest.raises(
             ModelError, match=r"sets layer_types to .*; Vitro reads lists of 2 there, one for each layer"
         ):
-            check_values("small", config)
+            check_fields("small", config)
 
 
 @pytest.mark.parametrize("repeats", [[[["global", "local"], 10**12]], [["global", 1]], 7, [[["global"], "2"]]])
@@ -201,4 +201,4 @@ def test_every_kind_of_rope_is_known() -> None:
 
 def test_a_rope_parameter_that_its_kind_does_not_read_may_be_anything() -> None:
     yarn = rope(rope_type="yarn", factor=2.0, original_max_position_embeddings=16, mscale=1.0, mscale_all_dim=0.0)
-    check_values("small", tiny_config("arcee", rope_parameters=yarn))
+    check_fields("small", tiny_config("arcee", rope_parameters=yarn))

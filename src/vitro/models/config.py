@@ -14,6 +14,7 @@ from vitro.errors import is_failure
 from vitro.limits import out_of_memory
 from vitro.models.checkpoint import Checkpoint
 from vitro.models.errors import ModelError
+from vitro.models.families import FAMILY_OF
 from vitro.models.fields import IGNORED, USED, check_fields, check_only
 from vitro.models.files import read_object
 from vitro.models.nearest import unknown
@@ -33,9 +34,9 @@ def read_config(checkpoint: Checkpoint) -> Any:
         check_only(checkpoint.name, {field: value for field, value in said.items() if field != "text_config"})
         said = text
     kind = str(said.get("model_type"))
-    if kind not in USED:
+    if kind not in FAMILY_OF:
         with quiet_transformers():
-            raise unknown(kind, said, stored, USED)
+            raise unknown(kind, said, stored, FAMILY_OF)
     check_only(checkpoint.name, said)
     fields = _fields(kind, said)
     n_layers = transformers.CONFIG_MAPPING[kind].attribute_map.get("num_hidden_layers", "num_hidden_layers")

@@ -12,8 +12,8 @@ from vitro.errors import a_kind
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
-from vitro.models.families import FAMILIES
-from vitro.models.fields import USED, check_fields, check_model_type
+from vitro.models.families import FAMILY_OF
+from vitro.models.fields import check_fields
 from vitro.models.formats import DTYPES, number_format
 from vitro.models.gguf.config import config_of, divide_frequencies
 from vitro.models.gguf.header import Header, read_header
@@ -71,9 +71,9 @@ def load(
             f"the tokenizer is {a_kind(tokenizer)}; what works: what transformers' AutoTokenizer.from_pretrained gives"
         )
     hf = shared(model)
-    if hf.config.model_type not in USED:
+    if hf.config.model_type not in FAMILY_OF:
         with quiet_transformers():
-            raise unknown(hf.config.model_type, hf.config.to_dict(), hf.state_dict(), USED)
+            raise unknown(hf.config.model_type, hf.config.to_dict(), hf.state_dict(), FAMILY_OF)
     check_fields("in memory", hf.config)
     check_finite(hf)
     return _proved("in memory", family_of(hf.config.model_type).of(hf, tokenizer), trust_numbers)
@@ -135,12 +135,9 @@ def _proved(name: str, model: Model, trust: bool, **origin: Any) -> Model:
 
 def family_of(model_type: str) -> type[Model]:
     """The family that reads a transformers `model_type`. Raises ModelError, which lists them, where none does."""
-    check_model_type(model_type)
-    for family in FAMILIES:
-        if model_type in family.model_types:
-            return family
-    known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
-    raise ModelError(f"no family of Vitro's reads models of the type {model_type}; what works: {known}")
+    if model_type not in FAMILY_OF:
+        raise ModelError(f"no family reads models of the type {model_type!r}; what works: {', '.join(FAMILY_OF)}")
+    return FAMILY_OF[model_type]
 
 
 def check_finite(hf: Any) -> None:

@@ -1,5 +1,7 @@
 """The families that are read, each a file: where things are in a checkpoint, and what is special."""
 
+from collections.abc import Mapping
+
 from vitro.models.families.bloom import MPT, Bloom, Falcon
 from vitro.models.families.cohere import Cohere, Cohere2
 from vitro.models.families.exaone4 import Exaone4
@@ -64,3 +66,6 @@ FAMILIES: tuple[type[Model], ...] = (
     MPT,
     Falcon,
 )
+
+FAMILY_OF: Mapping[str, type[Model]] = {kind: family for family in FAMILIES for kind in family.model_types}
+"""Model type -> the family that reads it."""

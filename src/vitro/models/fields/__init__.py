@@ -1,6 +1,6 @@
 """What a configuration may say: every field is used, without effect, or refused."""
 
-from vitro.models.fields.check import check_fields, check_model_type, check_only, check_values
+from vitro.models.fields.check import check_fields, check_only
 from vitro.models.fields.lists import IGNORED, ONLY, REFUSED, UNREAD, USED, WITHOUT_EFFECT
 
 __all__ = [
@@ -11,7 +11,5 @@ __all__ = [
     "USED",
     "WITHOUT_EFFECT",
     "check_fields",
-    "check_model_type",
     "check_only",
-    "check_values",
 ]

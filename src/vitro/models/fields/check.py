@@ -8,22 +8,12 @@ there must not be overlooked: it is refused, by name, with the value found. Whic
 from collections.abc import Mapping
 from typing import Any
 
-from vitro.models.errors import ModelError
 from vitro.models.fields.layers import check_local_layers, check_repeats, check_turned_layers, check_windows
 from vitro.models.fields.lists import ONLY, REFUSED, USED
 from vitro.models.fields.rope import check_rope
 from vitro.models.fields.rules import check_heads, check_rules
 from vitro.models.fields.values import check_value, refuse, value_of
 from vitro.models.places import quantised
-
-
-def check_model_type(model_type: str) -> None:
-    """Raises ModelError, which lists those that are known, for a `model_type` that no family reads."""
-    if model_type not in USED:
-        raise ModelError(
-            f"model family {model_type[:60]!r} is not known to Vitro; known families: {', '.join(USED)} "
-            "(model_type in config.json)"
-        )
 
 
 def check_only(name: str, fields: Mapping[str, Any]) -> None:
@@ -46,21 +36,15 @@ def check_only(name: str, fields: Mapping[str, Any]) -> None:
 def check_fields(name: str, config: Any) -> None:
     """Raises ModelError where a configuration asks for something that Vitro does not compute, or that no model has.
 
-    name: what the user typed.
+    name: what the user typed. config: of a model type whose fields are listed.
     """
-    check_model_type(config.model_type)
-    check_values(name, config)
-
-
-def check_values(name: str, config: Any) -> None:
-    """As `check_fields`, of a model type whose fields are listed, whether or not a family reads it."""
     check_only(name, config.to_dict())
     used = USED[config.model_type]
     for field, allowed in REFUSED.get(config.model_type, {}).items():
         if (value := value_of(config, field)) not in allowed:
             refuse(name, field, value, f"models where it is {' or '.join(map(str, allowed))}")
     if "text_config" in used:
-        check_values(name, config.text_config)
+        check_fields(name, config.text_config)
         return
     for field in sorted(used):
         check_value(name, config, field)
