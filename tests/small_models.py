@@ -21,6 +21,7 @@ from transformers import (
 import families_gpt
 import families_llama
 from vitro.models import Model
+from vitro.models.load import family_of
 
 VOCAB = 60
 _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
