@@ -32,12 +32,14 @@ class _Names(NamedTuple):
         return self.within | self.outside
 
 
-def unknown(kind: str | None, fields: Mapping[str, Any], weights: Collection[str], known: Collection[str]) -> ModelError:
+def unknown(
+    kind: str | None, fields: Mapping[str, Any], weights: Collection[str], known: Collection[str]
+) -> ModelError:
     """The error of a model type that no family reads: which known one is nearest, and what differs.
 
-    kind: None where a configuration names none. fields: of its configuration, by which transformers builds its skeleton where it knows the type. weights: the names
-    of its weights, which are looked at where it does not. known: the model types that a family reads. No code of the
-    checkpoint's own is run, and nothing as large as a field says is built.
+    kind: None where a configuration names none. fields: of its configuration, by which transformers builds its skeleton
+    where it knows the type. weights: the names of its weights, which are looked at where it does not. known: the model
+    types that a family reads. No code of the checkpoint's own is run, and nothing as large as a field says is built.
     """
     said = "config.json has no model_type" if kind is None else f"model type {kind[:60]!r} is not known to Vitro"
     names = (_skeleton(kind, fields) if kind else None) or _named(weights)
