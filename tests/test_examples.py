@@ -19,7 +19,8 @@ from vitro.circuits import Circuit, Graph, to_importances, to_mib
 from vitro.cli.commands import app
 from vitro.cli.examples import EXAMPLES
 from vitro.cli.printing import print_circuit
-from vitro.models import load
+from vitro.models import FAMILIES, load
+from vitro.models.gguf.architectures import ARCHITECTURES
 from vitro.strict_json import to_json
 from vitro.tasks import days
 from vitro.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES
@@ -59,6 +60,19 @@ def test_what_the_pages_tell_to_type_is_a_command_line(page: str, line: str) -> 
     _, command, *words = shlex.split(line, comments=True)
     # Raises where an option or argument is none of the command's.
     COMMAND.commands[command].make_context(command, words)  # type: ignore[attr-defined]
+
+
+def test_the_readme_lists_the_model_types_and_the_gguf_architectures_that_are_read() -> None:
+    _, models = (ROOT / "README.md").read_text("utf-8").split("\n## Models\n")
+    models = models.split("\n## ")[0]
+    rows = [line for line in models.splitlines() if line.startswith("| ") and "model_type" not in line]
+    listed = [kind for row in rows for kind in re.findall(r"`(\w+)`", row)]
+    read = {kind for family in FAMILIES for kind in family.model_types}
+    assert set(listed) == read
+    assert len(listed) == len(read)
+    assert f"Vitro reads {len(read)} `model_type`s" in models
+    said = " ".join(models.split()).partition("Read are the architectures ")[2].partition(" (")[0]
+    assert set(said.split(", ")) == set(ARCHITECTURES)
 
 
 @pytest.fixture(scope="module")

@@ -136,7 +136,8 @@ def _seconds(record: Record) -> str:
 
 
 def summary(study: Study) -> list[Sentence]:
-    """A study's findings: a sentence for each measurement that has one."""
-    done = done_of(study.record)
+    """A study's findings: a sentence for each measurement that has one; before them that the numbers are not proved."""
+    done, loaded = done_of(study.record), study.record.loaded
     tables = {name: study.table(name) for experiment in done for name in experiment.tables}
-    return findings(done, tables)
+    doubt = f"Not proved: the numbers are not those of transformers ({loaded.parity_in_words})." if loaded else ""
+    return [*([Sentence(doubt)] if loaded and loaded.trusted else []), *findings(done, tables)]

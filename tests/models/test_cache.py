@@ -184,9 +184,14 @@ def test_what_a_killed_process_left_is_removed_when_it_is_old(tmp_path: Path, ca
     for folder in (old, new):
         (folder / "new").mkdir(parents=True)
     os.utime(old, (0, 0))
-    keep(checkpoint, "weights", ["torch"], lambda folder: (folder / "a").write_text("1"))
+    assert kept(checkpoint, "weights", ["torch"]) is None
     assert not old.exists()
     assert new.exists()
+    keep(checkpoint, "weights", ["torch"], lambda folder: (folder / "a").write_text("1"))
+    os.utime(new, (0, 0))
+    # Also where nothing is left to be kept.
+    assert kept(checkpoint, "weights", ["torch"]) is not None
+    assert not new.exists()
     assert [one.file for one in contents()] == ["m.gguf"]
 
 

@@ -50,6 +50,9 @@ def test_the_pieces_are_joined_once(pieces: list[Path]) -> None:
     assert path.read_bytes() == b"GGUF" + CONTENT
     before = path.stat().st_ino
     assert find(NAME).weights[0].stat().st_ino == before
+    for piece in pieces:
+        piece.unlink()
+    assert find(NAME).weights[0].stat().st_ino == before, "the packages are not needed any more"
     assert [(kept.part, kept.file) for kept in contents()] == [("file", path.name)]
 
 

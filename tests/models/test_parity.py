@@ -17,6 +17,7 @@ from vitro.models import Model, ModelError, load
 from vitro.models.load import family_of
 from vitro.models.parity import Parity, check_parity, require
 from vitro.models.walk import logits
+from vitro.study_page import summary
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 SMALLEST, LARGEST = -2.5, 0.5
@@ -166,4 +167,8 @@ def test_a_study_says_that_its_numbers_were_trusted(tmp_path: Path) -> None:
     assert study.record.loaded.parity["difference"] > study.record.loaded.parity["tolerance"]
     assert study.record.command.endswith("--trust-numbers")
     assert "trust_numbers=True" in study.record.python
-    assert "the numbers are not those of transformers: logits" in study.report.read_text("utf-8")
+    page = study.report.read_text("utf-8")
+    assert "the numbers are not those of transformers: logits" in page
+    # At its top too, and first of what is printed.
+    assert page.index("Not proved: the numbers are not those of transformers (logits") < page.index("<section")
+    assert summary(study)[0].text.startswith("Not proved: ")

@@ -105,8 +105,8 @@ VALUES = [
     Fault("llama", {"rms_norm_eps": float("nan")}, "sets rms_norm_eps to nan; Vitro reads numbers from 0 up"),
     Fault("gpt2", {"layer_norm_epsilon": float("-inf")}, "sets layer_norm_epsilon to -inf"),
     Fault("gpt2", {"activation_function": "swoosh"}, "sets activation_function to swoosh; Vitro reads gelu"),
-    Fault("gpt2", {"model_type": None}, "nearest is gpt2 (16 of 16 weights"),
-    Fault("gpt2", {"model_type": ["gpt2"]}, "nearest is gpt2 (16 of 16 weights"),
+    Fault("gpt2", {"model_type": None}, "config.json has no model_type; nearest is gpt2 (16 of 16 weights"),
+    Fault("gpt2", {"model_type": ["gpt2"]}, "config.json has no model_type; nearest is gpt2 (16 of 16 weights"),
     Fault(
         "gpt2",
         {"n_layer": "3"},

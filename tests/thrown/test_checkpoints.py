@@ -115,7 +115,11 @@ def test_a_name_that_leads_to_no_file_is_not_opened(tmp_path: Path, name: str, w
             PermissionError(13, "Permission denied", "/cache"),
             "the hub's cache cannot be used (/cache: Permission denied)",
         ),
-        (ConnectionResetError("reset by peer"), "the model hub is out of reach"),
+        (
+            ConnectionResetError("reset by peer"),
+            "the model hub is out of reach (no network?) and the model is not in the local cache; what works offline: "
+            "smollm2, gemma3-270m, a local folder, or a .gguf file",
+        ),
         (RuntimeError("the server speaks otherwise"), "cannot be fetched from the hub (RuntimeError: the server"),
     ],
     ids=repr,

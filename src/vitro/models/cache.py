@@ -20,10 +20,11 @@ from vitro.models.errors import ModelError
 
 _FORMAT = "1"
 """Another one where something else is written, or made in another way."""
-LARGEST = 3 * 2**28
-"""Bytes of weights in float32 beyond which none are kept: to check them takes as long as to unpack them."""
+LARGEST = 5 * 2**28
+"""Bytes of weights in float32 beyond which none are kept: to read and check them takes half as long as to unpack them,
+and a disk has other uses."""
 _ABANDONED = 3600.0
-"""Seconds after which what a process has not finished is that of a killed one."""
+"""Seconds after which what a process has not finished is that of a killed one; it goes when the cache is next used."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def kept(checkpoint: Checkpoint, part: str, libraries: Sequence[str]) -> Path | 
     """
     try:
         folder = _folder(checkpoint, part)
+        _remove_abandoned(folder.parent)
         about = json.loads((folder / ABOUT).read_bytes())
         sound = about["made_by"] == _made_by(libraries) and about["sha256"] == _hashes(folder)
     except (ModelError, OSError, ValueError, KeyError, TypeError):
@@ -60,7 +62,6 @@ def keep(checkpoint: Checkpoint, part: str, libraries: Sequence[str], fill: Call
     try:
         folder = _folder(checkpoint, part)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder.parent)
         with new_folder(folder) as new:
             fill(new)
             about = {

@@ -217,4 +217,5 @@ def _check_safetensors(name: str, path: Path) -> None:
     except SafetensorError as error:
         raise ModelError(f"model {name!r}: {path.name} is corrupt or truncated ({str(error)[:200]})") from error
     except RuntimeError as error:
-        raise ModelError(f"model {name!r}: {path.name} cannot be opened ({out_of_memory(error) or error})") from error
+        why = f"{path.stat().st_size / 1e9:.3g} GB, and {ran_out}" if (ran_out := out_of_memory(error)) else error
+        raise ModelError(f"model {name!r}: {path.name} cannot be opened ({why})") from error

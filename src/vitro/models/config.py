@@ -33,10 +33,10 @@ def read_config(checkpoint: Checkpoint) -> Any:
     if (text := text_fields(said, stored)) is not None:
         check_only(checkpoint.name, {field: value for field, value in said.items() if field != "text_config"})
         said = text
-    kind = str(said.get("model_type"))
-    if kind not in FAMILY_OF:
+    kind = said.get("model_type")
+    if not isinstance(kind, str) or kind not in FAMILY_OF:
         with quiet_transformers():
-            raise unknown(kind, said, stored, FAMILY_OF)
+            raise unknown(kind if isinstance(kind, str) else None, said, stored, FAMILY_OF)
     check_only(checkpoint.name, said)
     fields = _fields(kind, said)
     n_layers = transformers.CONFIG_MAPPING[kind].attribute_map.get("num_hidden_layers", "num_hidden_layers")

@@ -48,7 +48,7 @@ def fetch(name: str, repo: str, revision: str | None) -> Path:
             ) from error
         raise ModelError(
             f"model {name!r}: the model hub is out of reach (no network?) and the model is not in the local cache; "
-            "what works offline: smollm2, a local folder, or a .gguf file"
+            "what works offline: smollm2, gemma3-270m, a local folder, or a .gguf file"
         ) from error
     except Exception as error:
         # Of the libraries that fetch: a connection that breaks off, a server that speaks otherwise.

