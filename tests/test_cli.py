@@ -159,7 +159,7 @@ def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> No
     assert "smollm2" in vitro("models").out
     known = json.loads(vitro("models", "--json").out)
     assert "learned positions" in known["families"]["GPT2"]["gpt2"]
-    assert known["text_parts"]["mistral3"] == ["mistral"]
+    assert known["text_parts"]["mistral3"] == ["mistral", "ministral3"]
     listed = vitro("tasks").out
     assert "If today is Monday, tomorrow is -> Tuesday" in listed
     assert "Wang et al. 2022" in listed

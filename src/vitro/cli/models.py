@@ -64,14 +64,12 @@ def _list(as_json: bool) -> None:
 
     families = {family.__name__: dict(family.model_types) for family in FAMILIES}
     special = {kind: said for kinds in families.values() for kind, said in kinds.items()}
-    parts = {whole: [part for part in kinds if part in special] for whole, kinds in TEXT_PARTS.items()}
-    parts = {whole: kinds for whole, kinds in parts.items() if kinds}
     if as_json:
-        print_json({"names": NAMES, "families": families, "text_parts": parts, "proved": PROVED})
+        print_json({"names": NAMES, "families": families, "text_parts": TEXT_PARTS, "proved": PROVED})
         return
     print_table(("--model", "what it is"), list(NAMES.items()))
     print_plain("By model_type in config.json:", "")
-    print_lines(special | {whole: f"its text part: {', '.join(kinds)}" for whole, kinds in parts.items()})
+    print_lines(special | {whole: f"its text part: {', '.join(kinds)}" for whole, kinds in TEXT_PARTS.items()})
     print_text(PROVED)
 
 

@@ -14,7 +14,6 @@ from vitro.models.headers import Stored, read_headers
 TEXT_PARTS: Mapping[str, tuple[str, ...]] = {
     "gemma3": ("gemma3_text",),
     "mistral3": ("mistral", "ministral3"),
-    "llama4": ("llama4_text",),
 }
 """Model type of the whole -> the model types that its text part may have, first the one where none is said."""
 
