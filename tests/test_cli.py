@@ -159,7 +159,7 @@ def test_models_and_tasks_are_listed_for_people_and_machines(vitro: Vitro) -> No
     assert "smollm2" in vitro("models").out
     known = json.loads(vitro("models", "--json").out)
     assert "learned positions" in known["families"]["GPT2"]["gpt2"]
-    assert known["text_parts"]["mistral3"] == ["mistral"]
+    assert known["text_parts"]["mistral3"] == ["mistral", "ministral3"]
     listed = vitro("tasks").out
     assert "If today is Monday, tomorrow is -> Tuesday" in listed
     assert "Wang et al. 2022" in listed
@@ -180,6 +180,7 @@ def test_a_model_is_checked_against_transformers_by_its_name(
     assert (checked["model_type"], checked["holds"], checked["dtype"]) == ("gpt2", True, "float32")
     assert 0 <= checked["difference"] <= checked["tolerance"] < 1e-3
     assert "--check goes with the name of a model" in vitro("models", "--check").err
+    assert "what works: vitro models smollm2 --check" in vitro("models", "smollm2").err
     monkeypatch.setattr(Model, "final_norm", lambda model, resid: 1.01 * model.readout.norm(resid))
     wrong = vitro("models", str(planted_folder), "--check", "--json")
     assert (wrong.code, json.loads(wrong.out)["holds"]) == (1, False)
