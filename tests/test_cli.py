@@ -180,6 +180,7 @@ def test_a_model_is_checked_against_transformers_by_its_name(
     assert (checked["model_type"], checked["holds"], checked["dtype"]) == ("gpt2", True, "float32")
     assert 0 <= checked["difference"] <= checked["tolerance"] < 1e-3
     assert "--check goes with the name of a model" in vitro("models", "--check").err
+    assert "what works: vitro models smollm2 --check" in vitro("models", "smollm2").err
     monkeypatch.setattr(Model, "final_norm", lambda model, resid: 1.01 * model.readout.norm(resid))
     wrong = vitro("models", str(planted_folder), "--check", "--json")
     assert (wrong.code, json.loads(wrong.out)["holds"]) == (1, False)

@@ -1,5 +1,6 @@
 """A model that does not fit into memory is refused before it is read, with the numbers; none is held twice."""
 
+import json
 import os
 import resource
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from planted import plant
 from small_models import hf_model
@@ -169,3 +171,21 @@ def test_control_groups_of_the_first_kind_say_it_too(tmp_path: Path) -> None:
     # Within a container its own group is the top.
     group(top, names, "900", 700, total_inactive_file=10, total_active_file=0)
     assert Room("memory", 210, "the container's memory.limit_in_bytes") in free_memory(tmp_path)
+
+
+def test_a_file_larger_than_the_memory_is_refused_with_the_numbers_too(tmp_path: Path) -> None:
+    folder = plant(tmp_path / "model")
+    sizes = {**SIZES, "num_hidden_layers": 1, "intermediate_size": 2**28, "architectures": ["LlamaForCausalLM"]}
+    config = transformers.LlamaConfig(**sizes, tie_word_embeddings=True)
+    with torch.device("meta"):
+        weights = dict(transformers.LlamaForCausalLM(config).named_parameters())
+    config.save_pretrained(folder)
+    header, end = {}, 0
+    for name, weight in weights.items():
+        header[name] = {"dtype": "F32", "shape": list(weight.shape), "data_offsets": [end, end := end + weight.nbytes]}
+    written = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(written).to_bytes(8, "little") + written)
+        file.truncate(file.tell() + end)  # More than a terabyte, of which the disk holds nothing.
+    with pytest.raises(ModelError, match=r"needs 1\.24e\+03 GB for its weights in float32, and .* GB of .* are free"):
+        load(str(folder))

@@ -111,12 +111,16 @@ def test_nan_of_ours_is_a_fault_and_what_overflows_in_transformers_is_none() -> 
     assert check_parity(hf, lambda tokens: hf(tokens[None]).logits[0]).holds
 
 
-def test_the_prompt_is_the_same_each_time_and_without_special_tokens() -> None:
+def test_the_prompt_is_the_same_each_time_and_has_no_special_token_but_its_bos() -> None:
     hf = hf_model("gpt2", bos_token_id=18, eos_token_id=[22, 37], pad_token_id=51)
     first, second = parity(hf), parity(hf)
     assert first == second
     assert len(set(first.tokens)) == 8
-    assert not {18, 22, 37, 51} & set(first.tokens)
+    assert first.tokens[0] == 18
+    assert not {18, 22, 37, 51} & set(first.tokens[1:])
+    for none in (None, 60, -1):
+        hf.config.bos_token_id = none
+        assert len(set(parity(hf).tokens) - {22, 37, 51}) == 8
     assert len(check_parity(hf, lambda tokens: hf(tokens[None]).logits[0], longest=5).tokens) == 5
 
 

@@ -283,6 +283,10 @@ def test_memory_that_runs_out_is_no_fault_of_a_file(folder: Path, monkeypatch: p
 
     monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", failing)
     assert "model.safetensors cannot be read (memory ran out" in refused(folder)
+    monkeypatch.setattr("vitro.models.checkpoint.safe_open", failing)
+    with (folder / "model.safetensors").open("ab") as file:
+        file.truncate(3 * 10**9)
+    assert "model.safetensors cannot be opened (3 GB, and memory ran out" in refused(folder)
 
 
 def test_a_file_of_settings_for_writing_is_not_looked_at(folder: Path) -> None:

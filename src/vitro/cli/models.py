@@ -49,7 +49,7 @@ def models(
 ) -> None:
     """The models that can be studied, by what to type after --model; or one of them, checked against transformers."""
     if check != (name is not None):
-        raise OptionError("--check goes with the name of a model; what works: vitro models gpt2 --check")
+        raise OptionError(f"--check goes with the name of a model; what works: vitro models {name or 'gpt2'} --check")
     if name is not None:
         _check(name, machine, as_json)
     elif cache:

@@ -27,7 +27,7 @@ def read_headers(checkpoint: Checkpoint) -> Mapping[str, Stored]:
     """
     stored: dict[str, Stored] = {}
     for path in checkpoint.weights:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             for name in sorted(file.keys()):
                 if name in stored:
                     raise ModelError(
