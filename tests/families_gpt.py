@@ -9,7 +9,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 VOCAB = 60
 _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
-_SIZES: dict[str, dict[str, Any]] = {
+SIZES: dict[str, dict[str, Any]] = {
     "gpt_neo": {"num_layers": 4, "num_heads": 4, "hidden_size": 32, "max_position_embeddings": 32, "window_size": 3}
     | {"attention_types": [[["global", "local"], 2]]},
     "gpt_bigcode": {"n_layer": 3, "n_head": 4, "n_embd": 32, "n_positions": 32},
@@ -30,12 +30,12 @@ def made(model_type: str, **fields: Any) -> Any:
 
     With the attention that transformers picks: its eager attention of Falcon counts ALiBi twice.
     """
-    config = CONFIG_MAPPING[model_type](**{**_TOKENS, **_SIZES[model_type], **fields})
+    config = CONFIG_MAPPING[model_type](**{**_TOKENS, **SIZES[model_type], **fields})
     return AutoModelForCausalLM.from_config(config)
 
 
 _ROPE = {"rope_type": "default", "rope_theta": 1e4}
-_CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
+CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
     "gpt_neo": {
         "": {},
         "one-head-one-layer": {"num_heads": 1, "num_layers": 1, "attention_types": [[["local"], 1]]},
@@ -129,10 +129,11 @@ _CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
         "one-head-one-layer": {"num_attention_heads": 1, "num_hidden_layers": 1, "rope_parameters": _ROPE},
     },
 }
+"""Model type -> name -> fields, which turn its specials on and off."""
 
 MAKERS: dict[str, Callable[[], Any]] = {
     f"{model_type}-{name}" if name else model_type: partial(made, model_type, **fields)
-    for model_type, configs in _CONFIGS.items()
+    for model_type, configs in CONFIGS.items()
     for name, fields in configs.items()
 }
 """Name -> a function that makes the model."""

@@ -9,7 +9,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 VOCAB = 60
 _TOKENS = {"vocab_size": VOCAB, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
-_SIZES = {
+SIZES = {
     "num_hidden_layers": 3,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
@@ -52,7 +52,7 @@ def _ropes(full: dict[str, Any], sliding: dict[str, Any]) -> dict[str, Any]:
 
 def made(model_type: str, **fields: Any) -> Any:
     """A transformers model of a type, of small sizes but for these fields, that computes attention step by step."""
-    config = CONFIG_MAPPING[model_type](**{**_TOKENS, **_SIZES, **fields})
+    config = CONFIG_MAPPING[model_type](**{**_TOKENS, **SIZES, **fields})
     return AutoModelForCausalLM.from_config(config, attn_implementation="eager")
 
 
@@ -69,7 +69,7 @@ _FACTORS = {
 }
 _GROWING = {**_YARN, "llama_4_scaling_beta": 0.5, "original_max_position_embeddings": 3}
 _WHOLE, _HALF = _ROPE | {"partial_rotary_factor": 1.0}, {"partial_rotary_factor": 0.5}
-_CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
+CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
     "gemma": {
         "": _GEMMA,
         "one-key": {"head_dim": 8, "num_key_value_heads": 1},
@@ -358,10 +358,11 @@ _CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
         "dynamic-above-five": {"rope_parameters": _DYNAMIC, "max_position_embeddings": 5},
     },
 }
+"""Model type -> name -> fields, which turn its specials on and off."""
 
 MAKERS: dict[str, Callable[[], Any]] = {
     f"{model_type}-{name}" if name else model_type: partial(made, model_type, **fields)
-    for model_type, configs in _CONFIGS.items()
+    for model_type, configs in CONFIGS.items()
     for name, fields in configs.items()
 }
 """Name -> a function that makes the model."""

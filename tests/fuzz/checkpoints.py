@@ -16,7 +16,7 @@ from fuzz.draw import Draw
 from fuzz.faults import add_fault
 from fuzz.folders import TOKENIZERS, WORDS, sound_files
 from limits import within
-from small_models import KINDS
+from tiny_models import SIZES
 from vitro.engine import sweep
 from vitro.errors import VitroError
 from vitro.models import find, load, load_tokenizer
@@ -25,11 +25,12 @@ from vitro.tasks.tokenizer import encode, readable
 
 SECONDS = 5
 MEGABYTES = 200
+FORMATS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def check_checkpoints(draw: Draw) -> list[Check]:
     """All that reads a checkpoint, on one with faults: what comes of it, in how long, in how much memory."""
-    files = sound_files(draw.one_of(list(KINDS)), draw.one_of(list(TOKENIZERS)), draw.chance(0.3))
+    files = sound_files(draw.one_of(list(SIZES)), draw.one_of(list(TOKENIZERS)), draw.chance(0.3), draw.one_of(FORMATS))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         folder.mkdir()
@@ -61,8 +62,13 @@ def _plain_logits(folder: str, tokens: list[int]) -> Tensor | None:
         return None
     try:
         hf = AutoModelForCausalLM.from_pretrained(
-            folder, attn_implementation="eager", dtype=torch.float32, local_files_only=True
+            folder,
+            # Its eager attention adds ALiBi twice.
+            attn_implementation="sdpa" if config.get("model_type") == "falcon" else "eager",
+            dtype=torch.float32,
+            local_files_only=True,
         )
+        hf.set_experts_implementation("eager")
         with torch.no_grad():
             logits: Tensor = hf(torch.tensor([tokens])).logits[0, -1]
     except Exception:

@@ -11,7 +11,7 @@ from fuzz.check import Check, compare
 from fuzz.constants import draw_constants
 from fuzz.draw import Draw
 from fuzz.edits import all_logits, draw_memory
-from fuzz.models import draw_model, plain, ungrouped
+from fuzz.models import draw_model, plain
 from fuzz.prompts import draw_prompts
 from slow import slow_logits, slow_run
 from vitro.circuits import Graph, cut_edges
@@ -52,7 +52,7 @@ def check_attributions(draw: Draw) -> list[Check]:
     case = case_of(model, prompts, constants, "answer_logit", right=tokens, memory=memory)
     scores = score_edges(case, "eap")
     edges = Graph.of(model).edges
-    slow = plain(ungrouped(model))
+    slow = plain(model)
     table = slow.hf.get_input_embeddings()
     checks = []
     for number in draw.sample(range(len(edges)), at_least=4, at_most=6):

@@ -19,6 +19,10 @@ FIELDS = (
     *("attention_bias", "per_layer_config", "text_config", "original_max_position_embeddings", "rope_parameters"),
     *("model_max_length", "chat_template", "added_tokens_decoder", "padding_side", "truncation", "padding"),
     *("normalizer", "extra_special_tokens", "add_prefix_space", "unk_id", "dropout", "pad_token_id", "__class__"),
+    *("alibi", "multi_query", "parallel_attn", "new_decoder_architecture", "num_kv_heads", "clip_qkv", "logit_scale"),
+    *("attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "no_rope_layers", "qk_layernorm"),
+    *("num_experts", "num_local_experts", "num_experts_per_tok", "norm_topk_prob", "mlp_only_layers", "use_qk_norm"),
+    *("residual_multiplier", "logits_scaling", "tie_word_embeddings", "attn_config", "vision_config", "model_type"),
     *("factor", "rope_type", "type", "short_factor", "long_factor", "attention_factor", "beta_fast", "self"),
 )
 _ROPES: tuple[dict[str, Any], ...] = (

@@ -7,12 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from small_models import VOCAB, hf_model
+from small_models import KINDS, VOCAB, hf_model
 from task_tokenizers import knowing, sentencepiece
+from tiny_models import tiny_config, tiny_model
 from vitro.models.config import quiet_transformers
 
 WORDS = "If today is Monday, tomorrow is Tuesday"
@@ -36,16 +38,24 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 
 @cache
-def sound_files(model_type: str, tokenizer: str, sharded: bool) -> Mapping[str, bytes]:
-    """File name -> content of a checkpoint that loads. model_type: small_models' KINDS; tokenizer: of TOKENIZERS."""
+def sound_files(
+    model_type: str, tokenizer: str, sharded: bool, dtype: torch.dtype = torch.float32
+) -> Mapping[str, bytes]:
+    """File name -> content of a checkpoint that loads. model_type: of small_models' KINDS or tiny_models' SIZES; tokenizer: of TOKENIZERS."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         with quiet_transformers():
-            hf_model(model_type).save_pretrained(folder)
+            _hf(model_type).to(dtype).save_pretrained(folder)
         TOKENIZERS[tokenizer]().save_pretrained(folder)
         if sharded:
             _cut(folder)
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _hf(model_type: str) -> Any:
+    if model_type in KINDS:
+        return hf_model(model_type)
+    return tiny_model(tiny_config(model_type, **({} if model_type == "gemma3" else {"vocab_size": VOCAB})))
 
 
 def _cut(folder: Path) -> None:

@@ -8,7 +8,7 @@ from fuzz.draw import Draw
 from fuzz.edits import draw_memory, every_head
 from fuzz.models import draw_model, plain
 from fuzz.prompts import draw_alike, draw_prompts
-from slow import slow_read_out, slow_run, w_out_of
+from slow import slow_head_out, slow_read_out, slow_run
 from vitro.engine import mean_activations, read_out
 from vitro.experiments.streams import clean_streams
 
@@ -32,8 +32,9 @@ def check_lens(draw: Draw) -> list[Check]:
             expected = slow_read_out(slow, torch.stack(references))
             checks.append(compare(f"{stage} {layer}", read_out(model, result), expected))
     for layer, head in draw.sample(every_head(model), at_most=3):
-        result = streams.z[:, layer, head] @ model.w_out(layer)[head]
-        reference = torch.stack([run.z[layer, -1, head] @ w_out_of(slow, layer, head) for run in runs])
+        scale = model.write_scale(layer, streams.z[:, layer])
+        result = streams.z[:, layer, head] @ model.w_out(layer)[head] / (1.0 if scale is None else scale)
+        reference = torch.stack([slow_head_out(slow, run, layer, head, "included") for run in runs])
         checks.append(compare(f"head {layer}.{head}", read_out(model, result), slow_read_out(slow, reference)))
         rows = [run.attention[layer, head, -1] for run in runs]
         weights = torch.stack([pad(row, (0, longest - len(row))) for row in rows])

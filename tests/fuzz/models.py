@@ -20,18 +20,24 @@ from transformers import (
 )
 
 from fuzz.draw import Draw
+from fuzz.families import LISTED, draw_listed
+from fuzz.ropes import draw_rope
 from vitro.models import Model
 from vitro.models.load import family_of
 
 # Its remarks on parameters that no trained model would have.
 transformers.utils.logging.set_verbosity_error()
 
-ROPES = ("default", "linear", "yarn", "llama3", "dynamic", "longrope")
-
 
 def draw_model(draw: Draw, *, max_layers: int = 4) -> Model:
     """A model of any family with every parameter drawn, large enough that attention is far from uniform."""
-    hf = draw.one_of(MAKERS)(draw, draw.integer(1, max_layers)).eval().requires_grad_(False)
+    model_type, n_layers = draw.one_of(MODEL_TYPES), draw.integer(1, max_layers)
+    made = (
+        MAKERS[model_type](draw, n_layers)
+        if model_type in MAKERS
+        else draw_listed(draw, model_type, n_layers, _tokens(draw))
+    )
+    hf = made.eval().requires_grad_(False)
     scale = draw.real(0.1, 0.4)
     for name, weight in hf.named_parameters():
         noise = torch.randn(weight.shape, generator=draw.generator)
@@ -44,34 +50,21 @@ def plain(model: Model) -> Model:
     """A copy of a model for the slow way to hook, which runs every prompt as if it were the first.
 
     transformers' dynamic rope remembers the longest prompt so far; a prompt's own numbers are those of a fresh model.
+    Its experts run one after the other, which is how they are defined.
     """
     hf = copy.deepcopy(model.hf)
+    hf.set_experts_implementation("eager")
     for module in hf.modules():
         if "dynamic" in str(getattr(module, "rope_type", "")):
             module.register_forward_pre_hook(_forget)
     return family_of(hf.config.model_type).of(hf, tokenizer=None)
 
 
-def ungrouped(model: Model) -> Model:
-    """The same function as a model in which every head has its own keys and values, to tell a group's heads apart."""
-    shape, hf = model.shape, model.hf
-    if shape.n_kv_heads == shape.n_heads:
-        return model
-    config = copy.deepcopy(hf.config)
-    config.num_key_value_heads = shape.n_heads
-    wide = type(hf)(config).eval().requires_grad_(False)
-    weights = hf.state_dict()
-    for name, weight in weights.items():
-        if "k_proj" in name or "v_proj" in name:
-            heads = weight.unflatten(0, (shape.n_kv_heads, shape.d_head))
-            weights[name] = heads.repeat_interleave(shape.n_heads // shape.n_kv_heads, 0).flatten(0, 1)
-    wide.load_state_dict(weights)
-    return type(model).of(wide, tokenizer=None)
-
-
 def _forget(rotary: Any, args: Any) -> None:
-    rotary.max_seq_len_cached = rotary.original_max_seq_len
-    rotary.inv_freq = rotary.original_inv_freq.clone()
+    for kind in ("", "full_attention_", "sliding_attention_"):
+        if hasattr(rotary, f"{kind}original_inv_freq"):
+            setattr(rotary, f"{kind}inv_freq", getattr(rotary, f"{kind}original_inv_freq").clone())
+            setattr(rotary, f"{kind}max_seq_len_cached", rotary.original_max_seq_len)
 
 
 def describe(model: Model) -> str:
@@ -141,7 +134,7 @@ def _llama_like(draw: Draw, n_layers: int) -> dict[str, Any]:
         "hidden_act": draw.one_of(("silu", "gelu", "relu", "gelu_pytorch_tanh")),
         "rms_norm_eps": draw.one_of((1e-6, 1e-5, 1e-3)),
         "tie_word_embeddings": draw.chance(0.5),
-        "rope_parameters": _rope(draw, longest, d_head),
+        "rope_parameters": draw_rope(draw, longest, d_head),
     }
 
 
@@ -162,33 +155,18 @@ def _neox(draw: Draw, n_layers: int) -> Any:
         attention_bias=draw.chance(0.7),
         tie_word_embeddings=draw.chance(0.3),
         # A little more, since the share is cut down to a whole number.
-        rope_parameters=_rope(draw, longest, rotary) | {"partial_rotary_factor": min(1.0, (rotary + 0.01) / d_head)},
+        rope_parameters=draw_rope(draw, longest, rotary)
+        | {"partial_rotary_factor": min(1.0, (rotary + 0.01) / d_head)},
     )
     return GPTNeoXForCausalLM(config)
 
 
-def _rope(draw: Draw, longest: int, rotary: int) -> dict[str, Any]:
-    """Parameters of one kind of rope, of sizes that matter to prompts of a few tokens. rotary: dimensions turned."""
-    kind = draw.one_of(ROPES)
-    rope: dict[str, Any] = {"rope_type": kind, "rope_theta": draw.one_of((10.0, 500.0, 1e4))}
-    if kind in ("linear", "yarn", "llama3", "dynamic"):
-        rope["factor"] = draw.real(1.5, 8.0)
-    if kind in ("yarn", "llama3", "longrope"):
-        rope["original_max_position_embeddings"] = draw.integer(2, max(2, longest - 1))
-    if kind == "yarn":
-        rope["beta_fast"], rope["beta_slow"] = draw.real(2.0, 32.0), draw.real(0.2, 1.0)
-        if draw.chance(0.5):
-            rope["attention_factor"] = draw.real(0.8, 1.5)
-    if kind == "llama3":
-        rope["low_freq_factor"], rope["high_freq_factor"] = draw.real(0.5, 1.5), draw.real(2.0, 6.0)
-    if kind == "longrope":
-        rope["factor"] = draw.real(1.0, 4.0)
-        for name in ("short_factor", "long_factor"):
-            rope[name] = [draw.real(1.0, 4.0) for _ in range(rotary // 2)]
-    # The dynamic kind's exponent is dim / (dim - 2).
-    if kind == "dynamic" and rotary <= 2:
-        return {"rope_type": "default", "rope_theta": rope["rope_theta"]}
-    return rope
-
-
-MAKERS: tuple[Callable[[Draw, int], Any], ...] = (_gpt2, _llama, _mistral, _qwen2, _neox)
+MAKERS: dict[str, Callable[[Draw, int], Any]] = {
+    "gpt2": _gpt2,
+    "llama": _llama,
+    "mistral": _mistral,
+    "qwen2": _qwen2,
+    "gpt_neox": _neox,
+}
+MODEL_TYPES = (*MAKERS, *LISTED)
+"""All that are read."""

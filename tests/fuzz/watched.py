@@ -9,6 +9,7 @@ from fuzz.draw import Draw
 from fuzz.edits import draw_edit, draw_memory, every_head, every_site
 from fuzz.models import draw_model, plain
 from fuzz.prompts import draw_prompts
+from places import places_of
 from slow import slow_run
 from vitro.engine import Finals, Hook, Variant, pattern, sweep
 
@@ -16,6 +17,8 @@ from vitro.engine import Finals, Hook, Variant, pattern, sweep
 def check_watched(draw: Draw) -> list[Check]:
     """Heads watched while something is edited: before them, after them, and on them beside their attention."""
     model = draw_model(draw)
+    while not places_of(model).tells_attention:
+        model = draw_model(draw)
     prompts = draw_prompts(draw, model, at_most=3)
     last = model.shape.n_layers - 1
     heads = draw.sample([head for head in every_head(model) if head[0] >= last - 1], at_most=3)
