@@ -41,7 +41,10 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 def sound_files(
     model_type: str, tokenizer: str, sharded: bool, dtype: torch.dtype = torch.float32
 ) -> Mapping[str, bytes]:
-    """File name -> content of a checkpoint that loads. model_type: of small_models' KINDS or tiny_models' SIZES; tokenizer: of TOKENIZERS."""
+    """File name -> content of a checkpoint that loads.
+
+    model_type: of small_models' KINDS or tiny_models' SIZES; tokenizer: of TOKENIZERS.
+    """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         with quiet_transformers():
