@@ -76,9 +76,9 @@ def check_parity(
     What rounding explains is measured on the model itself: beside the prompt, transformers runs copies of it whose
     embeddings are off by one rounding in each coordinate, up or down at random. In a model with sharp attention or
     large weights that changes the logits by much, and in bfloat16 by 65,536 times as much as in float32. So in float32
-    a factor of 1.01 left out, another epsilon or rope base, or a missing bias is seen; in bfloat16 only what changes
-    logits by a tenth or more, in float16 by a hundredth. A logit that overflows in transformers' own pass (float16) is
-    compared with nothing.
+    a factor of 1.01 left out, another epsilon or rope base, or a missing bias is seen. In half precision only larger
+    faults are: in bfloat16 what changes logits by a fifth of the largest (SmolLM2-135M) or a third (Gemma 3 270M). A
+    logit that overflows in transformers' own pass (float16) is compared with nothing.
     """
     tokens = _prompt(hf, min(LENGTH, longest))
     with torch.inference_mode(), _written_out(hf), _jolted(hf):
