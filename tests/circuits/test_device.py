@@ -24,7 +24,10 @@ from vitro.engine.budget import BATCH_NODES
 from vitro.models import Model
 
 CIRCUITS = [Circuit.wire(wiring) for wiring in WIRINGS.values()]
-FAMILIES = ["gpt2", "llama-gqa-3", "neox-parallel", "mistral-window"]
+FAMILIES = [
+    *("gpt2", "llama-gqa-3", "neox-parallel", "mistral-window"),
+    *("bloom", "falcon-alibi-groups", "olmo2"),
+]
 
 
 def there(name: str) -> Model:

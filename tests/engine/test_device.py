@@ -41,7 +41,7 @@ def readings(finals: Finals) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", [*MAKERS, "bloom", "falcon-alibi-groups", "olmo2"])
 def test_every_edit_and_every_reading_works_where_the_model_is_and_is_fetched_once_at_the_end(name: str) -> None:
     last = random_model(name).shape.n_layers - 1
     variants: list[Variant] = [
@@ -57,7 +57,13 @@ def test_every_edit_and_every_reading_works_where_the_model_is_and_is_fetched_on
     assert crossings[-12:] == ["fetched"] * 12
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama-gqa-3", "neox-parallel", "mistral-window"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("gpt2", "llama-gqa-3", "neox-parallel", "mistral-window"),
+        *("bloom", "falcon-alibi-groups", "olmo2"),
+    ],
+)
 def test_while_batches_run_nothing_is_sent_to_the_device(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     kinds = [variant for layer in range(2) for variant in every_kind(random_model(name), layer).values()]
     batches: list[int] = []

@@ -8,8 +8,9 @@ import pytest
 import torch
 import transformers
 
+import families_llama
 import vitro
-from small_models import MAKERS
+from small_models import MAKERS, random_model
 from vitro.engine import activations
 from vitro.models import Model, ModelError, load
 
@@ -110,3 +111,26 @@ def test_device_and_format_are_those_it_has() -> None:
         load(hf, dtype="float32")
     with pytest.raises(ModelError, match="has a tokenizer of its own"):
         load("gpt2", object())
+
+
+def test_a_mixture_that_transformers_does_not_run_says_what_works_and_that_works() -> None:
+    hf = families_llama.MAKERS["mixtral"]().double().eval()
+    with pytest.raises(ModelError) as refused:
+        load(hf)
+    assert "\n" not in str(refused.value)
+    assert 'hf.set_experts_implementation("eager")' in str(refused.value)
+    hf.set_experts_implementation("eager")
+    model = load(hf)
+    assert model.dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama-gqa-3", "gemma2", "bloom", "olmo2", "cohere", "gpt_oss"])
+def test_float64_is_as_near_as_the_float32_steps_of_transformers_let_it_be(name: str) -> None:
+    model = random_model(name)
+    hf = model.hf.double()
+    hf.set_experts_implementation("eager")
+    origin = load(hf).origin
+    assert origin is not None
+    parity = origin.parity
+    assert parity.dtype == "float64"
+    assert parity.tolerance < 1e-4 * parity.largest_logit

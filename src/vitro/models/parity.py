@@ -79,17 +79,17 @@ def check_parity(
     a factor of 1.01 left out, another epsilon or rope base, or a missing bias is seen. In half precision only larger
     faults are: in bfloat16 what changes logits by a fifth of the largest (SmolLM2-135M) or a third (Gemma 3 270M). A
     logit that overflows in transformers' own pass (float16) is compared with nothing.
+    Raises ModelError where transformers itself does not run the model.
     """
     tokens = _prompt(hf, min(LENGTH, longest))
-    with torch.inference_mode(), _written_out(hf), _jolted(hf):
-        rows = hf(tokens.expand(1 + _JOLTS, -1), use_cache=False).logits.float()
+    rows = _rows(hf, tokens)
     expected, jolted = rows[0], rows[1:]
     with torch.inference_mode():
         apart = (logits_of(tokens).float() - expected).abs()
     # NaN of ours alone is as far apart as can be.
     apart = torch.where(expected.isfinite(), apart.nan_to_num(torch.inf), 0.0)
     largest = float(_known(expected.abs()).max())
-    unit = torch.finfo(hf.get_input_embeddings().weight.dtype).eps / 2
+    unit = _rounding(hf.get_input_embeddings().weight.dtype) / 2
     return Parity(
         difference=float(apart.max()),
         tolerance=_AMPLITUDE * float(_known((jolted - expected).abs()).max()) + _LEAST * unit * largest,
@@ -133,6 +133,28 @@ def _prompt(hf: Any, length: int) -> Int[Tensor, " position"]:
     return torch.tensor([*begin, *picked][:length], device=weight.device)
 
 
+def _rows(hf: Any, tokens: Int[Tensor, " position"]) -> Float[Tensor, "row position d_vocab"]:
+    """The logits of transformers' own pass: of the prompt, and of its disturbed copies."""
+    try:
+        with torch.inference_mode(), _written_out(hf), _jolted(hf):
+            logits: Tensor = hf(tokens.expand(1 + _JOLTS, -1), use_cache=False).logits.float()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        # Its experts run together in three formats alone, and where their widths are whole multiples of 16 bytes.
+        why = str(error).strip().partition("\n")[0]
+        works = 'hf.set_experts_implementation("eager"), where it is a mixture of experts, and then vitro.load(hf)'
+        raise ModelError(
+            f"transformers itself does not run this {hf.config.model_type} model ({why}); what works: {works}"
+        ) from error
+    return logits
+
+
+def _rounding(dtype: torch.dtype) -> float:
+    """The eps of a number format; of float32 for float64, since many norms compute in float32 there too."""
+    return max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
+
+
 def _known(x: Tensor) -> Tensor:
     return x.nan_to_num(0.0, 0.0, 0.0)
 
@@ -164,7 +186,9 @@ def _jolted(hf: Any) -> Iterator[None]:
         signs = torch.randint(2, embedded.shape, generator=generator).to(embedded.device) * 2 - 1
         signs[0] = 0
         # The half of eps is lost again where numbers are rounded; the whole reaches the next one.
-        return (embedded.float() * (1 + signs * torch.finfo(embedded.dtype).eps)).to(embedded.dtype)
+        return (
+            embedded.to(torch.promote_types(embedded.dtype, torch.float32)) * (1 + signs * _rounding(embedded.dtype))
+        ).to(embedded.dtype)
 
     hook = hf.get_input_embeddings().register_forward_hook(jolt)
     try:

@@ -116,11 +116,11 @@ class Falcon(Model):
     def _turn(self) -> Alibi | Rotation:
         if not self.hf.config.alibi:
             return Rotation(self.hf.transformer.rotary_emb, turn_of(self.hf))
-        slopes = _bloom_slopes(self.shape.n_heads).bfloat16().to(self.device)
+        slopes_on = _everywhere(_bloom_slopes(self.shape.n_heads).bfloat16().to(self.device))
 
         def bias(positions: Int[Tensor, " node"]) -> Float[Tensor, "node head"]:
             # Rounded to bfloat16 as transformers does, and divided with the scores: so `scale` is 1 below.
-            return positions[:, None] * slopes
+            return positions[:, None] * slopes_on(positions.device)
 
         return Alibi(bias, self.shape.n_kv_heads, scale=1.0)
 
@@ -147,7 +147,20 @@ def _per_head(shape: Shape, outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, 
 
 def _biases(slopes: Float[Tensor, " head"]) -> Callable[[Int[Tensor, " node"]], Float[Tensor, "node head"]]:
     """A position's bias in each head, its slope times the position: what all keys of a query share changes nothing."""
-    return lambda positions: positions[:, None] * slopes
+    slopes_on = _everywhere(slopes)
+    return lambda positions: positions[:, None] * slopes_on(positions.device)
+
+
+def _everywhere(slopes: Float[Tensor, " head"]) -> Callable[[torch.device], Float[Tensor, " head"]]:
+    """Slopes where a model is, which may be brought elsewhere when its blocks are made: sent once to each device."""
+    kept = {slopes.device: slopes}
+
+    def on(device: torch.device) -> Tensor:
+        if device not in kept:
+            kept[device] = slopes.to(device)
+        return kept[device]
+
+    return on
 
 
 def _bloom_slopes(n_heads: int) -> Float[Tensor, " head"]:
