@@ -54,8 +54,8 @@ def test_every_measurement_is_made_where_the_model_is(
     planted_model: Model, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BATCH_NODES, "meta", 1024)
-    model = copy.copy(planted_model)
-    model.hf = copy.deepcopy(planted_model.hf).to("meta")
+    model = type(planted_model).of(copy.deepcopy(planted_model.hf).to("meta"), planted_model.tokenizer)
+    model.origin = planted_model.origin
     with elsewhere() as crossings:
         there = measured(model, besides=BY_ITS_NUMBERS)
     here = {table for name in BY_ITS_NUMBERS for table in EXPERIMENTS[name].tables}
