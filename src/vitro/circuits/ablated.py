@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitro.circuits.constants import Constants, Nodes
@@ -66,11 +66,6 @@ class Attending:
     def to(self, device: torch.device) -> "Attending":
         """The same on a device."""
         return Attending(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
-
-    def mask(self, window: int | None) -> Bool[Tensor, "prompt 1 query key"]:
-        """Which keys a query attends to."""
-        seen = self.distance >= 0
-        return (seen if window is None else seen & (self.distance < window))[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +156,7 @@ class Ablated:
             torch.cat([old.index_select(1, kv_head_of), new])[attending.keys]
             for old, new in ((clean.layers[layer].k, k), (clean.layers[layer].v, v))
         )
-        mask = attending.mask(model.blocks[layer].window)
+        mask = model.blocks[layer].sees(attending.distance)[:, None]
         return attend(model, layer, q[attending.queries], k, v, mask, head_of).flatten(0, 1)[attending.back]
 
     def outputs_at_once(self, streams: int) -> int:

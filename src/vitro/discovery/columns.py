@@ -74,8 +74,7 @@ class Columns:
         """What each stream attends to in a layer. Itself always: a row of nothing would be NaN."""
         column = torch.arange(self.nodes.shape[1], device=self.nodes.device)
         back = column[len(column) - self.n_live :, None] - column
-        window = self.model.blocks[layer].window
-        seen = back >= 0 if window is None else (back >= 0) & (back < window)
+        seen = self.model.blocks[layer].sees(back)
         return (seen & (self.real[:, None] | (back == 0)))[:, None]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitro.models.norm import Norm
@@ -264,6 +264,10 @@ class Block:
     def by_hand(self) -> bool:
         """Whether attention has to be written out: torch's own has neither soft caps nor sinks."""
         return self.softcap is not None or self.sinks is not None
+
+    def sees(self, back: Int[Tensor, "*axes"]) -> Bool[Tensor, "*axes"]:
+        """Whether a stream attends to one so many positions back: not to later ones, nor beyond the window."""
+        return back >= 0 if self.window is None else (back >= 0) & (back < self.window)
 
     def finished(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Projections with all that happens to them before rotation."""

@@ -61,8 +61,7 @@ def logits(model: Model, tokens: Int[Tensor, " position"]) -> Float[Tensor, "pos
     back = positions[:, None] - positions
     resid = model.embed(tokens, positions)
     for layer, block in enumerate(model.blocks):
-        mask = (back >= 0) if block.window is None else (back >= 0) & (back < block.window)
-        resid = run_block(model, layer, resid, positions, mask).resid_post
+        resid = run_block(model, layer, resid, positions, block.sees(back)).resid_post
     return model.readout.finished(model.final_norm(resid) @ model.w_unembed.T, model.b_unembed)
 
 
