@@ -10,7 +10,7 @@ ROOMS = (
     "errors", "limits", "files", "strict_json", "progress", "heads", "options", "folder", "tables",
     "models", "tasks", "metrics", "engine", "circuits", "discovery", "figures", "report", "successors",
     "experiments",
-    "parts", "identity", "record", "study_page", "study", "submission", "claims", "reproduction", "cli",
+    "parts", "identity", "record", "study_page", "study", "atlases", "submission", "claims", "reproduction", "cli",
 )  # fmt: skip
 HOUSE = Path(vitro.__file__).parent
 KNOW_NOTHING_OF = {"models": {"tasks"}, "tasks": {"models"}, "report": {"models", "engine", "circuits", "experiments"}}

@@ -24,6 +24,10 @@ class FolderError(VitroError):
     """A folder that cannot be written: not a folder, not permitted, in use, or on a full disk."""
 
 
+class BusyError(FolderError):
+    """A folder that another process is writing."""
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that, whatever happens, it holds either all of `content` or what it held before.
 
@@ -119,7 +123,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
             _remove_empty(absent)
             raise
     except Timeout as error:
-        raise FolderError(f"{folder} is being written by another vitro; wait for it or choose another place") from error
+        raise BusyError(f"{folder} is being written by another vitro; wait for it or choose another place") from error
     except (OSError, ValueError) as error:
         raise _told(folder, error) from error
     try:

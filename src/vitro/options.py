@@ -654,3 +654,6 @@ class Machine:
 
     def __post_init__(self) -> None:
         checked(self)
+
+
+DEFAULT_MACHINE = Machine()

@@ -39,6 +39,8 @@ from vitro.tables import SchemaError, checked
 
 FORMAT = 7
 """Of study.json; raised when older folders can no longer be continued."""
+REPORT = "report.html"
+"""The page of a study, in its folder."""
 LARGEST_RECORD, LARGEST_TABLE = 2**24, 2**32
 """Bytes that are read of study.json, and of a table."""
 
@@ -206,7 +208,7 @@ class Study:
     @property
     def report(self) -> Path:
         """The HTML page."""
-        return self.folder / "report.html"
+        return self.folder / REPORT
 
     def tables(self, experiment: Experiment) -> Tables:
         """The tables of one experiment, and of those that its figures need beside it, read from disk.
@@ -325,7 +327,11 @@ def new_record(settings: Settings, setup: Setup, trust_numbers: bool = False) ->
             device=_device_name(setup.model.device),
         ),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
-        model={"family": type(setup.model).__name__, **asdict(setup.model.shape)},
+        model={
+            "family": type(setup.model).__name__,
+            **asdict(setup.model.shape),
+            "parameters": sum(weight.numel() for weight in setup.model.hf.parameters()),
+        },
         loaded=Loaded.of(setup.model.origin) if setup.model.origin else None,
         task=dict(setup.task.facts()),
         notes=list(setup.questions.notes),

@@ -1,9 +1,10 @@
 """A study: one task on one model, every measurement, in a folder; it can be stopped and continued at any time."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from vitro.figures import DrawingError
 from vitro.files import FileError, opened
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
 from vitro.identity import identity
-from vitro.models import ModelError, find, load_checkpoint
+from vitro.limits import Room
+from vitro.models import Model, ModelError, find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
-from vitro.options import DEFAULT_OPTIONS, Machine, Options, check_options
+from vitro.options import DEFAULT_MACHINE, DEFAULT_OPTIONS, Machine, Options, check_options
 from vitro.parts import Parts, to_parquet
 from vitro.progress import bar
 from vitro.record import (
+    REPORT,
     Done,
     Record,
     Settings,
@@ -66,10 +69,6 @@ def run_study(
     >>> vitro.run_study(folder, task, tmp_path, experiments=["clean"]).table("clean")["top_token"][0]
     ' Tuesday'
     """
-    if unknown := sorted(set(experiments) - set(EXPERIMENTS)):
-        raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
-    folder = Path(out)
-    check_writable(folder)
     if not isinstance(model, str | Path):
         raise ModelError(
             f"the model is {a_kind(model)}, and a study is of files; what works: a name or path, as for vitro.load, "
@@ -77,47 +76,109 @@ def run_study(
         )
     check_options(options)
     task = as_task(task, options.seed)
-    checkpoint = find(str(model))
-    with bar(f"reading {model}"):
-        # In the form that JSON gives back, which has no tuples.
-        asked = json.loads(json.dumps(task.identity()))
-        settings = Settings(task=asked, **identity(checkpoint, options, device, dtype))
+    check_writable(Path(out))
+    return study_of(Source(str(model), options, Machine(device, dtype, trust_numbers)), task, Path(out), experiments)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model that studies are of, by its name, with all that they have in common but the task.
+
+    Its files are found and hashed, and it is loaded, when that is first needed, and once.
+    """
+
+    name: str
+    options: Options = DEFAULT_OPTIONS
+    machine: Machine = DEFAULT_MACHINE
+    room: Room | None = None
+    """What it may take of the memory, where that is less than what is free."""
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """Its files. Raises ModelError."""
+        return find(self.name)
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """What the numbers depend on, but for the task. Raises ModelError."""
+        with bar(f"reading {self.name}"):
+            return identity(self.checkpoint, self.options, self.machine.device, self.machine.dtype)
+
+    @cached_property
+    def model(self) -> Model:
+        """The model itself. Raises ModelError."""
+        with bar(f"loading {self.name}"):
+            return load_checkpoint(self.checkpoint, room=self.room, **asdict(self.machine))
+
+
+def study_of(source: Source, task: Task, folder: Path, experiments: Collection[str] = EVERY_STUDY) -> Study:
+    """The same as `run_study`, of a model that other studies may be of too.
+
+    >>> days = study_of(Source(str(folder)), task, tmp_path, ["clean"])
+    >>> days.table("clean").height
+    7
+    """
+    if unknown := sorted(set(experiments) - set(EXPERIMENTS)):
+        raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
+    settings = _settings(source, task)
     with sole_writer(folder):
-        record = _found(folder, settings)
+        record, missing = _missing(_found(folder, settings), experiments)
         remove_unfinished(folder)
-        done = record.experiments if record else {}
-        known = {*done, *record.left_out, *record.without_value} if record else set()
-        # What there was no time for goes on.
-        unfinished = {name for name in experiments if name in done and not done[name].finished}
-        wanted = (_with_needs(experiments) - known) | unfinished
-        # What compares measurements is made anew when there is one more of them, even where it was stopped at that.
-        wanted |= {name for name in done if done[name].compared != _beside(EXPERIMENTS[name], {*done, *wanted})}
-        # So is what compares a search that goes on; so marked that it is even where this run is stopped before.
-        outdated = {name for name in done if wanted.intersection(done[name].compared)}
-        wanted |= outdated
-        if record and outdated:
-            marked = {name: done[name].model_copy(update={"compared": []}) for name in outdated}
-            record = record.model_copy(update={"experiments": {**done, **marked}})
-        missing = [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]
-        # How long the search may take follows from how long the others took; what shows its circuits comes after it.
-        missing.sort(key=lambda experiment: (FIND in experiment.beside, experiment is FIND))
         if record is None or missing:
-            machine = Machine(device, dtype, trust_numbers)
-            record = _measured(folder, record, missing, checkpoint, task, options, settings, machine)
+            record = _measured(folder, record, missing, source, task, settings)
         write_record(folder, record)
         _show(folder, record)
     return Study(folder, record)
+
+
+def finished_study(
+    source: Source, task: Task, folder: Path, experiments: Collection[str] = EVERY_STUDY
+) -> Study | None:
+    """The study that `study_of` would make, where it is there and nothing of it is missing; else None.
+
+    Neither is the model loaded nor anything written. Raises what `study_of` does where the folder holds something else.
+
+    >>> finished_study(Source(str(folder)), task, tmp_path, ["clean"])
+    """
+    record, missing = _missing(_found(folder, _settings(source, task)), experiments)
+    if record is None or missing or not (folder / REPORT).exists():
+        return None
+    return Study(folder, record)
+
+
+def _settings(source: Source, task: Task) -> Settings:
+    # In the form that JSON gives back, which has no tuples.
+    return Settings(task=json.loads(json.dumps(task.identity())), **source.settings)
+
+
+def _missing(record: Record | None, experiments: Collection[str]) -> tuple[Record | None, list[Experiment]]:
+    """What is to be measured, in its order; and the record, in which what that makes outdated is so marked."""
+    done = record.experiments if record else {}
+    known = {*done, *record.left_out, *record.without_value} if record else set()
+    # What there was no time for goes on.
+    unfinished = {name for name in experiments if name in done and not done[name].finished}
+    wanted = (_with_needs(experiments) - known) | unfinished
+    # What compares measurements is made anew when there is one more of them, even where it was stopped at that.
+    wanted |= {name for name in done if done[name].compared != _beside(EXPERIMENTS[name], {*done, *wanted})}
+    # So is what compares a search that goes on; so marked that it is even where this run is stopped before.
+    outdated = {name for name in done if wanted.intersection(done[name].compared)}
+    wanted |= outdated
+    if record and outdated:
+        marked = {name: done[name].model_copy(update={"compared": []}) for name in outdated}
+        record = record.model_copy(update={"experiments": {**done, **marked}})
+    missing = [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]
+    # How long the search may take follows from how long the others took; what shows its circuits comes after it.
+    missing.sort(key=lambda experiment: (FIND in experiment.beside, experiment is FIND))
+    return record, missing
 
 
 def _measured(
     folder: Path,
     record: Record | None,
     missing: Collection[Experiment],
-    checkpoint: Checkpoint,
+    source: Source,
     task: Task,
-    options: Options,
     settings: Settings,
-    machine: Machine,
 ) -> Record:
     """The record with the missing experiments measured and written, one after the other."""
     measured: dict[str, Tables] = {}
@@ -128,12 +189,10 @@ def _measured(
     # Without tables of before, nothing but vitro is at fault.
     begun_anew = not measured
     parts = Parts.of(folder / PARTS, settings.model_dump(mode="json"))
-    with bar(f"loading {settings.model}"):
-        loaded = load_checkpoint(checkpoint, **asdict(machine))
-        seconds = {} if record is None else {name: done.seconds for name, done in record.experiments.items()}
-        setup = Setup(loaded, task, options, measured, seconds, part=parts)
+    seconds = {} if record is None else {name: done.seconds for name, done in record.experiments.items()}
+    setup = Setup(source.model, task, source.options, measured, seconds, part=parts)
     setup.check()
-    record = record or new_record(settings, setup, machine.trust_numbers)
+    record = record or new_record(settings, setup, source.machine.trust_numbers)
     lacks = {experiment.name: reason for experiment in missing if (reason := experiment.lacks(setup))}
     record = record.model_copy(update={"left_out": {**record.left_out, **lacks}})
     for experiment in missing:
@@ -236,7 +295,7 @@ def _strangers(folder: Path) -> list[str]:
 
 def _is_drawn(folder: Path, path: Path) -> bool:
     """Whether a file is a study's page or figure, judged by its beginning: other files are not overwritten."""
-    if path == folder / "report.html":
+    if path == folder / REPORT:
         mark = GENERATOR
     elif path.parent == folder / "figures" and path.suffix == ".svg":
         # What Vega draws.

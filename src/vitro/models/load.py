@@ -9,6 +9,7 @@ import torch
 import transformers
 
 from vitro.errors import a_kind
+from vitro.limits import Room
 from vitro.models.checkpoint import Checkpoint, find
 from vitro.models.config import first_line, quiet_transformers, read_config, read_part
 from vitro.models.errors import ModelError
@@ -91,9 +92,14 @@ def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:
 
 
 def load_checkpoint(
-    checkpoint: Checkpoint, *, device: str = "cpu", dtype: str = "float32", trust_numbers: bool = False
+    checkpoint: Checkpoint,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    trust_numbers: bool = False,
+    room: Room | None = None,
 ) -> Model:
-    """`load`, from files that are found already."""
+    """`load`, from files that are found already. room: what it may take, where that is less than what is free."""
     place, form = _device(device), number_format(checkpoint, dtype)
     header = _read_gguf(checkpoint)
     config = _config(checkpoint, header)
@@ -103,7 +109,7 @@ def load_checkpoint(
         stored = None if header else read_stored(checkpoint)
         if stored is not None:
             check_places(checkpoint.name, stored, skeleton)
-        check_memory(checkpoint, stored, skeleton, form, place)
+        check_memory(checkpoint, stored, skeleton, form, place, room)
         tokenizer = _read_tokenizer(checkpoint, config)
         if header is None:
             hf = _read_weights(checkpoint, config, DTYPES[form])

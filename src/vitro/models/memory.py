@@ -51,16 +51,21 @@ def needed(stored: Mapping[str, Stored] | None, skeleton: Any, dtype: torch.dtyp
 
 
 def check_memory(
-    checkpoint: Checkpoint, stored: Mapping[str, Stored] | None, skeleton: Any, dtype: str, place: torch.device
+    checkpoint: Checkpoint,
+    stored: Mapping[str, Stored] | None,
+    skeleton: Any,
+    dtype: str,
+    place: torch.device,
+    room: Room | None = None,
 ) -> None:
     """Raises ModelError, with the numbers and what would work, where a model does not fit into the memory that is free.
 
     place: where it is to run. It is read into the machine's own memory first. Where a system does not say what is free,
-    nothing is refused.
+    nothing is refused. room: what it may take, where that is less than what is free.
     """
     files = sum(path.stat().st_size for path in checkpoint.weights)
     needs = {name: needed(stored, skeleton, DTYPES[name], files) for name in DTYPES}
-    rooms = _rooms(place)
+    rooms = [*_rooms(place), *([room] if room else [])]
     if (short := _short(needs[dtype], rooms)) is None:
         return
     wanted, room = short

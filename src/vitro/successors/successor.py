@@ -16,7 +16,7 @@ from vitro.figures import Figure, to_html
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.heads import Head
 from vitro.models import Model, check_model
-from vitro.options import Machine, python_lines
+from vitro.options import DEFAULT_MACHINE, Machine, python_lines
 from vitro.report import Page, Section, Sentence, render
 from vitro.successors.modes import modes_of
 from vitro.successors.rotation import singular_values, steps, turns
@@ -210,7 +210,7 @@ def successor(model: Model, sets: Sequence[OrderedSet] = SETS, name: str = "the 
     return Successors(tables, name, seed)
 
 
-def page(result: Successors, command: str, top: int = 10, machine: Machine = Machine()) -> str:  # noqa: B008 (frozen)
+def page(result: Successors, command: str, top: int = 10, machine: Machine = DEFAULT_MACHINE) -> str:
     """The result as an HTML page, which says how to make it again: by command, or in Python on a machine."""
     tables, figures = result.tables, result.figures
     sections = [

@@ -57,7 +57,7 @@ SCHEMAS: Mapping[str, Schema] = by_name(
                 value("top_share", "its share of what all heads cost that cost something", nullable=True),
                 value(
                     "effective_heads",
-                    "over how many heads the cost is spread: the sum of what heads cost, squared, over the sum of squares",
+                    "over how many heads the cost is spread: the square of its sum over the sum of its squares",
                     nullable=True,
                 ),
                 *_heads(),
