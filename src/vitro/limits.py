@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -174,3 +175,15 @@ def _groups(root: Path) -> Iterator[tuple[Path, int]]:
                 stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
                 files = sum(int(stat[name]) for name in names[2])
                 yield folder / names[0], max(0, limit - used + files)
+
+
+def ending(code: int) -> str:
+    """How a process ended, from its exit code.
+
+    >>> ending(1), ending(-9)
+    ('exit code 1', 'SIGKILL, as where memory runs out')
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"{name}, as where memory runs out" if -code == signal.SIGKILL else name

@@ -7,7 +7,6 @@ caller's main module, so a notebook and a script without `if __name__ == "__main
 import functools
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from vitro.errors import VitroError
-from vitro.limits import Limit, too_low
+from vitro.limits import Limit, ending, too_low
 
 _FILE = Path(__file__).with_name("vega_process.py")
 _NEEDS: dict[Limit, int] = {"AS": 70 * 10**9, "DATA": 10**9, "NOFILE": 32, "NPROC": 64}
@@ -69,7 +68,7 @@ class _Process:
             except OSError:
                 line = ""
         if not line:
-            raise _refused(f"the process that draws ended by {_ending(self.process.wait())}")
+            raise _refused(f"the process that draws ended by {ending(self.process.wait())}")
         made, text = json.loads(line)
         if not made:
             raise _refused(text)
@@ -92,11 +91,3 @@ def _refused(why: str) -> DrawingError:
     if short:
         return DrawingError(f"figures cannot be drawn here: that takes {'; '.join(short)}; what works: a higher limit")
     return DrawingError(f"figures cannot be drawn here: {why}")
-
-
-def _ending(code: int) -> str:
-    """How a process ended, from its exit code."""
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name
-    return f"{name}, as where memory runs out" if -code == signal.SIGKILL else name
