@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitro import tasks as tasks
+    from vitro.atlases import Atlas as Atlas
+    from vitro.atlases import atlas as atlas
     from vitro.circuits import Circuit as Circuit
     from vitro.errors import VitroError as VitroError
     from vitro.experiments import EXPERIMENTS as EXPERIMENTS
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "Atlas": "vitro.atlases",
     "Circuit": "vitro.circuits",
     "EXPERIMENTS": "vitro.experiments",
     "Measurement": "vitro.experiments",
@@ -65,6 +68,7 @@ _HOME = {
     "ablate_mlps": "vitro.experiments",
     "activations": "vitro.experiments",
     "answer_tables": "vitro.experiments",
+    "atlas": "vitro.atlases",
     "attention": "vitro.experiments",
     "clean_run": "vitro.experiments",
     "compare_scores": "vitro.experiments",

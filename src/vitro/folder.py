@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -166,7 +166,16 @@ def _remove_empty(folders: list[Path]) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove files that a killed process left half-written. Only for the folder's sole writer."""
-    for leftover in folder.rglob(f"{UNFINISHED}*"):
+    _remove(folder.rglob(f"{UNFINISHED}*"))
+
+
+def remove_unfinished_in(folder: Path) -> None:
+    """The same in a folder itself; those within it have writers of their own."""
+    _remove(folder.glob(f"{UNFINISHED}*"))
+
+
+def _remove(leftovers: Iterable[Path]) -> None:
+    for leftover in leftovers:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

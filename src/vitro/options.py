@@ -171,6 +171,28 @@ class Share:
         return None if _is_finite(value) and 0 < value <= 1 else "a number above 0, and 1 at most"
 
 
+@dataclass(frozen=True)
+class Amount:
+    """A number above 0."""
+
+    shown: str = "x"
+
+    def read(self, text: str) -> float:
+        """`0.5`, `2`."""
+        try:
+            return _number(text)
+        except ValueError as error:
+            raise OptionError(f"{text!r} is not a number; what works: 1") from error
+
+    def write(self, value: float) -> str:
+        """`0.5`, `2`."""
+        return repr(float(value)).removesuffix(".0")
+
+    def wanted(self, value: Any) -> str | None:
+        """Whether it is above 0, and finite."""
+        return None if _is_finite(value) and value > 0 else "a number above 0"
+
+
 class AsTyped:
     """Values that are texts, typed as they stand; `wanted` checks them."""
 
@@ -471,6 +493,7 @@ SENTENCES, HEADS, ABLATION, FINDING, CONVENTIONS, TASK, MACHINE = (
     "Drawn sentences", "Heads and steering", "Ablation and metric", "Finding the circuit", "Conventions", "Task",
     "Machine",
 )  # fmt: skip
+CELLS = "Many cells"
 
 
 @dataclass(frozen=True)
@@ -657,3 +680,41 @@ class Machine:
 
 
 DEFAULT_MACHINE = Machine()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the cells of an atlas are spread over processors and machines. No number depends on it but for `threads`.
+
+    on: where the cells are made: None, on this machine; "ray", on a Ray cluster: that of RAY_ADDRESS, or one that is
+    started here; "ray://host:10001", on that one. jobs: how many are made at a time; None: one here, on Ray as many as
+    the cluster has room for. threads: by how many each is computed; other numbers of threads give other last bits.
+    gpus, memory: what a cell takes of a Ray cluster. retries: how often a cell is tried again whose worker was killed.
+    shared_disk: whether all machines of the cluster see the atlas's folder by the same name: then they write into it.
+    """
+
+    on: str | None = option(None, Text("ray|ray://host:10001"), CELLS, "Where cells are made.", unset="on this machine")
+    jobs: int | None = option(
+        None, Whole(1, most=10_000), CELLS, "How many at a time.", unset="1; on Ray, what the cluster has room for"
+    )
+    threads: int = option(1, Whole(1, most=1024), CELLS, "Threads for each cell; another number gives other last bits.")
+    cell_gpus: float | None = option(None, Amount(), CELLS, "GPUs that a cell takes of a Ray cluster.", unset="none")
+    cell_memory: int | None = option(
+        None, Size(), CELLS, "Memory that a cell takes of a Ray cluster, as 16GiB.", unset="not counted"
+    )
+    retries: int = option(1, Whole(0, most=100), CELLS, "Tries more for a cell whose worker was killed.")
+    shared_disk: bool = option(
+        False, Switch(), CELLS, "The whole Ray cluster sees --out under the same name, and writes into it."
+    )
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if self.on is None:
+            for name in ("cell_gpus", "cell_memory", "shared_disk"):
+                if getattr(self, name):
+                    raise OptionError(f"--{name.replace('_', '-')} is for a Ray cluster; what works: --on ray")
+        elif self.on != "ray" and not re.fullmatch(r"ray://[^/\s]+:[0-9]+", self.on):
+            raise OptionError(f"--on {self.on[:60]!r} is no place; what works: ray, or ray://host:10001")
+
+
+DEFAULT_SPREAD = Spread()

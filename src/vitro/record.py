@@ -39,8 +39,8 @@ from vitro.tables import SchemaError, checked
 
 FORMAT = 7
 """Of study.json; raised when older folders can no longer be continued."""
-REPORT = "report.html"
-"""The page of a study, in its folder."""
+RECORD, REPORT = "study.json", "report.html"
+"""What a study's folder says of itself, and its page."""
 LARGEST_RECORD, LARGEST_TABLE = 2**24, 2**32
 """Bytes that are read of study.json, and of a table."""
 
@@ -276,7 +276,7 @@ def done_of(record: Record) -> list[Experiment]:
 
 def read_record(folder: Path) -> Record | None:
     """study.json; None where there is none, StudyError where it is not as this version writes it."""
-    path = folder / "study.json"
+    path = folder / RECORD
     anew = f"choose another --out, or remove {folder} to measure anew"
     try:
         fields = json_of(text_of(read_bytes(path, LARGEST_RECORD)))
@@ -300,7 +300,7 @@ def read_record(folder: Path) -> Record | None:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write study.json. Raises what `write_file` does."""
-    write_file(folder / "study.json", (record.model_dump_json(indent=2) + "\n").encode())
+    write_file(folder / RECORD, (record.model_dump_json(indent=2) + "\n").encode())
 
 
 def new_record(settings: Settings, setup: Setup, trust_numbers: bool = False) -> Record:

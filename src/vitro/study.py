@@ -14,7 +14,7 @@ from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, Experiment, Setup,
 from vitro.figures import DrawingError
 from vitro.files import FileError, opened
 from vitro.folder import check_writable, remove_unfinished, sole_writer, write_file
-from vitro.identity import identity
+from vitro.identity import chosen, identity
 from vitro.limits import Room
 from vitro.models import Model, ModelError, find, load_checkpoint
 from vitro.models.checkpoint import Checkpoint
@@ -22,6 +22,7 @@ from vitro.options import DEFAULT_MACHINE, DEFAULT_OPTIONS, Machine, Options, ch
 from vitro.parts import Parts, to_parquet
 from vitro.progress import bar
 from vitro.record import (
+    RECORD,
     REPORT,
     Done,
     Record,
@@ -120,7 +121,7 @@ def study_of(source: Source, task: Task, folder: Path, experiments: Collection[s
     """
     if unknown := sorted(set(experiments) - set(EXPERIMENTS)):
         raise StudyError(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
-    settings = _settings(source, task)
+    settings = Settings(task=_plain(task.identity()), **source.settings)
     with sole_writer(folder):
         record, missing = _missing(_found(folder, settings), experiments)
         remove_unfinished(folder)
@@ -134,21 +135,41 @@ def study_of(source: Source, task: Task, folder: Path, experiments: Collection[s
 def finished_study(
     source: Source, task: Task, folder: Path, experiments: Collection[str] = EVERY_STUDY
 ) -> Study | None:
-    """The study that `study_of` would make, where it is there and nothing of it is missing; else None.
+    """The study that `study_of` would make, where its folder says that it is there and nothing is missing; else None.
 
-    Neither is the model loaded nor anything written. Raises what `study_of` does where the folder holds something else.
+    Neither are the model's files looked at, which may be on another machine, nor is anything written. Where they are
+    here, and younger than the study, it may be of others: then `study_of` has to say.
 
     >>> finished_study(Source(str(folder)), task, tmp_path, ["clean"])
     """
-    record, missing = _missing(_found(folder, _settings(source, task)), experiments)
-    if record is None or missing or not (folder / REPORT).exists():
+    try:
+        record = read_record(folder)
+    except StudyError:
         return None
-    return Study(folder, record)
+    if record is None or _is_younger(source.name, folder / RECORD):
+        return None
+    settings, machine = record.settings, source.machine
+    asked = record.loaded.asked_dtype if record.loaded else settings.dtype
+    recorded = settings.model, settings.task, settings.options, settings.device, asked
+    if recorded != (source.name, _plain(task.identity()), chosen(source.options), machine.device, machine.dtype):
+        return None
+    record, missing = _missing(_with_tables(folder, record), experiments)
+    return Study(folder, record) if record and not missing and (folder / REPORT).exists() else None
 
 
-def _settings(source: Source, task: Task) -> Settings:
-    # In the form that JSON gives back, which has no tuples.
-    return Settings(task=json.loads(json.dumps(task.identity())), **source.settings)
+def _is_younger(model: str, file: Path) -> bool:
+    """Whether a model of this machine was changed after a file was."""
+    path = Path(model).expanduser()
+    try:
+        files = [path, *(path.iterdir() if path.is_dir() else ())]
+        return any(entry.stat().st_mtime > file.stat().st_mtime for entry in files)
+    except (OSError, ValueError):
+        return False
+
+
+def _plain(value: Any) -> Any:
+    """A value in the form that JSON gives back, which has no tuples."""
+    return json.loads(json.dumps(value))
 
 
 def _missing(record: Record | None, experiments: Collection[str]) -> tuple[Record | None, list[Experiment]]:
@@ -279,6 +300,11 @@ def _found(folder: Path, settings: Settings) -> Record | None:
         name = next(name for name in given if given[name] != recorded[name])
         short = _difference(name, recorded[name], given[name])
         raise StudyError(f"{folder} holds another study: {short}; choose another --out")
+    return _with_tables(folder, record)
+
+
+def _with_tables(folder: Path, record: Record) -> Record:
+    """The record as far as its tables exist."""
     here = {name: done for name, done in record.experiments.items() if _is_here(folder, done)}
     return record.model_copy(update={"experiments": here})
 

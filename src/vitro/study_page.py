@@ -87,12 +87,17 @@ def _own_command(record: Record, experiment: Experiment) -> str:
 def _whole(record: Record) -> str:
     """The commands that make all that the record has, a line each.
 
-    It is one where all is there that every study makes; a folder of `vitro find` or `vitro edges` alone has theirs.
+    It is one where all is there that every study makes, or only some of that; a folder of `vitro find` or `vitro edges`
+    alone has theirs.
     """
     done = done_of(record)
     if {FIND.name, *record.experiments, *record.left_out, *record.without_value}.issuperset(EVERY_STUDY):
         also = [f"--also {experiment.name}" for experiment in done if experiment.command != "study"]
         return _by(record, "study", *([] if FIND in done else ["--no-find"]), *also)
+    needed = {need.name for experiment in done for need in experiment.needs}
+    asked = [experiment for experiment in done if experiment.name not in needed]
+    if any(experiment.command == "study" and experiment is not FIND for experiment in asked):
+        return _by(record, "study", "--measure", ",".join(experiment.call for experiment in asked))
     own = [_own_command(record, experiment) for experiment in done]
     searched = [_by(record, FIND.name)] if FIND in done else []
     return "\n".join(dict.fromkeys([*filter(None, own), *searched])) or record.command

@@ -173,7 +173,7 @@ class _Cell:
                 "circuit_heads": len(nodes) - nodes["head"].null_count(),
                 "circuit_edges": search["edges"],
                 "faithfulness": search["faithfulness"],
-                "circuit_depth": float(nodes["layer"].to_numpy().mean()) / self.layers if len(nodes) else None,
+                "nodes_depth": float(nodes["layer"].to_numpy().mean()) / self.layers if len(nodes) else None,
             }
         return values
 

@@ -2,7 +2,7 @@
 
 import inspect
 
-from vitro.cli import circuit, curve, edges, export, find, models, report, reproduce, study, successor, tasks
+from vitro.cli import atlas, circuit, curve, edges, export, find, models, report, reproduce, study, successor, tasks
 from vitro.cli.examples import epilog
 from vitro.cli.start import app, run
 
@@ -19,6 +19,7 @@ def unwrapped(doc: str) -> str:
 for command in (
     study.study,
     find.find,
+    atlas.atlas,
     edges.edges,
     curve.curve,
     export.export,

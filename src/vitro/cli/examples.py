@@ -16,6 +16,11 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "vitro find days --model gpt2",
         "vitro find ioi:20 --model gpt2 --faithful 0.8 --budget 10m --out studies/ioi",
     ),
+    "atlas": (
+        "vitro atlas days,months --models gpt2,smollm2 --out atlases/two --jobs 2",
+        "vitro atlas days --models models.txt --out atlases/all --measure ablate_heads,successor --dry-run",
+        "vitro atlas ioi:20 --models models.txt --out atlases/ioi --on ray --cell-gpus 1 --device cuda",
+    ),
     "edges": (
         "vitro edges days --model gpt2",
         "vitro edges ioi:20 --model gpt2 --scores eap,eap-ig,relp",

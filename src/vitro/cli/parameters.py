@@ -19,6 +19,7 @@ from vitro.options import (
     OptionError,
     Options,
     ScoreName,
+    Spread,
     TaskOptions,
     options_of,
     read,
@@ -35,6 +36,13 @@ ModelOption = Annotated[
     typer.Option(help="A hub id (gpt2, gpt2@main), a folder, a .gguf file, smollm2, ... (see vitro models)."),
 ]
 FolderOption = Annotated[Path | None, typer.Option(help="The study's folder. Default: studies/TASK-MODEL.")]
+MeasureOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="<name,name,...>",
+        help="Only these measurements, by what they are called in Python: clean_run, ablate_heads, find, ...",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ScoresOption = Annotated[
     str, typer.Option(metavar="<name,name,...>", help=f"How edges are scored: some of {', '.join(SCORES)}.")
@@ -48,7 +56,7 @@ class Only:
     names: tuple[str, ...]
 
 
-SETS = (Options, TaskOptions, Machine)
+SETS = (Options, TaskOptions, Machine, Spread)
 
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -120,6 +128,13 @@ def task_of(text: str, options: Options, task_options: TaskOptions) -> "Task":
         bad_rows=task_options.bad_rows,
         counterfactual=task_options.counterfactual,
     )
+
+
+def measured(text: str) -> tuple[str, ...]:
+    """The measurements that are named, by their names in `EXPERIMENTS`. Raises `OptionError` where there is none."""
+    from vitro.experiments import measurements
+
+    return measurements(name.strip() for name in text.split(","))
 
 
 def scores_of(text: str) -> tuple[ScoreName, ...]:

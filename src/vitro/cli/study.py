@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitro.cli import find
-from vitro.cli.parameters import FolderOption, Json, ModelOption, TaskArgument, default_folder, takes_options, task_of
+from vitro.cli.parameters import (
+    FolderOption,
+    Json,
+    MeasureOption,
+    ModelOption,
+    TaskArgument,
+    default_folder,
+    measured,
+    takes_options,
+    task_of,
+)
 from vitro.cli.printing import print_json, print_plain, print_text
 from vitro.cli.start import resumable
-from vitro.options import Machine, Options, TaskOptions
+from vitro.options import Machine, OptionError, Options, TaskOptions
 
 if TYPE_CHECKING:
     from vitro.record import Study
@@ -35,6 +45,7 @@ def study(
     no_find: Annotated[
         bool, typer.Option("--no-find", help="Do not search for the circuit that does the task.")
     ] = False,
+    measure: MeasureOption = None,
     as_json: Json = False,
 ) -> None:
     """Measure a task on a model: tables, figures and report.html in a folder. Stopped, it goes on where it was."""
@@ -45,21 +56,25 @@ def study(
     from vitro.study import run_study
     from vitro.study_page import summary
 
-    more = [name.strip() for names in also or () for name in names.split(",")]
-    asked = [*(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *more]
-    measured = run_study(model, chosen, folder, options, experiments=asked, **asdict(machine))
+    more = measured(measure or ",".join(also or ())) if measure or also else ()
+    asked = more
+    if measure is None:
+        asked = *(name for name in EVERY_STUDY if not (no_find and name == FIND.name)), *more
+    elif also or no_find:
+        raise OptionError("--measure names all that is measured; what works: it alone, or --also and --no-find")
+    made = run_study(model, chosen, folder, options, experiments=asked, **asdict(machine))
     if as_json:
-        print_json(record(measured))
+        print_json(record(made))
         return
-    for sentence in summary(measured):
+    for sentence in summary(made):
         print_text(sentence.text)
-    left_out = measured.record.left_out
+    left_out = made.record.left_out
     for name in more:
         if name in left_out:
             print_text(f"Left out: {name}, which needs {left_out[name]}.")
-    for name, why in measured.record.without_value.items():
+    for name, why in made.record.without_value.items():
         print_text(f"Left out: {name}: {why}.")
-    print_plain(f"The report: {measured.report}")
+    print_plain(f"The report: {made.report}")
 
 
 def record(study: "Study") -> dict[str, Any]:

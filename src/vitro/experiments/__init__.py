@@ -1,5 +1,7 @@
 """What we look at: one file per measurement, from a model and a task to named tables."""
 
+from collections.abc import Iterable
+
 from vitro.experiments.activations import activations
 from vitro.experiments.answer_table import ANSWER_TABLE, answer_tables
 from vitro.experiments.attention import ATTENTION, attention
@@ -71,6 +73,24 @@ Any is made by its name: `EXPERIMENTS["head_ablation"].measure(model, task)`.
 EVERY_STUDY = tuple(name for name, experiment in EXPERIMENTS.items() if experiment.command == "study")
 """Those that every study makes. The others, which take minutes, it makes where they are asked for by name."""
 
+
+def measurements(names: Iterable[str]) -> tuple[str, ...]:
+    """Experiments by their names, from these or from what they are called in Python, each once.
+
+    >>> measurements(["ablate_heads", "find", "head_ablation"])
+    ('head_ablation', 'find')
+
+    Raises `OptionError`, with the list, where there is no such measurement.
+    """
+    calls = {experiment.call: name for name, experiment in EXPERIMENTS.items()}
+    found = []
+    for name in names:
+        if name not in EXPERIMENTS and name not in calls:
+            raise OptionError(f"there is no measurement {name!r}; there are {', '.join(calls)}")
+        found.append(name if name in EXPERIMENTS else calls[name])
+    return tuple(dict.fromkeys(found))
+
+
 __all__ = [
     "EVERY_STUDY",
     "EXPERIMENTS",
@@ -105,6 +125,7 @@ __all__ = [
     "keep_heads",
     "key_heads",
     "layer_lens",
+    "measurements",
     "mlp_local",
     "mount",
     "patch",

@@ -1,5 +1,6 @@
 """What a measurement is: a function to tables, with the figure and the words that show them."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -69,6 +70,12 @@ class Experiment:
     """Whether there was time for all of it; else it goes on where it is asked for again."""
     asks: tuple[Asks, ...] = ()
     """What it requires of a task (see `LACKS`)."""
+
+    @property
+    def call(self) -> str:
+        """What it is called in Python, where that is without arguments: "ablate_heads"; else its name."""
+        call = re.fullmatch(r"m\.(\w+)\(\)", self.python)
+        return call[1] if call else self.name
 
     @property
     def command(self) -> str:

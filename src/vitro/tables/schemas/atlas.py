@@ -67,7 +67,11 @@ SCHEMAS: Mapping[str, Schema] = by_name(
                 whole("circuit_heads", "heads in it", nullable=True),
                 whole("circuit_edges", "edges in it", nullable=True),
                 value("faithfulness", "of the circuit, on the prompts that were searched on", nullable=True),
-                value("circuit_depth", "the mean depth of its nodes, as of heads", nullable=True),
+                value(
+                    "nodes_depth",
+                    "the mean depth of its heads and MLPs: their layers over the number of layers",
+                    nullable=True,
+                ),
             ),
             "atlas",
         ),
