@@ -2,7 +2,7 @@
 
 import queue
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 
@@ -49,7 +49,7 @@ class Outcome:
     reason: str | None
 
 
-def outcomes(jobs: Sequence[Job], workers: Sequence[Worker], retries: int) -> Iterator[Outcome]:
+def outcomes(jobs: Sequence[Job], workers: Sequence[Worker], retries: int) -> Generator[Outcome, None, None]:
     """What becomes of each cell, as the workers make them, each in a thread of its own.
 
     retries: how often a cell is tried again whose worker ended. Where the caller stops, the workers are ended, whatever
