@@ -39,12 +39,11 @@ from vitro.parts import to_parquet
 from vitro.record import Study
 from vitro.study import Source, finished_study, open_study
 from vitro.tables import Tables, counted
-from vitro.tables.schemas.atlas import SCHEMAS
 from vitro.tasks import Task, as_task
 
 MEASURE = ("clean", "head_ablation", "key_heads", "direct_attribution", "find", "successor")
 """What an atlas measures unless it is told otherwise."""
-PAGE = "atlas.html"
+PAGE, SECONDS = "atlas.html", "seconds.csv"
 Told = Callable[[Outcome, int, int, float], None]
 """Is told what became of a cell, the how many-eth of how many, and the seconds since the one before."""
 
@@ -104,7 +103,6 @@ class Asked:
     """Its cells, model by model."""
 
     def __post_init__(self) -> None:
-        check_options(self.options)
         object.__setattr__(self, "jobs", jobs_of(self.models, self.tasks, self.out))
         if self.options.budget is None:
             # What there is time for, as a study measures by default, would be another circuit on every machine.
@@ -149,6 +147,7 @@ def atlas(
     >>> atlas.study(folder, "days").table("clean").height
     7
     """
+    check_options(options)
     named = tuple(as_task(task, options.seed) for task in tasks)
     machine = Machine(device, dtype, trust_numbers)
     spread = Spread(on, jobs, threads, cell_gpus, cell_memory, retries, shared_disk)
@@ -212,8 +211,10 @@ def _share(jobs: int) -> Room | None:
 def _collect(asked: Asked, reasons: Mapping[Path, str], spread: Spread) -> Atlas:
     """Write tables and page of what is there."""
     tables = tables_of(_results(asked, reasons), asked.out)
-    for name, table in tables.items():
-        write_file(asked.out / f"{name}.parquet", to_parquet(table))
+    for name in ("atlas", "overlaps"):
+        write_file(asked.out / f"{name}.parquet", to_parquet(tables[name]))
+    # Not with the tables, which are the same in every run.
+    write_file(asked.out / SECONDS, tables["seconds"].write_csv().encode())
     page = page_of(
         tables,
         title=f"{counted(len(asked.tasks), 'task')} on {counted(len(asked.models), 'model')}",
@@ -237,7 +238,7 @@ def _results(asked: Asked, reasons: Mapping[Path, str]) -> Iterator[Result]:
 
 def _is_strange(path: Path) -> bool:
     """Whether no atlas has such a file in its folder."""
-    own = {CELLS, PAGE, *(f"{name}.parquet" for name in SCHEMAS)}
+    own = {CELLS, PAGE, SECONDS, "atlas.parquet", "overlaps.parquet"}
     return path.name not in own and not path.name.startswith(".")
 
 
