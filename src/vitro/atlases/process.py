@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import IO, Any
 
-from vitro.atlases.work import Bench, Job, Work, WorkerDiedError
+from vitro.atlases.work import Answer, Bench, Job, Work, WorkerDiedError, answer, told
 from vitro.errors import one_line
-from vitro.folder import FolderError
 from vitro.limits import ending
 
 
@@ -43,9 +42,7 @@ class Process:
             process, self._process = self._process, None
             raise WorkerDiedError(f"ended by {ending(process.wait())}{self._last_words()}")
         kind, text = json.loads(line)
-        if kind == "folder":
-            raise FolderError(text)
-        return None if kind == "done" else str(text)
+        return told((kind, text))
 
     def end(self) -> None:
         """End it, whatever it is at."""
@@ -107,16 +104,12 @@ def _read(lines: "queue.SimpleQueue[str]") -> None:
     os._exit(0)
 
 
-def _answer(bench: Bench, line: str) -> tuple[str, str]:
+def _answer(bench: Bench, line: str) -> Answer:
     try:
         job = _value(line)
     except Exception as error:
         return "failed", f"a task of this kind cannot be sent to another process ({one_line(str(error))[:200]})"
-    try:
-        reason = bench.ask(job)
-    except FolderError as error:
-        return "folder", str(error)
-    return ("done", "") if reason is None else ("failed", reason)
+    return answer(bench, job)
 
 
 def _value(line: str) -> Any:

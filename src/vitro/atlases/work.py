@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
@@ -57,6 +57,27 @@ class Worker(Protocol):
 
     def end(self) -> None:
         """End it, whatever it is at. Called from another thread too."""
+
+
+Answer = tuple[Literal["done", "failed", "folder"], str]
+"""What a worker elsewhere says to a job: the reason why it failed, or why no folder can be written."""
+
+
+def answer(worker: Worker, job: Job) -> Answer:
+    """What a worker comes to, as values that can be sent."""
+    try:
+        reason = worker.ask(job)
+    except FolderError as error:
+        return "folder", str(error)
+    return ("done", "") if reason is None else ("failed", reason)
+
+
+def told(answer: Answer) -> str | None:
+    """The inverse: what `Worker.ask` gives, or raises."""
+    kind, text = answer
+    if kind == "folder":
+        raise FolderError(text)
+    return None if kind == "done" else text
 
 
 class Bench:

@@ -1,0 +1,216 @@
+"""Workers on a Ray cluster, one that is there or one of this machine alone; they need Vitro and the models, no disk.
+
+A worker is an actor, which keeps its model from cell to cell as a task does not. What a study's folder holds travels to
+it and what it adds comes back through Ray; the driver alone writes. Where the cluster shares a disk, actors write into
+the folders themselves.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from vitro.atlases.cells import AtlasError
+from vitro.atlases.packed import Changes, Files, changes, packed, unpack, write_changes
+from vitro.atlases.work import Answer, Bench, Job, Work, Worker, WorkerDiedError, answer, told
+from vitro.errors import one_line
+from vitro.options import Spread
+
+_OFF = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
+_OBJECTS = 128 * 2**20
+"""Bytes of a local cluster's object store. Tables of a cell are small; larger ones go to the disk for a moment."""
+_LONGEST = 40
+"""Characters of a temporary folder's name, below which Ray's sockets have names that the system takes."""
+
+
+class Remote:
+    """The worker as Ray runs it, in a process of its own, on whatever machine."""
+
+    def __init__(self, work: Work, place: str) -> None:
+        # Where this machine has the driver's folder too, relative names of models are found.
+        with suppress(OSError):
+            os.chdir(place)
+        self._bench = Bench(work)
+
+    def make(self, job: Job, files: Files) -> tuple[Answer, Changes]:
+        """Make a cell in a folder of this machine's own; files: what is there of it."""
+        with tempfile.TemporaryDirectory(prefix="vitro-cell-") as own:
+            folder = Path(own) / job.folder.name
+            unpack(files, folder)
+            kind, text = answer(self._bench, Job(job.model, job.task, folder))
+            if kind == "folder":
+                kind, text = "failed", f"on its worker's machine: {text}"
+            return (kind, text.replace(str(folder), str(job.folder))), changes(files, folder)
+
+    def make_in_place(self, job: Job) -> Answer:
+        """Make a cell in its folder, which this machine sees as the driver does."""
+        return answer(self._bench, job)
+
+
+class RayWorker:
+    """A worker as the driver has it. Its actor is made when it is first asked, and anew where it died."""
+
+    def __init__(self, ray: Any, work: Work, resources: Mapping[str, Any]) -> None:
+        self.ray, self.work, self.resources = ray, work, resources
+        self._actor: Any = None
+
+    def ask(self, job: Job) -> str | None:
+        """As `Worker.ask`."""
+        said, made = self._get("make", job, packed(job.folder))
+        write_changes(job.folder, made)
+        return told(said)
+
+    def end(self) -> None:
+        """End it, whatever it is at."""
+        actor, self._actor = self._actor, None
+        if actor is not None:
+            with suppress(Exception):
+                self.ray.kill(actor)
+
+    def _get(self, method: str, *arguments: Any) -> Any:
+        """What the actor answers. Raises `WorkerDiedError` where it died."""
+        ray = self.ray
+        try:
+            if self._actor is None:
+                self._actor = ray.remote(Remote).options(**self.resources).remote(self.work, os.getcwd())
+            return ray.get(getattr(self._actor, method).remote(*arguments))
+        except (ray.exceptions.RayError, ConnectionError) as error:
+            self.end()
+            raise WorkerDiedError(_ended(error)) from error
+
+
+class RayWorkerInPlace(RayWorker):
+    """The same, where all machines see the atlas's folder by one name."""
+
+    def ask(self, job: Job) -> str | None:
+        """As `Worker.ask`."""
+        return told(self._get("make_in_place", job))
+
+
+@contextmanager
+def ray_workers(work: Work, spread: Spread, cells: int) -> Iterator[list[Worker]]:
+    """Workers on the cluster that `spread` names, at most one a cell; with the block end they, and a cluster of its own.
+
+    Raises `AtlasError` where Ray is not installed, the cluster cannot be reached, or has no room for a cell.
+    """
+    with _cluster(spread, work.threads) as ray:
+        resources: dict[str, Any] = {
+            "num_cpus": work.threads,
+            "num_gpus": spread.cell_gpus,
+            "memory": spread.cell_memory,
+            "max_restarts": 0,
+            # As workers of this machine have them: torch's threads are set apart.
+            "runtime_env": {"env_vars": {"POLARS_MAX_THREADS": str(work.threads)}},
+        }
+        kind = RayWorkerInPlace if spread.shared_disk else RayWorker
+        count = min(cells, spread.jobs or _room(ray.cluster_resources(), work.threads, spread))
+        workers: list[Worker] = [kind(ray, work, resources) for _ in range(count)]
+        try:
+            yield workers
+        finally:
+            for worker in workers:
+                worker.end()
+
+
+def _room(has: Mapping[str, float], threads: int, spread: Spread) -> int:
+    """For how many cells at a time a cluster has room."""
+    takes = {"CPU": float(threads), "GPU": spread.cell_gpus, "memory": spread.cell_memory}
+    rooms = {what: int(has.get(what, 0) / amount) for what, amount in takes.items() if amount}
+    short = [what for what, room in rooms.items() if not room]
+    if short:
+        what = short[0]
+        raise AtlasError(
+            f"the Ray cluster has {has.get(what, 0):g} {what}, and a cell takes {takes[what]:g}; what works: smaller "
+            "cells, or --jobs N, which waits for machines that the cluster adds"
+        )
+    return min(rooms.values())
+
+
+@contextmanager
+def _cluster(spread: Spread, threads: int) -> Iterator[Any]:
+    """Ray, connected to the cluster that is named, that of RAY_ADDRESS, that of this process already, or a new one."""
+    ray = _imported()
+    if ray.is_initialized():
+        yield ray
+        return
+    address = spread.on if spread.on != "ray" else os.environ.get("RAY_ADDRESS")
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    if address:
+        try:
+            ray.init(address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
+            raise AtlasError(f"the Ray cluster at {address} cannot be used: {one_line(str(error))[:300]}") from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+        return
+    with _temporary() as folder, _on_loopback():
+        try:
+            ray.init(
+                "local",
+                num_cpus=max(os.cpu_count() or 1, (spread.jobs or 1) * threads),
+                include_dashboard=False,
+                object_store_memory=_OBJECTS,
+                _temp_dir=folder,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _imported() -> Any:
+    try:
+        # Before it is imported, when it reads them.
+        for name, value in _OFF.items():
+            os.environ.setdefault(name, value)
+        import ray
+    except ModuleNotFoundError as error:
+        raise AtlasError("--on ray needs Ray, which is not installed; what works: pip install 'vitro[ray]'") from error
+    return ray
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have Ray take this machine's address to be 127.0.0.1, and so listen there alone.
+
+    It does so on its own on macOS and Windows, where firewalls ask; elsewhere it takes an address that others reach.
+    """
+    from ray._private import ray_constants
+
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    before, given = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        os.environ.pop(name)
+        if given is not None:
+            os.environ[name] = given
+
+
+@contextmanager
+def _temporary() -> Iterator[str]:
+    """A folder for what Ray writes, removed at the end."""
+    place = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="vitro-ray-", dir=place if len(place) <= _LONGEST else "/tmp")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ended(error: Exception) -> str:
+    """Why an actor died, in a few words that end "its worker ...", out of the many that Ray makes."""
+    text = one_line(str(error))
+    if "OutOfMemory" in type(error).__name__ or "low on memory" in text:
+        return "was ended by Ray, for its machine ran low on memory"
+    detail = re.search(r"Worker exit detail: (.{1,200}?)(\.\s|$)", text) or re.search(r"(.{1,200}?)(\.\s|$)", text)
+    return f"ended on the Ray cluster ({detail[1] if detail else type(error).__name__})"
