@@ -93,7 +93,7 @@ class RayWorkerInPlace(RayWorker):
 
 @contextmanager
 def ray_workers(work: Work, spread: Spread, cells: int) -> Iterator[list[Worker]]:
-    """Workers on the cluster that `spread` names, at most one a cell; with the block end they, and a cluster of its own.
+    """Workers on the cluster that `spread` names, one a cell at most; they end with the block, as does a new cluster.
 
     Raises `AtlasError` where Ray is not installed, the cluster cannot be reached, or has no room for a cell.
     """
