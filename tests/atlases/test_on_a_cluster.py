@@ -1,4 +1,4 @@
-"""A Ray cluster that is there already, and one that is left: nothing of Vitro stays behind."""
+"""A Ray cluster that is there already, and one that was started for an atlas: nothing of it stays behind."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,10 +20,124 @@ from vitro.options import Machine, Options, Spread
 from vitro.tasks import days
 
 pytest.importorskip("ray", reason="Ray is not installed (make test installs it)")
+pytest.importorskip("grpc", reason="Ray's client is not installed (make test installs it)")
 WORK = Work(("clean",), Options(samples=8), Machine(), threads=1)
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at, above those that Ray gives its workers."""
+    sockets = [socket.socket() for _ in range(count)]
+    for taken in sockets:
         taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    ports = [int(taken.getsockname()[1]) for taken in sockets]
+    for taken in sockets:
+        taken.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a cluster, for Ray's client."""
+    own, client = free_ports(2)
+    words = f"start --head --block --disable-usage-stats --node-ip-address=127.0.0.1 --port={own} --num-cpus=1"
+    words += f" --ray-client-server-port={client} --include-dashboard=false --min-worker-port=0 --max-worker-port=0"
+    head = subprocess.Popen(
+        [sys.executable, "-m", "ray.scripts.scripts", *words.split(), f"--temp-dir={tmp_path_factory.mktemp('r')}"],
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", client), timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield f"ray://127.0.0.1:{client}"
+    family = psutil.Process(head.pid).children(recursive=True)
+    for process in [*family, psutil.Process(head.pid)]:
+        process.kill()
+    head.wait()
+
+
+def test_a_cluster_far_away_gives_the_same_bytes(
+    cluster: str, checkpoints: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Bench(WORK).ask(Job(checkpoints[0], days(), tmp_path / "here")) is None
+    with ray_workers(WORK, Spread(on=cluster), cells=1) as (worker,):
+        assert worker.ask(Job(checkpoints[0], days(), tmp_path / "named")) is None
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    with ray_workers(WORK, Spread(on="ray"), cells=1) as (worker,):
+        assert worker.ask(Job(checkpoints[0], days(), tmp_path / "of the environment")) is None
+    assert tables(tmp_path / "here") == tables(tmp_path / "named") == tables(tmp_path / "of the environment")
+
+
+def test_an_address_at_which_nothing_is_heard_is_told_in_a_line() -> None:
+    (port,) = free_ports(1)
+    told = f"no Ray cluster is heard at ray://127.0.0.1:{port}"
+    with pytest.raises(AtlasError, match=told), ray_workers(WORK, Spread(on=f"ray://127.0.0.1:{port}"), cells=1):
+        pass
+
+
+@pytest.fixture
+def driver(checkpoints: list[str], tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A command that makes an atlas on a cluster of its own, its home and its temporary folder in `tmp_path`."""
+    for name in ("home", "tmp"):
+        (tmp_path / name).mkdir()
+    command = [sys.executable, "-m", "vitro.cli", "atlas", "days,days:all", "--models", ",".join(checkpoints)]
+    command += ["--out", str(tmp_path / "atlas"), "--measure", "clean_run", "--samples", "8", "--on", "ray"]
+    running = subprocess.Popen(
+        [*command, "--jobs", "1"],
+        env={**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield running
+    running.kill()
+    running.communicate()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+
+def gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that are still there after a while."""
+    return [process for process in psutil.wait_procs(processes, seconds)[1] if process.status() != "zombie"]
+
+
+def test_killed_the_driver_leaves_no_process_and_what_is_finished(
+    driver: "subprocess.Popen[str]", checkpoints: list[str], tmp_path: Path
+) -> None:
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("atlas/cells/*/*/report.html")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    processes = family(driver.pid)
+    assert any("raylet" in process.name() for process in processes)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    assert gone(processes[1:], 30) == []
+    assert list(tmp_path.glob("atlas/cells/*/*/report.html"))
+
+
+def test_ctrl_c_ends_it_in_a_line_and_nothing_stays(
+    driver: "subprocess.Popen[str]", checkpoints: list[str], tmp_path: Path
+) -> None:
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("atlas/cells/*/*/report.html")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    processes = family(driver.pid)
+    driver.send_signal(signal.SIGINT)
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    lines = err.strip().splitlines()
+    assert lines[-1] == "vitro: stopped; what is finished is kept, and the same command goes on from there"
+    assert all(line.partition(" of ")[0].isdecimal() for line in lines[:-1]), err
+    assert gone(processes[1:], 30) == []
+    assert list((tmp_path / "home").iterdir()) == []
+    assert [path.name for path in (tmp_path / "tmp").iterdir() if "ray" in path.name] == []
+    assert (tmp_path / "atlas" / "atlas.parquet").exists()

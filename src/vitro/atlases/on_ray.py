@@ -5,10 +5,14 @@ it and what it adds comes back through Ray; the driver alone writes. Where the c
 the folders themselves.
 """
 
+import functools
 import os
 import re
+import secrets
 import shutil
+import socket
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -140,16 +144,21 @@ def _cluster(spread: Spread, threads: int) -> Iterator[Any]:
     address = spread.on if spread.on != "ray" else os.environ.get("RAY_ADDRESS")
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if address:
+        _knock(address)
         try:
-            ray.init(address, **quiet)
+            with warnings.catch_warnings(action="ignore"):
+                ray.init(address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
-            raise AtlasError(f"the Ray cluster at {address} cannot be used: {one_line(str(error))[:300]}") from error
+            raise AtlasError(
+                f"the Ray cluster at {address} cannot be used: {one_line(str(error))[:300]} (where it "
+                "asks for a token, set RAY_AUTH_MODE=token)"
+            ) from error
         try:
             yield ray
         finally:
             ray.shutdown()
         return
-    with _temporary() as folder, _on_loopback():
+    with _temporary() as folder, _closed():
         try:
             ray.init(
                 "local",
@@ -165,6 +174,21 @@ def _cluster(spread: Spread, threads: int) -> Iterator[Any]:
             ray.shutdown()
 
 
+def _knock(address: str) -> None:
+    """Raises `AtlasError` where nothing is heard at an address: Ray itself takes minutes to say so, and many lines."""
+    match = re.fullmatch(r"(ray://)?\[?(?P<host>[^/\]]+)\]?:(?P<port>[0-9]{1,5})", address)
+    if match is None:
+        # As "auto", which names none.
+        return
+    try:
+        socket.create_connection((match["host"], int(match["port"])), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AtlasError(
+            f"no Ray cluster is heard at {address} ({reason}); what works: --on ray, on this machine"
+        ) from error
+
+
 def _imported() -> Any:
     try:
         # Before it is imported, when it reads them.
@@ -177,23 +201,34 @@ def _imported() -> Any:
 
 
 @contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Have Ray take this machine's address to be 127.0.0.1, and so listen there alone.
+def _closed() -> Iterator[None]:
+    """Have a cluster that is started here listen on this machine alone, and answer nobody without its own token.
 
-    It does so on its own on macOS and Windows, where firewalls ask; elsewhere it takes an address that others reach.
+    Ray takes 127.0.0.1 for its address on its own on macOS and Windows, where firewalls ask; elsewhere it takes one
+    that others reach. Its token it would keep in the user's home.
     """
     from ray._private import ray_constants
 
-    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    before, given = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
-    ray_constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    given = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_TOKEN": _token()}
+    # Ray sets the mode, to have its processes ask for the token.
+    before = {name: os.environ.get(name) for name in (*given, "RAY_AUTH_MODE")}
+    before_cluster = ray_constants.ENABLE_RAY_CLUSTER
+    os.environ.update(given)
+    ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-        os.environ.pop(name)
-        if given is not None:
-            os.environ[name] = given
+        ray_constants.ENABLE_RAY_CLUSTER = before_cluster
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@functools.cache
+def _token() -> str:
+    """One for all clusters of this process, since Ray reads it once."""
+    return secrets.token_hex(32)
 
 
 @contextmanager
