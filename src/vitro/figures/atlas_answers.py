@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from vitro.figures.atlas_cells import MARKS, cells_of, filtered, of_cell
+from vitro.figures.atlas_cells import MARKS, cells_of, filtered, leads, of_cell
 from vitro.figures.axes import longest
 from vitro.figures.look import FAINT, INK, WASH, WIDTH, dress, values
 from vitro.figures.scales import amount_color, ink_on
@@ -58,7 +58,7 @@ def atlas_answers(atlas: pl.DataFrame) -> alt.LayerChart | None:
         alt.Tooltip("state:N"),
         alt.Tooltip("reason:N"),
     )
-    cell = alt.Chart().encode(x=x, y=y, tooltip=tooltip, href="link:N")
+    cell = alt.Chart().encode(x=x, y=y, tooltip=tooltip, href=leads())
     roomy = column >= _FOR_NUMBERS
     layers: list[alt.Chart] = [
         cell.mark_rect(fill=WASH),

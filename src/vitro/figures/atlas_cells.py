@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import altair as alt
 import polars as pl
+from altair.typing import ChannelHref
 
 from vitro.figures.axes import longest
 from vitro.figures.look import HEAD_COLORS, WIDTH
@@ -15,7 +16,7 @@ from vitro.figures.tokens import readable
 
 FILTERS = ("task", "family", "state", "model")
 """What the cells of an atlas are filtered by, on its page and in its figures; of a model, any part of its name."""
-MARKS = 6000
+MARKS = 3000
 """Marks that a figure has at most: with more, a page of figures takes long to open."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3], [10, 4], [1, 3])
@@ -210,3 +211,9 @@ def of_cell(*more: alt.Tooltip) -> list[alt.Tooltip]:
         alt.Tooltip("size:N", title="parameters"),
         *more,
     ]
+
+
+def leads() -> ChannelHref:
+    """A click leads to the cell's study, if it has one."""
+    # A field that a row lacks would lead to a page called "undefined".
+    return alt.when("isValid(datum.link)").then("link:N").otherwise(alt.value(""))

@@ -11,6 +11,7 @@ from vitro.figures.atlas_cells import (
     families_of,
     filtered,
     hue,
+    leads,
     of_cell,
     shape,
     some_models,
@@ -199,7 +200,7 @@ def _strip(
         yOffset=alt.YOffset("shape:N", sort=tasks_of(atlas).domain),
         color=hue(families_of(atlas), "Family"),
         shape=shape(tasks_of(atlas)),
-        href="link:N",
+        href=leads(),
         tooltip=of_cell(*told),
     )
     step = {"step": max(26, 8 * lanes + 10), "for": "position"}

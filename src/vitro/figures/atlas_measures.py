@@ -17,6 +17,7 @@ from vitro.figures.atlas_cells import (
     families_of,
     filtered,
     hue,
+    leads,
     legend,
     of_cell,
     series_of,
@@ -80,7 +81,7 @@ def atlas_sizes(atlas: pl.DataFrame) -> alt.ConcatChart | None:
                     y=_height(cells, name),
                     color=hue(families_of(atlas), "Family"),
                     shape=shape(tasks_of(atlas)),
-                    href="link:N",
+                    href=leads(),
                     tooltip=of_cell(*_told(measured)),
                 )
             ],
@@ -146,7 +147,7 @@ def atlas_training(atlas: pl.DataFrame) -> alt.ConcatChart | None:
         )
         line = base.mark_line(strokeWidth=1.8).encode(strokeDash=dash)
         points = base.mark_point(filled=True, size=30, opacity=1, stroke="white", strokeWidth=0.6).encode(
-            href="link:N", tooltip=of_cell(alt.Tooltip("step:Q", format=","), *_told(measured))
+            href=leads(), tooltip=of_cell(alt.Tooltip("step:Q", format=","), *_told(measured))
         )
         panels.append(
             alt.LayerChart(layer=[line, points], width=_WIDTH, height=_HEIGHT, title=panel_title(MEASURES[name].title))

@@ -64,7 +64,7 @@ class Listing:
         return Markup(f'<table class="list">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>')
 
     def _rows(self) -> Iterator[str]:
-        kinds = [_kind(field) for field in self.fields]
+        kinds, rest = [_kind(field) for field in self.fields], max(1, len(self.fields) - self.named)
         for row in range(len(self)):
             values = "".join(f' data-{name}="{escape(values[row])}"' for name, values in self.filters.items())
             line = self.instead[row]
@@ -74,7 +74,7 @@ class Listing:
                 for number, (kind, field) in enumerate(zip(kinds, shown, strict=False))
             ]
             if line is not None:
-                cells.append(f'<td class="instead" colspan="{len(self.fields) - self.named}">{escape(readable(line))}</td>')
+                cells.append(f'<td class="instead" colspan="{rest}">{escape(readable(line))}</td>')
             yield f"<tr{values}>{''.join(cells)}</tr>"
 
     def _text(self, field: Field, row: int) -> str:
