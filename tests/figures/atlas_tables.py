@@ -146,7 +146,7 @@ def _measured(model: Named, task: int, random: np.random.Generator) -> dict[str,
 
 def bare(tables: Tables) -> Tables:
     """The same cells, done, and nothing measured of them."""
-    kept = tables["atlas"].select("model", "task", "state", "folder")
+    kept = tables["atlas"].select("model", "task", "folder").with_columns(state=pl.lit("done"))
     return {
         "atlas": table("atlas", kept.to_dicts()),
         "overlaps": table("overlaps", []),

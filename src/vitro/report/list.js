@@ -29,7 +29,10 @@
       left += !row.hidden;
     }
     const all = left === rows.length;
-    form.querySelector("output").textContent = `${all ? "all" : `${left.toLocaleString("en")} of`} ${rows.length.toLocaleString("en")} rows`;
+    const [some, every] = [left, rows.length].map((count) => count.toLocaleString("en"));
+    const said = form.querySelector("output");
+    said.textContent = all ? `all ${every} rows` : `${some} of ${every} rows`;
+    said.dataset.chosen = Object.entries(filters).filter(([, value]) => value).map((pair) => pair.join(": ")).join(", ");
     form.classList.toggle("filtering", !all);
     clearTimeout(apply.later);
     // Whoever types is not kept waiting for the figures at each letter.
