@@ -94,7 +94,7 @@ def atlas_of(models: Sequence[Named], tasks: Sequence[str], failed: Iterable[tup
             "circuits": random.uniform(0.0, 0.4) if model.step is None else None,
         }
         for model in models
-        for task, other in combinations(tasks, 2)
+        for task, other in combinations(tasks[:20], 2)
         if not {(model.name, task), (model.name, other)} & lost
     ]
     return {

@@ -186,3 +186,16 @@ def test_of_ten_thousand_cells_as_many_are_drawn_as_a_page_can_show_and_the_figu
         assert len(data(spec)) <= MARKS
         assert {row["task"] for row in data(spec)} >= {"task-0", "task-10", "task-13"}
         assert len(json.dumps(spec)) < 1_000_000
+
+
+@pytest.mark.parametrize(("models", "tasks"), [(2, 2500), (2500, 2)])
+def test_an_atlas_of_many_tasks_or_many_models_is_drawn_in_part(models: int, tasks: int) -> None:
+    atlas = made.large(models, tasks)
+    for name in ("answers", "sizes", "depths", "seconds"):
+        figure = DRAW[name](atlas)
+        assert figure is not None
+        what = "models" if models > tasks else "tasks"
+        assert re.search(
+            rf"\d+ of 2,500 {what} are drawn, evenly spread", " ".join(to_spec(figure)["title"]["subtitle"])
+        )
+        assert 100 <= len(data(to_spec(figure))) <= MARKS

@@ -190,9 +190,11 @@ def test_the_form_filters_the_rows_and_the_figures_and_lets_go_of_them(tab: Tab)
 
 @in_browser
 def test_a_click_on_a_head_sorts_the_rows_by_it_and_another_turns_them(tab: Tab) -> None:
-    click = """[...document.querySelectorAll(".list th button")].find((b) => b.textContent === "accuracy").click()"""
+    click = """[...document.querySelectorAll(".list th button")]
+        .find((button) => button.textContent === "accuracy").click()"""
     column = """[...document.querySelectorAll(".list tbody tr")].map((row) => row.querySelector(".instead")
-        ? null : row.cells[[...document.querySelectorAll(".list th")].findIndex((head) => head.ariaSort)].textContent)"""
+        ? null : row.cells[[...document.querySelectorAll(".list th")]
+        .findIndex((head) => head.ariaSort)].textContent)"""
     for turned in (True, False):
         tab.evaluate(click)
         texts = tab.evaluate(column)

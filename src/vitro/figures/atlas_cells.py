@@ -78,7 +78,7 @@ def short_names(models: pl.Series) -> dict[str, str]:
     """Names for labels: of a long one its end, which tells checkpoints of a run apart; no two are alike.
 
     >>> short_names(pl.Series(["gpt2", "/a/very/long/path/to/the/checkpoints/step1000"]))
-    {'gpt2': 'gpt2', '/a/very/long/path/to/the/checkpoints/step1000': '…ong/path/to/the/checkpoints/step1000'}
+    {'gpt2': 'gpt2', '/a/very/long/path/to/the/checkpoints/step1000': '…g/path/to/the/checkpoints/step1000'}
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -189,17 +189,20 @@ def legend(kinds: Kinds, title: str, symbols: Mapping[str, Any] = DOTS) -> alt.L
 
 
 def some_models(cells: pl.DataFrame, marks: int = 1) -> tuple[pl.DataFrame, str]:
-    """The cells of as many models as a figure can draw with so many marks a cell, evenly spread; with words on it.
+    """As many cells as a figure can draw with so many marks each, and words on those that are left out, if any are.
 
-    The words are empty where no model is left out. All tasks of a model are drawn, or none.
+    Of models some are left out, evenly spread; of tasks only where one model has more than a figure can draw.
     """
-    models = cells["model"].unique(maintain_order=True)
-    a_model = max(1, cells.height // max(1, len(models))) * max(1, marks)
-    kept = some_prompts(len(models), at_most=max(1, MARKS // a_model))
-    if len(kept) == len(models):
-        return cells, ""
-    words = f"{len(kept):,} of {len(models):,} models are drawn, evenly spread by family and size."
-    return cells.filter(pl.col("model").is_in(models[kept].to_list())), words
+    most = MARKS // max(1, marks)
+    kept, words = cells, []
+    for column, spread in (("model", "evenly spread by family and size"), ("task", "evenly spread")):
+        names = cells[column].unique(maintain_order=True)
+        each = max(1, kept.height // max(1, len(names)))
+        chosen = some_prompts(len(names), at_most=max(1, most // each))
+        if len(chosen) < len(names):
+            kept = kept.filter(pl.col(column).is_in(names[chosen].to_list()))
+            words.append(f"{len(chosen):,} of {len(names):,} {column}s are drawn, {spread}.")
+    return kept, " ".join(words)
 
 
 def of_cell(*more: alt.Tooltip) -> list[alt.Tooltip]:
