@@ -1,6 +1,9 @@
 """Pictures: pure functions from tables to Altair charts. They know polars and Altair, never a model."""
 
 from vitro.figures.answer_tables import answer_tables
+from vitro.figures.atlas_answers import atlas_answers
+from vitro.figures.atlas_dots import atlas_depths, atlas_overlaps, atlas_seconds
+from vitro.figures.atlas_measures import atlas_sizes, atlas_training
 from vitro.figures.attention_patterns import attention_patterns
 from vitro.figures.circuit import circuit_drawing
 from vitro.figures.circuit_answers import circuit_answers
@@ -36,6 +39,12 @@ __all__ = [
     "Figure",
     "Spec",
     "answer_tables",
+    "atlas_answers",
+    "atlas_depths",
+    "atlas_overlaps",
+    "atlas_seconds",
+    "atlas_sizes",
+    "atlas_training",
     "attention_patterns",
     "circuit_answers",
     "circuit_attention",

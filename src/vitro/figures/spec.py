@@ -19,6 +19,9 @@ Figure = alt.TopLevelMixin | Spec
 _ID = re.compile(r'(?<=["#])(?P<kind>gradient_|clip)\d+(?=["\)])')
 """An id that Vega gives to a part of a drawing, where it is given and where it is referred to."""
 
+_ELSEWHERE = 'href="https://vega.github.io/vega-datasets/'
+"""What vl-convert puts before a link that is relative."""
+
 VEGALITE_VERSION = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 
 
@@ -48,7 +51,7 @@ def to_svg(figure: Figure) -> str:
     """
     spec = to_spec(figure)
     svg = vega("vegalite_to_svg", vl_spec=spec, vl_version=VEGALITE_VERSION, allowed_base_urls=[])
-    return _described(_with_own_ids(svg), spec.get("description", ""))
+    return _described(_with_own_ids(svg.replace(_ELSEWHERE, 'href="')), spec.get("description", ""))
 
 
 def _described(svg: str, description: str) -> str:

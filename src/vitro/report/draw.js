@@ -21,15 +21,17 @@
     const place = figure.querySelector(".drawing");
     const spec = JSON.parse(figure.querySelector("script").textContent);
     try {
-      await vegaEmbed(place, spec, { ...options, downloadFileName: figure.id });
+      const { view } = await vegaEmbed(place, spec, { ...options, downloadFileName: figure.id });
       const box = place.querySelector(".chart-wrapper");
       const svg = box.querySelector("svg");
       // To a screen reader the drawing is one picture; the menus beside it are not part of it.
       ["role", "aria-roledescription", "aria-label"].forEach((name) => box.removeAttribute(name));
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", spec.description);
-      svg.style.minWidth = `${READABLE * svg.getAttribute("width")}px`;
+      const fit = () => { svg.style.minWidth = `${READABLE * svg.getAttribute("width")}px`; };
+      fit();
       width.observe(box);
+      figure.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail: { view, spec, fit } }));
     } catch (error) {
       place.textContent = `This figure could not be drawn: ${error.message}`;
       console.error(error);

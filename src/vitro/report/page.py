@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from vitro.figures.spec import VEGALITE_VERSION, Figure, to_spec
 from vitro.figures.vega import vega
+from vitro.report.listing import Listing
 from vitro.report.numbers import table
 from vitro.tables import Mark
 
@@ -101,6 +102,8 @@ class Page:
     """The command line that makes all of it."""
     python: str = ""
     """The lines of Python that stand before that of any section."""
+    listing: Listing | None = None
+    """All that the page is about, a row each, above the sections; its form filters the rows and the figures."""
 
 
 @dataclass(frozen=True)
@@ -124,21 +127,27 @@ def render(page: Page) -> str:
 
     ValueError where two sections or two figures have one name, or something leads to a place that is not there.
     """
-    _refuse_twins([section.name for section in page.sections], "sections")
+    listed = [page.listing.name] if page.listing else []
+    _refuse_twins([*listed, *(section.name for section in page.sections)], "sections")
     _refuse_twins([name for section in page.sections for name in section.figures], "figures")
     _refuse_dead_ends(page)
     library, drawing = _library(), _asset("draw.js")
+    # What follows the form is told of each figure as it is drawn, so it is there before.
+    listing = _asset("list.js") if page.listing else ""
     template = _environment().get_template("page.html.jinja")
     titles = {at: section.title for section in page.sections for at in _places(section)}
+    if page.listing:
+        titles[page.listing.name] = page.listing.title
     return template.render(
         page=page,
         titles=titles,
         drawings={name: Drawing.of(figure) for section in page.sections for name, figure in section.figures.items()},
         tables={section.name: table(section.numbers) for section in page.sections},
         generator=Markup(GENERATOR),
-        policy=_policy(library, drawing),
-        style=Markup(_asset("page.css")),
+        policy=_policy(library, *filter(None, [listing]), drawing),
+        style=Markup(_asset("page.css") + (_asset("list.css") if page.listing else "")),
         library=Markup(library),
+        listing=Markup(listing),
         drawing=Markup(drawing),
     )
 
@@ -152,6 +161,7 @@ def _refuse_twins(names: Sequence[str], kind: str) -> None:
 
 def _refuse_dead_ends(page: Page) -> None:
     places = {"", *(at for section in page.sections for at in _places(section))}
+    places |= {page.listing.name} if page.listing else set()
     ends = [sentence.at for sentence in page.lead]
     if head := page.head:
         ends += [f"figure-{head.figure}" if head.figure else "", *(number.at for number in head.numbers)]
