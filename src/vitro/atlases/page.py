@@ -113,11 +113,16 @@ def figures_of(tables: Tables) -> dict[str, Figure]:
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
+def findings(tables: Tables) -> list[str]:
+    """What the page opens with."""
+    return [sentence.text for sentence in _findings(tables["atlas"], {})]
+
+
 def _findings(atlas: pl.DataFrame, figures: Mapping[str, Figure]) -> Iterator[Sentence]:
     """What the tables say, in one to three sentences."""
     yield Sentence(_states(atlas), "cells")
-    if "answers" in figures and (said := _done(atlas)):
-        yield Sentence(said, "answers")
+    if said := _done(atlas):
+        yield Sentence(said, "answers" if "answers" in figures else "cells")
     if said := _circuits(atlas):
         yield Sentence(said, "sizes" if "sizes" in figures else "cells")
 

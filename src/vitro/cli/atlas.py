@@ -74,12 +74,13 @@ def atlas(
 
 def _make(asked: "Asked", spread: Spread, as_json: bool) -> None:
     from vitro.atlases import run
+    from vitro.atlases.page import findings
 
     made = run(asked, spread, _tell)
     if as_json:
         print_json({**_record(made.tables), "folder": str(made.folder), "page": str(made.page)})
     else:
-        for sentence in ():
+        for sentence in findings(made.tables):
             print_text(sentence)
         print_plain(f"The page: {made.page}")
     if "failed" in made.table["state"]:
