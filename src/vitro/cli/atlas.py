@@ -1,20 +1,25 @@
 """`vitro atlas`."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitro.cli.parameters import Json, MeasureOption, measured, takes_options, task_of
-from vitro.cli.printing import print_json, print_plain, print_text
+from vitro.cli.printing import print_json, print_plain, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import Machine, OptionError, Options, Spread, TaskOptions
+from vitro.progress import in_words
+from vitro.tables.labels import counted
 
 if TYPE_CHECKING:
     from vitro.atlases import Asked, Outcome
     from vitro.tables import Tables
 
+MOST_ROWS = 200
+"""Cells of a plan that are printed."""
 TasksArgument = Annotated[str, typer.Argument(help="Tasks: days,months,numbers:10 (see vitro tasks).")]
 ModelsOption = Annotated[
     str, typer.Option(help="Models: gpt2,smollm2,runs/step1000 (see vitro models), or a file with one a line.")
@@ -67,7 +72,7 @@ def atlas(
     if written_as:
         _print_commands(asked, spread)
     elif dry_run:
-        pass
+        _print_plan(asked, spread, as_json)
     else:
         _make(asked, spread, as_json)
 
@@ -104,3 +109,63 @@ def _print_commands(asked: "Asked", spread: Spread) -> None:
     for job in asked.jobs:
         if asked.study(job) is None:
             print_plain(cell_command(asked, job, spread))
+
+
+def _print_plan(asked: "Asked", spread: Spread, as_json: bool) -> None:
+    from vitro.atlases.plan import plan
+
+    made = plan(asked, spread.threads)
+    if as_json:
+        print_json(
+            {
+                "cells": [
+                    {
+                        "model": cell.job.model,
+                        "task": cell.job.task.typed,
+                        "state": cell.state,
+                        "reason": cell.reason,
+                        "memory": cell.memory,
+                        "seconds": cell.seconds,
+                        "sizes": asdict(cell.sizes) if cell.sizes else None,
+                        "folder": str(cell.job.folder),
+                    }
+                    for cell in made.cells
+                ],
+                "download": made.download,
+                "seconds": made.seconds,
+                "uncounted": made.uncounted,
+            }
+        )
+        return
+    rows = [
+        (
+            cell.job.model,
+            cell.job.task.typed,
+            cell.state,
+            f"{cell.sizes.parameters / 1e6:,.1f}" if cell.sizes else "",
+            f"{cell.memory / 1e9:.1f} GB" if cell.memory else "",
+            f"{cell.sizes.download / 1e9:.2f} GB" if cell.sizes and cell.sizes.download else "",
+            _about(cell.seconds) if cell.seconds is not None else "",
+        )
+        for cell in made.cells[:MOST_ROWS]
+    ]
+    columns = ("model", "task", "state", "million parameters", "memory", "download", "about")
+    print_table(columns, rows)
+    if len(made.cells) > MOST_ROWS:
+        print_text(f"And {len(made.cells) - MOST_ROWS:,} more, which --json prints too.")
+    refused = {cell.job.model: cell.reason for cell in made.cells if cell.reason}
+    for reason in refused.values():
+        print_text(f"Refused: {reason}.")
+    missing, jobs = made.missing, spread.jobs or 1
+    several = f", {_about(made.seconds / jobs)} with {jobs} at a time" if jobs > 1 else ""
+    uncounted = f", without {', '.join(made.uncounted)}, whose time is not known before" if made.uncounted else ""
+    print_text(
+        f"{counted(len(made.cells), 'cell')}, of which {len(missing):,} are to be made: about {_about(made.seconds)} "
+        f"one after the other{several}{uncounted}; right to a factor of three, and better once some are finished."
+    )
+    if made.download:
+        print_text(f"To be downloaded: {made.download / 1e9:.2f} GB.")
+
+
+def _about(seconds: float) -> str:
+    return in_words(seconds) if seconds >= 90 else f"{max(1, round(seconds))} s"

@@ -16,7 +16,7 @@ from vitro.models.files import LARGEST, check_file, file_hash, file_names, read_
 from vitro.models.hub import fetch
 from vitro.models.packaged import PACKAGED
 
-_HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 _TOKENIZER_FILES = (
     "tokenizer*",
     "vocab.*",
@@ -87,7 +87,7 @@ def find(name: str) -> Checkpoint:
         path = Path(name).expanduser()
         kind = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        match = _HUB_ID.fullmatch(name)
+        match = HUB_ID.fullmatch(name)
         if path.is_symlink():
             check_file(name, path)
         if match is None or path.suffix == ".gguf":

@@ -38,18 +38,27 @@ def read_config(checkpoint: Checkpoint) -> Any:
         with quiet_transformers():
             raise unknown(kind if isinstance(kind, str) else None, said, stored, FAMILY_OF)
     check_only(checkpoint.name, said)
-    fields = _fields(kind, said)
+    check_layers(checkpoint.name, layers_said(kind, said), stored)
+    return config_from(checkpoint.name, kind, said)
+
+
+def layers_said(kind: str, said: dict[str, Any]) -> object:
+    """How many layers config.json says that a model of a known type has, believed by nobody yet."""
     n_layers = transformers.CONFIG_MAPPING[kind].attribute_map.get("num_hidden_layers", "num_hidden_layers")
-    check_layers(checkpoint.name, fields.get(n_layers), stored)
+    return _fields(kind, said).get(n_layers)
+
+
+def config_from(name: str, kind: str, said: dict[str, Any]) -> Any:
+    """The configuration of a known type that config.json describes, by transformers. Raises ModelError."""
     try:
         with quiet_transformers():
-            config = transformers.AutoConfig.for_model(kind, **fields)
+            config = transformers.AutoConfig.for_model(kind, **_fields(kind, said))
     except Exception as error:
         # transformers checks a field in a wrapper, whose own words do not say what is wrong.
         raise ModelError(
-            f"model {checkpoint.name!r}: config.json describes no {kind} model ({first_line(error.__cause__ or error)})"
+            f"model {name!r}: config.json describes no {kind} model ({first_line(error.__cause__ or error)})"
         ) from error
-    check_fields(checkpoint.name, config)
+    check_fields(name, config)
     return config
 
 

@@ -85,8 +85,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> tuple[Any, int]:
 
     Raises ModelError as `load` does for a family, a configuration or a tokenizer that will not do.
     """
-    header = _read_gguf(checkpoint)
-    config = _config(checkpoint, header)
+    header = header_of(checkpoint)
+    config = config_in(checkpoint, header)
     with quiet_transformers():
         return _read_tokenizer(checkpoint, config), context(config)
 
@@ -101,11 +101,11 @@ def load_checkpoint(
 ) -> Model:
     """`load`, from files that are found already. room: what it may take, where that is less than what is free."""
     place, form = _device(device), number_format(checkpoint, dtype)
-    header = _read_gguf(checkpoint)
-    config = _config(checkpoint, header)
+    header = header_of(checkpoint)
+    config = config_in(checkpoint, header)
     family = family_of(config.model_type)
     with quiet_transformers():
-        skeleton = _skeleton(checkpoint, config)
+        skeleton = skeleton_of(checkpoint.name, checkpoint.gguf or "config.json", config)
         stored = None if header else read_stored(checkpoint)
         if stored is not None:
             check_places(checkpoint.name, stored, skeleton)
@@ -171,14 +171,15 @@ def _device(device: str) -> torch.device:
     return place
 
 
-def _read_gguf(checkpoint: Checkpoint) -> Header | None:
+def header_of(checkpoint: Checkpoint) -> Header | None:
     """The header of a GGUF file; None for safetensors."""
     if checkpoint.gguf is None:
         return None
     return read_header(checkpoint)
 
 
-def _config(checkpoint: Checkpoint, header: Header | None) -> Any:
+def config_in(checkpoint: Checkpoint, header: Header | None) -> Any:
+    """The configuration of a checkpoint, whose header it is for a GGUF file. Raises ModelError."""
     if header is None:
         return read_config(checkpoint)
     config = config_of(checkpoint, header)
@@ -186,8 +187,8 @@ def _config(checkpoint: Checkpoint, header: Header | None) -> Any:
     return config
 
 
-def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
-    """The model of a configuration, with weights on the `meta` device.
+def skeleton_of(name: str, source: str, config: Any) -> Any:
+    """The model of a configuration, with weights on the `meta` device. name: the model's. source: the file it is from.
 
     Raises ModelError where no model has the sizes that the configuration gives; otherwise the weights would be blamed.
     """
@@ -195,8 +196,7 @@ def _skeleton(checkpoint: Checkpoint, config: Any) -> Any:
         with torch.device("meta"):
             return transformers.AutoModelForCausalLM.from_config(config)
     except Exception as error:
-        source = checkpoint.gguf or "config.json"
-        raise ModelError(f"model {checkpoint.name!r}: {source} describes no model ({first_line(error)})") from error
+        raise ModelError(f"model {name!r}: {source} describes no model ({first_line(error)})") from error
 
 
 def _read_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
