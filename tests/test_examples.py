@@ -87,6 +87,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(desk / "gpt2")
     (desk / "path" / "to").mkdir(parents=True)
     (desk / "path" / "to" / "checkpoint").symlink_to(desk / "gpt2")
+    (desk / "models.txt").write_text("gpt2\n")
     rows = [f'"If today is {day}","If today is Monday"," {day} Monday"," Friday"' for day in days().words[1:4]]
     (desk / "rows.csv").write_text("\n".join(["clean,corrupt,right,wrong", *rows]))
     graph = Graph(10, 2, parallel=False)

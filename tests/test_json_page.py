@@ -58,6 +58,17 @@ def test_the_other_commands_print_the_fields_that_the_page_names(
     commands = {
         "vitro edges": ("edges", *words, "--scores", "eap,relp"),
         "vitro curve": ("curve", *words, "--scores", "eap,relp", "--vary"),
+        "vitro atlas": (
+            "atlas",
+            "days",
+            "--models",
+            model[1],
+            "--out",
+            str(tmp_path / "atlas"),
+            "--measure",
+            "clean_run",
+        ),
+        "vitro atlas --dry-run": ("atlas", "days", "--models", model[1], "--out", str(tmp_path / "other"), "--dry-run"),
         "vitro export": ("export", *words, "--mib", str(tmp_path / "mib"), "--scores", "eap"),
         "vitro circuit": ("circuit", wiring, "days", *model, "--samples", "4", "--judge"),
         "vitro successor": ("successor", *model),

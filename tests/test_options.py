@@ -5,6 +5,7 @@ import math
 import shlex
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ import typer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vitro.cli import edges, find, reproduce, study, successor
+from vitro.cli import atlas, edges, find, reproduce, study, successor
 from vitro.cli.parameters import takes_options
 from vitro.options import (
+    Amount,
     Choice,
     Choices,
     Duration,
@@ -27,6 +29,7 @@ from vitro.options import (
     Options,
     Share,
     Size,
+    Spread,
     Switch,
     TaskOptions,
     Text,
@@ -46,6 +49,7 @@ def values_of(option: Option) -> st.SearchStrategy[Any]:
         Share: lambda kind: st.floats(0, 1, exclude_min=True),
         Duration: lambda kind: st.floats(0, exclude_min=True),
         Size: lambda kind: st.integers(1, 10**15),
+        Amount: lambda kind: st.floats(0, exclude_min=True, allow_infinity=False),
         Text: lambda kind: TEXTS,
         Choice: lambda kind: st.sampled_from(kind.words),
         Choices: lambda kind: st.lists(st.sampled_from(kind.words), min_size=1, unique=True).map(tuple),
@@ -64,6 +68,13 @@ def any_of(options: Any, *names: str) -> st.SearchStrategy[Any]:
     """A set of options with any values for those of some names, or for all."""
     chosen = [option for option in options_of(options) if not names or option.name in names]
     return st.builds(options, **{option.name: values_of(option) for option in chosen})
+
+
+spreads = st.builds(
+    Spread,
+    st.sampled_from(["ray", "ray://a.host:10001"]),
+    **{name: values_of(option) for option in options_of(Spread) if (name := option.name) != "on"},
+) | any_of(Spread, "jobs", "threads", "retries")
 
 
 def heard(command: Callable[..., None], line: str) -> dict[str, Any]:
@@ -91,7 +102,7 @@ def test_a_study_s_command_is_read_back_as_the_same_study_as_its_edges_and_as_it
     options: Options, task_options: TaskOptions, machine: Machine, task: str
 ) -> None:
     of_their_own: list[tuple[Callable[..., None], dict[str, Any]]] = [
-        (study.study, {"also": None, "no_find": False}),
+        (study.study, {"also": None, "no_find": False, "measure": None}),
         (edges.edges, {"scores": "exact,eap,eap-ig"}),
         (find.find, {"ablation": None}),
     ]
@@ -108,6 +119,27 @@ def test_a_study_s_command_is_read_back_as_the_same_study_as_its_edges_and_as_it
             "as_json": False,
             **own,
         }
+
+
+@settings(max_examples=60)
+@given(any_of(Options), any_of(Machine), spreads)
+def test_an_atlas_s_command_is_read_back_as_the_same_atlas(options: Options, machine: Machine, spread: Spread) -> None:
+    line = command_line(
+        "atlas", ["days,ioi:5"], options, machine, spread, models="a,b c", out="an atlas", measure="find"
+    )
+    assert heard(atlas.atlas, line) == {
+        "tasks": "days,ioi:5",
+        "models": "a,b c",
+        "out": Path("an atlas"),
+        "options": options,
+        "task_options": TaskOptions(),
+        "machine": machine,
+        "spread": spread,
+        "measure": "find",
+        "dry_run": False,
+        "written_as": None,
+        "as_json": False,
+    }
 
 
 @settings(max_examples=30)

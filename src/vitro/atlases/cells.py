@@ -72,7 +72,7 @@ def folder_name(name: str) -> str:
     >>> folder_name("EleutherAI/pythia-70m@step1000")
     'EleutherAI--pythia-70m@step1000'
     >>> folder_name("/data/runs/a b/step1000")
-    'a-b--step1000-30ddfd91'
+    'a-b--step1000-b46fc485'
     """
     plain = name.replace("/", "--")
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}", plain) and "--" not in name:

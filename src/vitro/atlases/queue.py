@@ -16,7 +16,7 @@ class Queue:
     A worker gets the cells of the model that it has loaded; then those of the next model that no worker has; then it
     helps with the model that has the most cells left. So each model is loaded once while there are models for all.
 
-    >>> cells = Queue([Job("a", task, tmp_path), Job("b", task, tmp_path), Job("b", months, tmp_path)])
+    >>> cells = Queue([Job(model, task, tmp_path) for model in ("a", "b", "b")])
     >>> [cells.take(None).model, cells.take(None).model, cells.take("a").model, cells.take("b")]
     ['a', 'b', 'b', None]
     """

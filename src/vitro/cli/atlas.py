@@ -11,8 +11,6 @@ from vitro.cli.parameters import Json, MeasureOption, measured, takes_options, t
 from vitro.cli.printing import print_json, print_plain, print_table, print_text
 from vitro.cli.start import resumable
 from vitro.options import Machine, OptionError, Options, Spread, TaskOptions
-from vitro.progress import in_words
-from vitro.tables.labels import counted
 
 if TYPE_CHECKING:
     from vitro.atlases import Asked, Outcome
@@ -113,6 +111,7 @@ def _print_commands(asked: "Asked", spread: Spread) -> None:
 
 def _print_plan(asked: "Asked", spread: Spread, as_json: bool) -> None:
     from vitro.atlases.plan import plan
+    from vitro.tables import counted
 
     made = plan(asked, spread.threads)
     if as_json:
@@ -168,4 +167,6 @@ def _print_plan(asked: "Asked", spread: Spread, as_json: bool) -> None:
 
 
 def _about(seconds: float) -> str:
+    from vitro.progress import in_words
+
     return in_words(seconds) if seconds >= 90 else f"{max(1, round(seconds))} s"

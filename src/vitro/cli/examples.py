@@ -17,9 +17,9 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "vitro find ioi:20 --model gpt2 --faithful 0.8 --budget 10m --out studies/ioi",
     ),
     "atlas": (
-        "vitro atlas days,months --models gpt2,smollm2 --out atlases/two --jobs 2",
-        "vitro atlas days --models models.txt --out atlases/all --measure ablate_heads,successor --dry-run",
-        "vitro atlas ioi:20 --models models.txt --out atlases/ioi --on ray --cell-gpus 1 --device cuda",
+        "vitro atlas days,ioi:20 --models gpt2,path/to/checkpoint --out atlas --dry-run",
+        "vitro atlas days --models models.txt --out atlas --measure ablate_heads",
+        "vitro atlas days --models models.txt --out atlas --measure clean_run --on ray",
     ),
     "edges": (
         "vitro edges days --model gpt2",

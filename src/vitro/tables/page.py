@@ -6,6 +6,7 @@ from vitro.tables.columns import CHANGE_COLUMNS, LEVELS, MODEL_LEVELS, SHARED
 from vitro.tables.quantities import QUANTITIES
 from vitro.tables.schema import Column, Schema
 from vitro.tables.schemas import SCHEMAS
+from vitro.tables.schemas.atlas import SCHEMAS as ATLAS
 
 BEGIN = "<!-- From here on made by `make docs`, out of vitro.tables.SCHEMAS. -->"
 END = "<!-- To here. -->"
@@ -23,7 +24,8 @@ def updated(page: str) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"the page has no part between {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n\n{_tables(SCHEMAS.values())}\n\n{_shared()}\n\n{END}{after}"
+    atlas = f"An atlas ([atlas.md](atlas.md)) has three more, beside its studies:\n\n{_tables(ATLAS.values())}"
+    return f"{before}{BEGIN}\n\n{_tables(SCHEMAS.values())}\n\n{_shared()}\n\n{atlas}\n\n{END}{after}"
 
 
 def _tables(schemas: Iterable[Schema]) -> str:
