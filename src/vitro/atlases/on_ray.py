@@ -22,6 +22,7 @@ from vitro.atlases.cells import AtlasError
 from vitro.atlases.packed import Changes, Files, changes, packed, unpack, write_changes
 from vitro.atlases.work import Answer, Bench, Job, Work, Worker, WorkerDiedError, answer, told
 from vitro.errors import one_line
+from vitro.folder import BusyError
 from vitro.options import Spread
 
 _OFF = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
@@ -65,7 +66,10 @@ class RayWorker:
     def ask(self, job: Job) -> str | None:
         """As `Worker.ask`."""
         said, made = self._get("make", job, packed(job.folder))
-        write_changes(job.folder, made)
+        try:
+            write_changes(job.folder, made)
+        except BusyError as error:
+            return str(error)
         return told(said)
 
     def end(self) -> None:
