@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import polars as pl
 
 from vitro.atlases.cells import CELLS, AtlasError, jobs_of
 from vitro.atlases.collect import Result, tables_of
-from vitro.atlases.page import page_of
+from vitro.atlases.page import findings, page_of
 from vitro.atlases.process import Process
 from vitro.atlases.queue import Outcome, outcomes
-from vitro.atlases.work import Bench, Job, Work
+from vitro.atlases.work import Bench, Job, Work, Worker
 from vitro.experiments import EXPERIMENTS, measurements
 from vitro.folder import check_writable, remove_unfinished_in, sole_writer, write_file
 from vitro.limits import Room, free_memory
@@ -36,6 +37,7 @@ from vitro.options import (
     python_call,
 )
 from vitro.parts import to_parquet
+from vitro.progress import bar
 from vitro.record import Study
 from vitro.study import Source, finished_study, open_study
 from vitro.tables import Tables, counted
@@ -81,10 +83,12 @@ class Atlas:
         return open_study(self.folder / rows["folder"][0])
 
     def __repr__(self) -> str:
-        states = self.table["state"].value_counts(sort=True).rows()
-        return f"{counted(len(self.table), 'cell')} in {self.folder}: " + ", ".join(
-            f"{n} {state}" for state, n in states
-        )
+        return "\n".join([*findings(self.tables), f"The page: {self.page}"])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what was found, and the cells."""
+        sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in findings(self.tables))
+        return f"{sentences}{self.table._repr_html_()}"
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ def _outcomes(missing: Sequence[Job], asked: Asked, spread: Spread) -> Generator
         from vitro.atlases.on_ray import ray_workers
 
         with ray_workers(work, spread, len(missing)) as workers:
-            yield from outcomes(missing, workers, spread.retries)
+            yield from _counted(missing, workers, spread.retries)
         return
     jobs = min(spread.jobs or 1, len(missing))
     if jobs == 1:
@@ -199,7 +203,16 @@ def _outcomes(missing: Sequence[Job], asked: Asked, spread: Spread) -> Generator
         yield from (Outcome(job, bench.ask(job)) for job in missing)
         return
     shared = replace(work, room=_share(jobs))
-    yield from outcomes(missing, [Process(shared) for _ in range(jobs)], spread.retries)
+    yield from _counted(missing, [Process(shared) for _ in range(jobs)], spread.retries)
+
+
+def _counted(missing: Sequence[Job], workers: Sequence[Worker], retries: int) -> Generator[Outcome, None, None]:
+    """`outcomes` under a bar; the worker of this process has bars of its own."""
+    what = f"{counted(len(missing), 'cell')}, {len(workers)} at a time"
+    with bar(what) as progress, closing(outcomes(missing, workers, retries)) as made:
+        for number, outcome in enumerate(made):
+            progress(number + 1, len(missing))
+            yield outcome
 
 
 def _share(jobs: int) -> Room | None:
