@@ -100,7 +100,7 @@ def test_a_command_of_its_own_stands_in_its_section_and_runs(
             ["edges_eap", "edges_random"],
             ["vitro edges days --model {} --scores eap", "vitro edges days --model {} --scores random"],
         ),
-        (["clean"], ["vitro study days --model {}"]),
+        (["clean"], ["vitro study days --model {} --measure clean_run"]),
     ],
 )
 def test_a_folder_of_one_command_has_that_command(

@@ -106,6 +106,21 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise _told(path, error) from error
 
 
+def remove_file(path: Path, within: Path) -> None:
+    """Remove a file, and the folders that it leaves empty, up to one that stays. Raises FolderError.
+
+    >>> write_file(tmp_path / "parts" / "find" / "0.part", b"")
+    >>> remove_file(tmp_path / "parts" / "find" / "0.part", within=tmp_path)
+    >>> (tmp_path / "parts").exists()
+    False
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _told(path, error) from error
+    _remove_empty([parent for parent in path.parents if within in parent.parents])
+
+
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Make the folder if needed, and hold it for this process alone. A folder that stays empty is removed again.

@@ -16,7 +16,7 @@ import pytest
 import vitro
 from atlases_made import tables
 from vitro.atlases.cells import AtlasError
-from vitro.atlases.on_ray import ray_workers
+from vitro.atlases.on_ray import Remote, ray_workers
 from vitro.atlases.work import Bench, Job, Work, Worker, WorkerDiedError
 from vitro.folder import FolderError
 from vitro.options import Machine, Options, Spread
@@ -28,9 +28,11 @@ WORK = Work(("clean", "head_ablation"), Options(samples=8), Machine(), threads=1
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[list[Worker]]:
-    """Two workers on a cluster that is started for them."""
-    with ray_workers(WORK, Spread(on="ray", jobs=2), cells=9) as both:
-        yield both
+    """Two workers on a cluster that is started for them, though the environment asks for reports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+        with ray_workers(WORK, Spread(on="ray", jobs=2), cells=9) as both:
+            yield both
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +75,14 @@ def test_nothing_listens_beyond_this_machine_and_nothing_is_connected_to_beyond_
     assert seen > 3
 
 
-def test_nothing_is_reported(workers: list[Worker]) -> None:
+def test_nothing_is_reported_whatever_the_environment_says(workers: list[Worker]) -> None:
     from ray._common.usage import usage_lib
 
+    # Those that have put a title in the place of their environment have it no more.
+    told = [process.environ().get("RAY_USAGE_STATS_ENABLED") for process in of_ray()[1:]]
+    assert told.count("0") > 2
+    assert "1" not in told
     assert not usage_lib.usage_stats_enabled()
-    commands = [" ".join(process.cmdline()) for process in of_ray()]
-    # The dashboard's process is what would send reports; without a dashboard it runs, and has no module that does.
-    servers = [command for command in commands if "dashboard.py" in command]
-    assert all("--minimal" in command or "--modules-to-load" in command for command in servers), servers
 
 
 def test_what_is_there_of_a_cell_is_not_made_again(
@@ -192,6 +194,25 @@ def test_a_shared_folder_is_written_by_the_workers_themselves(
         with pytest.raises(FolderError):
             worker.ask(Job(checkpoints[0], days(), tmp_path / "file" / "days"))
     assert tables(tmp_path / "days") == tables(whole)
+
+
+def test_a_process_that_is_on_a_cluster_is_not_taken_to_another(workers: list[Worker]) -> None:
+    told = "this process is on a Ray cluster already"
+    with pytest.raises(AtlasError, match=told), ray_workers(WORK, Spread(on="ray://127.0.0.1:1"), cells=1):
+        pass
+
+
+def test_a_worker_whose_own_disk_is_full_tells_it_as_the_cells_reason(
+    checkpoints: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise FolderError("the disk is full: tables/x was not written; free some space")
+
+    monkeypatch.setattr("vitro.atlases.on_ray.unpack", full)
+    said, made = Remote(WORK, str(tmp_path)).make(Job(checkpoints[0], days(), tmp_path / "days"), {})
+    assert said[0] == "failed"
+    assert said[1].startswith("on its worker's machine: the disk is full")
+    assert not made.written
 
 
 def test_a_cell_that_the_cluster_has_no_room_for_is_refused_at_once(workers: list[Worker]) -> None:

@@ -143,7 +143,7 @@ def test_a_reader_that_has_seen_enough_and_streams_that_are_closed_are_no_errors
 def test_other_measurements_are_named_apart_or_together(vitro: Vitro, planted_folder: Path, tmp_path: Path) -> None:
     study = ("study", "days", "--model", str(planted_folder), "--out", str(tmp_path / "study"))
     for also in (("--also", "patching,curv"), ("--also", "patching", "--also", "curv")):
-        assert "there is no experiment 'curv'" in refusal(vitro(*study, *also))
+        assert "there is no measurement 'curv'" in refusal(vitro(*study, *also))
 
 
 def test_edges_that_are_cut_alone_are_compared_with_nothing(

@@ -22,10 +22,10 @@ from vitro.atlases.cells import AtlasError
 from vitro.atlases.packed import Changes, Files, changes, packed, unpack, write_changes
 from vitro.atlases.work import Answer, Bench, Job, Work, Worker, WorkerDiedError, answer, told
 from vitro.errors import one_line
-from vitro.folder import BusyError
+from vitro.files import FileError
+from vitro.folder import BusyError, FolderError
 from vitro.options import Spread
 
-_OFF = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
 _OBJECTS = 128 * 2**20
 """Bytes of a local cluster's object store. Tables of a cell are small; larger ones go to the disk for a moment."""
 _LONGEST = 40
@@ -43,13 +43,18 @@ class Remote:
 
     def make(self, job: Job, files: Files) -> tuple[Answer, Changes]:
         """Make a cell in a folder of this machine's own; files: what is there of it."""
-        with tempfile.TemporaryDirectory(prefix="vitro-cell-") as own:
-            folder = Path(own) / job.folder.name
-            unpack(files, folder)
-            kind, text = answer(self._bench, Job(job.model, job.task, folder))
-            if kind == "folder":
-                kind, text = "failed", f"on its worker's machine: {text}"
-            return (kind, text.replace(str(folder), str(job.folder))), changes(files, folder)
+        try:
+            with tempfile.TemporaryDirectory(prefix="vitro-cell-") as own:
+                folder = Path(own) / job.folder.name
+                unpack(files, folder)
+                reason = self._bench.ask(Job(job.model, job.task, folder))
+                made = changes(files, folder)
+            if reason is not None:
+                return ("failed", reason.replace(str(folder), str(job.folder))), made
+            return ("done", ""), made
+        except (FolderError, FileError, OSError) as error:
+            # Of this machine's disk; the driver's may be fine.
+            return ("failed", one_line(f"on its worker's machine: {error}")), Changes({})
 
     def make_in_place(self, job: Job) -> Answer:
         """Make a cell in its folder, which this machine sees as the driver does."""
@@ -62,6 +67,7 @@ class RayWorker:
     def __init__(self, ray: Any, work: Work, resources: Mapping[str, Any]) -> None:
         self.ray, self.work, self.resources = ray, work, resources
         self._actor: Any = None
+        self._ended = False
 
     def ask(self, job: Job) -> str | None:
         """As `Worker.ask`."""
@@ -73,7 +79,11 @@ class RayWorker:
         return told(said)
 
     def end(self) -> None:
-        """End it, whatever it is at."""
+        """End it, whatever it is at; it is asked no more."""
+        self._ended = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         actor, self._actor = self._actor, None
         if actor is not None:
             with suppress(Exception):
@@ -81,13 +91,17 @@ class RayWorker:
 
     def _get(self, method: str, *arguments: Any) -> Any:
         """What the actor answers. Raises `WorkerDiedError` where it died."""
-        ray = self.ray
+        ray, actor = self.ray, self._actor
         try:
-            if self._actor is None:
-                self._actor = ray.remote(Remote).options(**self.resources).remote(self.work, os.getcwd())
-            return ray.get(getattr(self._actor, method).remote(*arguments))
+            if actor is None:
+                actor = self._actor = ray.remote(Remote).options(**self.resources).remote(self.work, os.getcwd())
+            if self._ended:
+                # Meanwhile, from another thread, which may not have seen the actor.
+                self._let_go()
+                raise WorkerDiedError("was ended")
+            return ray.get(getattr(actor, method).remote(*arguments))
         except (ray.exceptions.RayError, ConnectionError) as error:
-            self.end()
+            self._let_go()
             raise WorkerDiedError(_ended(error)) from error
 
 
@@ -143,6 +157,8 @@ def _cluster(spread: Spread, threads: int) -> Iterator[Any]:
     """Ray, connected to the cluster that is named, that of RAY_ADDRESS, that of this process already, or a new one."""
     ray = _imported()
     if ray.is_initialized():
+        if spread.on != "ray":
+            raise AtlasError(f"this process is on a Ray cluster already, and so not on {spread.on}; what works: ray")
         yield ray
         return
     address = spread.on if spread.on != "ray" else os.environ.get("RAY_ADDRESS")
@@ -195,9 +211,6 @@ def _knock(address: str) -> None:
 
 def _imported() -> Any:
     try:
-        # Before it is imported, when it reads them.
-        for name, value in _OFF.items():
-            os.environ.setdefault(name, value)
         import ray
     except ModuleNotFoundError as error:
         raise AtlasError("--on ray needs Ray, which is not installed; what works: pip install 'vitro[ray]'") from error
@@ -206,14 +219,18 @@ def _imported() -> Any:
 
 @contextmanager
 def _closed() -> Iterator[None]:
-    """Have a cluster that is started here listen on this machine alone, and answer nobody without its own token.
+    """Have a cluster that is started here report nothing, listen on this machine alone, and ask for a token of its own.
 
     Ray takes 127.0.0.1 for its address on its own on macOS and Windows, where firewalls ask; elsewhere it takes one
     that others reach. Its token it would keep in the user's home.
     """
     from ray._private import ray_constants
 
-    given = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_TOKEN": _token()}
+    given = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_TOKEN": _token(),
+    }
     # Ray sets the mode, to have its processes ask for the token.
     before = {name: os.environ.get(name) for name in (*given, "RAY_AUTH_MODE")}
     before_cluster = ray_constants.ENABLE_RAY_CLUSTER

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitro.files import read_bytes
-from vitro.folder import UNFINISHED, sole_writer, write_file
+from vitro.folder import UNFINISHED, remove_file, sole_writer, write_file
 from vitro.record import LARGEST_TABLE, RECORD, REPORT, read_record, table_path, write_record
 
 Files = Mapping[str, bytes]
@@ -70,11 +70,7 @@ def write_changes(folder: Path, made: Changes) -> None:
         for name in sorted(made.written, key=lambda name: (last.index(name) if name in last else -1, name)):
             write_file(folder / name, made.written[name])
         for name in made.removed:
-            path = folder / name
-            path.unlink(missing_ok=True)
-            for parent in path.relative_to(folder).parents:
-                if parent != Path() and not any((folder / parent).iterdir()):
-                    (folder / parent).rmdir()
+            remove_file(folder / name, within=folder)
 
 
 def _name(folder: Path, table: str) -> str:
