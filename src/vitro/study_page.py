@@ -5,7 +5,7 @@ from pathlib import Path
 from vitro.experiments import EVERY_STUDY, EXPERIMENTS, FIND, SCORE_EXPERIMENTS, Experiment
 from vitro.experiments.findings import findings
 from vitro.experiments.prompts import PROMPTS, asked
-from vitro.figures import to_spec, to_svg
+from vitro.figures import to_spec, to_svg, unchecked
 from vitro.folder import write_file
 from vitro.options import Options, options_of
 from vitro.progress import bar
@@ -21,7 +21,7 @@ def draw(folder: Path, record: Record) -> None:
     done = sorted(done_of(record), key=lambda experiment: experiment is not FIND)
     with bar("drawing the report") as progress:
         for number, experiment in enumerate(done):
-            with made_from_tables(folder, experiment.title):
+            with made_from_tables(folder, experiment.title), unchecked():
                 tables = study.tables(experiment)
                 figures = {name: to_spec(figure) for name, figure in experiment.figures(tables).items()}
                 numbers = experiment.numbers(tables)

@@ -12,6 +12,7 @@ from vitro.figures import (
     atlas_seconds,
     atlas_sizes,
     atlas_training,
+    unchecked,
 )
 from vitro.figures.atlas_cells import FILTERS, cells_of, size_in_words
 from vitro.figures.atlas_dots import DEPTHS
@@ -81,7 +82,8 @@ def page_of(
     tables: `atlas`, `overlaps` and `seconds`. The page lies beside the folders that they name. facts, command, python:
     how it was made, and how to make it again.
     """
-    figures = figures_of(tables)
+    with unchecked():
+        figures = figures_of(tables)
     return render(
         Page(
             title=title,

@@ -25,7 +25,7 @@ from vitro.figures.mlp_local import mlp_local
 from vitro.figures.patching import patching_heatmaps
 from vitro.figures.pins import pins
 from vitro.figures.search_steps import search_steps
-from vitro.figures.spec import Figure, Spec, to_html, to_json, to_spec, to_svg
+from vitro.figures.spec import Figure, Spec, to_html, to_json, to_spec, to_svg, unchecked
 from vitro.figures.steering import steering
 from vitro.figures.successors import eigenvalue_figure, successor_scores, successor_words
 from vitro.figures.tokens import readable
@@ -84,4 +84,5 @@ __all__ = [
     "to_json",
     "to_spec",
     "to_svg",
+    "unchecked",
 ]

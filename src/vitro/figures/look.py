@@ -98,7 +98,8 @@ def values(frame: pl.DataFrame) -> alt.InlineData:
     """
     lists = pl.selectors.by_dtype(pl.List(pl.Float32), pl.List(pl.Float64))
     rows = frame.with_columns(_digits(pl.selectors.float()), lists.list.eval(_digits(pl.element()))).to_dicts()
-    return alt.InlineData(values=[{k: v for k, v in row.items() if v is not None} for row in rows])
+    # A tuple, which altair does not copy again with every part of a chart.
+    return alt.InlineData(values=tuple({k: v for k, v in row.items() if v is not None} for row in rows))
 
 
 OWN_COLORS = alt.Resolve(scale=alt.ScaleResolveMap(color="independent"))

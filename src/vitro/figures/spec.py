@@ -3,11 +3,13 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from html import escape
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 from vitro.figures.vega import DrawingError, vega
 from vitro.strict_json import finite
@@ -25,13 +27,20 @@ _ELSEWHERE = 'href="https://vega.github.io/vega-datasets/'
 VEGALITE_VERSION = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 
 
+def unchecked() -> AbstractContextManager[None]:
+    """Within it altair does not hold every part of a figure to its schema, row by row, which takes most of the time.
+
+    The tests hold every figure to the schema of Vega-Lite.
+    """
+    return debug_mode(False)
+
+
 def to_spec(figure: Figure) -> dict[str, Any]:
     """The Vega-Lite specification of a figure as plain JSON values, null for NaN, with its data inside."""
     if isinstance(figure, Mapping):
         return dict(finite(figure))
-    # A theme that the user has enabled in a notebook must not affect a study's files. The tests hold every figure to
-    # the schema of Vega-Lite: altair takes longer to do so than to make it.
-    with alt.theme.enable("none"):
+    # A theme that the user has enabled in a notebook must not affect a study's files.
+    with alt.theme.enable("none"), unchecked():
         spec: dict[str, Any] = finite(figure.to_dict(validate=False))
     return spec
 
