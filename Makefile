@@ -22,12 +22,14 @@ atlas: $(READY)  ## many models, many tasks: SmolLM2 and three small random chec
 	$(BIN)/vitro atlas $(ATLAS) || test $$? = 1
 	@test $$($(BIN)/vitro atlas $(ATLAS) --json 2>&1 | grep -c '"state": "done"') = 11
 
-picture: study  ## docs/report.png, the top of that report, its search done to the end; needs Chromium or Chrome
+picture: study atlas  ## docs/report.png and docs/atlas.png, the tops of both pages, the search done; needs Chromium or Chrome
 	@test -n "$(CHROMIUM)" || { echo "a picture needs Chromium or Chrome; none was found (set CHROMIUM=)"; exit 2; }
 	$(BIN)/vitro find days --model smollm2 --out studies/days-smollm2
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,1250 \
 		--virtual-time-budget=20000 --screenshot=$(CURDIR)/docs/report.png \
 		file://$(CURDIR)/studies/days-smollm2/report.html
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,1250 \
+		--virtual-time-budget=20000 --screenshot=$(CURDIR)/docs/atlas.png file://$(CURDIR)/studies/atlas/atlas.html
 
 test: $(READY)  ## a file of tests at a time on every core; torch's own threads would only get in each other's way
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile

@@ -100,9 +100,12 @@ def driver(checkpoints: list[str], tmp_path: Path) -> Iterator["subprocess.Popen
     running.communicate()
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """A process and all below it."""
-    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+def once_half_way(driver: "subprocess.Popen[str]", tmp_path: Path) -> list[psutil.Process]:
+    """The driver's process and all below it, as soon as its first cell is made."""
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("atlas/cells/*/*/report.html")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
 
 
 def there(processes: list[psutil.Process], seconds: float) -> set[str]:
@@ -114,10 +117,7 @@ def there(processes: list[psutil.Process], seconds: float) -> set[str]:
 def test_killed_the_driver_leaves_no_process_and_what_is_finished(
     driver: "subprocess.Popen[str]", checkpoints: list[str], tmp_path: Path
 ) -> None:
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("atlas/cells/*/*/report.html")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    processes = family(driver.pid)
+    processes = once_half_way(driver, tmp_path)
     assert any("raylet" in process.name() for process in processes)
     # Two agents of Ray's look for the rest of the cluster for a minute before they end.
     main = [process for process in processes[1:] if "Agent" not in process.name()]
@@ -130,10 +130,7 @@ def test_killed_the_driver_leaves_no_process_and_what_is_finished(
 def test_ctrl_c_ends_it_in_a_line_and_nothing_stays(
     driver: "subprocess.Popen[str]", checkpoints: list[str], tmp_path: Path
 ) -> None:
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("atlas/cells/*/*/report.html")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    processes = family(driver.pid)
+    processes = once_half_way(driver, tmp_path)
     driver.send_signal(signal.SIGINT)
     _, err = driver.communicate(timeout=60)
     assert driver.returncode == 130
