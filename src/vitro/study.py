@@ -178,7 +178,7 @@ def _missing(record: Record | None, experiments: Collection[str]) -> tuple[Recor
     known = {*done, *record.left_out, *record.without_value} if record else set()
     # What there was no time for goes on.
     unfinished = {name for name in experiments if name in done and not done[name].finished}
-    wanted = (_with_needs(experiments) - known) | unfinished
+    wanted = (with_needs(experiments) - known) | unfinished
     # What compares measurements is made anew when there is one more of them, even where it was stopped at that.
     wanted |= {name for name in done if done[name].compared != _beside(EXPERIMENTS[name], {*done, *wanted})}
     # So is what compares a search that goes on; so marked that it is even where this run is stopped before.
@@ -250,10 +250,10 @@ def _measured(
     return record
 
 
-def _with_needs(names: Collection[str]) -> set[str]:
+def with_needs(names: Collection[str]) -> set[str]:
     """Experiments by their names, and those whose tables they are shown with."""
     needed = {need.name for name in names for need in EXPERIMENTS[name].needs}
-    return set(names) if needed <= set(names) else _with_needs(needed.union(names))
+    return set(names) if needed <= set(names) else with_needs(needed.union(names))
 
 
 def _beside(experiment: Experiment, measured: Collection[str]) -> list[str]:

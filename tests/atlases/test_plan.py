@@ -88,5 +88,7 @@ def test_a_plan_of_many_models_takes_milliseconds_each(tmp_path: Path, checkpoin
 def test_a_task_is_counted_by_its_prompts() -> None:
     from vitro.atlases.plan import _Prompts
 
-    assert _Prompts.of(days()).prompts == 7
-    assert _Prompts.of(named("ioi:500")).prompts == 32
+    assert _Prompts.of(days(), Options()).prompts == 7
+    assert _Prompts.of(named("ioi:500"), Options()).prompts == 32
+    assert _Prompts.of(named("ioi:500"), Options(sweep_prompts=5)).prompts == 5
+    assert _Prompts.of(days(), Options(ablations=("mean",))).methods == 1

@@ -17,8 +17,11 @@ import torch
 from vitro.atlases.atlas import SECONDS, Asked
 from vitro.atlases.work import Job
 from vitro.engine.budget import CPU_MEMORY
+from vitro.experiments import EXPERIMENTS
 from vitro.models import ModelError
 from vitro.models.sizes import Sizes, sizes_of
+from vitro.options import Options
+from vitro.study import with_needs
 from vitro.tasks import Task
 
 PROCESS = 600 * 10**6
@@ -75,7 +78,8 @@ def plan(asked: Asked, threads: int = 1) -> Plan:
     >>> cell.state, cell.sizes.layers, cell.seconds > 0
     ('missing', 3, True)
     """
-    work = [name for name in asked.measure if name in _WORK]
+    measured = [name for name in EXPERIMENTS if name in with_needs(asked.measure)]
+    work = [name for name in measured if name in _WORK]
     factors = _factors(asked, threads)
     sizes: dict[str, Sizes | str] = {}
     cells = []
@@ -94,13 +98,14 @@ def plan(asked: Asked, threads: int = 1) -> Plan:
             cells.append(Planned(job, "refused", reason=of))
             continue
         rate = _EFFICIENT * multiply_adds(of.d_model, threads)
-        parts = {name: _WORK[name](of, _Prompts.of(job.task)) / rate * factors.get(name, 1.0) for name in work}
-        seconds = sum(parts.values()) + _SHOWN * len(asked.measure) + (of.parameters / _LOADED if first else 0)
+        prompts = _Prompts.of(job.task, asked.options)
+        parts = {name: _WORK[name](of, prompts) / rate * factors.get(name, 1.0) for name in work}
+        seconds = sum(parts.values()) + _SHOWN * len(measured) + (of.parameters / _LOADED if first else 0)
         budget = asked.options.memory or CPU_MEMORY
         cells.append(
             Planned(job, "missing", of, None, PROCESS + max(of.memory, of.weights + budget), round(seconds, 1))
         )
-    return Plan(cells, tuple(name for name in asked.measure if name not in _WORK))
+    return Plan(cells, tuple(name for name in measured if name not in _WORK))
 
 
 @dataclass(frozen=True)
@@ -112,16 +117,16 @@ class _Prompts:
     methods: int
 
     @classmethod
-    def of(cls, task: Task) -> "_Prompts":
+    def of(cls, task: Task, options: Options) -> "_Prompts":
         """About: without a tokenizer, of texts alone."""
-        methods = len(task.ablations)
+        methods = len(options.ablations or task.ablations)
         texts = getattr(task, "prompts", None)
         if texts:
             # They differ in one word, and in what comes after it.
             tokens = 1 + len(texts[0].split())
             return cls(len(texts), tokens + (len(texts) - 1) * max(1, tokens // 2), methods)
         rows = getattr(task, "n", None) or len(getattr(task, "rows", ())) or 50
-        prompts = min(rows, task.sweep_prompts or rows)
+        prompts = min(rows, options.sweep_prompts or task.sweep_prompts or rows)
         return cls(prompts, 15 * prompts, methods)
 
 
@@ -144,16 +149,16 @@ _WORK: Mapping[str, Callable[[Sizes, _Prompts], float]] = {
     "clean": _pass,
     "head_ablation": lambda of, asked: _swept(of, asked, of.layers * of.heads),
     "mlp_ablation": lambda of, asked: _swept(of, asked, of.layers),
-    "head_lens": lambda of, asked: of.layers * of.heads * _read(of, asked),
-    # With head_lens, which it is shown with, and the sweep, which it chooses by.
-    "key_heads": lambda of, asked: of.layers * of.heads * _read(of, asked),
-    "layer_lens": lambda of, asked: 3 * of.layers * _read(of, asked),
-    # With the sweep of the MLPs, which it is shown with.
-    "direct_attribution": lambda of, asked: _swept(of, asked, of.layers),
+    # Each logit is read, and ranked.
+    "head_lens": lambda of, asked: 2 * of.layers * of.heads * _read(of, asked),
+    # Chosen from what is measured by then.
+    "key_heads": lambda of, asked: 0.0,
+    "layer_lens": lambda of, asked: 2 * 3 * of.layers * _read(of, asked),
+    "direct_attribution": _pass,
     # Twenty circuits a component, those of the verdict's own searches among them.
     "find": lambda of, asked: 20 * of.layers * (of.heads + 1) * _pass(of, asked),
-    # 250 words through every head.
-    "successor": lambda of, asked: 250 * of.layers * of.heads * of.d_model * (2 * of.d_model / of.heads + 250),
+    # A thousand words, in their own order and in others, through every head.
+    "successor": lambda of, asked: 1000 * of.layers * of.heads * of.d_model * (2 * of.d_model / of.heads + 250),
 }
 """Multiply-adds of the measurements that are counted."""
 
@@ -181,7 +186,7 @@ def multiply_adds(d_model: int, threads: int) -> float:
 
 def _factors(asked: Asked, threads: int) -> dict[str, float]:
     """By how much the count of each measurement was wrong in the cells that are finished, the median of these."""
-    tasks = {task.typed: _Prompts.of(task) for task in asked.tasks}
+    tasks = {task.typed: _Prompts.of(task, asked.options) for task in asked.tasks}
     try:
         took = pl.read_csv(asked.out / SECONDS)
         rows = took.select("model", "task", "measurement", "seconds").rows()
