@@ -43,7 +43,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     words += f" --ray-client-server-port={client} --include-dashboard=false --min-worker-port=0 --max-worker-port=0"
     head = subprocess.Popen(
         [sys.executable, "-m", "ray.scripts.scripts", *words.split(), f"--temp-dir={tmp_path_factory.mktemp('r')}"],
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
+        env={
+            **os.environ,
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_worker_niceness": "0",
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

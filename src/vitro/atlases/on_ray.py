@@ -230,6 +230,8 @@ def _closed() -> Iterator[None]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_TOKEN": _token(),
+        # Else its workers wait wherever anything else runs, which those of `--jobs` do not.
+        "RAY_worker_niceness": "0",
     }
     # Ray sets the mode, to have its processes ask for the token.
     before = {name: os.environ.get(name) for name in (*given, "RAY_AUTH_MODE")}
