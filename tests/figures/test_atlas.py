@@ -154,9 +154,18 @@ def test_names_of_models_are_short_and_no_two_alike() -> None:
 
 def test_of_more_families_and_tasks_than_there_are_looks_the_rarer_share_one() -> None:
     atlas = made.large(models=20, tasks=9)["atlas"]
-    assert families_of(atlas).domain[-1] == "other families"
-    assert len(families_of(atlas).domain) == len(families_of(atlas).range) == 8
-    assert tasks_of(atlas).domain == [*(f"task-{number}" for number in range(7)), "other tasks"]
+    assert [*families_of(atlas).look_of][-1] == "other families"
+    assert len(families_of(atlas).look_of) == 8
+    assert [*tasks_of(atlas).look_of] == [*(f"task-{number}" for number in range(7)), "other tasks"]
+
+
+def test_a_legend_names_what_is_drawn_in_the_looks_of_the_other_figures() -> None:
+    atlas = made.SMALL_ATLAS["atlas"]
+    families, tasks = families_of(atlas), tasks_of(atlas)
+    assert tasks.scale(atlas.filter(task="months")["task"]).to_dict() == {"domain": ["months"], "range": ["square"]}
+    assert families.scale(pl.Series(["Llama"])).to_dict()["range"] == [families.look_of["Llama"]]
+    drawn = to_spec(chart("medium", "sizes"))["concat"][0]["layer"][0]["encoding"]
+    assert drawn["color"]["scale"]["domain"] == ["GPT2", "GPTNeoX", "Llama", "Qwen2"], "no family is unknown"
 
 
 def test_steps_from_0_to_143000_are_on_one_axis_and_the_figure_says_how() -> None:

@@ -97,7 +97,7 @@ def test_the_page_opens_with_what_the_tables_say() -> None:
         "months by 3 of 3 models, the smallest of 70.4M parameters; "
         "ioi by 1 of 2 models, the smallest of 124M parameters."
     )
-    assert found.startswith("A circuit was found in 7 of 8 cells in which one was searched for, of 5 to 29 ")
+    assert found.startswith("A circuit was found in 7 of 8 cells in which one was searched for, of 5 to 29 nodes")
 
 
 def test_of_what_was_not_measured_the_page_says_nothing() -> None:

@@ -177,9 +177,9 @@ def _circuits(atlas: pl.DataFrame) -> str:
     said = f"A circuit was found in {len(found):,} of {counted(len(searched), 'cell')} in which one was searched for"
     if not len(found):
         return f"{said}."
-    sizes = sorted(found["circuit_nodes"].to_list())
-    size = f"{sizes[0]} to {sizes[-1]}" if sizes[0] < sizes[-1] else f"{sizes[0]}"
-    return f"{said}, of {size} heads and MLPs."
+    sizes = found["circuit_nodes"].sort().to_list()
+    size = f"{sizes[0]} to {sizes[-1]} nodes" if sizes[0] < sizes[-1] else counted(sizes[0], "node")
+    return f"{said}, of {size} (heads and MLPs)."
 
 
 def listing_of(atlas: pl.DataFrame) -> Listing:

@@ -121,14 +121,19 @@ class Kinds:
         return pl.when(known.is_in(list(self.names))).then(shown).otherwise(pl.lit(self.others))
 
     @property
-    def domain(self) -> list[str]:
-        """All names of the legend."""
-        return [*map(readable, self.names), *([self.others] if self.others else [])]
+    def look_of(self) -> dict[str, Any]:
+        """How each name of the legend looks."""
+        named = dict(zip(map(readable, self.names), self.looks, strict=False))
+        return named | ({self.others: self.looks[-1]} if self.others else {})
 
-    @property
-    def range(self) -> list[Any]:
-        """How each of them looks."""
-        return list(self.looks[: len(self.names)]) + ([self.looks[-1]] if self.others else [])
+    def scale(self, drawn: pl.Series) -> alt.Scale:
+        """The scale of those that are drawn: each looks as in every other figure.
+
+        drawn: names as in the legend, once or more.
+        """
+        present = set(drawn)
+        looks = {name: look for name, look in self.look_of.items() if name in present}
+        return alt.Scale(domain=list(looks), range=list(looks.values()))
 
 
 def families_of(atlas: pl.DataFrame) -> Kinds:
@@ -167,21 +172,21 @@ LINES: Mapping[str, Any] = {"symbolType": "stroke", "symbolSize": 500, "symbolSt
 """The symbols of a legend."""
 
 
-def hue(kinds: Kinds, title: str, field: str = "hue", symbols: Mapping[str, Any] = DOTS) -> alt.Color:
-    """The colour of a family, or of a training run."""
-    scale = alt.Scale(domain=kinds.domain, range=kinds.range)
-    return alt.Color(f"{field}:N", scale=scale, legend=legend(kinds, title, symbols))
+def hue(kinds: Kinds, title: str, drawn: pl.Series, symbols: Mapping[str, Any] = DOTS) -> alt.Color:
+    """The colour of a family, or of a training run. drawn: the column that says which."""
+    scale = kinds.scale(drawn)
+    return alt.Color(f"{drawn.name}:N", scale=scale, legend=legend(scale, title, symbols))
 
 
-def shape(kinds: Kinds) -> alt.Shape:
-    """The shape of a task."""
-    scale = alt.Scale(domain=kinds.domain, range=kinds.range)
-    return alt.Shape("shape:N", scale=scale, legend=legend(kinds, "Task"))
+def shape(kinds: Kinds, drawn: pl.Series) -> alt.Shape:
+    """The shape of a task. drawn: the column that says which."""
+    scale = kinds.scale(drawn)
+    return alt.Shape(f"{drawn.name}:N", scale=scale, legend=legend(scale, "Task"))
 
 
-def legend(kinds: Kinds, title: str, symbols: Mapping[str, Any] = DOTS) -> alt.Legend:
+def legend(scale: alt.Scale, title: str, symbols: Mapping[str, Any] = DOTS) -> alt.Legend:
     """A legend above the panels, no wider than half a page: two stand side by side."""
-    widest = min(_LABEL, longest(kinds.domain)) + _SYMBOL
+    widest = min(_LABEL, longest(scale["domain"])) + _SYMBOL
     columns = max(1, int(0.45 * WIDTH // widest))
     return alt.Legend(
         orient="top", title=title, columns=columns, symbolOpacity=1, labelLimit=_LABEL, offset=10, **symbols

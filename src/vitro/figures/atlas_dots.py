@@ -149,7 +149,7 @@ def atlas_overlaps(atlas: pl.DataFrame, overlaps: pl.DataFrame) -> alt.ConcatCha
         y = _rows_axis(longest=200 if number == 0 else 0)
         base = alt.Chart().transform_filter(f"isValid(datum.{name})").encode(x=x, y=y)
         dots = base.mark_circle(size=46, opacity=0.75).encode(
-            color=hue(families_of(atlas), "Family"),
+            color=hue(families_of(atlas), "Family", drawn["hue"]),
             tooltip=[
                 alt.Tooltip("model:N"),
                 alt.Tooltip("family:N"),
@@ -197,9 +197,9 @@ def _strip(
     y = _rows_axis(longest=240)
     base = alt.Chart().encode(x=x, y=y)
     dots = base.mark_point(filled=True, size=42, opacity=0.8, stroke="white", strokeWidth=0.5).encode(
-        yOffset=alt.YOffset("shape:N", sort=tasks_of(atlas).domain),
-        color=hue(families_of(atlas), "Family"),
-        shape=shape(tasks_of(atlas)),
+        yOffset=alt.YOffset("shape:N", sort=list(tasks_of(atlas).look_of)),
+        color=hue(families_of(atlas), "Family", rows["hue"]),
+        shape=shape(tasks_of(atlas), rows["shape"]),
         href=leads(),
         tooltip=of_cell(*told),
     )

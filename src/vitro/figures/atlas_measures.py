@@ -79,8 +79,8 @@ def atlas_sizes(atlas: pl.DataFrame) -> alt.ConcatChart | None:
                 .encode(
                     x=x,
                     y=_height(cells, name),
-                    color=hue(families_of(atlas), "Family"),
-                    shape=shape(tasks_of(atlas)),
+                    color=hue(families_of(atlas), "Family", drawn["hue"]),
+                    shape=shape(tasks_of(atlas), drawn["shape"]),
                     href=leads(),
                     tooltip=of_cell(*_told(measured)),
                 )
@@ -107,6 +107,7 @@ def atlas_training(atlas: pl.DataFrame) -> alt.ConcatChart | None:
     run = atlas.drop_nulls(["series", "step"])
     run = run.filter(pl.col("step").n_unique().over("series") > 1)
     measured = _measured(run)
+    run = run.filter(pl.any_horizontal(pl.col(list(MEASURES)).is_not_null()))
     if not measured:
         return None
     colors, dashes = series_of(run), dashes_of(run)
@@ -116,12 +117,13 @@ def atlas_training(atlas: pl.DataFrame) -> alt.ConcatChart | None:
         curve=pl.struct("series", "task").rank("dense"),
     )
     cells = cells.sort("curve", "step", maintain_order=True)
+    lines = dashes.scale(cells["dash"])
     if run["series"].n_unique() > 1:
-        color = hue(colors, "Training run", "run")
+        color = hue(colors, "Training run", cells["run"])
     else:
         # The colours are free: they tell apart what dashes alone would.
         looks = (*HEAD_COLORS[: len(DASHES) - 1], HEAD_COLORS[-1])
-        color = hue(Kinds(dashes.names, looks, dashes.others), "Task", "dash", LINES)
+        color = hue(Kinds(dashes.names, looks, dashes.others), "Task", cells["dash"], LINES)
     steps = run["step"].n_unique()
     curves = cells["curve"].unique().sort()
     kept = some_prompts(len(curves), at_most=max(1, MARKS // (2 * steps * len(measured))))
@@ -140,11 +142,7 @@ def atlas_training(atlas: pl.DataFrame) -> alt.ConcatChart | None:
             .transform_filter(f"isValid(datum.{name})")
             .encode(x=x, y=_height(cells, name), color=color, detail="curve:N")
         )
-        dash = alt.StrokeDash(
-            "dash:N",
-            scale=alt.Scale(domain=dashes.domain, range=dashes.range),
-            legend=legend(dashes, "Task", LINES),
-        )
+        dash = alt.StrokeDash("dash:N", scale=lines, legend=legend(lines, "Task", LINES))
         line = base.mark_line(strokeWidth=1.8).encode(strokeDash=dash)
         points = base.mark_point(filled=True, size=30, opacity=1, stroke="white", strokeWidth=0.6).encode(
             href=leads(), tooltip=of_cell(alt.Tooltip("step:Q", format=","), *_told(measured))

@@ -82,7 +82,8 @@ class Listing:
         return _NOTHING if text is None else str(escape(text))
 
     def _linked(self, field: Field, row: int) -> str:
-        link, text = self.links[row], self._text(field, row)
+        # A path may be broken after a slash.
+        link, text = self.links[row], self._text(field, row).replace("/", "/<wbr>")
         return text if link is None else f'<a href="{escape(link)}">{text}</a>'
 
 
