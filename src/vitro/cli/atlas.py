@@ -142,8 +142,8 @@ def _print_plan(asked: "Asked", spread: Spread, as_json: bool) -> None:
             cell.job.task.typed,
             cell.state,
             f"{cell.sizes.parameters / 1e6:,.1f}" if cell.sizes else "",
-            f"{cell.memory / 1e9:.1f} GB" if cell.memory else "",
-            f"{cell.sizes.download / 1e9:.2f} GB" if cell.sizes and cell.sizes.download else "",
+            _bytes(cell.memory) if cell.memory else "",
+            _bytes(cell.sizes.download) if cell.sizes and cell.sizes.download else "",
             _about(cell.seconds) if cell.seconds is not None else "",
         )
         for cell in made.cells[:MOST_ROWS]
@@ -156,6 +156,9 @@ def _print_plan(asked: "Asked", spread: Spread, as_json: bool) -> None:
     for reason in refused.values():
         print_text(f"Refused: {reason}.")
     missing, jobs = made.missing, spread.jobs or 1
+    if not missing:
+        print_text(f"{counted(len(made.cells), 'cell')}, of which none is to be made.")
+        return
     several = f", {_about(made.seconds / jobs)} with {jobs} at a time" if jobs > 1 else ""
     uncounted = f", without {', '.join(made.uncounted)}, whose time is not known before" if made.uncounted else ""
     print_text(
@@ -163,7 +166,11 @@ def _print_plan(asked: "Asked", spread: Spread, as_json: bool) -> None:
         f"one after the other{several}{uncounted}; right to a factor of three, and better once some are finished."
     )
     if made.download:
-        print_text(f"To be downloaded: {made.download / 1e9:.2f} GB.")
+        print_text(f"To be downloaded: {_bytes(made.download)}.")
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 10**9 else f"{max(1, round(number / 1e6))} MB"
 
 
 def _about(seconds: float) -> str:
