@@ -205,6 +205,20 @@ def test_a_checkpoint_that_was_changed_since_is_noticed(checkpoints: list[str], 
     assert "its weights sha256 is" in changed.table["reason"][0]
 
 
+def test_a_table_that_was_damaged_is_its_cells_reason_and_says_what_to_do(
+    whole: vitro.Atlas, checkpoints: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "atlas"
+    shutil.copytree(whole.folder, out)
+    (out / whole.table["folder"][0] / "tables" / "head_ablation.parquet").write_bytes(b"PAR1")
+    made = vitro.atlas(checkpoints, TASKS, out, OPTIONS, measure=MEASURE)
+    assert made.table["state"].to_list() == ["failed"] + ["done"] * 5
+    assert "head_ablation.parquet is not what the study wrote" in made.table["reason"][0]
+    (out / whole.table["folder"][0] / "tables" / "head_ablation.parquet").unlink()
+    again = vitro.atlas(checkpoints, TASKS, out, OPTIONS, measure=MEASURE)
+    assert tables(again.folder) == tables(whole.folder)
+
+
 def test_a_folder_of_something_else_is_refused_before_anything_is_run(
     whole: vitro.Atlas, checkpoints: list[str], asked: list[str], tmp_path: Path
 ) -> None:

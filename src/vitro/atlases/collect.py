@@ -20,7 +20,7 @@ from vitro.experiments.head_ablation import HEAD_ABLATION
 from vitro.experiments.head_lens import HEAD_LENS
 from vitro.experiments.successor import SUCCESSOR
 from vitro.heads import Head
-from vitro.record import Study
+from vitro.record import Study, StudyError
 from vitro.tables import Tables, copying_heads, outcome, selective_heads, varies
 from vitro.tables.schemas.atlas import SCHEMAS
 
@@ -49,8 +49,13 @@ def tables_of(results: Iterable[Result], out: Path) -> Tables:
     for model, of_model in groupby(results, key=lambda result: result.job.model):
         seen: list[tuple[str, Effects, frozenset[str] | None]] = []
         for result in of_model:
-            cell = _Cell(result.study) if result.study else None
-            rows["atlas"].append(_row(result, cell, out))
+            try:
+                cell = _Cell(result.study) if result.study else None
+                rows["atlas"].append(_row(result, cell, out))
+            except StudyError as error:
+                # A table that was changed or damaged since.
+                cell = None
+                rows["atlas"].append(_row(Result(result.job, "failed", str(error)), None, out))
             if cell is None:
                 continue
             rows["seconds"] += [
