@@ -85,6 +85,12 @@ def test_a_plan_of_many_models_takes_milliseconds_each(tmp_path: Path, checkpoin
     assert time.perf_counter() - begun < 60 * 0.2
 
 
+def test_a_model_that_does_not_fit_is_refused_in_the_plan(checkpoints: list[str], tmp_path: Path) -> None:
+    (cell,) = plan(asked(checkpoints[:1], tmp_path / "atlas"), free=1000).cells
+    assert cell.state == "refused"
+    assert "and 1e-06 GB are free for it here; what works: fewer --jobs" in str(cell.reason)
+
+
 def test_a_task_is_counted_by_its_prompts() -> None:
     from vitro.atlases.plan import _Prompts
 

@@ -4,6 +4,7 @@ Sizes are read of configurations. Times are multiply-adds over what this machine
 three or so, and better where the atlas has finished cells, whose own times say how wrong the count was.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,8 +71,10 @@ class Plan:
         return sum(cell.seconds or 0.0 for cell in self.missing)
 
 
-def plan(asked: Asked, threads: int = 1) -> Plan:
+def plan(asked: Asked, threads: int = 1, free: float = math.inf) -> Plan:
     """The plan of an atlas. Of models on the hub config.json is downloaded, and no weights.
+
+    free: bytes that a model may take, more than which is refused.
 
     >>> from vitro.atlases import Asked
     >>> cell, = plan(Asked((folder,), (task,), tmp_path / "atlas")).cells
@@ -90,7 +93,7 @@ def plan(asked: Asked, threads: int = 1) -> Plan:
         first = job.model not in sizes
         if first:
             try:
-                sizes[job.model] = sizes_of(job.model, asked.machine.dtype)
+                sizes[job.model] = _fitting(job.model, sizes_of(job.model, asked.machine.dtype), free)
             except ModelError as error:
                 sizes[job.model] = str(error)
         of = sizes[job.model]
@@ -106,6 +109,16 @@ def plan(asked: Asked, threads: int = 1) -> Plan:
             Planned(job, "missing", of, None, PROCESS + max(of.memory, of.weights + budget), round(seconds, 1))
         )
     return Plan(cells, tuple(name for name in measured if name not in _WORK))
+
+
+def _fitting(model: str, of: Sizes, free: float) -> Sizes:
+    """The sizes. Raises ModelError, in a line, where they do not fit."""
+    if of.memory > free:
+        raise ModelError(
+            f"model {model!r} needs {of.memory / 1e9:.3g} GB to be read, and {free / 1e9:.3g} GB are free for it here; "
+            "what works: fewer --jobs, --dtype bfloat16, or a machine with more memory"
+        )
+    return of
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """`vitro atlas`."""
 
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -111,9 +112,12 @@ def _print_commands(asked: "Asked", spread: Spread) -> None:
 
 def _print_plan(asked: "Asked", spread: Spread, as_json: bool) -> None:
     from vitro.atlases.plan import plan
+    from vitro.limits import free_memory
     from vitro.tables import counted
 
-    made = plan(asked, spread.threads)
+    # On a cluster it is its machines' memory that counts.
+    free = min([room.free for room in free_memory() if room.what == "memory"], default=math.inf) / (spread.jobs or 1)
+    made = plan(asked, spread.threads, free if spread.on is None else math.inf)
     if as_json:
         print_json(
             {
