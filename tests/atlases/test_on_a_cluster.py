@@ -68,7 +68,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def made_on(spread: Spread, job: Job) -> None:
-    """Make a cell on a cluster. Ray gives its client's server half a minute to start, which a loaded machine may not."""
+    """Make a cell on a cluster. Ray gives its client's server half a minute to start, which may not do under load."""
     for left in (2, 1, 0):
         try:
             with ray_workers(WORK, spread, cells=1) as (worker,):

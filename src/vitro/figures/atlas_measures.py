@@ -105,9 +105,10 @@ def atlas_sizes(atlas: pl.DataFrame) -> alt.ConcatChart | None:
 def atlas_training(atlas: pl.DataFrame) -> alt.ConcatChart | None:
     """A panel for each measure, a curve for each task and training run over its steps; None where no run has two."""
     run = atlas.drop_nulls(["series", "step"])
+    # Of a run that was stopped, some checkpoints may have nothing yet: a curve is of those that have.
+    run = run.filter(pl.any_horizontal(pl.col(list(MEASURES)).is_not_null()))
     run = run.filter(pl.col("step").n_unique().over("series") > 1)
     measured = _measured(run)
-    run = run.filter(pl.any_horizontal(pl.col(list(MEASURES)).is_not_null()))
     if not measured:
         return None
     colors, dashes = series_of(run), dashes_of(run)
