@@ -202,7 +202,7 @@ def _outcomes(missing: Sequence[Job], asked: Asked, spread: Spread) -> Generator
         bench = Bench(work)
         yield from (Outcome(job, bench.ask(job)) for job in missing)
         return
-    shared = replace(work, room=_share(jobs))
+    shared = replace(work, room=share(jobs))
     yield from _counted(missing, [Process(shared) for _ in range(jobs)], spread.retries)
 
 
@@ -215,8 +215,8 @@ def _counted(missing: Sequence[Job], workers: Sequence[Worker], retries: int) ->
             yield outcome
 
 
-def _share(jobs: int) -> Room | None:
-    """What each of several processes may take of the memory that is free."""
+def share(jobs: int) -> Room | None:
+    """What each of several processes may take of the memory that is free; None where a system does not say."""
     free = [room.free for room in free_memory() if room.what == "memory"]
     return Room(f"what each of {jobs} jobs may take", min(free) // jobs) if free else None
 

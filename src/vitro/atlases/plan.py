@@ -16,7 +16,7 @@ import polars as pl
 import torch
 
 from vitro.atlases.atlas import SECONDS, Asked
-from vitro.atlases.work import Job
+from vitro.atlases.work import Job, by_threads
 from vitro.engine.budget import CPU_MEMORY
 from vitro.experiments import EXPERIMENTS
 from vitro.models import ModelError
@@ -183,17 +183,13 @@ def multiply_adds(d_model: int, threads: int) -> float:
     >>> multiply_adds(64, 1) > 1e6
     True
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with by_threads(threads):
         left, right = torch.ones(256, d_model), torch.ones(d_model, 4 * d_model)
         _ = left @ right
         times, begun = 0, time.perf_counter()
         while (spent := time.perf_counter() - begun) < 0.05:
             _ = left @ right
             times += 1
-    finally:
-        torch.set_num_threads(before)
     return times * left.numel() * right.shape[1] / spent
 
 

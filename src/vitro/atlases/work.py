@@ -1,5 +1,7 @@
 """What a worker is told, and what it does: a task on a model, a study in a folder; the model stays for the next one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -80,6 +82,17 @@ def told(answer: Answer) -> str | None:
     return None if kind == "done" else text
 
 
+@contextmanager
+def by_threads(number: int) -> Iterator[None]:
+    """Have torch compute by so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Bench:
     """The worker of this very process. It keeps the model that it has loaded last.
 
@@ -96,12 +109,8 @@ class Bench:
 
     def ask(self, job: Job) -> str | None:
         """As `Worker.ask`."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.work.threads)
-        try:
+        with by_threads(self.work.threads):
             return self._made(job)
-        finally:
-            torch.set_num_threads(threads)
 
     def end(self) -> None:
         """Let go of the model."""

@@ -111,13 +111,13 @@ def _print_commands(asked: "Asked", spread: Spread) -> None:
 
 
 def _print_plan(asked: "Asked", spread: Spread, as_json: bool) -> None:
+    from vitro.atlases.atlas import share
     from vitro.atlases.plan import plan
-    from vitro.limits import free_memory
     from vitro.tables import counted
 
     # On a cluster it is its machines' memory that counts.
-    free = min([room.free for room in free_memory() if room.what == "memory"], default=math.inf) / (spread.jobs or 1)
-    made = plan(asked, spread.threads, free if spread.on is None else math.inf)
+    room = share(spread.jobs or 1) if spread.on is None else None
+    made = plan(asked, spread.threads, room.free if room else math.inf)
     if as_json:
         print_json(
             {
